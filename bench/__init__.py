@@ -1,0 +1,1 @@
+"""mIoU and latency of any engine, measured from the same file."""

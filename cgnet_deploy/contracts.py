@@ -1,0 +1,89 @@
+"""The input contracts and class tables that published checkpoints were trained with.
+
+Both published code bases feed RGB frames but subtract a mean that was stored in B, G, R order; on CamVid
+that swap is worth 13 mIoU points, so it is part of the contract (spec of the official data loader; mmseg's
+`mean=[72.39239876, 82.90891754, 73.15835921], bgr_to_rgb=True` keeps it).
+"""
+
+from __future__ import annotations
+
+import colorsys
+from dataclasses import dataclass
+
+from cgnet_deploy.errors import UsageError
+from cgnet_deploy.spec import Color, InputSpec, ModelSpec, Res, Triple
+
+ONES: Triple = (1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassTable:
+    """What the labels of a data set mean."""
+
+    names: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]  # (K, 3) u8 RGB
+    ignore_label: int
+
+
+CAMVID_CLASSES = ClassTable(
+    names=("Sky", "Building", "Pole", "Road", "Pavement", "Tree", "SignSymbol", "Fence", "Car", "Pedestrian",
+           "Bicyclist"),
+    palette=((128, 128, 128), (128, 0, 0), (192, 192, 128), (128, 64, 128), (60, 40, 222), (128, 128, 0),
+             (192, 128, 128), (64, 64, 128), (64, 0, 128), (64, 64, 0), (0, 128, 192)),
+    ignore_label=11,
+)  # fmt: skip
+
+CITYSCAPES_CLASSES = ClassTable(
+    names=("road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign",
+           "vegetation", "terrain", "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle",
+           "bicycle"),
+    palette=((128, 64, 128), (244, 35, 232), (70, 70, 70), (102, 102, 156), (190, 153, 153), (153, 153, 153),
+             (250, 170, 30), (220, 220, 0), (107, 142, 35), (152, 251, 152), (70, 130, 180), (220, 20, 60),
+             (255, 0, 0), (0, 0, 142), (0, 0, 70), (0, 60, 100), (0, 80, 100), (0, 0, 230), (119, 11, 32)),
+    ignore_label=255,
+)  # fmt: skip
+
+CONTRACTS: dict[str, InputSpec] = {
+    "camvid-official": InputSpec((105.65775, 103.329834, 99.625404), ONES, "rgb", Res(360, 480)),
+    "cityscapes-official": InputSpec((72.3924, 82.90902, 73.158325), ONES, "rgb", Res(1024, 2048)),
+    "cityscapes-mmseg": InputSpec((72.39239876, 82.90891754, 73.15835921), ONES, "rgb", Res(1024, 2048)),
+}
+
+
+def class_table(classes: int) -> ClassTable:
+    """The table of a known class count, or numbered classes on evenly spaced hues."""
+    for table in (CAMVID_CLASSES, CITYSCAPES_CLASSES):
+        if len(table.names) == classes:
+            return table
+    hues = (colorsys.hsv_to_rgb(i / classes, 0.65, 0.9) for i in range(classes))
+    palette = tuple((round(255 * r), round(255 * g), round(255 * b)) for r, g, b in hues)
+    return ClassTable(tuple(f"class {i}" for i in range(classes)), palette, 255)
+
+
+def contract_name(format_name: str, classes: int) -> str:
+    """The built-in contract of a published format and class count; UsageError if there is none."""
+    known = {("official", 11): "camvid-official", ("official", 19): "cityscapes-official",
+             ("mmseg", 19): "cityscapes-mmseg", ("mmseg", 11): "camvid-official"}  # fmt: skip
+    if (format_name, classes) not in known:
+        raise UsageError(
+            f"no input contract is known for a {format_name} checkpoint with {classes} classes; "
+            f"name one with --contract ({', '.join(CONTRACTS)})"
+        )
+    return known[format_name, classes]
+
+
+def model_spec(
+    contract: str,
+    classes: int,
+    blocks: tuple[int, int],
+    *,
+    mean: Triple | None = None,
+    std: Triple | None = None,
+    color: Color | None = None,
+) -> ModelSpec:
+    """The ModelSpec of a named contract, with what the user overrides."""
+    if contract not in CONTRACTS:
+        raise UsageError(f"no contract is called {contract!r}; there are: {', '.join(CONTRACTS)}")
+    base, table = CONTRACTS[contract], class_table(classes)
+    given = InputSpec(mean or base.mean, std or base.std, color or base.color, base.res)
+    return ModelSpec(given, table.names, table.palette, table.ignore_label, blocks)

@@ -1,0 +1,86 @@
+"""The exception tree. What a user can cause is a `CgnetError` with an exit code; anything else is a bug.
+
+    CgnetError                1  the run failed
+    +-- UserError             2  bad usage or a bad input file
+    |   +-- UsageError           the command line, or an argument of the API
+    |   +-- CheckpointError      a checkpoint that can't be used
+    |   +-- ArtifactError        an ONNX file, a plan or a sidecar that can't be used
+    |   +-- DataError            a data set, an image or a label map
+    |   +-- FrameError           frames of the wrong type, shape or size
+    |   +-- MissingPackage       an optional package that isn't installed
+    +-- AccuracyError         3  an accuracy gate failed; nothing that failed it was written
+    +-- PerformanceError      4  a performance gate failed
+    +-- EngineUnavailable     5  the engine is sound but can't run on this machine
+
+A message is one line: what came, what was wanted, what to do.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import ClassVar
+
+
+class CgnetError(Exception):
+    """The run failed."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UserError(CgnetError):
+    """Bad usage, a bad input file or a missing optional package."""
+
+    exit_code = 2
+
+
+class UsageError(UserError):
+    """An argument that makes no sense."""
+
+
+class CheckpointError(UserError):
+    """A checkpoint that can't be used."""
+
+
+class ArtifactError(UserError):
+    """An ONNX file, a plan or a sidecar that can't be used."""
+
+
+class DataError(UserError):
+    """A data set, an image or a label map that can't be used."""
+
+
+class FrameError(UserError):
+    """Frames of the wrong type, shape or size."""
+
+
+class MissingPackage(UserError):
+    """An optional package that isn't installed."""
+
+
+class AccuracyError(CgnetError):
+    """An accuracy gate failed."""
+
+    exit_code = 3
+
+
+class PerformanceError(CgnetError):
+    """A performance gate failed."""
+
+    exit_code = 4
+
+
+class EngineUnavailable(CgnetError):
+    """The engine can't run here: no GPU, another TensorRT version or another architecture."""
+
+    exit_code = 5
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Import `module`, or raise `MissingPackage` naming the extra that installs it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingPackage(
+            f"{module} can't be imported ({error}); install it with: pip install 'cgnet-deploy[{extra}]'"
+        ) from error

@@ -1,0 +1,80 @@
+"""What every command line shares: errors to exit codes, "did you mean", sizes, progress.
+
+stdout carries results only; everything said to a person goes to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import NoReturn, TypeVar
+
+from cgnet_deploy import __version__
+from cgnet_deploy.errors import CgnetError, UsageError
+from cgnet_deploy.spec import Res
+
+T = TypeVar("T")
+
+
+def say(text: str) -> None:
+    """One line to the person at the terminal."""
+    print(text, file=sys.stderr, flush=True)
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with "did you mean" for flags, no guessing of shortened flags, and a one-line error."""
+
+    def __init__(self, prog: str, description: str) -> None:
+        super().__init__(prog=prog, description=description, allow_abbrev=False)
+        self.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+
+    def parse_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
+        parsed, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            flag = unknown[0].split("=")[0]
+            near = difflib.get_close_matches(flag, self._option_string_actions, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"see {self.prog} --help"
+            self.error(f"{flag} is not an option of {self.prog}: {hint}")
+        return parsed
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message)
+
+
+def res_argument(text: str) -> Res:
+    """argparse type of `--res`."""
+    try:
+        return Res.parse(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def run(prog: str, body: Callable[[], int]) -> int:
+    """`body()`, with an error of ours turned into one line on stderr and its exit code."""
+    try:
+        return body()
+    except CgnetError as error:
+        say(f"{prog}: error: {error}")
+        return error.exit_code
+    except KeyboardInterrupt:
+        say(f"{prog}: interrupted")
+        return 130
+    except BrokenPipeError:  # the reader of stdout went away, as `| head` does
+        sys.stderr.close()
+        return 1
+
+
+def progress(items: Iterable[T], total: int, label: str) -> Iterator[T]:
+    """Yield `items`, showing a bar on a terminal and a plain line at each quarter elsewhere."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import track
+
+        yield from track(items, description=label, total=total, console=Console(stderr=True), transient=True)
+        return
+    for done, item in enumerate(items, 1):
+        yield item
+        if total >= 20 and done * 4 // total > (done - 1) * 4 // total:
+            say(f"{label}: {done}/{total}")

@@ -1,0 +1,1 @@
+"""Whatever runs a CGNet, and how a plan is built."""

@@ -1,0 +1,86 @@
+"""What every engine is: frames in, labels out, and the four steps between that a benchmark can time.
+
+An engine is not thread-safe: one thread at a time, one engine per thread.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from types import TracebackType
+
+from typing_extensions import Self
+
+from cgnet_deploy.artifact import Shape
+from cgnet_deploy.errors import FrameError
+from cgnet_deploy.pixels import U8, check_frames
+from cgnet_deploy.spec import ModelSpec, Precision
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What runs. provider: what really executes it, as the runtime tells after loading.
+
+    shape: the (N, H, W) that it takes, None where any is taken. sha256: of the file it came from.
+    """
+
+    backend: str
+    provider: str
+    precision: Precision
+    spec: ModelSpec
+    shape: Shape
+    sha256: str
+
+
+class Engine(ABC):
+    """One loaded network. `infer` is load, enqueue, sync, fetch; a benchmark may time them apart."""
+
+    info: EngineInfo
+
+    def infer(self, frames: U8) -> U8:
+        """(N, H, W, 3) u8 BGR -> (N, H, W) u8 labels, host to host, blocking.
+
+        Raises FrameError for frames that this engine doesn't take.
+        """
+        self.load(frames)
+        self.enqueue()
+        self.sync()
+        return self.fetch()
+
+    def load(self, frames: U8) -> None:
+        """Check `frames` and bring them to where the engine reads its input."""
+        n, h, w, _ = check_frames(frames).shape
+        wanted = self.info.shape
+        if any(want not in (None, got) for want, got in zip(wanted, (n, h, w), strict=True)):
+            text = "x".join("any" if side is None else str(side) for side in wanted)
+            raise FrameError(
+                f"frames are NxHxW = {n}x{h}x{w}, this engine takes {text}; resize them, or export for that size"
+            )
+        self._load(frames)
+
+    @abstractmethod
+    def _load(self, frames: U8) -> None:
+        """Bring checked frames to where the engine reads its input."""
+
+    @abstractmethod
+    def enqueue(self) -> None:
+        """Start one inference on the loaded frames. May return before it is done."""
+
+    @abstractmethod
+    def sync(self) -> None:
+        """Wait for what was enqueued."""
+
+    @abstractmethod
+    def fetch(self) -> U8:
+        """The labels of the last inference, (N, H, W) u8, in host memory."""
+
+    def close(self) -> None:  # noqa: B027  (most backends have nothing to give back)
+        """Give back what the engine holds. Safe to call twice."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
