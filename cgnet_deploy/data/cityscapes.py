@@ -1,0 +1,58 @@
+"""Cityscapes as it is unpacked: leftImg8bit/SPLIT/CITY/*_leftImg8bit.png with gtFine/SPLIT/CITY/*_gtFine_*.png.
+
+`*_gtFine_labelTrainIds.png` is taken where the official scripts have made it; else `*_gtFine_labelIds.png`,
+the file that comes with the data set, is mapped to train ids here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cgnet_deploy.contracts import CITYSCAPES_CLASSES
+from cgnet_deploy.data.dataset import NO_CLASS, FileDataset, LabelTable, plain_table
+from cgnet_deploy.errors import DataError
+
+# Train id i is label id TRAINED[i]; of the 34 label ids, the 15 others are not scored.
+TRAINED = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+LABEL_IDS = 34
+LICENCE_PLATE = 255  # label id -1, stored in 8 bits
+
+
+def is_cityscapes(folder: Path) -> bool:
+    return (folder / "leftImg8bit").is_dir()
+
+
+def cityscapes(folder: Path, split: str) -> FileDataset:
+    """Raises DataError naming what is missing."""
+    parts = ("train", "val") if split == "trainval" else (split,)
+    images = [image for part in parts for image in _images(folder, part)]
+    kind = "labelTrainIds" if _labels(folder, images[0], "labelTrainIds").is_file() else "labelIds"
+    pairs = tuple((image, _labels(folder, image, kind)) for image in images)
+    for image, labels in pairs:
+        if not labels.is_file():
+            raise DataError(f"{image} has no labels: {labels} is missing")
+    decode = plain_table(CITYSCAPES_CLASSES) if kind == "labelTrainIds" else _label_id_table()
+    return FileDataset("Cityscapes", CITYSCAPES_CLASSES, pairs, decode)
+
+
+def _images(folder: Path, split: str) -> list[Path]:
+    part = folder / "leftImg8bit" / split
+    found = sorted(part.glob("*/*_leftImg8bit.png"))
+    if not found:
+        raise DataError(f"{part} holds no CITY/*_leftImg8bit.png: is Cityscapes' split {split!r} unpacked?")
+    return found
+
+
+def _labels(folder: Path, image: Path, kind: str) -> Path:
+    city = image.parent
+    name = image.name.removesuffix("_leftImg8bit.png") + f"_gtFine_{kind}.png"
+    return folder / "gtFine" / city.parent.name / city.name / name
+
+
+def _label_id_table() -> LabelTable:
+    table = [NO_CLASS] * 256
+    for label_id in (*range(LABEL_IDS), LICENCE_PLATE):
+        table[label_id] = CITYSCAPES_CLASSES.ignore_label
+    for train_id, label_id in enumerate(TRAINED):
+        table[label_id] = train_id
+    return tuple(table)
