@@ -72,6 +72,11 @@ def contract_name(format_name: str, classes: int) -> str:
     return known[format_name, classes]
 
 
+def known_as(given: InputSpec) -> str:
+    """The name of a built-in contract, or "custom"."""
+    return next((name for name, contract in CONTRACTS.items() if contract == given), "custom")
+
+
 def model_spec(
     contract: str,
     classes: int,

@@ -1,0 +1,158 @@
+"""A file of named tensors, read without trusting it: safetensors, torch's zip or torch's older pickle.
+
+No code of the file runs: safetensors holds none, and torch's files are read with `weights_only=True`. What
+is read is bounded by MAX_BYTES before torch sees a byte, the unpacked size of a zip included.
+
+mmengine saves its training log beside the weights, as objects of its own and of numpy that `weights_only`
+refuses. Those names (LOG_OBJECTS, no others) are read as `Inert`, which does nothing and keeps nothing, so
+that a checkpoint straight from a training run loads; neither mmengine nor numpy is called.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cgnet_deploy.errors import CheckpointError, require
+
+MAX_BYTES = 1 << 28  # 256 MiB; the largest CGNet (128 + 128 blocks) is 9 MiB, with an optimiser's state 30 MiB
+MAX_NOTES = 64
+MAX_NOTE_CHARS = 256
+
+LOG_OBJECTS = (
+    "mmengine.logging.history_buffer.HistoryBuffer",
+    "__builtin__.getattr",  # how pickle names HistoryBuffer's methods
+    "numpy.core.multiarray._reconstruct",
+    "numpy._core.multiarray._reconstruct",
+    "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray.scalar",
+    "numpy.ndarray",
+    "numpy.dtype",
+)
+
+
+class Inert:
+    """Stands in for an object of a training log."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def __setstate__(self, _: object) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a file holds. tensors: unchecked, whatever the file calls a tensor.
+
+    notes: the short texts and numbers beside the weights, such as the epoch. metadata: the text that
+    safetensors carries, empty for torch's files.
+    """
+
+    tensors: Mapping[str, Any]
+    notes: Mapping[str, str]
+    metadata: Mapping[str, str]
+    sha256: str
+
+
+def read_container(path: Path) -> Contents:
+    """Everything in the file at `path`. Raises CheckpointError if that can't be read, safely and whole."""
+    data = _read(path)
+    sha256 = hashlib.sha256(data).hexdigest()
+    if data[8:9] == b"{":
+        return Contents(_safetensors(path, data), {}, _metadata(data), sha256)
+    if data.startswith(b"PK\x03\x04"):
+        _check_zip(path, data)
+    elif not data.startswith(b"\x80\x02"):
+        raise CheckpointError(
+            f"{path} is not a checkpoint: it begins with {data[:8]!r}, which neither torch nor safetensors writes"
+        )
+    loaded = _torch(path, data)
+    if not isinstance(loaded, dict):
+        raise CheckpointError(f"{path} holds a {type(loaded).__name__}; wanted a dictionary of weights")
+    for name in ("state_dict", "model"):
+        if isinstance(loaded.get(name), dict):
+            meta = loaded.get("meta")
+            notes = {k: v for k, v in loaded.items() if k != name} | (meta if isinstance(meta, dict) else {})
+            return Contents(loaded[name], short_notes(notes), {}, sha256)
+    return Contents(loaded, {}, {}, sha256)
+
+
+def short_notes(notes: Mapping[Any, Any]) -> dict[str, str]:
+    """What can be kept of `notes`: the printable texts and the whole numbers, up to a bound."""
+    kept = {
+        key: str(value)
+        for key, value in notes.items()
+        if isinstance(key, str) and isinstance(value, str | int) and not isinstance(value, bool)
+        if all(len(text) <= MAX_NOTE_CHARS and text.isprintable() for text in (key, str(value)))
+    }
+    return dict(list(kept.items())[:MAX_NOTES])
+
+
+def _read(path: Path) -> bytes:
+    if not path.is_file():
+        raise CheckpointError(f"{path} is not a file" if path.exists() else f"{path} does not exist")
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise CheckpointError(f"{path} can't be read: {error.strerror}") from error
+    if not data:
+        raise CheckpointError(f"{path} is empty")
+    if len(data) > MAX_BYTES:
+        raise CheckpointError(f"{path} is larger than {MAX_BYTES >> 20} MiB: not a checkpoint of a CGNet")
+    return data
+
+
+def _check_zip(path: Path, data: bytes) -> None:
+    """torch stores its records uncompressed, so a compressed one is somebody else's, or a zip bomb."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise CheckpointError(f"{path} is damaged or cut short: {one_line(error)}") from error
+    if any(m.compress_type != zipfile.ZIP_STORED for m in members) or sum(m.file_size for m in members) > MAX_BYTES:
+        raise CheckpointError(f"{path} is a compressed zip, which torch doesn't write: not a checkpoint")
+
+
+def _torch(path: Path, data: bytes) -> Any:
+    inert: list[Any] = [(Inert, name) for name in LOG_OBJECTS]
+    try:
+        with torch.serialization.safe_globals(inert):
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # on hostile bytes the unpickler raises anything at all
+        if refused := re.search(r"GLOBAL ([\w.]{1,100})", str(error)):
+            raise CheckpointError(
+                f"{path} would build objects of {refused[1]}, which can run code, so it was not loaded; if you "
+                "trust it, keep its weights only: torch.save(torch.load(OLD, weights_only=False)['state_dict'], NEW)"
+            ) from error
+        raise CheckpointError(f"{path} is damaged, cut short or no checkpoint: {one_line(error)}") from error
+
+
+def _safetensors(path: Path, data: bytes) -> dict[str, torch.Tensor]:
+    safetensors = require("safetensors.torch", extra="export")
+    try:
+        tensors: dict[str, torch.Tensor] = safetensors.load(data)
+    except Exception as error:  # SafetensorError, but also whatever torch makes of an odd dtype
+        raise CheckpointError(f"{path} is damaged, cut short or no checkpoint: {one_line(error)}") from error
+    return tensors
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    """The metadata of a file that safetensors has accepted: its header is whole and is JSON."""
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    metadata: dict[str, str] = header.get("__metadata__", {})
+    return metadata
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of what a library said, printable and short."""
+    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return "".join(c if c.isprintable() else "?" for c in first[:160])
