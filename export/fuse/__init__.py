@@ -1,0 +1,1 @@
+"""Exact rewrites of a CGNet graph, one a file."""

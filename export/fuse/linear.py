@@ -1,0 +1,90 @@
+"""Convolutions and BatchNormalizations as arrays: what the rules that fold them share.
+
+A BatchNormalization at inference is an affine map,
+
+    y = gamma (x - mean) / sqrt(var + eps) + beta = s x + b,  s = gamma / sqrt(var + eps),  b = beta - s mean,
+
+and an affine map after a convolution is a convolution: s (W x + c) + b = (s W) x + (s c + b). All of it is
+computed in float64 and rounded once. CGNet's eps is 1e-3; the trained official weights have variances
+down to 5.6e-45.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from cgnet_deploy.export.graph import attribute, constant, insert, sole_user, weights
+
+F64 = npt.NDArray[np.float64]
+
+
+def batchnorm_affine(node: ir.Node) -> tuple[F64, F64]:
+    """(s, b), each (C,), of a BatchNormalization with constant parameters."""
+    gamma, beta, mean, var = (np.asarray(weights(value), np.float64) for value in node.inputs[1:5])
+    eps = attribute(node, "epsilon", 1e-5)
+    assert isinstance(eps, float)
+    scale = gamma / np.sqrt(var + eps)
+    return scale, beta - scale * mean
+
+
+def kernel_and_bias(conv: ir.Node) -> tuple[F64, F64]:
+    """(C_out, C_in / groups, kh, kw) and (C_out,) of a Conv with constant weights; a missing bias is zero."""
+    kernel = np.asarray(weights(conv.inputs[1]), np.float64)
+    given = weights(conv.inputs[2]) if len(conv.inputs) > 2 else None
+    return kernel, np.zeros(len(kernel)) if given is None else np.asarray(given, np.float64)
+
+
+def scaled(conv: ir.Node, scale: F64, shift: F64) -> tuple[F64, F64]:
+    """Kernel and bias of `scale * conv(x) + shift`, both (C_out,)."""
+    kernel, bias = kernel_and_bias(conv)
+    return kernel * scale[:, None, None, None], bias * scale + shift
+
+
+def is_constant(conv: ir.Node) -> bool:
+    """Whether kernel and bias are constants."""
+    bias = conv.inputs[2] if len(conv.inputs) > 2 else None
+    return weights(conv.inputs[1]) is not None and (bias is None or weights(bias) is not None)
+
+
+def why_not_foldable(conv: ir.Node) -> str | None:
+    """Why nothing that follows can be folded into `conv`, or None."""
+    if not is_constant(conv):
+        return f"the weights of {conv.name} are computed, not constant"
+    if sole_user(conv.outputs[0]) is None:
+        return f"{conv.name} has another reader"
+    return None
+
+
+def groups_of(conv: ir.Node) -> int:
+    groups = attribute(conv, "group", 1)
+    assert isinstance(groups, int)
+    return groups
+
+
+def is_depthwise(conv: ir.Node) -> bool:
+    kernel = weights(conv.inputs[1])
+    return kernel is not None and kernel.shape[1] == 1 and groups_of(conv) == len(kernel)
+
+
+def convolution(
+    anchor: ir.Node, like: ir.Node, x: ir.Value, kernel: F64, bias: F64 | None, *, name: str = "", groups: int = 0
+) -> ir.Value:
+    """A Conv before `anchor` with the strides, pads and dilations of `like`, and its groups unless given."""
+    name = name or like.name or "Conv"
+    inputs = [x, constant(anchor, kernel.astype(np.float32), f"{name}.weight")]
+    if bias is not None:
+        inputs.append(constant(anchor, bias.astype(np.float32), f"{name}.bias"))
+    kept = {key: attribute(like, key, 0) for key in ("dilations", "pads", "strides") if key in like.attributes}
+    return insert(
+        anchor, "Conv", inputs, name=name, kernel_shape=list(kernel.shape[2:]), group=groups or groups_of(like), **kept
+    )
+
+
+def pointwise_depthwise(anchor: ir.Node, x: ir.Value, scale: F64, shift: F64 | None, name: str) -> ir.Value:
+    """`scale * x + shift` as a depthwise 1x1 convolution, which keeps a blocked layout blocked."""
+    inputs = [x, constant(anchor, scale.astype(np.float32)[:, None, None, None], f"{name}.weight")]
+    if shift is not None:
+        inputs.append(constant(anchor, shift.astype(np.float32), f"{name}.bias"))
+    return insert(anchor, "Conv", inputs, name=name, kernel_shape=[1, 1], group=len(scale))

@@ -1,0 +1,88 @@
+"""What a fusion rule is, and how a tuple of them is applied.
+
+`pattern` finds a place, `check` says why the rule can't fire there (or None), `rewrite` changes the graph.
+Every rule is exact up to the rounding of floating point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import onnx_ir as ir
+
+from cgnet_deploy.export.graph import count_ops, tidy
+
+Match = TypeVar("Match")
+
+MAX_PASSES = 200  # more than any network of MAX_BLOCKS needs: a rule that never settles is a bug
+
+
+@dataclass(frozen=True, slots=True)
+class Rule(Generic[Match]):
+    """One rewrite. `pattern` looks at a node that may end the place; `check` returns a reason or None."""
+
+    name: str
+    pattern: Callable[[ir.Node], Match | None]
+    check: Callable[[Match], str | None]
+    rewrite: Callable[[Match], None]
+
+
+@dataclass(frozen=True, slots=True)
+class FusionReport:
+    """What fired, what did not and why, and the nodes before and after, by kind."""
+
+    fired: Mapping[str, int]
+    skipped: tuple[tuple[str, str, str], ...]  # (rule, node, reason)
+    ops_before: Mapping[str, int]
+    ops_after: Mapping[str, int]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "fired": dict(self.fired),
+            "skipped": [list(item) for item in self.skipped],
+            "nodes_before": sum(self.ops_before.values()),
+            "nodes_after": sum(self.ops_after.values()),
+            "ops_before": dict(self.ops_before),
+            "ops_after": dict(self.ops_after),
+        }
+
+
+def apply(model: ir.Model, rules: Sequence[Rule[Any]]) -> FusionReport:
+    """Apply `rules` to `model` in place, in order, each until it finds nothing more."""
+    tidy(model)
+    before = count_ops(model)
+    fired: dict[str, int] = {}
+    skipped: list[tuple[str, str, str]] = []
+    for rule in rules:
+        fired[rule.name], reasons = _exhaust(model, rule)
+        skipped += [(rule.name, node, reason) for node, reason in reasons]
+    return FusionReport(fired, tuple(skipped), before, count_ops(model))
+
+
+def _exhaust(model: ir.Model, rule: Rule[Any]) -> tuple[int, list[tuple[str, str]]]:
+    total = 0
+    for _ in range(MAX_PASSES):
+        fired, reasons = _sweep(model, rule)
+        if not fired:
+            return total, reasons
+        total += fired
+        tidy(model)
+    raise AssertionError(f"rule {rule.name} still fires after {MAX_PASSES} passes")
+
+
+def _sweep(model: ir.Model, rule: Rule[Any]) -> tuple[int, list[tuple[str, str]]]:
+    fired, reasons = 0, []
+    for node in list(model.graph):
+        if node.graph is None:
+            continue  # an earlier match of this sweep removed it
+        match = rule.pattern(node)
+        if match is None:
+            continue
+        if reason := rule.check(match):
+            reasons.append((node.name or node.op_type, reason))
+        else:
+            rule.rewrite(match)
+            fired += 1
+    return fired, reasons

@@ -1,0 +1,118 @@
+"""An f32 graph -> the same graph in f16, strongly typed: TensorRT 11 has no FP16 flag, the file decides.
+
+Every convolution and what lies between them becomes f16; casts stand where a type changes. Kept in f32:
+
+- the way from the u8 frame to the first convolution (f16 would round the mean by up to 0.03 grey levels);
+- the global context, from the pool to the sigmoid: a sum over 1/8 of 1024x2048 leaves the range of f16, and
+  the tensors are tiny;
+- convolutions whose weights or outputs leave the range, as told by `out_of_range`.
+
+Weights below the smallest f16 step become zero, which moves a sum by less than its own rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from cgnet_deploy.errors import require
+from cgnet_deploy.export.graph import constant, serialise, tidy, weights
+
+F16, F32 = ir.DataType.FLOAT16, ir.DataType.FLOAT
+LIMIT = 65504 / 2  # half of f16's range: what was observed on a few frames needs room
+
+POOLS = frozenset({"ReduceMean", "GlobalAveragePool"})
+FIRST = frozenset({"Conv", "AveragePool"})
+
+
+def out_of_range(model: ir.Model, inputs: Sequence[npt.NDArray[np.generic]]) -> frozenset[str]:
+    """Names of the nodes whose weights or whose outputs on `inputs` exceed half of f16's range."""
+    ort = require("onnxruntime", extra="ort")
+    probe = model.clone()
+    for node in probe.graph:
+        if node.outputs[0].dtype == F32 and not node.outputs[0].is_graph_output():
+            probe.graph.outputs.append(node.outputs[0])
+    session = ort.InferenceSession(serialise(probe), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    makers = {output.name: node.name or "" for node in probe.graph for output in node.outputs}
+    loud = {node.name or "" for node in model.graph for value in node.inputs if _loudest(weights(value)) > LIMIT}
+    for frames in inputs:
+        outputs = session.run(None, {session.get_inputs()[0].name: frames})
+        loud |= {makers[name] for name, array in zip(names, outputs, strict=True) if _loudest(array) > LIMIT}
+    return frozenset(loud)
+
+
+def _loudest(array: npt.NDArray[np.generic] | None) -> float:
+    if array is None or array.dtype != np.float32 or array.size == 0:
+        return 0.0
+    return float(np.abs(array).max())  # NaN compares false: a graph that gives NaN fails its verification
+
+
+def to_half(model: ir.Model, keep: frozenset[str]) -> None:
+    """Make `model` f16 in place, but for the nodes named in `keep`. Its input and output keep their types."""
+    cache: dict[tuple[int, ir.DataType], ir.Value] = {}
+    single = _kept_nodes(model, keep)
+    for node in list(model.graph):
+        if node.outputs[0].dtype not in (F16, F32):
+            continue  # integers: shapes and labels
+        wanted = F32 if node in single else F16
+        for index, value in enumerate(node.inputs):
+            if value is not None and value.dtype in (F16, F32) and value.dtype != wanted and _is_data(node, index):
+                node.replace_input_with(index, _cast(node, value, wanted, cache))
+        for value in node.outputs:
+            value.type = ir.TensorType(wanted)
+    if model.graph.outputs[0].dtype == F16:
+        _restore_output(model)
+    tidy(model)
+
+
+def _kept_nodes(model: ir.Model, keep: frozenset[str]) -> set[ir.Node]:
+    """The nodes that stay f32: before the first convolution, in the global context, or in `keep`."""
+    kept: set[ir.Node] = set()
+    halved: set[ir.Value] = set()  # computed from the first convolution on
+    context: set[ir.Value] = set()  # from a global pool to its sigmoid, the sigmoid's own output excepted
+    for node in model.graph:
+        computed = {value for value in node.inputs if value is not None and not value.is_initializer()}
+        if node.op_type in POOLS or (computed and computed <= context):
+            kept.add(node)
+            context |= set() if node.op_type == "Sigmoid" else set(node.outputs)
+        elif node.op_type not in FIRST and not computed & halved:
+            kept.add(node)
+            continue
+        elif (node.name or "") in keep:
+            kept.add(node)
+        halved |= set(node.outputs)
+    return kept
+
+
+def _is_data(node: ir.Node, index: int) -> bool:
+    return not (node.op_type == "Resize" and index in (1, 2))  # roi and scales are f32 by definition
+
+
+def _cast(node: ir.Node, value: ir.Value, to: ir.DataType, cache: dict[tuple[int, ir.DataType], ir.Value]) -> ir.Value:
+    key = (id(value), to)
+    if key not in cache:
+        array = weights(value)
+        if array is not None:
+            cache[key] = constant(node, array.astype(to.numpy()), value.name or "constant")
+        else:
+            cast = ir.node("Cast", [value], {"to": int(to)}, name=f"{node.name}/Cast")
+            node.prepend(cast)
+            cast.outputs[0].type, cast.outputs[0].shape = ir.TensorType(to), value.shape
+            cache[key] = cast.outputs[0]
+    return cache[key]
+
+
+def _restore_output(model: ir.Model) -> None:
+    """Give `logits` as f32 whatever made them."""
+    graph = model.graph
+    half = graph.outputs[0]
+    cast = ir.node("Cast", [half], {"to": int(F32)}, name="logits/Cast")
+    graph.append(cast)
+    output = cast.outputs[0]
+    output.name, half.name = half.name, None
+    output.type, output.shape = ir.TensorType(F32), half.shape
+    graph.outputs[0] = output
