@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,16 @@ import torch
 from torch import Tensor
 
 from cgnet_deploy.artifact import replacing
+from cgnet_deploy.assemble import assemble
 from cgnet_deploy.container import Contents, one_line, read_container, short_notes
-from cgnet_deploy.contracts import CONTRACTS, contract_name, known_as, model_spec
+from cgnet_deploy.contracts import contract_name, known_as, model_spec
 from cgnet_deploy.errors import CheckpointError, UsageError, require
-from cgnet_deploy.keys import CLASSIFIER, Format, block, renamed, stem
+from cgnet_deploy.keys import Format, renamed
 from cgnet_deploy.model import CGNet
-from cgnet_deploy.spec import MAX_BLOCKS, MAX_CLASSES, Color, ModelSpec, Triple
+from cgnet_deploy.spec import Color, ModelSpec, Triple
 from cgnet_deploy.terminal import say
 
 SCHEMA = 1
-FORMATS: tuple[Format, ...] = ("cgnet", "official", "mmseg")
-TRAINING_ONLY = ("data_preprocessor.", "auxiliary_head.", "ema_")  # what mmseg trains with and never infers with
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,109 +75,26 @@ def load_checkpoint(
     UsageError for an unknown contract or for a network that none is known for.
     """
     network = read_network(path)
-    model, stored = network.model, network.spec
-    if stored is None or contract is not None:
-        name = contract or contract_name(network.format, model.classes)
-        spec = model_spec(name, model.classes, model.blocks)
-        if stored is not None:  # the classes are the network's own, whatever it is fed with
-            spec = replace(stored, input=spec.input)
-    else:
-        spec = stored
-    given = replace(
-        spec.input, mean=mean or spec.input.mean, std=std or spec.input.std, color=color or spec.input.color
-    )
+    classes, blocks = network.model.classes, network.model.blocks
+    spec = network.spec or model_spec(contract or contract_name(network.format, classes), classes, blocks)
+    base = model_spec(contract, classes, blocks).input if contract else spec.input
+    given = replace(base, mean=mean or base.mean, std=std or base.std, color=color or base.color)
     spec = replace(spec, input=given)
-    if stored is None and contract is None:
+    if contract is None and network.spec is None:
         say(
-            f"{path}: {network.format} format, {spec.name}, {spec.classes} classes; input contract "
-            f"{known_as(given)} ({given.color} minus {given.mean}, over {given.std}) inferred from them; "
-            f"--contract chooses another of {', '.join(CONTRACTS)}"
+            f"{path}: {network.format} format, {spec.name}, {classes} classes; from these follows the input contract "
+            f"{known_as(given)}, {given.color.upper()} minus {given.mean}, divided by {given.std}; "
+            f"--contract takes another"
         )
-    return Checkpoint(path, model, spec, network.format, known_as(given), network.sha256, network.provenance)
+    return Checkpoint(path, network.model, spec, network.format, known_as(given), network.sha256, network.provenance)
 
 
 def read_network(path: Path) -> Network:
     """The network in the file at `path`, whatever it is fed with. Raises CheckpointError."""
     contents = read_container(path)
-    tensors = _bare(contents.tensors)
-    fmt = _recognise(path, tensors)
-    model = _build(path, tensors, fmt)
+    model, fmt = assemble(path, contents.tensors)
     spec, provenance = _description(path, contents, model)
     return Network(path, model, fmt, spec, contents.sha256, provenance)
-
-
-def _bare(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """Without the wrapper that several GPUs add, and without dropout's place in the official classifier."""
-    keys = {str(key): str(key).removeprefix("module.") for key in tensors}
-    dropout = {"classifier.1.conv.weight": f"{CLASSIFIER.official}.weight"}
-    return {dropout.get(keys[str(key)], keys[str(key)]): value for key, value in tensors.items()}
-
-
-def _recognise(path: Path, tensors: Mapping[str, Any]) -> Format:
-    for fmt in FORMATS:
-        if any(key in tensors for key in (f"{getattr(stem(0), fmt)}.conv.weight", f"{_classifier(fmt)}.weight")):
-            return fmt
-    raise CheckpointError(
-        f"{path} is not a CGNet: wanted keys such as level1_0.conv.weight (official) or "
-        f"backbone.stem.0.conv.weight (mmseg), it has {_some(tensors)}"
-    )
-
-
-def _classifier(fmt: Format) -> str:
-    name: str = getattr(CLASSIFIER, fmt)
-    return name
-
-
-def _build(path: Path, tensors: Mapping[str, Any], fmt: Format) -> CGNet:
-    """The network that the keys tell of, with every tensor of the file in it."""
-    head = f"{_classifier(fmt)}.weight"
-    if head not in tensors:
-        raise CheckpointError(f"{path} lacks {head}: the classifier is missing")
-    classes = getattr(tensors[head], "shape", ())[:1]
-    if not classes or not 1 <= classes[0] <= MAX_CLASSES:
-        raise CheckpointError(f"{path}: {head} is not a classifier of 1 to {MAX_CLASSES} classes")
-    model = CGNet(classes[0], _blocks(tensors, fmt), classifier_bias=f"{_classifier(fmt)}.bias" in tensors)
-    wanted = model.state_dict()
-    theirs = renamed(list(wanted), model.blocks, fmt)
-    missing = [key for key in theirs.values() if key not in tensors]
-    if missing:
-        raise CheckpointError(f"{path} lacks {_some(missing)}, which a CGNet {model.blocks} has: cut or altered")
-    _check_extra(path, set(tensors) - set(theirs.values()))
-    state = {ours: _checked(path, key, tensors[key], wanted[ours]) for ours, key in theirs.items()}
-    model.load_state_dict(state)
-    return model.eval()
-
-
-def _blocks(tensors: Iterable[str], fmt: Format) -> tuple[int, int]:
-    """(M, N) by the highest block of each stage that any key speaks of."""
-    parts = {key[:dot] for key in tensors for dot in range(len(key)) if key[dot] == "."}
-    m, n = (max([2] + [i + 1 for i in range(MAX_BLOCKS) if getattr(block(stage, i), fmt) in parts]) for stage in (2, 3))
-    return m, n
-
-
-def _check_extra(path: Path, extra: set[str]) -> None:
-    ignored = {key for key in extra if key.startswith(TRAINING_ONLY)}
-    if extra - ignored:
-        raise CheckpointError(f"{path} also holds {_some(extra - ignored)}, which no CGNet has: of another network")
-    if ignored:
-        say(f"{path}: ignoring {_some(ignored)}, which only training uses")
-
-
-def _checked(path: Path, key: str, tensor: Any, wanted: Tensor) -> Tensor:
-    if not isinstance(tensor, Tensor) or tensor.layout != torch.strided or tensor.device.type != "cpu":
-        raise CheckpointError(f"{path}: {key} is not a dense tensor")
-    if tensor.shape != wanted.shape:
-        raise CheckpointError(f"{path}: {key} has shape {tuple(tensor.shape)}, wanted {tuple(wanted.shape)}")
-    if wanted.is_floating_point():
-        if tensor.dtype not in (torch.float32, torch.float16, torch.bfloat16):
-            raise CheckpointError(f"{path}: {key} is of {tensor.dtype}, wanted float32 (or a shorter float)")
-        if not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{path}: {key} holds NaN or infinity: the training diverged, or the file is damaged")
-        if key.endswith("running_var") and (tensor < 0).any():
-            raise CheckpointError(f"{path}: {key} holds a negative variance: the file is damaged")
-    elif tensor.dtype != wanted.dtype:
-        raise CheckpointError(f"{path}: {key} is of {tensor.dtype}, wanted {wanted.dtype}")
-    return tensor.detach()
 
 
 def _description(path: Path, contents: Contents, model: CGNet) -> tuple[ModelSpec | None, Mapping[str, str]]:
@@ -199,13 +115,6 @@ def _description(path: Path, contents: Contents, model: CGNet) -> tuple[ModelSpe
             f"its weights {model.classes} and {model.blocks}"
         )
     return spec, provenance
-
-
-def _some(keys: Iterable[str], shown: int = 3) -> str:
-    """The first few of `keys`, however many and however long they are."""
-    names = sorted(keys) if isinstance(keys, set) else list(keys)
-    text = ", ".join(repr(name[:60]) for name in names[:shown]) or "none"
-    return text if len(names) <= shown else f"{text} and {len(names) - shown} more"
 
 
 def save_checkpoint(path: Path, model: CGNet, spec: ModelSpec, provenance: Mapping[str, str]) -> str:

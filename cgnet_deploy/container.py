@@ -30,7 +30,7 @@ MAX_NOTE_CHARS = 256
 
 LOG_OBJECTS = (
     "mmengine.logging.history_buffer.HistoryBuffer",
-    "__builtin__.getattr",  # how pickle names HistoryBuffer's methods
+    "builtins.getattr",  # how pickle reaches HistoryBuffer's methods
     "numpy.core.multiarray._reconstruct",
     "numpy._core.multiarray._reconstruct",
     "numpy.core.multiarray.scalar",
@@ -148,11 +148,12 @@ def _safetensors(path: Path, data: bytes) -> dict[str, torch.Tensor]:
 def _metadata(data: bytes) -> dict[str, str]:
     """The metadata of a file that safetensors has accepted: its header is whole and is JSON."""
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    metadata: dict[str, str] = header.get("__metadata__", {})
+    metadata: dict[str, str] = header.get("__metadata__") or {}
     return metadata
 
 
 def one_line(error: BaseException) -> str:
-    """The first line of what a library said, printable and short."""
-    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    """The first line of what a library said, printable and short; of torch's advice, only the reason."""
+    text = str(error).partition("WeightsUnpickler error: ")[2] or str(error)
+    first = (text.strip() or type(error).__name__).splitlines()[0]
     return "".join(c if c.isprintable() else "?" for c in first[:160])

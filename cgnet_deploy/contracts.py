@@ -66,7 +66,7 @@ def contract_name(format_name: str, classes: int) -> str:
              ("mmseg", 19): "cityscapes-mmseg", ("mmseg", 11): "camvid-official"}  # fmt: skip
     if (format_name, classes) not in known:
         raise UsageError(
-            f"no input contract is known for a {format_name} checkpoint with {classes} classes; "
+            f"no input contract is known for {classes} classes in the {format_name} format; "
             f"name one with --contract ({', '.join(CONTRACTS)})"
         )
     return known[format_name, classes]

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 Format = Literal["cgnet", "official", "mmseg"]
+FORMATS: tuple[Format, ...] = ("cgnet", "official", "mmseg")
 
 
 class Names(NamedTuple):
@@ -20,6 +21,9 @@ class Names(NamedTuple):
     cgnet: str
     official: str
     mmseg: str
+
+    def of(self, fmt: Format) -> str:
+        return self[FORMATS.index(fmt)]
 
 
 CONV_BN_PRELU = (
@@ -89,6 +93,6 @@ def _within(part: Names, children: tuple[Names, ...]) -> Iterator[Names]:
 
 def renamed(keys: list[str], blocks: tuple[int, int], fmt: Format) -> dict[str, str]:
     """Our keys of a CGNet of (M, N) blocks -> their keys in `fmt`, in the same order."""
-    theirs = {names.cgnet: getattr(names, fmt) for names in modules(blocks)}
+    theirs = {names.cgnet: names.of(fmt) for names in modules(blocks)}
     paths = (key.rpartition(".") for key in keys)
     return {f"{module}.{leaf}": f"{theirs[module]}.{leaf}" for module, _, leaf in paths}

@@ -13,7 +13,7 @@ from typing import NoReturn, TypeVar
 
 from cgnet_deploy import __version__
 from cgnet_deploy.errors import CgnetError, UsageError
-from cgnet_deploy.spec import Res
+from cgnet_deploy.spec import Res, Triple
 
 T = TypeVar("T")
 
@@ -49,6 +49,15 @@ def res_argument(text: str) -> Res:
         return Res.parse(text)
     except UsageError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def triple_argument(text: str) -> Triple:
+    """argparse type of `--mean` and `--std`: three numbers, one a channel, with commas between."""
+    try:
+        first, second, third = (float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not three numbers such as 72.4,82.9,73.2") from None
+    return first, second, third
 
 
 def run(prog: str, body: Callable[[], int]) -> int:
