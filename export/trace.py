@@ -38,7 +38,7 @@ def trace(model: CGNet, res: Res, *, batch: int = 1, dynamic: Dynamic = "none") 
         max(batch, 2) if open_batch else batch, 3, *((96, 136) if open_size else res), dtype=torch.float32
     )
     dims = ({0: "N"} if open_batch else {}) | ({2: "H", 3: "W"} if open_size else {})
-    shapes = ({axis: torch.export.Dim.DYNAMIC for axis in dims},) if dims else None
+    shapes = (dict.fromkeys(dims, torch.export.Dim.DYNAMIC),) if dims else None
     with torch.no_grad(), _quiet():
         program = torch.onnx.export(
             model.eval(), (example,), dynamo=True, optimize=False, opset_version=OPSET, verbose=False,

@@ -1,0 +1,106 @@
+"""Checkpoint -> traced -> fused -> half -> one ONNX file, each step verified against the one before it.
+
+Two graphs of the same network go through the same steps: planes to logits, on which the steps are verified,
+and frames to labels, whose labels are compared with the argmax of those logits. One of them is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir as ir
+import torch
+
+from cgnet_deploy.artifact import IO, Artifact, Shape, write_artifact
+from cgnet_deploy.checkpoint import Checkpoint
+from cgnet_deploy.export.frames import give_labels, take_frames
+from cgnet_deploy.export.fuse.rule import FusionReport, apply
+from cgnet_deploy.export.fuse.targets import RULES, Target
+from cgnet_deploy.export.graph import serialise
+from cgnet_deploy.export.half import out_of_range, to_half
+from cgnet_deploy.export.trace import OPSET, Dynamic, trace
+from cgnet_deploy.export.verify import Verification, compare, demand, demand_labels, run_onnx
+from cgnet_deploy.pixels import F32, U8, to_tensor
+from cgnet_deploy.spec import Precision, Res
+from cgnet_deploy.terminal import say
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to make of a checkpoint. dynamic: which of (batch, size) the file leaves open."""
+
+    precision: Precision
+    res: Res
+    batch: int
+    dynamic: Dynamic
+    io: IO
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """The file, what fusing did, and how far it is from the checkpoint in PyTorch."""
+
+    artifact: Artifact
+    fusion: FusionReport
+    verification: Verification
+    kept_f32: tuple[str, ...]  # nodes that the range of f16 kept in f32
+
+
+def export_onnx(checkpoint: Checkpoint, request: Request, frames: Sequence[U8], path: Path) -> Exported:
+    """Write `path` and its sidecar, verified on `frames`, each (N, H, W, 3) u8 BGR of the request's size.
+
+    Raises AccuracyError, and writes nothing, if a step changes what the network computes.
+    """
+    spec = checkpoint.spec
+    say(f"tracing {spec.name}, {spec.classes} classes, at {request.res.spelled()}, batch {request.batch}")
+    traced = trace(checkpoint.model, request.res, batch=request.batch, dynamic=request.dynamic)
+    planes, whole = traced, traced.clone()
+    take_frames(whole, spec.input)
+    give_labels(whole)
+
+    say("fusing")
+    rules = RULES[request.target]
+    report = apply(planes, rules)
+    tensors = [to_tensor(batch, spec.input) for batch in frames]
+    with torch.inference_mode():
+        truth: list[F32] = [checkpoint.model(torch.from_numpy(batch)).numpy() for batch in tensors]
+    found = _verified(truth, planes, tensors, Precision.F32, "fusing")
+
+    kept: frozenset[str] = frozenset()
+    if request.precision is Precision.F16:
+        say("halving")
+        kept = out_of_range(planes, tensors)
+        to_half(planes, kept)
+        found = _verified(truth, planes, tensors, Precision.F16, "halving")
+    content = serialise(planes)
+    if request.io == "frames":
+        logits = run_onnx(content, tensors)
+        report = apply(whole, rules)
+        if request.precision is Precision.F16:
+            to_half(whole, kept)
+        content = serialise(whole)
+        demand_labels(logits, run_onnx(content, frames), request.precision)
+    batch = None if request.dynamic in ("batch", "both") else request.batch
+    height, width = (None, None) if request.dynamic in ("size", "both") else request.res
+    shape: Shape = (batch, height, width)
+    artifact = write_artifact(
+        path, content, kind="onnx", precision=request.precision, spec=spec, io=request.io, shape=shape,
+        parent_sha256=checkpoint.sha256,
+        made_with={"torch": torch.__version__, "onnx_ir": ir.__version__, "opset": str(OPSET), "target": request.target},
+    )  # fmt: skip
+    return Exported(artifact, report, found, tuple(sorted(kept)))
+
+
+def _verified(
+    truth: Sequence[F32], model: ir.Model, tensors: Sequence[F32], precision: Precision, step: str
+) -> Verification:
+    found = compare(truth, run_onnx(serialise(model), tensors))
+    demand(found, precision, step)
+    say(
+        f"{step}: argmax equal on {found.argmax_agreement:.4%} of {found.images} images, "
+        f"max |d| {found.max_abs_diff:.2g} at |logit| {found.max_abs_logit:.3g}"
+    )
+    return found
