@@ -1,0 +1,107 @@
+"""Rows as a table for a terminal, as JSON and as CSV.
+
+JSON is schema 1, which scripts depend on; mIoU and IoU are 0 to 1 there and in CSV, and per cent in the table,
+as papers print them. A number that can't be said (p99 of too few samples, the IoU of a class that occurs
+nowhere) is null, empty or "-".
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from cgnet_deploy.bench.compare import Ratio, against_first
+from cgnet_deploy.bench.environment import Environment
+from cgnet_deploy.bench.record import Record
+
+SCHEMA = 1
+HEADINGS = ("engine", "backend", "precision", "HxW", "batch", "boundary", "mIoU %", "p50 ms", "p90", "p95", "p99",
+            "mean", "frames/s", "MiB", "p50 ratio")  # fmt: skip
+TEXT_COLUMNS = (0, 1, 2, 5)
+
+
+def table(records: Sequence[Record]) -> str:
+    """Columns as wide as they need to be: a pipe or a narrow terminal cuts nothing off."""
+    rows = [HEADINGS, *(_cells(record, ratio) for record, ratio in zip(records, against_first(records), strict=True))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if column in TEXT_COLUMNS else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+
+
+def _cells(record: Record, ratio: Ratio | None) -> tuple[str, ...]:
+    latency = record.latency_ms
+    return (
+        record.engine,
+        f"{record.backend} ({record.provider})",
+        record.precision.value,
+        str(record.res),
+        str(record.batch),
+        record.boundary,
+        _number(None if record.miou is None else 100 * record.miou, 2),
+        _number(latency.p50, 3),
+        _number(latency.p90, 3),
+        _number(latency.p95, 3),
+        _number(latency.p99, 3),
+        _number(latency.mean, 3),
+        _number(record.throughput_fps, 1),
+        _number(record.peak_memory_mib, 0),
+        "1" if ratio is None else f"{ratio.median:.3f} ({ratio.low:.3f} to {ratio.high:.3f})",
+    )
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def to_json(records: Sequence[Record], environment: Environment) -> dict[str, Any]:
+    """Schema 1."""
+    return {"schema": SCHEMA, "environment": asdict(environment), "rows": [_row(record) for record in records]}
+
+
+def _row(record: Record) -> dict[str, Any]:
+    return {
+        "engine": record.engine,
+        "backend": record.backend,
+        "provider": record.provider,
+        "precision": record.precision.value,
+        "sha256": record.sha256,
+        "res": list(record.res),
+        "batch": record.batch,
+        "boundary": record.boundary,
+        "latency_ms": asdict(record.latency_ms),
+        "samples": len(record.samples_ns),
+        "throughput_fps": record.throughput_fps,
+        "peak_memory_mib": record.peak_memory_mib,
+        "miou": record.miou,
+        "images": record.images,
+        "iou": record.iou,
+    }
+
+
+def to_csv(records: Sequence[Record]) -> str:
+    """The fields of the JSON's rows, one a column; a class's IoU is the column iou.NAME."""
+    rows = [_flat(_row(record)) for record in records]
+    columns = dict.fromkeys(column for row in rows for column in row)  # engines may differ in their classes
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    height, width = row["res"]
+    nested = {
+        f"{field}.{key}": value for field in ("latency_ms", "iou") for key, value in row[field].items()
+    }  # fmt: skip
+    plain = {field: value for field, value in row.items() if field not in ("res", "latency_ms", "iou")}
+    return {**plain, "height_px": height, "width_px": width, **nested}

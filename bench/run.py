@@ -1,0 +1,154 @@
+"""A benchmark from beginning to end: one process an engine, rounds in turn, then the accuracy pass.
+
+    open A, open B; for each boundary: A B, A B, A B; score A, score B
+
+The engines of a run are compared within each turn, so that a machine that slows down slows them all; only
+one of them is at work at a time, and all of them see the same frames.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from cgnet_deploy.bench.latency import Boundary, Round, Warmed
+from cgnet_deploy.bench.process import EngineProcess
+from cgnet_deploy.bench.record import Record
+from cgnet_deploy.bench.wire import Measure, Measured, Open, Opened, Score, Scored, Warm
+from cgnet_deploy.confusion import Confusion
+from cgnet_deploy.data import check_classes, fit_frame, open_dataset
+from cgnet_deploy.errors import UsageError
+from cgnet_deploy.pixels import U8
+from cgnet_deploy.spec import Precision, Res
+from cgnet_deploy.terminal import progress, say
+
+T = TypeVar("T")
+
+ROUNDS = 3
+WARMUP_STEPS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What to measure. res, batch: None for the engines' own. data: None for latency on drawn frames only.
+
+    least_s, least_samples: of each engine at each boundary, all rounds together. limit: images scored at
+    most. fps: of the boundary `paced`.
+    """
+
+    engines: tuple[str, ...]
+    boundaries: tuple[Boundary, ...]
+    threads: int
+    res: Res | None = None
+    batch: int | None = None
+    fps: float | None = None
+    data: str | None = None
+    split: str = "val"
+    limit: int | None = None
+    warmup_ms: float = 200.0
+    least_s: float = 3.0
+    least_samples: int = 100
+    contract: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """An engine at work: how the user named it, its process, and what it said of itself."""
+
+    name: str
+    process: EngineProcess
+    info: Opened
+
+
+def run(settings: Settings) -> tuple[Record, ...]:
+    """Rows by boundary, then by engine, in the order given. Raises whatever an engine's process met."""
+    dataset = open_dataset(settings.data, settings.split) if settings.data else None
+    images = min(len(dataset), settings.limit or len(dataset)) if dataset else 0
+    with ExitStack() as stack:
+        engines = [load(stack, settings, name) for name in settings.engines]
+        res = Res(*common("--res", [(engine.name, Res(*engine.info.res)) for engine in engines]))
+        batch = common("--batch", [(engine.name, engine.info.batch) for engine in engines])
+        say(f"{res.spelled()}, batch {batch}, {settings.threads} threads")
+        if dataset:
+            for engine in engines:
+                check_classes(dataset, len(engine.info.class_names))
+        frames = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cgnet-bench-"))) / "frames.npy"
+        np.save(frames, frames_for(settings, res, batch))
+        timed = {boundary: take_turns(engines, settings, boundary, frames) for boundary in settings.boundaries}
+        scores = [score(engine, settings, images) if images else None for engine in engines]
+    return tuple(
+        Record(
+            engine=engine.name,
+            backend=engine.info.backend,
+            provider=engine.info.provider,
+            precision=Precision(engine.info.precision),
+            sha256=engine.info.sha256,
+            res=res,
+            batch=batch,
+            boundary=boundary,
+            rounds=tuple(Round(measured.samples_ns, measured.window_ns) for measured in rounds),
+            peak_memory_mib=rounds[-1].peak_memory_mib,
+            class_names=engine.info.class_names,
+            confusion=confusion,
+            images=images,
+        )
+        for boundary in settings.boundaries
+        for engine, rounds, confusion in zip(engines, timed[boundary], scores, strict=True)
+    )
+
+
+def load(stack: ExitStack, settings: Settings, name: str) -> Loaded:
+    """Start the process of an engine and wait until it is open; `stack` ends it."""
+    process = stack.enter_context(EngineProcess(name, settings.threads))
+    asked = Open(name, settings.res, settings.batch, settings.threads, settings.contract)
+    return Loaded(name, process, process.ask(asked, Opened))
+
+
+def common(flag: str, values: list[tuple[str, T]]) -> T:
+    """The value that all engines share. Raises UsageError if they differ: unlike work is not compared."""
+    first_name, first = values[0]
+    for name, value in values:
+        if value != first:
+            raise UsageError(f"{first_name} takes {first}, {name} takes {value}: give one {flag} for all")
+    return first
+
+
+def frames_for(settings: Settings, res: Res, batch: int) -> U8:
+    """(batch, H, W, 3) u8 BGR: the first of the data set, or drawn ones."""
+    dataset = open_dataset(settings.data or f"scenes:0:{res}", settings.split if settings.data else "val")
+    return np.stack([fit_frame(dataset.frame(i % len(dataset)), res) for i in range(batch)])
+
+
+def take_turns(engines: list[Loaded], settings: Settings, boundary: Boundary, frames: Path) -> list[list[Measured]]:
+    """The rounds of each engine at one boundary, taken A B, A B, A B."""
+    taken: list[list[Measured]] = [[] for _ in engines]
+    for turn in range(ROUNDS):
+        say(f"{boundary}: round {turn + 1} of {ROUNDS}")
+        for engine, rounds in zip(engines, taken, strict=True):
+            warm = Warm(boundary, settings.fps, str(frames), settings.warmup_ms, WARMUP_STEPS)
+            warmed = engine.process.ask(warm, Warmed)
+            if not warmed.settled:
+                say(f"{engine.name}: its time had not settled after {warmed.steps} inferences of warm-up")
+            measure = Measure(settings.least_s / ROUNDS, -(-settings.least_samples // ROUNDS))
+            expected_s = measure.least_s + measure.least_samples * max(warmed.step_ns / 1e9, 1 / (settings.fps or 1e9))
+            rounds.append(engine.process.ask(measure, Measured, extra_s=10 * expected_s))
+    return taken
+
+
+def score(engine: Loaded, settings: Settings, images: int) -> Confusion:
+    """The accuracy pass of one engine, its progress shown."""
+    assert settings.data is not None
+    replies = engine.process.follow(Score(settings.data, settings.split, images), Scored)
+    batches = -(-images // engine.info.batch)
+    for _ in progress(islice(replies, batches), batches, f"mIoU of {engine.name}"):
+        pass
+    scored = next(replies)
+    assert isinstance(scored, Scored)
+    classes = len(engine.info.class_names)
+    return Confusion(np.reshape(np.asarray(scored.counts, np.int64), (classes, classes)))

@@ -1,0 +1,161 @@
+"""The process of one engine; its only argument is the number of its end of a connection (see process.py).
+
+Each engine has a process of its own, because the thread pools of several runtimes in one process disturb
+each other. It does nothing but answer (see wire.py) and ends when the connection does. While another engine
+is timed it sleeps in a read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import traceback
+from collections.abc import Callable
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cgnet_deploy.bench import latency, wire
+from cgnet_deploy.engines.base import Engine
+from cgnet_deploy.errors import CgnetError, EngineUnavailable, UsageError
+from cgnet_deploy.pixels import U8
+from cgnet_deploy.spec import Res
+
+OpenEngine = Callable[[wire.Open], Engine]
+
+
+def serve(connection: Connection[Any, Any], open_engine: OpenEngine) -> None:
+    """Answer until the other side is gone, or until something can't be done."""
+    with contextlib.suppress(EOFError, ConnectionError):
+        try:
+            converse(connection, open_engine)
+        except CgnetError as error:
+            wire.send(connection, wire.Failed(type(error).__name__, str(error)))
+        except (EOFError, ConnectionError):
+            raise
+        except Exception as error:
+            traceback.print_exc()
+            wire.send(
+                connection, wire.Failed("CgnetError", f"the engine's process failed: {type(error).__name__}: {error}")
+            )
+
+
+def converse(connection: Connection[Any, Any], open_engine: OpenEngine) -> None:
+    """Open the engine that the first message asks for, then answer the others."""
+    request = wire.receive(connection)
+    if not isinstance(request, wire.Open):
+        raise CgnetError(f"the first message is {type(request).__name__}, wanted Open")
+    with open_engine(request) as engine:
+        session = Session(engine, request, connection)
+        wire.send(connection, session.opened())
+        while True:
+            wire.send(connection, session.answer(wire.receive(connection)))
+
+
+class Session:
+    """An open engine, and the boundary that it is being timed at."""
+
+    def __init__(self, engine: Engine, request: wire.Open, connection: Connection[Any, Any]) -> None:
+        self.engine = engine
+        self.connection = connection
+        self.measure: Callable[[int, int], latency.Round]  # set by `warm`
+        n, h, w = engine.info.shape
+        own = engine.info.spec.input.res
+        asked = request.res or (h or own.height, w or own.width)
+        self.res = Res(*asked)
+        self.batch = request.batch or n or 1
+        if h not in (None, self.res.height) or w not in (None, self.res.width):
+            raise UsageError(
+                f"--res {self.res}: {request.engine} takes {h or 'any'}x{w or 'any'}; export it for the size you want"
+            )
+        if n not in (None, self.batch):
+            raise UsageError(f"--batch {self.batch}: {request.engine} takes {n}; export it for the batch you want")
+
+    def opened(self) -> wire.Opened:
+        info = self.engine.info
+        return wire.Opened(
+            info.backend, info.provider, info.precision.value, info.sha256, info.spec.class_names, self.res, self.batch
+        )
+
+    def answer(self, request: wire.Request | wire.Reply) -> wire.Reply:
+        match request:
+            case wire.Warm():
+                return self.warm(request)
+            case wire.Measure():
+                measured = self.measure(round(request.least_s * 1e9), request.least_samples)
+                return wire.Measured(measured.samples_ns, measured.window_ns, peak_memory_mib())
+            case wire.Score():
+                return self.score(request)
+            case _:
+                raise CgnetError(f"{type(request).__name__} is not something that an engine answers")
+
+    def warm(self, request: wire.Warm) -> latency.Warmed:
+        frames = np.load(request.frames, allow_pickle=False)
+        step = step_of(self.engine, request.boundary, frames)
+        if request.boundary == "paced":
+            assert request.fps is not None
+            self.measure = partial(latency.measure_paced, step, request.fps)
+        else:
+            self.measure = partial(latency.measure, step)
+        return latency.warm_up(step, round(request.least_ms * 1e6), request.least_steps)
+
+    def score(self, request: wire.Score) -> wire.Scored:
+        # Imported only now: reading pictures is no part of the memory that an engine needs.
+        from cgnet_deploy.bench.accuracy import score
+        from cgnet_deploy.data import open_dataset
+
+        dataset = open_dataset(request.data, request.split)
+        confusion = score(
+            self.engine, dataset, request.images, self.res, self.batch,
+            lambda done: wire.send(self.connection, wire.Progress(done)),
+        )  # fmt: skip
+        return wire.Scored(tuple(confusion.counts.ravel().tolist()))
+
+
+def step_of(engine: Engine, boundary: latency.Boundary, frames: U8) -> Callable[[], None]:
+    """What is timed at a boundary. Raises EngineUnavailable if this engine doesn't have it."""
+    if boundary == "device":
+        raise EngineUnavailable(
+            f"boundary device needs a GPU; {engine.info.backend} runs on {engine.info.provider}: use --boundary host"
+        )
+    if boundary == "host":
+        engine.load(frames)
+
+        def submit_and_wait() -> None:
+            engine.enqueue()
+            engine.sync()
+
+        return submit_and_wait
+
+    def infer() -> None:
+        engine.infer(frames)
+
+    return infer
+
+
+def peak_memory_mib() -> float:
+    """The largest resident size that this process has had."""
+    # Not getrusage's ru_maxrss: that is inherited over fork and exec, so it starts at the parent's size.
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise CgnetError("/proc/self/status doesn't tell the peak memory (VmHWM)")
+
+
+def open_by_reference(request: wire.Open) -> Engine:
+    import cv2
+
+    from cgnet_deploy.engines.open import open_engine
+
+    cv2.setNumThreads(request.threads)  # OpenCV has a pool of its own, which no environment variable bounds
+    res = Res(*request.res) if request.res else None
+    return open_engine(
+        request.engine, res=res, batch=request.batch or 1, threads=request.threads, contract=request.contract
+    )
+
+
+def main() -> None:
+    serve(Connection(int(sys.argv[1])), open_by_reference)
