@@ -84,3 +84,9 @@ def require(module: str, extra: str) -> ModuleType:
         raise MissingPackage(
             f"{module} can't be imported ({error}); install it with: pip install 'cgnet-deploy[{extra}]'"
         ) from error
+
+
+def one_line(error: BaseException | str) -> str:
+    """The first line of what a library said, printable and short, for a message of ours."""
+    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return "".join(c if c.isprintable() else "?" for c in first[:200])

@@ -11,7 +11,7 @@ from types import TracebackType
 
 from typing_extensions import Self
 
-from cgnet_deploy.artifact import Shape
+from cgnet_deploy.artifact import IO, Shape
 from cgnet_deploy.errors import FrameError
 from cgnet_deploy.pixels import U8, check_frames
 from cgnet_deploy.spec import ModelSpec, Precision
@@ -30,6 +30,12 @@ class EngineInfo:
     spec: ModelSpec
     shape: Shape
     sha256: str
+
+
+def input_sides(io: IO, shape: Shape) -> tuple[int | None, ...]:
+    """The four sides of a graph's input: (N, H, W, 3) for frames, (N, 3, H, W) for planes."""
+    n, h, w = shape
+    return (n, h, w, 3) if io == "frames" else (n, 3, h, w)
 
 
 class Engine(ABC):

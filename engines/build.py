@@ -1,0 +1,179 @@
+"""An ONNX file of ours -> a plan, with TensorRT 10 or 11 on this machine's GPU, or with TensorRT for RTX anywhere.
+
+There is no precision option. Networks are strongly typed, so a plan computes in the types that its ONNX file
+holds; how many convolutions really take each type is counted in the parsed network and reported.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from cgnet_deploy.artifact import Artifact, read_artifact, replacing, write_artifact
+from cgnet_deploy.engines.base import input_sides
+from cgnet_deploy.engines.gpu import Gpu, find_gpu
+from cgnet_deploy.engines.plan import ARCHITECTURE, PORTABLE
+from cgnet_deploy.engines.progress import watched
+from cgnet_deploy.engines.trtapi import PACKAGES, Builder, create, load_api, new_log
+from cgnet_deploy.errors import ArtifactError, CgnetError, EngineUnavailable, UsageError, UserError, one_line
+from cgnet_deploy.terminal import say
+
+Sizes = tuple[int, int, int]  # (N, H, W)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """The sizes (N, H, W) that a plan with dynamic sides takes, and the ones that it is tuned for."""
+
+    least: Sizes
+    best: Sizes
+    most: Sizes
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """A plan, what built it for which architecture, and the parsed network's convolutions by input type.
+
+    convolutions: such as {"half": 78}; the names are TensorRT's.
+    """
+
+    artifact: Artifact
+    builder: Builder
+    version: str
+    architecture: str
+    convolutions: Mapping[str, int]
+
+
+def build_plan(
+    onnx_path: Path,
+    plan_path: Path,
+    *,
+    builder: Builder | Literal["auto"] = "auto",
+    timing_cache: Path | None = None,
+    workspace_mib: int | None = None,
+    profile: Profile | None = None,
+) -> BuildReport:
+    """Build the ONNX file at `onnx_path`, which needs its sidecar, into a plan with a sidecar at `plan_path`.
+
+    builder: see `choose_builder`. timing_cache: a file of kernel timings, read if it is there and written
+    anew, which makes the next build of TensorRT faster and alike; TensorRT for RTX has none. workspace_mib: what
+    a layer may use at most, None for all that the GPU has. profile: needed if, and only if, sides are dynamic.
+
+    Raises ArtifactError for a file that can't be used, EngineUnavailable where there is no GPU for TensorRT,
+    UsageError for arguments that don't fit, CgnetError if the build fails.
+    """
+    source = read_artifact(onnx_path)
+    if source.kind != "onnx":
+        raise ArtifactError(f"{onnx_path} is a {source.kind}, wanted an ONNX file")
+    if (profile is None) == (None in source.shape):
+        state = "dynamic sides: a profile must say" if profile is None else "no dynamic sides: no profile can say"
+        raise UsageError(f"{onnx_path} has {state} which sizes the plan takes")
+    chosen = choose_builder(builder)
+    if chosen == "rtx" and timing_cache is not None:
+        raise UsageError("TensorRT for RTX has no timing cache; leave it out, or build with --builder tensorrt")
+    architecture = _gpu_to_build_on().architecture if chosen == "tensorrt" else PORTABLE
+    trt = load_api(chosen)
+
+    log = new_log(trt)
+    trt_builder = create(trt.Builder, log)
+    network = _parse(trt, trt_builder, onnx_path, log)
+    convolutions = convolution_types(trt, network)
+    config = trt_builder.create_builder_config()
+    if workspace_mib is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_mib << 20)
+    if chosen == "rtx":
+        config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)  # or no stream that runs it can be captured
+    if profile is not None:
+        _add_profile(trt_builder, config, network, source, profile)
+    if timing_cache is not None:
+        _attach_timing_cache(config, timing_cache)
+    with watched(trt, config, f"building {plan_path.name}"):
+        plan = trt_builder.build_serialized_network(network, config)
+    if plan is None:
+        raise CgnetError(f"{PACKAGES[chosen]} can't build {onnx_path}: {log.reason()}")
+    if timing_cache is not None:
+        with replacing(timing_cache) as temporary:
+            temporary.write_bytes(bytes(config.get_timing_cache().serialize()))
+    fixed = zip(profile.least, profile.most, strict=True) if profile else zip(source.shape, source.shape, strict=True)
+    n, h, w = (least if least == most else None for least, most in fixed)
+    artifact = write_artifact(
+        plan_path, bytes(plan), kind="plan", precision=source.precision, spec=source.spec, io=source.io,
+        shape=(n, h, w), parent_sha256=source.sha256,
+        made_with={PACKAGES[chosen]: trt.__version__, ARCHITECTURE: architecture},
+    )  # fmt: skip
+    return BuildReport(artifact, chosen, trt.__version__, architecture, convolutions)
+
+
+def choose_builder(builder: Builder | Literal["auto"]) -> Builder:
+    """`builder`, or for "auto" TensorRT where it and a GPU are, else TensorRT for RTX where that is installed.
+
+    Raises UserError, saying what to install, where there is neither.
+    """
+    if builder != "auto":
+        return builder
+    here = {name: importlib.util.find_spec(package) is not None for name, package in PACKAGES.items()}
+    try:
+        find_gpu()
+        if here["tensorrt"]:
+            return "tensorrt"
+        missing = "TensorRT is not installed"
+    except EngineUnavailable as error:
+        missing = str(error)
+    if here["rtx"]:
+        return "rtx"
+    raise UserError(
+        f"no plan can be built here: {missing}, and TensorRT for RTX, which needs no GPU to build, is not installed; "
+        "install one with: pip install 'cgnet-deploy[trt]' or 'cgnet-deploy[rtx]', or keep the ONNX file: --no-engine"
+    )
+
+
+def _gpu_to_build_on() -> Gpu:
+    try:
+        return find_gpu()
+    except EngineUnavailable as error:
+        raise EngineUnavailable(f"TensorRT can't build here: {error}; use --builder rtx, or --no-engine") from error
+
+
+def convolution_types(trt: ModuleType, network: Any) -> dict[str, int]:
+    """How many convolutions of a parsed network take each type of input, most frequent first."""
+    layers = (network.get_layer(i) for i in range(network.num_layers))
+    types = (layer.get_input(0).dtype.name.lower() for layer in layers if layer.type == trt.LayerType.CONVOLUTION)
+    return dict(Counter(types).most_common())
+
+
+def _parse(trt: ModuleType, builder: Any, onnx_path: Path, log: Any) -> Any:
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = trt.OnnxParser(network, log)
+    if not parser.parse(onnx_path.read_bytes()):
+        if not parser.num_errors:
+            raise ArtifactError(f"{trt.__name__} can't read {onnx_path}: {log.reason()}")
+        error = parser.get_error(0)
+        raise ArtifactError(
+            f"{trt.__name__} can't read {onnx_path}: node {error.node_name() or error.node()} "
+            f"({error.node_operator()}): {one_line(error.desc())}"
+        )
+    return network
+
+
+def _add_profile(builder: Any, config: Any, network: Any, source: Artifact, profile: Profile) -> None:
+    sizes = zip(profile.least, profile.best, profile.most, source.shape, strict=True)
+    if not all(0 < low <= best <= high and own in (None, low) for low, best, high, own in sizes):
+        raise UsageError(f"{profile} does not fit {source.path}, whose N, H, W are {source.shape}")
+    ranges = builder.create_optimization_profile()
+    ranges.set_shape(
+        network.get_input(0).name, *(input_sides(source.io, s) for s in (profile.least, profile.best, profile.most))
+    )
+    config.add_optimization_profile(ranges)
+
+
+def _attach_timing_cache(config: Any, path: Path) -> None:
+    content = path.read_bytes() if path.is_file() else b""
+    cache = config.create_timing_cache(content)
+    if cache is None or not config.set_timing_cache(cache, ignore_mismatch=False):
+        say(f"{path} is a timing cache of another GPU or TensorRT; it is made anew")
+        config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)

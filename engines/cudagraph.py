@@ -1,0 +1,51 @@
+"""A sequence of GPU work recorded once and replayed with one call, by cuda-python: pycuda can't.
+
+Not yet run on a GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from cgnet_deploy.errors import CgnetError
+
+
+class CudaGraph:
+    """An executable graph on one stream. cudart: the module cuda.bindings.runtime."""
+
+    def __init__(self, cudart: ModuleType, executable: Any, stream: int) -> None:
+        self._cudart, self._executable, self._stream = cudart, executable, stream
+
+    def launch(self) -> None:
+        """Start the recorded work on its stream."""
+        _checked(self._cudart, self._cudart.cudaGraphLaunch(self._executable, self._stream))
+
+    def destroy(self) -> None:
+        """Give the graph back; it must not be at work."""
+        _checked(self._cudart, self._cudart.cudaGraphExecDestroy(self._executable))
+
+
+def capture(cudart: ModuleType, stream: int, enqueue: Callable[[], bool]) -> CudaGraph | None:
+    """What `enqueue` puts on `stream` (a handle), as a graph; None if it can't be recorded.
+
+    The caller has run `enqueue` once and waited: what a first run does, such as allocating, can't be recorded.
+    """
+    mode = cudart.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal  # other threads may go on allocating
+    _checked(cudart, cudart.cudaStreamBeginCapture(stream, mode))
+    recorded = enqueue()
+    status, graph = cudart.cudaStreamEndCapture(stream)
+    if not recorded or status != cudart.cudaError_t.cudaSuccess:
+        return None
+    executable = _checked(cudart, cudart.cudaGraphInstantiate(graph, 0))
+    _checked(cudart, cudart.cudaGraphDestroy(graph))
+    return CudaGraph(cudart, executable, stream)
+
+
+def _checked(cudart: ModuleType, returned: tuple[Any, ...]) -> Any:
+    """What a call gives beside its status, None if nothing. Raises CgnetError for a bad status."""
+    status, *values = returned
+    if status != cudart.cudaError_t.cudaSuccess:
+        raise CgnetError(f"CUDA graph: {status.name}")
+    return values[0] if values else None

@@ -1,0 +1,104 @@
+"""An ONNX file before a runtime sees it: one of ours, told by its sidecar, or one from outside.
+
+A file from outside is untrusted. Its size is bounded, weights kept in other files are refused, and what it
+takes and gives is read from the graph: (N, 3, H, W) f32 in, (N, K, H, W) f32 out. How a frame becomes that
+input is not in the file: it follows from a named contract, or from the class count, told on stderr.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cgnet_deploy.artifact import IO, Shape, read_artifact, sha256_of, sidecar_path
+from cgnet_deploy.contracts import contract_name, model_spec
+from cgnet_deploy.errors import ArtifactError, one_line, require
+from cgnet_deploy.spec import ModelSpec, Precision
+from cgnet_deploy.terminal import say
+
+MAX_BYTES = 1 << 29  # 512 MiB; a CGNet is 2 MiB
+PUBLISHED_BLOCKS = (3, 21)
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxFile:
+    """content: the whole file. io, shape: as in Artifact."""
+
+    path: Path
+    content: bytes = field(repr=False)
+    precision: Precision
+    spec: ModelSpec
+    io: IO
+    shape: Shape
+    sha256: str
+
+
+def read_onnx(path: Path, contract: str | None = None) -> OnnxFile:
+    """Read and check the file at `path`.
+
+    contract: of a file without a sidecar; with one, the sidecar has it. Raises ArtifactError for a file that
+    can't be used, UsageError if there is no such contract, or none is known for the class count.
+    """
+    if path.is_file() and path.stat().st_size > MAX_BYTES:
+        raise ArtifactError(f"{path} is larger than {MAX_BYTES >> 20} MiB: not a CGNet")
+    if path.is_file() and not sidecar_path(path).exists():
+        return _foreign(path, contract)
+    artifact = read_artifact(path)
+    if artifact.kind != "onnx":
+        raise ArtifactError(f"{path} is a {artifact.kind}, wanted an ONNX file")
+    return OnnxFile(
+        path, path.read_bytes(), artifact.precision, artifact.spec, artifact.io, artifact.shape, artifact.sha256
+    )
+
+
+def _foreign(path: Path, contract: str | None) -> OnnxFile:
+    onnx = require("onnx", extra="export")
+    content = path.read_bytes()
+    try:
+        model = onnx.load_from_string(content)
+        onnx.checker.check_model(model)
+    except Exception as error:  # protobuf's and the checker's errors share no base class
+        raise ArtifactError(f"{path} is not a valid ONNX file: {one_line(error)}") from error
+    graph = model.graph
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in graph.initializer):
+        raise ArtifactError(f"{path} keeps weights in other files, which is refused; save it as one file")
+    weights = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in weights]  # before IR 4 weights are inputs too
+    if len(inputs) != 1 or len(graph.output) != 1:
+        raise ArtifactError(f"{path} has {len(inputs)} inputs and {len(graph.output)} outputs, wanted 1 and 1")
+    (frames_type, given), (logits_type, logits) = _type_and_sides(inputs[0]), _type_and_sides(graph.output[0])
+    if frames_type == onnx.TensorProto.UINT8:
+        raise ArtifactError(
+            f"{path} takes raw frames but has no sidecar {sidecar_path(path).name} to say what its labels mean; "
+            "keep the two together, or export it again with cgnet-export"
+        )
+    f32 = onnx.TensorProto.FLOAT
+    if (frames_type, logits_type) != (f32, f32) or len(given) != 4 or given[1] != 3 or len(logits) != 4:
+        raise ArtifactError(f"{path} is not a segmentation network from (N, 3, H, W) f32 to (N, K, H, W) f32")
+    classes = logits[1]
+    if classes is None:
+        raise ArtifactError(f"{path} doesn't say how many classes its logits have")
+    name = contract or contract_name("official", classes)
+    if contract is None:
+        say(f"{path} has no sidecar: with {classes} classes its input contract is taken to be {name}")
+    # The depth can't be seen from outside and nothing here depends on it.
+    spec = model_spec(name, classes, PUBLISHED_BLOCKS)
+    return OnnxFile(
+        path, content, _precision(onnx, graph), spec, "tensor", (given[0], given[2], given[3]), sha256_of(path)
+    )
+
+
+def _type_and_sides(value: Any) -> tuple[int, list[int | None]]:
+    """The element type and the sides of a graph's input or output, None where a side is dynamic."""
+    tensor = value.type.tensor_type
+    return tensor.elem_type, [side.dim_value or None for side in tensor.shape.dim]
+
+
+def _precision(onnx: Any, graph: Any) -> Precision:
+    """The type in which most of the graph's convolutions run, by their stored weights."""
+    if any(node.op_type in ("QuantizeLinear", "QLinearConv", "ConvInteger") for node in graph.node):
+        return Precision.INT8
+    types = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    weights = [types.get(node.input[1]) for node in graph.node if node.op_type == "Conv"]
+    return Precision.F16 if 2 * weights.count(onnx.TensorProto.FLOAT16) > len(weights) else Precision.F32

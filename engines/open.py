@@ -1,0 +1,98 @@
+"""One name -> one engine: the backend is told by a prefix (`openvino:cgnet.onnx`), else by the suffix."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+
+from cgnet_deploy.artifact import Shape
+from cgnet_deploy.contracts import known_as
+from cgnet_deploy.engines.base import Engine
+from cgnet_deploy.engines.onnxfile import read_onnx
+from cgnet_deploy.engines.openvino import OpenVinoEngine
+from cgnet_deploy.engines.ort import OrtEngine
+from cgnet_deploy.engines.plan import read_plan
+from cgnet_deploy.engines.trt import TensorRTEngine
+from cgnet_deploy.errors import UsageError, require
+from cgnet_deploy.spec import ModelSpec, Res
+
+BACKENDS = ("torch", "ort", "ort-cuda", "openvino", "openvino-bf16", "trt")
+SUFFIXES = {".pth": "torch", ".pt": "torch", ".onnx": "ort", ".plan": "trt", ".engine": "trt"}
+
+
+def open_engine(
+    ref: str,
+    *,
+    res: Res | None = None,
+    batch: int | None = None,
+    threads: int | None = None,
+    contract: str | None = None,
+) -> Engine:
+    """Open the file that `ref` names, `PATH` or `BACKEND:PATH`.
+
+    res, batch: the sizes that frames will have; None leaves what the file leaves open. threads: on the CPU.
+    contract: the input contract; it overrides a checkpoint's, and a file made of one must have been made for it.
+
+    Raises UsageError for an unknown backend, and for sizes or a contract that the file was not made for,
+    EngineUnavailable if this machine can't run it, and what the readers raise: ArtifactError, CheckpointError.
+    """
+    backend, path = backend_and_path(ref)
+    wanted = (batch, *(res or (None, None)))
+    match backend:
+        case "torch":
+            require("torch", extra="export")
+            from cgnet_deploy.checkpoint import load_checkpoint
+            from cgnet_deploy.engines.torch import TorchEngine
+
+            return TorchEngine(load_checkpoint(path, contract=contract), wanted, threads=threads)
+        case "trt":
+            plan = read_plan(path)
+            check_contract(ref, plan.artifact.spec, contract)
+            return TensorRTEngine(plan, narrowed(plan.artifact.shape, wanted, ref))
+    file = read_onnx(path, contract)
+    check_contract(ref, file.spec, contract)
+    shape = narrowed(file.shape, wanted, ref)
+    if backend.startswith("openvino"):
+        return OpenVinoEngine(file, shape, threads=threads, arithmetic="bf16" if backend.endswith("bf16") else "f32")
+    return OrtEngine(file, shape, threads=threads, cuda=backend.endswith("cuda"))
+
+
+def backend_and_path(ref: str) -> tuple[str, Path]:
+    """`openvino:cgnet.onnx` -> ("openvino", cgnet.onnx); without a prefix the suffix decides."""
+    if match := re.fullmatch(r"([\w-]+):(.+)", ref):
+        backend, path = match[1], Path(match[2])
+        if backend not in BACKENDS:
+            raise UsageError(f"{ref}: no backend is called {backend!r}; {_nearest(backend, BACKENDS)}")
+        return backend, path
+    path = Path(ref)
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise UsageError(
+            f"{ref}: the suffix {suffix!r} tells no backend; {_nearest(suffix, SUFFIXES)} "
+            f"Or say which: {', '.join(f'{name}:{ref}' for name in BACKENDS[:2])}, ..."
+        )
+    return SUFFIXES[suffix], path
+
+
+def narrowed(own: Shape, wanted: Shape, ref: str) -> Shape:
+    """What is `wanted` of a file's `own` (N, H, W). Raises UsageError where its sides are fixed to others."""
+    if any(None not in (side, want) and side != want for side, want in zip(own, wanted, strict=True)):
+        raise UsageError(f"{ref} takes {_spelled(own)}, not {_spelled(wanted)}; export it again for the size you want")
+    n, h, w = (want if side is None else side for side, want in zip(own, wanted, strict=True))
+    return n, h, w
+
+
+def check_contract(ref: str, spec: ModelSpec, contract: str | None) -> None:
+    """Raise UsageError if a file that was made for one input contract is asked to run by another."""
+    if contract is not None and (own := known_as(spec.input)) != contract:
+        raise UsageError(f"{ref} was made for the input contract {own}, not {contract}; export it again for that")
+
+
+def _spelled(shape: Shape) -> str:
+    return " ".join(f"{name}={'any' if side is None else side}" for name, side in zip("NHW", shape, strict=True))
+
+
+def _nearest(given: str, known: tuple[str, ...] | dict[str, str]) -> str:
+    near = difflib.get_close_matches(given, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}."

@@ -1,0 +1,80 @@
+"""A plan file before TensorRT sees it: whole, known, and made for this machine, or refused with the reason.
+
+A plan opens with 28 bytes that both builders write: a tag, which tells the builder; 20 bytes that are not
+read here; and the builder's version in bytes 24 to 27, major, minor, patch, build (trtexec --getPlanVersionOnly
+reads the same). Everything else about a plan is in its sidecar.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cgnet_deploy.artifact import Artifact, read_artifact
+from cgnet_deploy.engines.gpu import Gpu
+from cgnet_deploy.engines.trtapi import PACKAGES, Builder, version_of
+from cgnet_deploy.errors import ArtifactError, EngineUnavailable
+from cgnet_deploy.spec import Precision
+
+HEADER_BYTES = 28
+TAGS: dict[bytes, Builder] = {b"ftrt": "tensorrt", b"vtrt": "rtx"}
+ARCHITECTURE = "architecture"  # its key in a plan's `made_with`, beside the builder's package
+PORTABLE = "portable"  # RTX compiles for the GPU that it finds when the plan is loaded
+FLAGS = {Precision.F32: "--fp32", Precision.F16: "--fp16", Precision.INT8: "--int8"}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """architecture: of the GPU that the plan is for, such as sm_90, or PORTABLE."""
+
+    artifact: Artifact
+    builder: Builder
+    version: str
+    architecture: str
+
+    @property
+    def rebuild(self) -> str:
+        """The command that makes this plan anew."""
+        n, h, w = self.artifact.shape
+        sizes = f" --res {h}x{w}" if h and w else ""
+        sizes += f" --batch {n}" if n and n > 1 else ""
+        flag = FLAGS[self.artifact.precision]
+        return f"cgnet-export --ckpt CHECKPOINT {flag}{sizes} --builder {self.builder} --engine {self.artifact.path}"
+
+
+def read_plan(path: Path) -> Plan:
+    """The plan at `path`. Raises ArtifactError if it is missing, damaged, or not what its sidecar says."""
+    artifact = read_artifact(path)
+    if artifact.kind != "plan":
+        raise ArtifactError(f"{path} is a {artifact.kind}, wanted a plan")
+    made_with = artifact.made_with
+    builder = next((builder for builder, package in PACKAGES.items() if package in made_with), None)
+    if builder is None or ARCHITECTURE not in made_with:
+        raise ArtifactError(f"the sidecar of {path} doesn't say what built it; export it again with cgnet-export")
+    plan = Plan(artifact, builder, made_with[PACKAGES[builder]], made_with[ARCHITECTURE])
+    with path.open("rb") as file:
+        header = file.read(HEADER_BYTES)
+    if len(header) < HEADER_BYTES or header[:4] not in TAGS:
+        raise ArtifactError(f"{path} is not a TensorRT plan; make it again with: {plan.rebuild}")
+    wrote, said = tuple(header[24:28]), version_of(plan.version)
+    if TAGS[header[:4]] != builder or wrote[: len(said)] != said:
+        raise ArtifactError(
+            f"{path} was written by {TAGS[header[:4]]} {'.'.join(map(str, wrote))}, its sidecar says "
+            f"{builder} {plan.version}; make it again with: {plan.rebuild}"
+        )
+    return plan
+
+
+def check_fits(plan: Plan, gpu: Gpu, installed: str) -> None:
+    """Raise EngineUnavailable unless `plan` was built by the `installed` version and for `gpu`."""
+    path, package = plan.artifact.path, PACKAGES[plan.builder]
+    if version_of(installed) != version_of(plan.version):
+        raise EngineUnavailable(
+            f"{path} was built by {package} {plan.version}, and {installed} is installed, which can't read it; "
+            f"build it here again: {plan.rebuild}"
+        )
+    if plan.architecture not in (PORTABLE, gpu.architecture):
+        raise EngineUnavailable(
+            f"{path} was built for {plan.architecture}, and this GPU ({gpu.name}) is {gpu.architecture}; "
+            f"build it here again: {plan.rebuild}"
+        )

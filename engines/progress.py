@@ -1,0 +1,130 @@
+"""The progress of a build: TensorRT's nested phases as one bar on a terminal, as plain lines elsewhere.
+
+A phase of `total` steps that has done `done` of them stands at (done + f) / total, where f is how far the
+phase inside its current step is; the outermost phase is the whole.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from cgnet_deploy.terminal import say
+
+QUARTERS = 4
+
+
+@dataclass(slots=True)
+class Phase:
+    parent: str | None
+    total: int
+    done: int = 0
+
+
+class Phases:
+    """Where a build stands, told by the three calls of TensorRT's IProgressMonitor, from any of its threads.
+
+    show: called with a fraction of 0 to 1 that only rises.
+    """
+
+    def __init__(self, show: Callable[[float], None]) -> None:
+        self._show = show
+        self._lock = threading.Lock()
+        self._phases: dict[str, Phase] = {}
+        self._shown = 0.0
+
+    def start(self, name: str, parent: str | None, total: int) -> None:
+        with self._lock:
+            self._phases[name] = Phase(parent, total)
+
+    def step(self, name: str, step: int) -> None:
+        """step: the number of the step that is done, from 0."""
+        with self._lock:
+            self._phases[name].done = step + 1
+            reached = self._reached(None)
+            if reached > self._shown:
+                self._shown = reached
+                self._show(reached)
+
+    def finish(self, name: str) -> None:
+        with self._lock:
+            self._phases.pop(name, None)
+
+    def _reached(self, parent: str | None) -> float:
+        """How far the phase inside `parent` is, the furthest one if there are several."""
+        within = ((n, phase) for n, phase in self._phases.items() if phase.parent == parent)
+        return max((min(1.0, (phase.done + self._reached(n)) / phase.total) for n, phase in within), default=0.0)
+
+
+@contextmanager
+def watched(trt: ModuleType, config: Any, label: str) -> Iterator[None]:
+    """Show the progress of the build with `config` that happens inside, and let Ctrl-C stop it.
+
+    A stopped build returns None to its caller; then KeyboardInterrupt is raised here.
+    """
+    interrupted = threading.Event()
+    with _shown(label) as show, _ctrl_c_sets(interrupted):
+        monitor = config.progress_monitor = _monitor(trt, Phases(show), interrupted)
+        yield
+        del monitor  # TensorRT asks that it lives as long as the build
+    if interrupted.is_set():
+        raise KeyboardInterrupt
+
+
+def _monitor(trt: ModuleType, phases: Phases, interrupted: threading.Event) -> Any:
+    class Monitor(trt.IProgressMonitor):  # type: ignore[name-defined, misc]
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)  # not super(): pybind11 needs the base itself to be called
+
+        def phase_start(self, name: str, parent: str | None, steps: int) -> None:
+            phases.start(name, parent, steps)
+
+        def step_complete(self, name: str, step: int) -> bool:
+            phases.step(name, step)
+            return not interrupted.is_set()
+
+        def phase_finish(self, name: str) -> None:
+            phases.finish(name)
+
+    return Monitor()
+
+
+@contextmanager
+def _ctrl_c_sets(event: threading.Event) -> Iterator[None]:
+    """Ctrl-C sets `event` instead of raising: an exception would rise inside TensorRT's calls and be lost."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say what a signal does
+        return
+    previous = signal.signal(signal.SIGINT, lambda *_: event.set())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+@contextmanager
+def _shown(label: str) -> Iterator[Callable[[float], None]]:
+    """What shows a fraction: a bar on a terminal, elsewhere a line for each quarter that is reached."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(label, total=1.0)
+            yield lambda fraction: bar.update(task, completed=fraction)
+        return
+    said = 0
+
+    def say_quarter(fraction: float) -> None:
+        nonlocal said
+        if (quarter := int(fraction * QUARTERS)) > said:
+            said = quarter
+            say(f"{label}: {100 * quarter // QUARTERS} %")
+
+    yield say_quarter

@@ -1,0 +1,44 @@
+"""PyTorch, straight from a checkpoint: on the GPU if CUDA is there, else on the CPU. The reference."""
+
+from __future__ import annotations
+
+import torch
+
+from cgnet_deploy.artifact import Shape
+from cgnet_deploy.checkpoint import Checkpoint
+from cgnet_deploy.engines.base import Engine, EngineInfo
+from cgnet_deploy.pixels import U8, to_tensor
+from cgnet_deploy.spec import Precision
+
+
+class TorchEngine(Engine):
+    """A checkpoint in PyTorch, in f32.
+
+    shape: the (N, H, W) to take. threads: of the whole process, which is all that PyTorch offers.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, shape: Shape, *, threads: int | None = None) -> None:
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self._cuda = torch.cuda.is_available()
+        self._device = torch.device("cuda" if self._cuda else "cpu")
+        provider = torch.cuda.get_device_name() if self._cuda else "cpu"
+        # torch's stubs leave out memory_format, which Module.to documents
+        self._model = checkpoint.model.eval().to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.info = EngineInfo("torch", provider, Precision.F32, checkpoint.spec, shape, checkpoint.sha256)
+
+    def _load(self, frames: U8) -> None:
+        planes = torch.from_numpy(to_tensor(frames, self.info.spec.input))
+        self._planes = planes.to(self._device, memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def enqueue(self) -> None:
+        self._labels = self._model(self._planes).argmax(1).to(torch.uint8)
+
+    def sync(self) -> None:
+        if self._cuda:
+            torch.cuda.synchronize()
+
+    def fetch(self) -> U8:
+        labels: U8 = self._labels.cpu().numpy()
+        return labels

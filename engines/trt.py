@@ -1,0 +1,165 @@
+"""A TensorRT or TensorRT for RTX plan on the GPU. Written against the documentation; not yet run on a GPU.
+
+pycuda owns the context, the memory, the stream and the event; cudagraph.py records the network and replays it.
+Sizes are bound once: buffers, addresses and the graph are made for one (N, H, W), and made anew only when
+frames of another size come, which a plan with dynamic sides may take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from cgnet_deploy.artifact import Shape
+from cgnet_deploy.engines.argmax import labels_of
+from cgnet_deploy.engines.base import Engine, EngineInfo, input_sides
+from cgnet_deploy.engines.cudagraph import CudaGraph, capture
+from cgnet_deploy.engines.gpu import find_gpu
+from cgnet_deploy.engines.plan import Plan, check_fits
+from cgnet_deploy.engines.trtapi import PACKAGES, create, load_api, new_log
+from cgnet_deploy.errors import CgnetError, EngineUnavailable, FrameError, MissingPackage, require
+from cgnet_deploy.pixels import U8, to_tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """One tensor twice: pinned on the host, a numpy array, and on the GPU."""
+
+    host: Any
+    device: Any
+
+
+class TensorRTEngine(Engine):
+    """A plan on GPU 0.
+
+    plan: checked by `read_plan`, so that no byte that isn't ours reaches TensorRT. shape: the (N, H, W) to
+    take, within the plan's own. Raises EngineUnavailable if this machine can't run the plan.
+    """
+
+    def __init__(self, plan: Plan, shape: Shape) -> None:
+        artifact, path = plan.artifact, plan.artifact.path
+        try:
+            gpu = find_gpu()
+            trt = load_api(plan.builder)
+            self._cuda = require("pycuda.driver", extra="trt")
+            self._cudart = require("cuda.bindings.runtime", extra="trt")
+        except (EngineUnavailable, MissingPackage) as error:
+            raise EngineUnavailable(f"{path} can't run here: {error}") from error
+        check_fits(plan, gpu, trt.__version__)
+
+        self._builder, self._io, self._nptype = plan.builder, artifact.io, trt.nptype
+        self._log = new_log(trt)
+        self._cuda.init()
+        self._context = self._cuda.Device(0).retain_primary_context()
+        with self._on_gpu():
+            self._stream, self._uploaded = self._cuda.Stream(), self._cuda.Event()
+            self._runtime = create(trt.Runtime, self._log)
+            self._engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
+            self._execution = self._engine and self._engine.create_execution_context()
+        if self._execution is None:
+            raise EngineUnavailable(
+                f"{PACKAGES[plan.builder]} refuses {path} on {gpu.name}: {self._log.reason()}; "
+                f"build it here again: {plan.rebuild}"
+            )
+        names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
+        self._input_name, self._output_name = sorted(
+            names, key=lambda name: self._engine.get_tensor_mode(name) != trt.TensorIOMode.INPUT
+        )
+        self._sizes: tuple[int, int, int] | None = None
+        self._graph: CudaGraph | None = None
+        backend = PACKAGES[plan.builder]
+        self._gpu = gpu.name
+        self.info = EngineInfo(backend, self._gpu, artifact.precision, artifact.spec, shape, artifact.sha256)
+        n, h, w = shape
+        if n and h and w:
+            with self._on_gpu():
+                self._bind((n, h, w))
+
+    def _load(self, frames: U8) -> None:
+        n, h, w, _ = frames.shape
+        with self._on_gpu():
+            if self._sizes != (n, h, w):
+                self._bind((n, h, w))
+            self._uploaded.synchronize()  # the last upload may still be reading the pinned buffer
+            np.copyto(self._input.host, frames if self._io == "frames" else to_tensor(frames, self.info.spec.input))
+            self._cuda.memcpy_htod_async(self._input.device, self._input.host, self._stream)
+            self._uploaded.record(self._stream)
+
+    def enqueue(self) -> None:
+        with self._on_gpu():
+            if self._graph is not None:
+                self._graph.launch()
+            elif not self._enqueue():
+                raise CgnetError(f"TensorRT can't start: {self._log.reason()}")
+
+    def sync(self) -> None:
+        with self._on_gpu():
+            self._stream.synchronize()
+
+    def fetch(self) -> U8:
+        with self._on_gpu():
+            self._cuda.memcpy_dtoh_async(self._output.host, self._output.device, self._stream)
+            self._stream.synchronize()
+        labels: U8 = self._output.host.copy() if self._io == "frames" else labels_of(self._output.host)
+        return labels
+
+    def close(self) -> None:
+        if self._execution is not None:
+            with self._on_gpu():
+                self._unbind()
+                self._execution = self._engine = self._runtime = None
+
+    @contextmanager
+    def _on_gpu(self) -> Iterator[None]:
+        """Make the GPU's primary context current, for one step only.
+
+        pycuda aborts the process if a thread ends with a context on its stack, and nobody is obliged to
+        close an engine, or to do it in the thread that opened it.
+        """
+        self._context.push()
+        try:
+            yield
+        finally:
+            self._context.pop()
+
+    def _bind(self, sizes: tuple[int, int, int]) -> None:
+        """Make the buffers and the graph for inputs of (N, H, W)."""
+        self._unbind()
+        spelled = "NxHxW = {}x{}x{}".format(*sizes)
+        if not self._execution.set_input_shape(self._input_name, input_sides(self._io, sizes)):
+            raise FrameError(f"the plan was not built for {spelled}: {self._log.reason()}")
+        try:
+            self._input, self._output = self._buffer(self._input_name), self._buffer(self._output_name)
+        except self._cuda.MemoryError as error:
+            raise CgnetError(f"the GPU has no memory left for {spelled}") from error
+        if not self._enqueue():
+            raise CgnetError(f"TensorRT can't start: {self._log.reason()}")
+        self._stream.synchronize()
+        if self._builder == "tensorrt" or self._execution.is_stream_capturable(self._stream.handle):
+            self._graph = capture(self._cudart, self._stream.handle, self._enqueue)
+        self._sizes = sizes
+        # Whether a graph is replayed changes the latency of a small network, so it is told.
+        self.info = replace(self.info, provider=f"{self._gpu}, {'CUDA graph' if self._graph else 'no CUDA graph'}")
+
+    def _unbind(self) -> None:
+        self._stream.synchronize()
+        if self._graph is not None:
+            self._graph.destroy()
+        if self._sizes is not None:
+            self._input.device.free()
+            self._output.device.free()
+        self._graph = self._sizes = None
+
+    def _buffer(self, name: str) -> Buffer:
+        dtype = self._nptype(self._engine.get_tensor_dtype(name))
+        host = self._cuda.pagelocked_empty(tuple(self._execution.get_tensor_shape(name)), dtype)
+        device = self._cuda.mem_alloc(host.nbytes)
+        self._execution.set_tensor_address(name, int(device))
+        return Buffer(host, device)
+
+    def _enqueue(self) -> bool:
+        return bool(self._execution.execute_async_v3(self._stream.handle))

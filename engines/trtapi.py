@@ -1,0 +1,72 @@
+"""What building and running a plan share of TensorRT's Python API.
+
+TensorRT 10, 11 and TensorRT for RTX are one API under two package names. The networks here are strongly typed,
+which 10 has to be asked for, 11 always does and RTX always did; no call here differs between them.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any, Literal
+
+from cgnet_deploy.errors import EngineUnavailable, one_line, require
+
+Builder = Literal["tensorrt", "rtx"]
+PACKAGES: dict[Builder, str] = {"tensorrt": "tensorrt", "rtx": "tensorrt_rtx"}
+EXTRAS: dict[Builder, str] = {"tensorrt": "trt", "rtx": "rtx"}
+
+OLDEST = (10, 3)
+# Its builder looks for a library under a name that its own packages don't have (ultralytics pull request 24367).
+BROKEN = {(10, 2, 0)}
+
+
+def load_api(builder: Builder) -> ModuleType:
+    """The Python package of `builder`. Raises MissingPackage, or EngineUnavailable for a release that can't work."""
+    trt = require(PACKAGES[builder], EXTRAS[builder])
+    version = version_of(trt.__version__)
+    if builder == "tensorrt" and (version < OLDEST or version[:3] in BROKEN):
+        raise EngineUnavailable(
+            f"TensorRT {trt.__version__} is too old or known to be broken, wanted 10.3 or later; "
+            "install it with: pip install 'cgnet-deploy[trt]'"
+        )
+    return trt
+
+
+def version_of(text: str) -> tuple[int, ...]:
+    """`10.13.3.9` -> (10, 13, 3, 9); what follows the numbers of a part, such as `rc1`, is left out."""
+    numbers = []
+    for part in text.split("."):
+        digits = part[: len(part) - len(part.lstrip("0123456789"))]
+        if not digits:
+            break
+        numbers.append(int(digits))
+    return tuple(numbers)
+
+
+def new_log(trt: ModuleType) -> Any:
+    """An ILogger that keeps the errors and drops the rest; `reason()` is the last error, on one line.
+
+    TensorRT's own Logger prints to stdout, where only results belong.
+    """
+
+    class Log(trt.ILogger):  # type: ignore[name-defined, misc]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)  # not super(): pybind11 needs the base itself to be called
+            self._errors: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity <= trt.ILogger.Severity.ERROR:
+                self._errors.append(message)
+
+        def reason(self) -> str:
+            return one_line(self._errors[-1]) if self._errors else "it gives no reason"
+
+    return Log()
+
+
+def create(kind: Any, log: Any) -> Any:
+    """A Builder or a Runtime. Raises EngineUnavailable if it can't start, as under a driver that is too old."""
+    try:
+        return kind(log)
+    except TypeError as error:  # what pybind11 makes of a null pointer
+        raise EngineUnavailable(f"TensorRT can't start: {log.reason()}") from error
