@@ -14,6 +14,7 @@ import hashlib
 import io
 import json
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -125,7 +126,8 @@ def _check_zip(path: Path, data: bytes) -> None:
 def _torch(path: Path, data: bytes) -> Any:
     inert: list[Any] = [(Inert, name) for name in LOG_OBJECTS]
     try:
-        with torch.serialization.safe_globals(inert):
+        with torch.serialization.safe_globals(inert), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of an odd pickle before it refuses it
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # on hostile bytes the unpickler raises anything at all
         if refused := re.search(r"GLOBAL ([\w.]{1,100})", str(error)):
