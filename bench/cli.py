@@ -17,6 +17,7 @@ from pathlib import Path
 from cgnet_deploy.artifact import replacing
 from cgnet_deploy.bench import environment, gates, report
 from cgnet_deploy.bench.latency import BOUNDARIES
+from cgnet_deploy.bench.notes import notes
 from cgnet_deploy.bench.record import Record
 from cgnet_deploy.bench.run import Settings, run
 from cgnet_deploy.errors import UsageError, UserError
@@ -123,6 +124,8 @@ def bench(argv: Sequence[str]) -> int:
     )
     check(args)
     records = run(settings)
+    for note in notes(records):
+        say(note)
     publish(records, environment.describe(args.threads, ("cgnet-bench", *argv)), args.json, args.csv)
     if args.fail_under_miou is not None:
         gates.check_miou(records, args.fail_under_miou)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from cgnet_deploy.bench.latency import Boundary, Round
-from cgnet_deploy.bench.stats import LatencyMs
+from cgnet_deploy.bench.stats import LatencyMs, variation
 from cgnet_deploy.confusion import Confusion
 from cgnet_deploy.spec import Precision, Res
 
@@ -15,8 +15,8 @@ from cgnet_deploy.spec import Precision, Res
 class Record:
     """engine: as the user named it. sha256: of the file that was timed and scored.
 
-    rounds: in the order taken, the engines of a run taking turns. confusion: None where no data was given;
-    images: how many it covers.
+    rounds: in the order taken, the engines of a run taking turns. settled: did every warm-up end in windows
+    that agree? confusion: None where no data was given; images: how many it covers.
     """
 
     engine: str
@@ -28,6 +28,7 @@ class Record:
     batch: int
     boundary: Boundary
     rounds: tuple[Round, ...]
+    settled: bool
     peak_memory_mib: float
     class_names: tuple[str, ...]
     confusion: Confusion | None
@@ -41,6 +42,11 @@ class Record:
     def latency_ms(self) -> LatencyMs:
         """Of a whole batch."""
         return LatencyMs.of(self.samples_ns)
+
+    @property
+    def variation(self) -> float:
+        """The coefficient of variation of the samples."""
+        return variation(self.samples_ns)
 
     @property
     def throughput_fps(self) -> float:

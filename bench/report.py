@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -19,13 +20,15 @@ from cgnet_deploy.bench.record import Record
 
 SCHEMA = 1
 HEADINGS = ("engine", "backend", "precision", "HxW", "batch", "boundary", "mIoU %", "p50 ms", "p90", "p95", "p99",
-            "mean", "frames/s", "MiB", "p50 ratio")  # fmt: skip
+            "mean", "CV %", "frames/s", "MiB", "p50 ratio")  # fmt: skip
 TEXT_COLUMNS = (0, 1, 2, 5)
 
 
 def table(records: Sequence[Record]) -> str:
     """Columns as wide as they need to be: a pipe or a narrow terminal cuts nothing off."""
-    rows = [HEADINGS, *(_cells(record, ratio) for record, ratio in zip(records, against_first(records), strict=True))]
+    names, ratios = short_names(records), against_first(records)
+    cells = (_cells(record, names[record.engine], ratio) for record, ratio in zip(records, ratios, strict=True))
+    rows = [HEADINGS, *cells]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
     lines = [
         "  ".join(
@@ -37,10 +40,18 @@ def table(records: Sequence[Record]) -> str:
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
 
 
-def _cells(record: Record, ratio: Ratio | None) -> tuple[str, ...]:
+def short_names(records: Sequence[Record]) -> dict[str, str]:
+    """Engine -> how a table calls it: its file's name, or all that was typed where two files share a name."""
+    engines = dict.fromkeys(record.engine for record in records)
+    names = {engine: re.sub(r"^([\w-]+:)?.*/", r"\1", engine) for engine in engines}
+    taken = list(names.values())
+    return {engine: name if taken.count(name) == 1 else engine for engine, name in names.items()}
+
+
+def _cells(record: Record, name: str, ratio: Ratio | None) -> tuple[str, ...]:
     latency = record.latency_ms
     return (
-        record.engine,
+        name,
         f"{record.backend} ({record.provider})",
         record.precision.value,
         str(record.res),
@@ -52,6 +63,7 @@ def _cells(record: Record, ratio: Ratio | None) -> tuple[str, ...]:
         _number(latency.p95, 3),
         _number(latency.p99, 3),
         _number(latency.mean, 3),
+        _number(100 * record.variation, 1),
         _number(record.throughput_fps, 1),
         _number(record.peak_memory_mib, 0),
         "1" if ratio is None else f"{ratio.median:.3f} ({ratio.low:.3f} to {ratio.high:.3f})",

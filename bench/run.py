@@ -66,6 +66,14 @@ class Loaded:
     info: Opened
 
 
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """One engine at one boundary. settled: did every warm-up end in windows that agree?"""
+
+    rounds: tuple[Measured, ...]
+    settled: bool
+
+
 def run(settings: Settings) -> tuple[Record, ...]:
     """Rows by boundary, then by engine, in the order given. Raises whatever an engine's process met."""
     dataset = open_dataset(settings.data, settings.split) if settings.data else None
@@ -92,14 +100,15 @@ def run(settings: Settings) -> tuple[Record, ...]:
             res=res,
             batch=batch,
             boundary=boundary,
-            rounds=tuple(Round(measured.samples_ns, measured.window_ns) for measured in rounds),
-            peak_memory_mib=rounds[-1].peak_memory_mib,
+            rounds=tuple(Round(measured.samples_ns, measured.window_ns) for measured in taken.rounds),
+            settled=taken.settled,
+            peak_memory_mib=taken.rounds[-1].peak_memory_mib,
             class_names=engine.info.class_names,
             confusion=confusion,
             images=images,
         )
         for boundary in settings.boundaries
-        for engine, rounds, confusion in zip(engines, timed[boundary], scores, strict=True)
+        for engine, taken, confusion in zip(engines, timed[boundary], scores, strict=True)
     )
 
 
@@ -125,20 +134,24 @@ def frames_for(settings: Settings, res: Res, batch: int) -> U8:
     return np.stack([fit_frame(dataset.frame(i % len(dataset)), res) for i in range(batch)])
 
 
-def take_turns(engines: list[Loaded], settings: Settings, boundary: Boundary, frames: Path) -> list[list[Measured]]:
-    """The rounds of each engine at one boundary, taken A B, A B, A B."""
-    taken: list[list[Measured]] = [[] for _ in engines]
+def take_turns(engines: list[Loaded], settings: Settings, boundary: Boundary, frames: Path) -> list[Timed]:
+    """Time each engine at one boundary, in turns: A B, A B, A B."""
+    turns = []
     for turn in range(ROUNDS):
         say(f"{boundary}: round {turn + 1} of {ROUNDS}")
-        for engine, rounds in zip(engines, taken, strict=True):
-            warm = Warm(boundary, settings.fps, str(frames), settings.warmup_ms, WARMUP_STEPS)
-            warmed = engine.process.ask(warm, Warmed)
-            if not warmed.settled:
-                say(f"{engine.name}: its time had not settled after {warmed.steps} inferences of warm-up")
-            measure = Measure(settings.least_s / ROUNDS, -(-settings.least_samples // ROUNDS))
-            expected_s = measure.least_s + measure.least_samples * max(warmed.step_ns / 1e9, 1 / (settings.fps or 1e9))
-            rounds.append(engine.process.ask(measure, Measured, extra_s=10 * expected_s))
-    return taken
+        turns.append([take_turn(engine, settings, boundary, frames) for engine in engines])
+    return [
+        Timed(tuple(measured for _, measured in taken), all(warmed.settled for warmed, _ in taken))
+        for taken in zip(*turns, strict=True)
+    ]
+
+
+def take_turn(engine: Loaded, settings: Settings, boundary: Boundary, frames: Path) -> tuple[Warmed, Measured]:
+    warmed = engine.process.ask(Warm(boundary, settings.fps, str(frames), settings.warmup_ms, WARMUP_STEPS), Warmed)
+    measure = Measure(settings.least_s / ROUNDS, -(-settings.least_samples // ROUNDS))
+    pause_s = 1 / settings.fps if settings.fps else 0.0
+    expected_s = measure.least_s + measure.least_samples * max(warmed.step_ns / 1e9, pause_s)
+    return warmed, engine.process.ask(measure, Measured, extra_s=10 * expected_s)
 
 
 def score(engine: Loaded, settings: Settings, images: int) -> Confusion:

@@ -8,6 +8,7 @@ is timed it sleeps in a read.
 from __future__ import annotations
 
 import contextlib
+import io
 import sys
 import traceback
 from collections.abc import Callable
@@ -20,7 +21,7 @@ import numpy as np
 
 from cgnet_deploy.bench import latency, wire
 from cgnet_deploy.engines.base import Engine
-from cgnet_deploy.errors import CgnetError, EngineUnavailable, UsageError
+from cgnet_deploy.errors import CgnetError, EngineUnavailable
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Res
 
@@ -49,7 +50,7 @@ def converse(connection: Connection[Any, Any], open_engine: OpenEngine) -> None:
     if not isinstance(request, wire.Open):
         raise CgnetError(f"the first message is {type(request).__name__}, wanted Open")
     with open_engine(request) as engine:
-        session = Session(engine, request, connection)
+        session = Session(engine, connection)
         wire.send(connection, session.opened())
         while True:
             wire.send(connection, session.answer(wire.receive(connection)))
@@ -58,21 +59,14 @@ def converse(connection: Connection[Any, Any], open_engine: OpenEngine) -> None:
 class Session:
     """An open engine, and the boundary that it is being timed at."""
 
-    def __init__(self, engine: Engine, request: wire.Open, connection: Connection[Any, Any]) -> None:
+    def __init__(self, engine: Engine, connection: Connection[Any, Any]) -> None:
         self.engine = engine
         self.connection = connection
         self.measure: Callable[[int, int], latency.Round]  # set by `warm`
         n, h, w = engine.info.shape
-        own = engine.info.spec.input.res
-        asked = request.res or (h or own.height, w or own.width)
-        self.res = Res(*asked)
-        self.batch = request.batch or n or 1
-        if h not in (None, self.res.height) or w not in (None, self.res.width):
-            raise UsageError(
-                f"--res {self.res}: {request.engine} takes {h or 'any'}x{w or 'any'}; export it for the size you want"
-            )
-        if n not in (None, self.batch):
-            raise UsageError(f"--batch {self.batch}: {request.engine} takes {n}; export it for the batch you want")
+        if not (n and h and w):
+            raise CgnetError(f"an engine for {engine.info.shape} was opened; it is timed at definite sizes")
+        self.res, self.batch = Res(h, w), n
 
     def opened(self) -> wire.Opened:
         info = self.engine.info
@@ -145,17 +139,24 @@ def peak_memory_mib() -> float:
     raise CgnetError("/proc/self/status doesn't tell the peak memory (VmHWM)")
 
 
-def open_by_reference(request: wire.Open) -> Engine:
+def open_for_timing(request: wire.Open) -> Engine:
+    """The engine, opened for definite sizes: those asked for, else its own, else its contract's and one frame."""
     import cv2
 
     from cgnet_deploy.engines.open import open_engine
 
     cv2.setNumThreads(request.threads)  # OpenCV has a pool of its own, which no environment variable bounds
-    res = Res(*request.res) if request.res else None
-    return open_engine(
-        request.engine, res=res, batch=request.batch or 1, threads=request.threads, contract=request.contract
-    )
+    options = partial(open_engine, request.engine, threads=request.threads, contract=request.contract)
+    engine = options(res=Res(*request.res) if request.res else None, batch=request.batch)
+    n, h, w = engine.info.shape
+    if n and h and w:
+        return engine
+    # Open anew rather than feed any size that it takes: runtimes plan better for sizes that they know.
+    own = engine.info.spec.input.res
+    engine.close()
+    with contextlib.redirect_stderr(io.StringIO()):  # what it has to say it has said
+        return options(res=Res(h or own.height, w or own.width), batch=n or 1)
 
 
 def main() -> None:
-    serve(Connection(int(sys.argv[1])), open_by_reference)
+    serve(Connection(int(sys.argv[1])), open_for_timing)
