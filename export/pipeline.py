@@ -17,9 +17,10 @@ from cgnet_deploy.artifact import IO, Artifact, Shape, write_artifact
 from cgnet_deploy.checkpoint import Checkpoint
 from cgnet_deploy.export.frames import give_labels, take_frames
 from cgnet_deploy.export.fuse.rule import FusionReport, apply
-from cgnet_deploy.export.fuse.targets import RULES, Target
+from cgnet_deploy.export.fuse.rules import RULES
 from cgnet_deploy.export.graph import serialise
 from cgnet_deploy.export.half import out_of_range, to_half
+from cgnet_deploy.export.targets import Target
 from cgnet_deploy.export.trace import OPSET, Dynamic, trace
 from cgnet_deploy.export.verify import Verification, compare, demand, demand_labels, run_onnx
 from cgnet_deploy.pixels import F32, U8, to_tensor
@@ -89,7 +90,9 @@ def export_onnx(checkpoint: Checkpoint, request: Request, frames: Sequence[U8], 
     artifact = write_artifact(
         path, content, kind="onnx", precision=request.precision, spec=spec, io=request.io, shape=shape,
         parent_sha256=checkpoint.sha256,
-        made_with={"torch": torch.__version__, "onnx_ir": ir.__version__, "opset": str(OPSET), "target": request.target},
+        made_with={
+            "torch": torch.__version__, "onnx_ir": ir.__version__, "opset": str(OPSET), "target": request.target,
+        },
     )  # fmt: skip
     return Exported(artifact, report, found, tuple(sorted(kept)))
 

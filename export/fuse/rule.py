@@ -38,6 +38,11 @@ class FusionReport:
     ops_before: Mapping[str, int]
     ops_after: Mapping[str, int]
 
+    def summary(self) -> str:
+        """One line: `430 -> 387 nodes; batchnorm-conv 27, ...`."""
+        fired = ", ".join(f"{rule} {count}" for rule, count in self.fired.items() if count)
+        return f"{sum(self.ops_before.values())} -> {sum(self.ops_after.values())} nodes; {fired}"
+
     def to_json(self) -> dict[str, Any]:
         return {
             "fired": dict(self.fired),
@@ -54,11 +59,12 @@ def apply(model: ir.Model, rules: Sequence[Rule[Any]]) -> FusionReport:
     tidy(model)
     before = count_ops(model)
     fired: dict[str, int] = {}
-    skipped: list[tuple[str, str, str]] = []
-    for rule in rules:
-        fired[rule.name], reasons = _exhaust(model, rule)
-        skipped += [(rule.name, node, reason) for node, reason in reasons]
-    return FusionReport(fired, tuple(skipped), before, count_ops(model))
+    skipped: dict[str, list[tuple[str, str]]] = {}
+    for rule in rules:  # one may stand twice, where another has opened new places for it
+        count, skipped[rule.name] = _exhaust(model, rule)
+        fired[rule.name] = fired.get(rule.name, 0) + count
+    reasons = tuple((rule, node, reason) for rule, places in skipped.items() for node, reason in places)
+    return FusionReport(fired, reasons, before, count_ops(model))
 
 
 def _exhaust(model: ir.Model, rule: Rule[Any]) -> tuple[int, list[tuple[str, str]]]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any
 
 from cgnet_deploy.export.fuse import batchnorm_conv, batchnorm_depthwise, batchnorm_join
 from cgnet_deploy.export.fuse.rule import Rule
-
-Target = Literal["generic"]
-TARGETS: tuple[Target, ...] = get_args(Target)
+from cgnet_deploy.export.targets import Target
 
 BATCHNORM: tuple[Rule[Any], ...] = (batchnorm_conv.RULE, batchnorm_depthwise.RULE, batchnorm_join.RULE)
 

@@ -1,0 +1,139 @@
+"""cgnet-export --ckpt model.pth --fp16
+
+Checkpoint in; cgnet.onnx, cgnet.plan and their sidecars out, each verified against its parent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cgnet_deploy.artifact import IO, replacing
+from cgnet_deploy.contracts import CONTRACTS
+from cgnet_deploy.data.dataset import fit_frame
+from cgnet_deploy.data.opening import open_dataset
+from cgnet_deploy.engines.build import Profile, build_plan, choose_builder
+from cgnet_deploy.errors import UsageError, require
+from cgnet_deploy.export.targets import TARGETS
+from cgnet_deploy.pixels import U8
+from cgnet_deploy.spec import MIN_SIDE_PX, Precision, Res, Triple
+from cgnet_deploy.terminal import Parser, res_argument, run, say
+
+MAX_BATCH = 256
+VERIFY_PIXELS = 4 * 512 * 1024  # what is compared at least: 8 frames of 360x480, one of 1024x2048
+MAX_VERIFIED = 8
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit codes: 0 done, 1 failed, 2 usage or bad input, 3 a step changed what the network computes."""
+    return run("cgnet-export", lambda: _export(_parser().parse_args(argv)))
+
+
+def _parser() -> Parser:
+    parser = Parser("cgnet-export", "A CGNet checkpoint to a verified ONNX file and a TensorRT plan.")
+    parser.add_argument("--ckpt", type=Path, required=True, metavar="FILE", help="official, mmseg or own checkpoint")
+    precision = parser.add_mutually_exclusive_group()
+    for flag, value in (("--fp32", Precision.F32), ("--fp16", Precision.F16)):
+        precision.add_argument(flag, dest="precision", action="store_const", const=value, default=Precision.F32)
+    parser.add_argument(
+        "--res", type=res_argument, metavar="HxW", help="height x width in pixels; default: the contract's"
+    )
+    parser.add_argument("--batch", type=int, default=1, metavar="N", help="frames per inference (default 1)")
+    parser.add_argument(
+        "--dynamic", choices=("none", "batch", "size", "both"), default="none",
+        help="what the file leaves open; a plan then takes up to --batch frames of up to --res, and is tuned for those",
+    )  # fmt: skip
+    parser.add_argument(
+        "--tensor-io", action="store_true", help="f32 NCHW in, logits out, not u8 BGR frames to u8 labels"
+    )
+    parser.add_argument("--target", choices=TARGETS, default="generic", help="the runtime to choose graph forms for")
+    parser.add_argument("--onnx", type=Path, default=Path("cgnet.onnx"), metavar="FILE")
+    parser.add_argument("--engine", type=Path, default=Path("cgnet.plan"), metavar="FILE")
+    parser.add_argument("--no-engine", action="store_true", help="write the ONNX file only")
+    parser.add_argument("--builder", choices=("auto", "tensorrt", "rtx"), default="auto", help="who builds the plan")
+    parser.add_argument("--timing-cache", type=Path, metavar="FILE", help="reuse and extend a builder's timing cache")
+    parser.add_argument("--data", metavar="DIR", help="verify on these frames: a data set or a folder of images")
+    parser.add_argument("--split", default="val", help="which split of --data (default val)")
+    parser.add_argument("--contract", choices=tuple(CONTRACTS), help="input contract, where the checkpoint's is wrong")
+    parser.add_argument("--mean", type=_triple, metavar="A,B,C", help="0-255 scale, in the order of --color")
+    parser.add_argument("--std", type=_triple, metavar="A,B,C", help="0-255 scale, in the order of --color")
+    parser.add_argument("--color", choices=("rgb", "bgr"), help="the order in which the network reads channels")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was done and measured")
+    return parser
+
+
+def _export(given: argparse.Namespace) -> int:
+    if not 1 <= given.batch <= MAX_BATCH:
+        raise UsageError(f"--batch {given.batch} is not 1 to {MAX_BATCH} frames")
+    for package in ("torch", "onnx_ir", "onnxscript"):
+        require(package, extra="export")
+    from cgnet_deploy.checkpoint import load_checkpoint
+    from cgnet_deploy.export.pipeline import Request, export_onnx
+
+    builder = None if given.no_engine else choose_builder(given.builder)
+    checkpoint = load_checkpoint(given.ckpt, contract=given.contract, mean=given.mean, std=given.std, color=given.color)
+    res = given.res or checkpoint.spec.input.res
+    io: IO = "tensor" if given.tensor_io else "frames"
+    request = Request(given.precision, res, given.batch, given.dynamic, io, given.target)
+    exported = export_onnx(checkpoint, request, _frames(given, res), given.onnx)
+    print(f"{given.onnx}  {given.precision.value}, {res.spelled()}, batch {given.batch}; {exported.fusion.summary()}")
+    report: dict[str, Any] = {
+        "schema": 1, "onnx": str(given.onnx), "engine": None, "precision": given.precision.value,
+        "res": list(res), "batch": given.batch, "target": given.target, "fusion": exported.fusion.to_json(),
+        "verify": exported.verification.to_json(), "kept_f32": list(exported.kept_f32),
+    }  # fmt: skip
+    if builder is not None:
+        built = build_plan(
+            given.onnx, given.engine, builder=builder, timing_cache=given.timing_cache, profile=_profile(given, res)
+        )
+        types = ", ".join(f"{count} {name}" for name, count in built.convolutions.items())
+        print(
+            f"{given.engine}  {built.builder} {built.version}, for {built.architecture}; convolutions by input: {types}"
+        )
+        report |= {
+            "engine": str(given.engine), "builder": built.builder, "builder_version": built.version,
+            "architecture": built.architecture, "convolutions": dict(built.convolutions),
+        }  # fmt: skip
+    if given.json:
+        with replacing(given.json) as temporary:
+            temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+def _frames(given: argparse.Namespace, res: Res) -> list[U8]:
+    """Batches (N, H, W, 3) u8 BGR to verify on: real ones with --data, else drawn street scenes."""
+    fitting = min(max(VERIFY_PIXELS // (given.batch * res.height * res.width), 1), MAX_VERIFIED)
+    wanted = fitting * given.batch
+    if given.data is None:
+        say("verifying on drawn street scenes; --data verifies on yours")
+        dataset = open_dataset(f"scenes:0:{res}", "val")
+    else:
+        dataset = open_dataset(given.data, given.split)
+    spread = [i * len(dataset) // wanted for i in range(wanted)]
+    frames = np.stack([fit_frame(dataset.frame(i), res) for i in spread])
+    return np.split(frames, fitting)
+
+
+def _profile(given: argparse.Namespace, res: Res) -> Profile | None:
+    """What a plan takes where the file leaves sizes open: one frame to --batch, the smallest size to --res."""
+    if given.dynamic == "none":
+        return None
+    best = (given.batch, *res)
+    least = (
+        1 if given.dynamic in ("batch", "both") else given.batch,
+        *((MIN_SIDE_PX, MIN_SIDE_PX) if given.dynamic in ("size", "both") else res),
+    )
+    return Profile(least, best, best)
+
+
+def _triple(text: str) -> Triple:
+    try:
+        a, b, c = (float(value) for value in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not three numbers A,B,C") from None
+    return a, b, c

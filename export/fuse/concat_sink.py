@@ -1,0 +1,108 @@
+"""An operator over a concat of channels as a concat of operators: f(concat(x_i), y) = concat(f(x_i, y_i)).
+
+Applied until it settles, a concat sinks through everything that treats channels alone, until a convolution
+takes its parts as a sum (concat_conv.py): then nothing is ever copied together. `y` may be constant, a value
+per channel and image, or another concat of the same parts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
+import onnx_ir as ir
+
+from cgnet_deploy.export.fuse.rule import Rule
+from cgnet_deploy.export.graph import attribute, channels, constant, insert, producer, replace, weights
+
+CHANNELWISE = frozenset({"PRelu", "Relu", "Mul", "Add", "Max", "Min", "ReduceMean", "GlobalAveragePool"})
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    node: ir.Node
+    concat: ir.Node
+    sizes: tuple[int, ...]  # channels of each part, () if one is unknown
+
+
+def pattern(node: ir.Node) -> Match | None:
+    if node.op_type not in CHANNELWISE:
+        return None
+    for value in node.inputs:
+        concat = producer(value, "Concat")
+        if concat is not None and attribute(concat, "axis", 0) == 1:
+            sizes = tuple(channels(part) or 0 for part in concat.inputs if part is not None)
+            return Match(node, concat, sizes if all(sizes) else ())
+    return None
+
+
+def check(match: Match) -> str | None:
+    if not match.sizes:
+        return f"a part of {match.concat.name} has an unknown number of channels"
+    if match.node.op_type == "ReduceMean" and not _over_space(match.node):
+        return f"{match.node.name} reduces more than height and width"
+    for value in match.node.inputs[: 1 if match.node.op_type == "ReduceMean" else None]:
+        if value is not None and not _divisible(value, match.sizes):
+            return f"{value.name} can't be split as {match.concat.name} is"
+    return None
+
+
+def rewrite(match: Match) -> None:
+    node = match.node
+    attributes = {name: attribute(node, name, 0) for name in node.attributes}
+    inputs = [value for value in node.inputs if value is not None]
+    if node.op_type == "ReduceMean":
+        columns = [(part, inputs[1]) for part in _parts(node, inputs[0], match.sizes)]
+    else:
+        columns = list(zip(*(_parts(node, value, match.sizes) for value in inputs), strict=True))
+    parts = [insert(node, node.op_type, list(column), name=node.name or "", **attributes) for column in columns]
+    replace(node.outputs[0], insert(node, "Concat", parts, name=match.concat.name or "", axis=1))
+
+
+def _over_space(node: ir.Node) -> bool:
+    axes = weights(node.inputs[1]) if len(node.inputs) > 1 else None
+    return axes is not None and sorted(axes.tolist()) in ([2, 3], [-2, -1])
+
+
+def _aligned(value: ir.Value, sizes: tuple[int, ...]) -> ir.Node | None:
+    concat = producer(value, "Concat")
+    if concat is None or attribute(concat, "axis", 0) != 1:
+        return None
+    return concat if tuple(channels(part) or 0 for part in concat.inputs if part is not None) == sizes else None
+
+
+def _per_channel(value: ir.Value, sizes: tuple[int, ...]) -> bool:
+    """Whether it is (N, C, 1, 1): cheap to split."""
+    shape = value.shape
+    return shape is not None and len(shape) == 4 and shape[1] == sum(sizes) and list(shape[2:]) == [1, 1]
+
+
+def _divisible(value: ir.Value, sizes: tuple[int, ...]) -> bool:
+    array = weights(value)
+    if array is not None:
+        return array.size == 1 or (array.ndim >= 3 and array.shape[-3] == sum(sizes))
+    return _aligned(value, sizes) is not None or _per_channel(value, sizes)
+
+
+def _parts(anchor: ir.Node, value: ir.Value, sizes: tuple[int, ...]) -> list[ir.Value]:
+    array = weights(value)
+    if array is not None:
+        if array.size == 1:
+            return [value] * len(sizes)
+        ends = list(accumulate(sizes))[:-1]
+        return [constant(anchor, part, value.name or "part") for part in np.split(array, ends, axis=-3)]
+    if concat := _aligned(value, sizes):
+        return [part for part in concat.inputs if part is not None]
+    split = ir.node(
+        "Split", [value, constant(anchor, np.asarray(sizes, np.int64), "sizes")], {"axis": 1},
+        num_outputs=len(sizes), name=f"{anchor.name}/Split",
+    )  # fmt: skip
+    anchor.prepend(split)
+    for output, size in zip(split.outputs, sizes, strict=True):
+        assert value.shape is not None
+        output.type, output.shape = value.type, ir.Shape([value.shape[0], size, *value.shape[2:]])
+    return list(split.outputs)
+
+
+RULE = Rule("concat-sink", pattern, check, rewrite)

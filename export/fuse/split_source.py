@@ -1,0 +1,67 @@
+"""A convolution whose result is later added to a concat, as a concat of two convolutions by output channel.
+
+    x + concat(y_1, y_2) = concat(x_1 + y_1, x_2 + y_2),  x = conv, perhaps times a gate
+
+The down block feeds the residual trunk of its stage; split here, the whole trunk stays in halves and the
+concat of every block sinks away (concat_sink.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
+import onnx_ir as ir
+
+from cgnet_deploy.export.fuse.linear import convolution, groups_of, is_constant, kernel_and_bias
+from cgnet_deploy.export.fuse.rule import Rule
+from cgnet_deploy.export.graph import attribute, channels, insert, producer, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    conv: ir.Node
+    sizes: tuple[int, ...]
+
+
+def pattern(node: ir.Node) -> Match | None:
+    if node.op_type != "Add":
+        return None
+    for x, other in (node.inputs, reversed(node.inputs)):
+        concat = producer(other, "Concat")
+        conv = _source(x)
+        if concat is not None and conv is not None and attribute(concat, "axis", 0) == 1:
+            return Match(conv, tuple(channels(part) or 0 for part in concat.inputs if part is not None))
+    return None
+
+
+def _source(value: ir.Value | None) -> ir.Node | None:
+    """The convolution behind `value`, through a product with a gate."""
+    product = producer(value, "Mul")
+    return producer(product.inputs[0] if product else value, "Conv")
+
+
+def check(match: Match) -> str | None:
+    if groups_of(match.conv) != 1 or not is_constant(match.conv):
+        return f"{match.conv.name} is not a dense convolution with constant weights"
+    if sum(match.sizes) != len(kernel_and_bias(match.conv)[0]) or not all(match.sizes):
+        return f"{match.conv.name} has other channels than what is added to it"
+    return None
+
+
+def rewrite(match: Match) -> None:
+    conv = match.conv
+    kernel, bias = kernel_and_bias(conv)
+    has_bias = len(conv.inputs) > 2
+    ends = list(accumulate(match.sizes))[:-1]
+    x = conv.inputs[0]
+    assert x is not None
+    parts = [
+        convolution(conv, conv, x, k, b if has_bias else None)
+        for k, b in zip(np.split(kernel, ends), np.split(bias, ends), strict=True)
+    ]
+    replace(conv.outputs[0], insert(conv, "Concat", parts, axis=1))
+
+
+RULE = Rule("split-source", pattern, check, rewrite)
