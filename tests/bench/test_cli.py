@@ -1,0 +1,229 @@
+"""cgnet-bench as a user types it: real processes, ONNX Runtime, engines of one convolution."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from cgnet_deploy.bench.cli import main
+from tests.bench.conftest import WriteEngine
+
+QUICK = ("--warmup", "0", "--duration", "0", "--iterations", "6", "--threads", "1")
+ROAD_IOU = 26 / 39  # of the fixture's counted rows, 26 of 39 are Road
+
+
+def test_two_engines_end_to_end(
+    write_engine: WriteEngine, camvid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    road, sky = write_engine("road.onnx", 3), write_engine("sky.onnx", 0)
+    result = tmp_path / "result.json"
+    code = main(
+        ["--engine", str(road), "--engine", str(sky), "--res", "32x64", "--batch", "2", "--data", str(camvid),
+         "--boundary", "host", "--boundary", "e2e", "--json", str(result), *QUICK]
+    )  # fmt: skip
+    captured = capsys.readouterr()
+    assert code == 0
+    assert "H=32 W=64" in captured.err
+    lines = captured.out.splitlines()
+    assert [line.split()[0] for line in lines[2:]] == ["road.onnx", "sky.onnx", "road.onnx", "sky.onnx"]
+
+    given = json.loads(result.read_text())
+    assert given["schema"] == 1
+    assert given["environment"]["threads"] == 1
+    assert [(row["engine"], row["boundary"]) for row in given["rows"]] == [
+        (str(road), "host"), (str(sky), "host"), (str(road), "e2e"), (str(sky), "e2e"),
+    ]  # fmt: skip
+    for row in given["rows"]:
+        assert (row["backend"], row["provider"], row["precision"]) == ("onnxruntime", "CPUExecutionProvider", "f32")
+        assert (row["res"], row["batch"], row["samples"], row["images"]) == ([32, 64], 2, 6, 3)
+        latency = row["latency_ms"]
+        assert 0 < latency["min"] <= latency["p50"] <= latency["p90"] <= latency["p95"] <= latency["max"]
+        assert latency["p99"] is None
+        assert row["throughput_fps"] * latency["min"] / 1e3 <= row["batch"]
+    first, second = given["rows"][:2]
+    assert first["iou"]["Road"] == pytest.approx(ROAD_IOU)
+    assert first["iou"]["Sky"] == 0
+    assert first["iou"]["Car"] is None  # neither in truth nor predicted
+    assert first["miou"] == pytest.approx(ROAD_IOU / 2)
+    assert second["iou"]["Sky"] == pytest.approx(1 - ROAD_IOU)
+
+
+def test_without_data_only_latency_is_told(write_engine: WriteEngine, capsys: pytest.CaptureFixture[str]) -> None:
+    engine = write_engine("a.onnx", 0, sides=(2, 32, 48))
+    assert main(["--engine", str(engine), "--json", "-", *QUICK]) == 0
+    captured = capsys.readouterr()
+    (row,) = json.loads(captured.out)["rows"]
+    assert (row["res"], row["batch"], row["boundary"]) == ([32, 48], 2, "e2e")
+    assert (row["miou"], row["images"], row["iou"]) == (None, 0, {})
+    assert "p50 ms" in captured.err  # the table makes room on stdout
+
+
+def test_the_same_engine_twice_is_two_rows(write_engine: WriteEngine, capsys: pytest.CaptureFixture[str]) -> None:
+    engine = str(write_engine("a.onnx", 0, sides=(1, 32, 48)))
+    assert main(["--engine", engine, "--engine", engine, "--csv", "-", *QUICK]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["engine"] for row in rows] == [engine, engine]
+
+
+def test_paced(write_engine: WriteEngine, capsys: pytest.CaptureFixture[str]) -> None:
+    engine = str(write_engine("a.onnx", 0, sides=(1, 32, 48)))
+    assert main(["--engine", engine, "--boundary", "paced", "--fps", "100", "--json", "-", *QUICK]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert row["boundary"] == "paced"
+    assert row["throughput_fps"] <= 100.0001  # never faster than the camera
+
+
+def test_a_limit_scores_only_the_first_images(
+    write_engine: WriteEngine, camvid: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = str(write_engine("a.onnx", 3, sides=(1, 40, 48)))
+    (camvid / "val" / "2.png").write_bytes(b"never read")
+    assert main(["--engine", engine, "--data", str(camvid), "--limit", "2", "--json", "-", *QUICK]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert row["images"] == 2
+    assert row["iou"]["Road"] == pytest.approx(ROAD_IOU)
+
+
+@pytest.mark.parametrize(("gate", "code"), [("0.3", 0), ("0.4", 3)])
+def test_the_accuracy_gate(
+    gate: str, code: int, write_engine: WriteEngine, camvid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine, result = str(write_engine("a.onnx", 3, sides=(1, 40, 48))), tmp_path / "r.json"
+    flags = ["--data", str(camvid), "--fail-under-miou", gate, "--json", str(result)]
+    assert main(["--engine", engine, *flags, *QUICK]) == code
+    assert json.loads(result.read_text())["rows"][0]["miou"] == pytest.approx(ROAD_IOU / 2)  # told in either case
+    assert ("mIoU 0.3333 is below 0.4" in capsys.readouterr().err) is (code == 3)
+
+
+@pytest.mark.parametrize(("gate", "code"), [("1e9", 0), ("0", 4)])
+def test_the_performance_gate(
+    gate: str, code: int, write_engine: WriteEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = str(write_engine("a.onnx", 3, sides=(1, 40, 48)))
+    assert main(["--engine", engine, "--fail-over-ms", gate, *QUICK]) == code
+    captured = capsys.readouterr()
+    assert ("is above 0.0 ms" in captured.err) is (code == 4)
+    assert "a.onnx" in captured.out
+
+
+BAD_USAGE = [
+    (["--res", "0x0"], "out of range"),
+    (["--res", "1x1"], "out of range"),
+    (["--res", "1024"], "not HEIGHTxWIDTH"),
+    (["--res", "axb"], "not HEIGHTxWIDTH"),
+    (["--res", "100000x100000"], "out of range"),
+    (["--batch", "0"], "not a whole number from 1"),
+    (["--threads", "-1"], "not a whole number from 1"),
+    (["--duration", "nan"], "not a number from 0"),
+    (["--engin", "x.onnx"], "did you mean --engine?"),
+    (["--resolution", "32x32"], "--resolution is not an option"),
+    (["--boundary", "gpu"], "device"),
+    (["--boundary", "paced"], "--fps"),
+    (["--fps", "30"], "--boundary paced"),
+    (["--split", "val"], "--split needs --data"),
+    (["--limit", "3"], "--limit needs --data"),
+    (["--fail-under-miou", "0.5"], "--fail-under-miou needs --data"),
+    (["--data", "scenes", "--fail-under-miou", "65"], "from 0 to 1"),
+    (["--json", "-", "--csv", "-"], "stdout"),
+    (["--json", "missing/folder/r.json"], "can't be written"),
+    (["--data", "nowhere"], "nowhere is not a folder"),
+    (["--data", "scenes", "--split", "night"], "no split 'night'"),
+]
+
+
+@pytest.mark.parametrize(("flags", "words"), BAD_USAGE, ids=[" ".join(flags) for flags, _ in BAD_USAGE])
+def test_bad_usage_is_one_line_before_any_work(
+    flags: list[str], words: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["--engine", "a.onnx", *flags]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    assert line.startswith("cgnet-bench: error: ")
+    assert words in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_engine_at_all(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "--engine" in capsys.readouterr().err
+
+
+def fails(argv: list[str], code: int, words: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The command ends with `code` and one line, and leaves an earlier result alone."""
+    result = tmp_path / "earlier.json"
+    result.write_text("an earlier result")
+    assert main([*argv, "--json", str(result), *QUICK]) == code
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    (line,) = (line for line in captured.err.splitlines() if "error" in line)
+    assert line.startswith("cgnet-bench: error: ")
+    assert words in line
+    assert "Traceback" not in captured.err
+    assert result.read_text() == "an earlier result"
+
+
+def test_a_missing_engine(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    fails(["--engine", "missing.onnx"], 2, "missing.onnx does not exist", tmp_path, capfd)
+
+
+def test_a_second_engine_that_is_missing(
+    write_engine: WriteEngine, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    engine = str(write_engine("a.onnx", 0))
+    fails(["--engine", engine, "--engine", "missing.onnx"], 2, "missing.onnx", tmp_path, capfd)
+
+
+def test_a_suffix_that_no_backend_has(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    fails(["--engine", "model.onx"], 2, "did you mean .onnx?", tmp_path, capfd)
+
+
+def test_an_engine_of_another_size(
+    write_engine: WriteEngine, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    engine = str(write_engine("a.onnx", 0, sides=(1, 32, 48)))
+    fails(["--engine", engine, "--res", "64x48"], 2, "H=32 W=48", tmp_path, capfd)
+
+
+def test_engines_of_different_sizes_are_not_compared(
+    write_engine: WriteEngine, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    small, large = write_engine("s.onnx", 0, sides=(1, 32, 48)), write_engine("l.onnx", 0, sides=(1, 64, 96))
+    fails(["--engine", str(small), "--engine", str(large)], 2, "takes 32x48", tmp_path, capfd)
+
+
+def test_another_class_count_than_the_data(
+    write_engine: WriteEngine, camvid: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    engine = str(write_engine("a.onnx", 0, classes=19, sides=(1, 40, 48)))
+    fails(["--engine", engine, "--data", str(camvid)], 2, "CamVid has 11 classes, the network has 19", tmp_path, capfd)
+
+
+def test_a_label_out_of_range(
+    write_engine: WriteEngine, camvid: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    engine = str(write_engine("a.onnx", 0, sides=(1, 40, 48)))
+    cv2.imwrite(str(camvid / "valannot" / "1.png"), np.full((40, 48), 200, np.uint8))
+    fails(["--engine", engine, "--data", str(camvid)], 2, "label 200", tmp_path, capfd)
+
+
+def test_an_image_that_is_none(
+    write_engine: WriteEngine, camvid: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    engine = str(write_engine("a.onnx", 0, sides=(1, 40, 48)))
+    (camvid / "val" / "1.png").write_bytes(b"not an image")
+    fails(["--engine", engine, "--data", str(camvid)], 2, "1.png is not a PNG", tmp_path, capfd)
+
+
+def test_the_device_boundary_without_a_gpu(
+    write_engine: WriteEngine, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    engine = str(write_engine("a.onnx", 0, sides=(1, 40, 48)))
+    fails(["--engine", engine, "--boundary", "device"], 5, "boundary device needs a GPU", tmp_path, capfd)
