@@ -7,6 +7,8 @@ input is not in the file: it follows from a named contract, or from the class co
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,14 +57,14 @@ def read_onnx(path: Path, contract: str | None = None) -> OnnxFile:
 def _foreign(path: Path, contract: str | None) -> OnnxFile:
     onnx = require("onnx", extra="export")
     content = path.read_bytes()
-    try:
+    with _invalid(path):
         model = onnx.load_from_string(content)
-        onnx.checker.check_model(model)
-    except Exception as error:  # protobuf's and the checker's errors share no base class
-        raise ArtifactError(f"{path} is not a valid ONNX file: {one_line(error)}") from error
     graph = model.graph
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in graph.initializer):
+    constants = (attribute.t for node in graph.node for attribute in node.attribute)
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in (*graph.initializer, *constants)):
         raise ArtifactError(f"{path} keeps weights in other files, which is refused; save it as one file")
+    with _invalid(path):
+        onnx.checker.check_model(model)  # not before: it opens the other files
     weights = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in weights]  # before IR 4 weights are inputs too
     if len(inputs) != 1 or len(graph.output) != 1:
@@ -87,6 +89,14 @@ def _foreign(path: Path, contract: str | None) -> OnnxFile:
     return OnnxFile(
         path, content, _precision(onnx, graph), spec, "tensor", (given[0], given[2], given[3]), sha256_of(path)
     )
+
+
+@contextmanager
+def _invalid(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # protobuf's and the checker's errors share no base class
+        raise ArtifactError(f"{path} is not a valid ONNX file: {one_line(error)}") from error
 
 
 def _type_and_sides(value: Any) -> tuple[int, list[int | None]]:

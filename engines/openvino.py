@@ -52,7 +52,8 @@ class OpenVinoEngine(Engine):
 
     def _load(self, frames: U8) -> None:
         array = np.ascontiguousarray(frames) if self._frames_in else to_tensor(frames, self.info.spec.input)
-        self._request.set_input_tensor(self._tensor(array, shared_memory=True))
+        self._shared = self._tensor(array, shared_memory=True)  # the request keeps only an address: keep the array
+        self._request.set_input_tensor(self._shared)
 
     def enqueue(self) -> None:
         self._request.start_async()

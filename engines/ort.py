@@ -54,9 +54,10 @@ class OrtEngine(Engine):
 
     def _load(self, frames: U8) -> None:
         array = np.ascontiguousarray(frames) if self._frames_in else to_tensor(frames, self.info.spec.input)
+        self._value = self._ort_value.ortvalue_from_numpy(array, self._device, 0)  # on the CPU, `array` itself
         # A new binding for each input: an old one keeps its output's buffer, which may have another shape.
         self._binding = self._session.io_binding()
-        self._binding.bind_ortvalue_input(self._input, self._ort_value.ortvalue_from_numpy(array, self._device, 0))
+        self._binding.bind_ortvalue_input(self._input, self._value)
         self._binding.bind_output(self._output, self._device, 0)
 
     def enqueue(self) -> None:

@@ -1,0 +1,114 @@
+"""What every engine owes. A backend's test class inherits this and says how its engine is opened."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from cgnet_deploy.engines.base import Engine
+from cgnet_deploy.errors import FrameError
+from cgnet_deploy.pixels import U8
+from tests.engines.graphs import drawn_frames, logits_of
+
+
+class EngineContract:
+    """Subclasses give the fixture `path`, a file that leaves N, H and W open, and `open`."""
+
+    def open(self, path: Path, batch: int | None = None) -> Engine:
+        raise NotImplementedError
+
+    def logits(self, path: Path, frames: U8) -> npt.NDArray[np.floating]:
+        """(N, K, H, W): what the labels must be the argmax of."""
+        return logits_of(frames)
+
+    @pytest.fixture
+    def engine(self, path: Path) -> Engine:
+        return self.open(path)
+
+    def test_gives_the_labels_of_the_network(self, path: Path, engine: Engine) -> None:
+        frames = drawn_frames(2, 40, 56)
+        labels = engine.infer(frames)
+        assert labels.dtype == np.uint8
+        assert labels.shape == (2, 40, 56)
+        logits = self.logits(path, frames)
+        second, first = np.sort(logits, axis=1)[:, -2:].swapaxes(0, 1)
+        # Two computations of one sum may differ by its rounding, so a pixel counts only where more than that
+        # lies between the two best classes; equal logits count where sums are exact.
+        sure = first - second > (1e-4 * np.abs(logits).max() if logits.dtype == np.float64 else -1)
+        assert sure.mean() > 0.98
+        assert len(np.unique(logits.argmax(1))) == logits.shape[1]
+        np.testing.assert_array_equal(labels[sure], logits.argmax(1)[sure])
+
+    def test_a_batch_is_its_frames(self, engine: Engine) -> None:
+        frames = drawn_frames(3, 40, 56)
+        together = engine.infer(frames)
+        for i in range(3):
+            np.testing.assert_array_equal(engine.infer(frames[i : i + 1])[0], together[i])
+
+    def test_takes_another_size_and_the_first_again(self, engine: Engine) -> None:
+        small, large = drawn_frames(1, 40, 56), drawn_frames(1, 72, 64)
+        before = engine.infer(small)
+        assert engine.infer(large).shape == (1, 72, 64)
+        np.testing.assert_array_equal(engine.infer(small), before)
+
+    def test_labels_stay_when_the_next_frames_come(self, engine: Engine) -> None:
+        labels = engine.infer(drawn_frames(1, 40, 56, seed=1))
+        kept = labels.copy()
+        others = engine.infer(drawn_frames(1, 40, 56, seed=2))
+        np.testing.assert_array_equal(labels, kept)
+        assert (others != kept).any()
+
+    def test_infer_is_its_four_steps(self, engine: Engine) -> None:
+        frames = drawn_frames(1, 40, 56)
+        at_once = engine.infer(frames)
+        engine.infer(drawn_frames(1, 40, 56, seed=2))
+        engine.load(frames.copy())  # a copy that nobody else keeps: the engine must
+        overwriting = [np.full(frames.size, 255, np.float32) for _ in range(8)]
+        for _ in range(2):  # a benchmark loads once and runs often
+            engine.enqueue()
+            engine.sync()
+            np.testing.assert_array_equal(engine.fetch(), at_once)
+        del overwriting
+
+    def test_leaves_frames_alone_and_takes_any_layout(self, engine: Engine) -> None:
+        frames = drawn_frames(2, 40, 112)[:, :, ::2]  # not contiguous, as a crop of a picture is
+        kept = frames.copy()
+        frames.flags.writeable = False
+        np.testing.assert_array_equal(engine.infer(frames), engine.infer(kept.copy()))
+        np.testing.assert_array_equal(frames, kept)
+
+    @pytest.mark.parametrize(
+        "frames",
+        [
+            np.zeros((1, 40, 56, 3), np.float32),
+            np.zeros((40, 56, 3), np.uint8),
+            np.zeros((1, 40, 56, 4), np.uint8),
+            np.zeros((0, 40, 56, 3), np.uint8),
+            np.zeros((1, 3, 40, 56), np.uint8),
+        ],
+        ids=["f32", "one frame", "four channels", "no frame", "channels first"],
+    )
+    def test_refuses_what_are_no_frames(self, engine: Engine, frames: U8) -> None:
+        with pytest.raises(FrameError, match="wanted"):
+            engine.infer(frames)
+
+    def test_refuses_sizes_that_it_was_not_opened_for(self, path: Path) -> None:
+        with self.open(path, batch=2) as engine:
+            assert engine.infer(drawn_frames(2, 40, 56)).shape == (2, 40, 56)
+            with pytest.raises(FrameError, match="1x40x56, this engine takes 2xanyxany"):
+                engine.infer(drawn_frames(1, 40, 56))
+
+    def test_closes_twice(self, engine: Engine) -> None:
+        engine.infer(drawn_frames(1, 40, 56))
+        engine.close()
+        engine.close()
+
+    def test_tells_what_it_is(self, path: Path, engine: Engine) -> None:
+        assert engine.info.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert engine.info.shape == (None, None, None)
+        assert engine.info.backend
+        assert engine.info.provider

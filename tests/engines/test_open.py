@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import ModelProto, TensorProto, external_data_helper, helper, numpy_helper
+
+from cgnet_deploy.artifact import Artifact, sidecar_path
+from cgnet_deploy.engines import onnxfile
+from cgnet_deploy.engines.onnxfile import read_onnx
+from cgnet_deploy.engines.open import backend_and_path, narrowed, open_engine
+from cgnet_deploy.errors import ArtifactError, UsageError
+from cgnet_deploy.spec import Precision, Res
+from tests.engines.graphs import CLASSES, SPEC, drawn_frames, model, network, tensor, written
+
+
+@pytest.mark.parametrize(
+    ("ref", "backend", "path"),
+    [
+        ("a.pth", "torch", "a.pth"),
+        ("a.pt", "torch", "a.pt"),
+        ("some/a.ONNX", "ort", "some/a.ONNX"),
+        ("a.plan", "trt", "a.plan"),
+        ("a.engine", "trt", "a.engine"),
+        ("openvino-bf16:a.onnx", "openvino-bf16", "a.onnx"),
+        ("ort-cuda:/tmp/a:b.onnx", "ort-cuda", "/tmp/a:b.onnx"),
+        ("./odd:name.onnx", "ort", "./odd:name.onnx"),
+        ("torch:weights", "torch", "weights"),
+    ],
+)
+def test_the_prefix_tells_the_backend_else_the_suffix(ref: str, backend: str, path: str) -> None:
+    assert backend_and_path(ref) == (backend, Path(path))
+
+
+@pytest.mark.parametrize(
+    ("ref", "hint"),
+    [
+        ("opnvino:a.onnx", "no backend is called 'opnvino'; did you mean openvino?"),
+        ("zzz:a.onnx", "there are: torch, ort, ort-cuda, openvino, openvino-bf16, trt"),
+        ("a.onxn", "the suffix '.onxn' tells no backend; did you mean .onnx?"),
+        ("README", "there are: .pth, .pt, .onnx, .plan, .engine"),
+        ("a.onnx.json", "the suffix '.json'"),
+    ],
+)
+def test_what_tells_no_backend_is_refused_with_a_hint(ref: str, hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        open_engine(ref)
+    assert hint in str(caught.value)
+
+
+@pytest.mark.parametrize("ref", ["no.onnx", "no.plan", "openvino:no.onnx"])
+def test_a_missing_file_is_named(ref: str, tmp_path: Path) -> None:
+    backend, _, name = ref.rpartition(":")
+    with pytest.raises(ArtifactError, match=r"no\.\w+ does not exist"):
+        open_engine(f"{backend}{':' if backend else ''}{tmp_path / name}")
+
+
+def test_sizes_narrow_what_a_file_leaves_open() -> None:
+    assert narrowed((None, None, None), (2, 32, None), "a") == (2, 32, None)
+    assert narrowed((1, 40, 56), (None, 40, None), "a") == (1, 40, 56)
+    with pytest.raises(UsageError, match="a takes N=1 H=any W=56, not N=any H=any W=64"):
+        narrowed((1, None, 56), (None, None, 64), "a")
+
+
+def test_sizes_that_a_file_does_not_take_are_refused_when_it_is_opened(fixed_onnx: Artifact) -> None:
+    path = str(fixed_onnx.path)
+    with open_engine(path, res=Res(40, 56), batch=1) as engine:
+        assert engine.info.shape == (1, 40, 56)
+    with pytest.raises(UsageError, match="takes N=1 H=40 W=56, not N=any H=64 W=64"):
+        open_engine(path, res=Res(64, 64))
+    with pytest.raises(UsageError, match="takes N=1 H=40 W=56, not N=2"):
+        open_engine(path, batch=2)
+
+
+def test_one_of_ours_has_its_spec_and_precision_from_the_sidecar(tmp_path: Path) -> None:
+    file = read_onnx(written(tmp_path / "half.onnx", "tensor", (1, 40, 56), half=True).path)
+    assert (file.spec, file.precision, file.io, file.shape) == (SPEC, Precision.F16, "tensor", (1, 40, 56))
+
+
+def test_one_of_ours_is_not_run_by_another_contract(fixed_onnx: Artifact) -> None:
+    with pytest.raises(UsageError, match="made for the input contract custom, not camvid-official"):
+        open_engine(str(fixed_onnx.path), contract="camvid-official")
+
+
+def test_one_of_ours_that_was_altered_is_refused(fixed_onnx: Artifact) -> None:
+    content = bytearray(fixed_onnx.path.read_bytes())
+    content[len(content) // 2] ^= 1
+    fixed_onnx.path.write_bytes(content)
+    with pytest.raises(ArtifactError, match="sha256 differs"):
+        open_engine(str(fixed_onnx.path))
+
+
+def test_a_plan_under_an_onnx_name_is_refused(fixed_onnx: Artifact) -> None:
+    sidecar = sidecar_path(fixed_onnx.path)
+    sidecar.write_text(sidecar.read_text().replace('"kind": "onnx"', '"kind": "plan"'))
+    with pytest.raises(ArtifactError, match="is a plan, wanted an ONNX file"):
+        open_engine(str(fixed_onnx.path))
+
+
+def foreign(path: Path, classes: int = 11, change: Callable[[ModelProto], object] = lambda _: None) -> Path:
+    """A file such as torch's exporter writes: planes to logits, no sidecar. `change` has been at it."""
+    weights = {"weights": np.zeros((classes, 3, 1, 1), np.float32)}
+    graph = model(
+        [helper.make_node("Conv", ["planes", "weights"], ["logits"])],
+        [tensor("planes", "FLOAT", 1, 3, 40, 56)], [tensor("logits", "FLOAT", 1, classes, 40, 56)], weights,
+    )  # fmt: skip
+    change(graph)
+    path.write_bytes(graph.SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize(("classes", "contract"), [(11, "camvid-official"), (19, "cityscapes-official")])
+def test_a_file_from_outside_gets_the_contract_of_its_class_count(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], classes: int, contract: str
+) -> None:
+    file = read_onnx(foreign(tmp_path / "a.onnx", classes))
+    assert (file.spec.classes, file.io, file.shape, file.precision) == (classes, "tensor", (1, 40, 56), Precision.F32)
+    assert f"with {classes} classes its input contract is taken to be {contract}" in capsys.readouterr().err
+    with open_engine(str(tmp_path / "a.onnx"), contract=contract) as engine:
+        assert engine.info.spec == file.spec
+        assert engine.infer(drawn_frames(1, 40, 56)).shape == (1, 40, 56)
+    assert capsys.readouterr().err == ""  # a contract that was asked for is not told
+
+
+def test_a_class_count_without_a_contract_asks_for_one(tmp_path: Path) -> None:
+    path = foreign(tmp_path / "a.onnx", 7)
+    with pytest.raises(UsageError, match=r"for 7 classes .*; name one with --contract"):
+        read_onnx(path)
+    assert read_onnx(path, "cityscapes-mmseg").spec.classes == 7
+
+
+def test_the_precision_of_a_file_from_outside_is_that_of_its_convolutions(tmp_path: Path) -> None:
+    path = tmp_path / "half.onnx"
+    path.write_bytes(network("tensor", (1, 40, 56), half=True).SerializeToString())
+    assert read_onnx(path, "camvid-official").precision is Precision.F16
+
+
+def _wide_input(graph: ModelProto) -> None:
+    graph.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 4
+
+
+def _two_outputs(graph: ModelProto) -> None:
+    graph.graph.output.append(tensor("planes", "FLOAT", 1, 3, 40, 56))
+
+
+def _half_input(graph: ModelProto) -> None:
+    graph.graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT16
+
+
+def _open_classes(graph: ModelProto) -> None:
+    graph.graph.output[0].type.tensor_type.shape.dim[1].dim_param = "K"
+
+
+def _weights_elsewhere(graph: ModelProto) -> None:
+    weights = graph.graph.initializer[0]
+    external_data_helper.set_external_data(weights, location="weights.bin")
+    weights.data_location = TensorProto.EXTERNAL
+    weights.ClearField("raw_data")
+
+
+def _constant_elsewhere(graph: ModelProto) -> None:
+    constant = numpy_helper.from_array(np.zeros(1, np.float32))
+    external_data_helper.set_external_data(constant, location="weights.bin")
+    constant.data_location = TensorProto.EXTERNAL
+    graph.graph.node.append(helper.make_node("Constant", [], ["unused"], value=constant))
+
+
+def _no_such_operator(graph: ModelProto) -> None:
+    graph.graph.node[0].op_type = "Convolve"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (_wide_input, "not a segmentation network from"),
+        (_half_input, "not a segmentation network from"),
+        (_two_outputs, "1 inputs and 2 outputs, wanted 1 and 1"),
+        (_open_classes, "doesn't say how many classes"),
+        (_weights_elsewhere, "keeps weights in other files, which is refused"),
+        (_constant_elsewhere, "keeps weights in other files, which is refused"),
+        (_no_such_operator, "is not a valid ONNX file: .*Convolve"),
+    ],
+)
+def test_a_file_from_outside_that_is_no_segmentation_network_is_refused(
+    tmp_path: Path, change: Callable[[ModelProto], object], reason: str
+) -> None:
+    with pytest.raises(ArtifactError, match=reason) as caught:
+        read_onnx(foreign(tmp_path / "a.onnx", change=change))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", os.urandom(5000), b"\x08\x09" * 9], ids=["empty", "random", "two bytes"])
+def test_a_file_that_is_no_onnx_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.onnx"
+    path.write_bytes(content)
+    with pytest.raises(ArtifactError, match="is not a valid ONNX file: "):
+        read_onnx(path)
+
+
+def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
+    path = foreign(tmp_path / "a.onnx")
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(ArtifactError, match="is not a valid ONNX file: "):
+        read_onnx(path)
+
+
+def test_frames_without_a_sidecar_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.onnx"
+    path.write_bytes(network("frames", (1, 40, 56)).SerializeToString())
+    with pytest.raises(ArtifactError, match=r"has no sidecar a\.onnx\.json to say what its labels mean"):
+        read_onnx(path)
+
+
+def test_a_huge_file_is_not_read(fixed_onnx: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxfile, "MAX_BYTES", fixed_onnx.path.stat().st_size - 1)
+    with pytest.raises(ArtifactError, match="is larger than"):
+        read_onnx(fixed_onnx.path)
+
+
+@pytest.mark.shared
+def test_the_exporters_graph_agrees_in_every_backend(shared: Path) -> None:
+    """The official network three times: as a checkpoint, and as torch's exporter wrote it, in two runtimes."""
+    graph = shared / "peers" / "exporter_graph_camvid_360x480.onnx"
+    frames = drawn_frames(1, 360, 480)
+    labels = []
+    for ref in (f"{shared}/checkpoints/cgnet_camvid_official.pth", f"ort:{graph}", f"openvino:{graph}"):
+        with open_engine(ref, threads=1) as engine:
+            labels.append(engine.infer(frames))
+    assert len(np.unique(labels[0])) >= CLASSES
+    for other in labels[1:]:
+        # f32 sums in another order: 2 to 3 labels of 40 million differ on real frames
+        assert (other != labels[0]).mean() < 1e-4

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cgnet_deploy.engines.base import Engine
+from cgnet_deploy.engines.open import open_engine
+from cgnet_deploy.errors import ArtifactError, EngineUnavailable
+from tests.engines.contract import EngineContract
+from tests.engines.graphs import drawn_frames, model, tensor
+
+openvino = pytest.importorskip("openvino")
+
+
+class TestOpenVino(EngineContract):
+    @pytest.fixture(params=["tensor_onnx", "frames_onnx"])
+    def path(self, request: pytest.FixtureRequest) -> Path:
+        path: Path = request.getfixturevalue(request.param)
+        return path
+
+    def open(self, path: Path, batch: int | None = None) -> Engine:
+        return open_engine(f"openvino:{path}", batch=batch, threads=1)
+
+
+def test_f32_is_f32_also_where_the_cpu_has_bf16(frames_onnx: Path) -> None:
+    with open_engine(f"openvino:{frames_onnx}") as engine:
+        assert engine.info.provider == "CPU f32"
+
+
+def test_bf16_runs_or_is_refused_but_never_replaced(tensor_onnx: Path) -> None:
+    if "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        with open_engine(f"openvino-bf16:{tensor_onnx}") as engine:
+            assert engine.info.provider == "CPU bf16"
+            assert engine.infer(drawn_frames(1, 40, 56)).shape == (1, 40, 56)
+    else:
+        with pytest.raises(EngineUnavailable, match="runs f32 on this CPU, which has no bf16"):
+            open_engine(f"openvino-bf16:{tensor_onnx}")
+
+
+def test_what_the_runtime_can_not_run_is_one_line(tmp_path: Path) -> None:
+    from onnx import helper
+
+    path = tmp_path / "odd.onnx"
+    node = helper.make_node("Odd", ["planes"], ["logits"], domain="nowhere")
+    odd = model([node], [tensor("planes", "FLOAT", 1, 3, 40, 56)], [tensor("logits", "FLOAT", 1, 11, 40, 56)], {})
+    odd.opset_import.append(helper.make_opsetid("nowhere", 1))
+    path.write_bytes(odd.SerializeToString())
+    with pytest.raises(ArtifactError, match=r"OpenVINO can't run .*odd\.onnx: ") as caught:
+        open_engine(f"openvino:{path}")
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cgnet_deploy.engines.base import Engine
+from cgnet_deploy.engines.open import open_engine
+from cgnet_deploy.errors import ArtifactError, EngineUnavailable
+from tests.engines.contract import EngineContract
+from tests.engines.graphs import model, tensor
+
+onnxruntime = pytest.importorskip("onnxruntime")
+
+
+class TestOrt(EngineContract):
+    @pytest.fixture(params=["tensor_onnx", "frames_onnx"])
+    def path(self, request: pytest.FixtureRequest) -> Path:
+        path: Path = request.getfixturevalue(request.param)
+        return path
+
+    def open(self, path: Path, batch: int | None = None) -> Engine:
+        return open_engine(f"ort:{path}", batch=batch, threads=1)
+
+
+def test_the_provider_is_the_one_that_runs(frames_onnx: Path) -> None:
+    with open_engine(str(frames_onnx)) as engine:
+        assert engine.info.backend == "onnxruntime"
+        assert engine.info.provider == "CPUExecutionProvider"
+
+
+def test_cuda_is_refused_where_this_onnx_runtime_has_none(frames_onnx: Path) -> None:
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this ONNX Runtime has CUDA")
+    with pytest.raises(EngineUnavailable, match=r"has no CUDAExecutionProvider, only .*CPUExecutionProvider"):
+        open_engine(f"ort-cuda:{frames_onnx}")
+
+
+def test_a_fall_back_to_the_cpu_is_refused(frames_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where CUDA is in the package but not on the machine: it is offered, and the CPU comes."""
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    if "CUDAExecutionProvider" in onnxruntime.capi._pybind_state.get_available_providers():
+        pytest.skip("this ONNX Runtime has CUDA")
+    with (
+        pytest.warns(UserWarning, match="CUDAExecutionProvider"),
+        pytest.raises(EngineUnavailable, match="but runs CPUExecutionProvider"),
+    ):
+        open_engine(f"ort-cuda:{frames_onnx}")
+
+
+def test_what_the_runtime_can_not_run_is_one_line(tmp_path: Path) -> None:
+    from onnx import helper
+
+    path = tmp_path / "odd.onnx"
+    node = helper.make_node("Odd", ["planes"], ["logits"], domain="nowhere")
+    odd = model([node], [tensor("planes", "FLOAT", 1, 3, 40, 56)], [tensor("logits", "FLOAT", 1, 11, 40, 56)], {})
+    odd.opset_import.append(helper.make_opsetid("nowhere", 1))
+    path.write_bytes(odd.SerializeToString())
+    with pytest.raises(ArtifactError, match=r"ONNX Runtime can't run .*odd\.onnx: .*nowhere") as caught:
+        open_engine(str(path))
+    assert "\n" not in str(caught.value)
