@@ -46,8 +46,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--to", choices=FORMATS, required=True, help="the format to write")
     contract = parser.add_argument_group("input contract, stored with --to cgnet only")
     contract.add_argument("--contract", choices=CONTRACTS, help="default: what IN says, else by format and class count")
-    contract.add_argument("--mean", type=triple_argument, metavar="A,B,C", help="in --color order, in grey levels (0 to 255)")
-    contract.add_argument("--std", type=triple_argument, metavar="A,B,C", help="in --color order, in grey levels (0 to 255)")
+    contract.add_argument(
+        "--mean", type=triple_argument, metavar="A,B,C", help="in --color order, in grey levels (0 to 255)"
+    )
+    contract.add_argument(
+        "--std", type=triple_argument, metavar="A,B,C", help="in --color order, in grey levels (0 to 255)"
+    )
     contract.add_argument("--color", choices=("rgb", "bgr"), help="the channel order that the network was trained on")
     return parser
 

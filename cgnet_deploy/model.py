@@ -79,7 +79,7 @@ class Gate(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         context = x.mean((2, 3))  # (N, C)
         weight = torch.sigmoid(self.excite(F.relu(self.squeeze(context))))  # (N, C)
-        return x * weight[:, :, None, None]
+        return x * weight.unsqueeze(-1).unsqueeze(-1)
 
 
 class DownBlock(nn.Module):

@@ -68,6 +68,14 @@ def test_our_own_format_loads_bit_equal_with_its_spec(
     assert capsys.readouterr().err == ""
 
 
+def test_safetensors_without_our_description_are_read_by_their_names(tmp_path: Path) -> None:
+    model = drawn(11)
+    path = written(tmp_path / "model.safetensors", safetensors.torch.save(named(model, "mmseg")))
+    checkpoint = load_checkpoint(path)
+    assert (checkpoint.format, checkpoint.contract, checkpoint.provenance) == ("mmseg", "camvid-official", {})
+    assert_equal(checkpoint.model, model)
+
+
 def test_equal_networks_give_equal_files(tmp_path: Path) -> None:
     notes = {str(i): "x" for i in range(20)}
     assert save_checkpoint(tmp_path / "a", drawn(), spec_of(drawn()), notes) == save_checkpoint(
