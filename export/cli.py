@@ -21,12 +21,12 @@ from cgnet_deploy.engines.build import Profile, build_plan, choose_builder
 from cgnet_deploy.errors import UsageError, require
 from cgnet_deploy.export.targets import TARGETS
 from cgnet_deploy.pixels import U8
-from cgnet_deploy.spec import MIN_SIDE_PX, Precision, Res, Triple
-from cgnet_deploy.terminal import Parser, res_argument, run, say
+from cgnet_deploy.spec import MIN_SIDE_PX, Precision, Res
+from cgnet_deploy.terminal import Parser, res_argument, run, say, triple_argument
 
 MAX_BATCH = 256
-VERIFY_PIXELS = 4 * 512 * 1024  # what is compared at least: 8 frames of 360x480, one of 1024x2048
-MAX_VERIFIED = 8
+VERIFY_PIXELS = 4 * 360 * 480  # what is compared at least: 4 frames of 360x480, one of 1024x2048
+MAX_VERIFIED = 4
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,8 +60,8 @@ def _parser() -> Parser:
     parser.add_argument("--data", metavar="DIR", help="verify on these frames: a data set or a folder of images")
     parser.add_argument("--split", default="val", help="which split of --data (default val)")
     parser.add_argument("--contract", choices=tuple(CONTRACTS), help="input contract, where the checkpoint's is wrong")
-    parser.add_argument("--mean", type=_triple, metavar="A,B,C", help="0-255 scale, in the order of --color")
-    parser.add_argument("--std", type=_triple, metavar="A,B,C", help="0-255 scale, in the order of --color")
+    parser.add_argument("--mean", type=triple_argument, metavar="A,B,C", help="0-255 scale, in the order of --color")
+    parser.add_argument("--std", type=triple_argument, metavar="A,B,C", help="0-255 scale, in the order of --color")
     parser.add_argument("--color", choices=("rgb", "bgr"), help="the order in which the network reads channels")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was done and measured")
     return parser
@@ -129,11 +129,3 @@ def _profile(given: argparse.Namespace, res: Res) -> Profile | None:
         *((MIN_SIDE_PX, MIN_SIDE_PX) if given.dynamic in ("size", "both") else res),
     )
     return Profile(least, best, best)
-
-
-def _triple(text: str) -> Triple:
-    try:
-        a, b, c = (float(value) for value in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not three numbers A,B,C") from None
-    return a, b, c

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from cgnet_deploy.errors import require
 from cgnet_deploy.export.graph import constant, serialise, tidy, weights
+from cgnet_deploy.export.runtime import run_onnx
 
 F16, F32 = ir.DataType.FLOAT16, ir.DataType.FLOAT
 LIMIT = 65504 / 2  # half of f16's range: what was observed on a few frames needs room
@@ -30,19 +30,24 @@ FIRST = frozenset({"Conv", "AveragePool"})
 
 def out_of_range(model: ir.Model, inputs: Sequence[npt.NDArray[np.generic]]) -> frozenset[str]:
     """Names of the nodes whose weights or whose outputs on `inputs` exceed half of f16's range."""
-    ort = require("onnxruntime", extra="ort")
     probe = model.clone()
-    for node in probe.graph:
-        if node.outputs[0].dtype == F32 and not node.outputs[0].is_graph_output():
-            probe.graph.outputs.append(node.outputs[0])
-    session = ort.InferenceSession(serialise(probe), providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    makers = {output.name: node.name or "" for node in probe.graph for output in node.outputs}
-    loud = {node.name or "" for node in model.graph for value in node.inputs if _loudest(weights(value)) > LIMIT}
-    for frames in inputs:
-        outputs = session.run(None, {session.get_inputs()[0].name: frames})
-        loud |= {makers[name] for name, array in zip(names, outputs, strict=True) if _loudest(array) > LIMIT}
+    nodes = [node for node in probe.graph if node.outputs[0].dtype == F32]
+    peaks = [_peak(probe, node) for node in nodes]  # reduced in the graph: the maps themselves fill gigabytes
+    probe.graph.outputs.extend(peaks)
+    loud = {node.name or "" for node in model.graph for v in node.inputs if _loudest(weights(v)) > LIMIT}
+    for outputs in run_onnx(serialise(probe), inputs):
+        loud |= {node.name or "" for node, peak in zip(nodes, outputs[1:], strict=True) if peak > LIMIT}
     return frozenset(loud)
+
+
+def _peak(probe: ir.Model, node: ir.Node) -> ir.Value:
+    """max |x| over what `node` gives, a new scalar at the end of the graph."""
+    size = ir.node("Abs", [node.outputs[0]])
+    peak = ir.node("ReduceMax", size.outputs, {"keepdims": 0})
+    probe.graph.extend([size, peak])
+    value = peak.outputs[0]
+    value.type, value.shape = ir.TensorType(F32), ir.Shape([])
+    return value
 
 
 def _loudest(array: npt.NDArray[np.generic] | None) -> float:

@@ -20,9 +20,10 @@ from cgnet_deploy.export.fuse.rule import FusionReport, apply
 from cgnet_deploy.export.fuse.rules import RULES
 from cgnet_deploy.export.graph import serialise
 from cgnet_deploy.export.half import out_of_range, to_half
+from cgnet_deploy.export.runtime import run_single
 from cgnet_deploy.export.targets import Target
 from cgnet_deploy.export.trace import OPSET, Dynamic, trace
-from cgnet_deploy.export.verify import Verification, compare, demand, demand_labels, run_onnx
+from cgnet_deploy.export.verify import Verification, compare, demand, demand_labels
 from cgnet_deploy.pixels import F32, U8, to_tensor
 from cgnet_deploy.spec import Precision, Res
 from cgnet_deploy.terminal import say
@@ -78,12 +79,12 @@ def export_onnx(checkpoint: Checkpoint, request: Request, frames: Sequence[U8], 
         found = _verified(truth, planes, tensors, Precision.F16, "halving")
     content = serialise(planes)
     if request.io == "frames":
-        logits = run_onnx(content, tensors)
+        logits = run_single(content, tensors)
         report = apply(whole, rules)
         if request.precision is Precision.F16:
             to_half(whole, kept)
         content = serialise(whole)
-        demand_labels(logits, run_onnx(content, frames), request.precision)
+        demand_labels(logits, run_single(content, frames), request.precision)
     batch = None if request.dynamic in ("batch", "both") else request.batch
     height, width = (None, None) if request.dynamic in ("size", "both") else request.res
     shape: Shape = (batch, height, width)
@@ -100,7 +101,7 @@ def export_onnx(checkpoint: Checkpoint, request: Request, frames: Sequence[U8], 
 def _verified(
     truth: Sequence[F32], model: ir.Model, tensors: Sequence[F32], precision: Precision, step: str
 ) -> Verification:
-    found = compare(truth, run_onnx(serialise(model), tensors))
+    found = compare(truth, run_single(serialise(model), tensors))
     demand(found, precision, step)
     say(
         f"{step}: argmax equal on {found.argmax_agreement:.4%} of {found.images} images, "

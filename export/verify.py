@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from cgnet_deploy.errors import AccuracyError, require
+from cgnet_deploy.errors import AccuracyError
 from cgnet_deploy.pixels import F32, U8
 from cgnet_deploy.spec import Precision
 
@@ -48,16 +47,6 @@ class Verification:
             "max_abs_diff": self.max_abs_diff,
             "max_abs_logit": self.max_abs_logit,
         }
-
-
-def run_onnx(content: bytes, inputs: Sequence[npt.NDArray[np.generic]]) -> list[npt.NDArray[Any]]:
-    """The only output of an ONNX graph on each of `inputs`, by ONNX Runtime on the CPU."""
-    ort = require("onnxruntime", extra="ort")
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return [session.run(None, {name: array})[0] for array in inputs]
 
 
 def compare(parent: Sequence[F32], child: Sequence[F32]) -> Verification:

@@ -6,13 +6,15 @@ g PReLU(x) = PReLU(g x) for g > 0 (PReLU is positively homogeneous),   g (W x + 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 
+import numpy as np
 import onnx_ir as ir
 
 from cgnet_deploy.export.fuse.affine_conv import per_channel_constant
-from cgnet_deploy.export.fuse.linear import F64, convolution, scaled, why_not_foldable
+from cgnet_deploy.export.fuse.linear import F64, convolution, kernel_and_bias, scaled, why_not_foldable
 from cgnet_deploy.export.fuse.rule import Rule
-from cgnet_deploy.export.graph import channels, insert, producer, replace, sole_user
+from cgnet_deploy.export.graph import attribute, channels, insert, producer, replace, sole_user
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,31 +25,46 @@ class Match:
 
 
 def pattern(node: ir.Node) -> Match | None:
-    source = producer(node.inputs[0], "Conv", "PRelu") if node.op_type == "Mul" else None
+    source = producer(node.inputs[0], "Conv", "PRelu", "Concat") if node.op_type == "Mul" else None
     factor = per_channel_constant(node.inputs[1], channels(node.outputs[0])) if source else None
     return Match(source, node, factor) if source is not None and factor is not None else None
 
 
 def check(match: Match) -> str | None:
-    if match.source.op_type == "Conv":
-        return why_not_foldable(match.source)
-    if sole_user(match.source.outputs[0]) is None:
-        return f"{match.source.name} has another reader"
-    return None if (match.factor > 0).all() else "a factor is not positive"
+    source = match.source
+    if source.op_type == "Conv":
+        return why_not_foldable(source)
+    if sole_user(source.outputs[0]) is None:
+        return f"{source.name} has another reader"
+    if source.op_type == "PRelu":
+        return None if (match.factor > 0).all() else "a factor is not positive"
+    convs = [producer(value, "Conv") for value in source.inputs]
+    if attribute(source, "axis", 0) != 1 or not all(convs):
+        return f"{source.name} is not a concat of convolutions"
+    return next((reason for conv in convs if conv and (reason := why_not_foldable(conv))), None)
 
 
 def rewrite(match: Match) -> None:
     source, product = match.source, match.product
-    x = source.inputs[0]
-    assert x is not None
-    if source.op_type == "Conv":
-        kernel, bias = scaled(source, match.factor, 0 * match.factor)
-        result = convolution(product, source, x, kernel, bias if len(source.inputs) > 2 else None)
-    else:
-        moved = insert(product, "Mul", [x, product.inputs[1]])
-        moved.shape = x.shape
+    if source.op_type == "PRelu":
+        moved = insert(product, "Mul", [source.inputs[0], product.inputs[1]])
+        moved.shape = source.inputs[0].shape if source.inputs[0] else None
         result = insert(product, "PRelu", [moved, source.inputs[1]], name=source.name or "")
+    elif source.op_type == "Conv":
+        result = _scaled(product, source, match.factor)
+    else:
+        convs = [conv for value in source.inputs if (conv := producer(value, "Conv"))]
+        ends = list(accumulate(len(kernel_and_bias(conv)[0]) for conv in convs))[:-1]
+        parts = [_scaled(product, *pair) for pair in zip(convs, np.split(match.factor, ends), strict=True)]
+        result = insert(product, "Concat", parts, name=source.name or "", axis=1)
     replace(product.outputs[0], result)
+
+
+def _scaled(anchor: ir.Node, conv: ir.Node, factor: F64) -> ir.Value:
+    x = conv.inputs[0]
+    assert x is not None
+    kernel, bias = scaled(conv, factor, 0 * factor)
+    return convolution(anchor, conv, x, kernel, bias if len(conv.inputs) > 2 else None)
 
 
 RULE = Rule("scale-fold", pattern, check, rewrite)

@@ -1,0 +1,28 @@
+"""Running a graph that is being made, to verify it or to watch it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cgnet_deploy.errors import require
+
+Outputs = list[npt.NDArray[Any]]
+
+
+def run_onnx(content: bytes, inputs: Sequence[npt.NDArray[np.generic]]) -> list[Outputs]:
+    """All outputs of an ONNX graph on each of `inputs`, by ONNX Runtime on the CPU."""
+    ort = require("onnxruntime", extra="ort")
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return [session.run(None, {name: array}) for array in inputs]
+
+
+def run_single(content: bytes, inputs: Sequence[npt.NDArray[np.generic]]) -> Outputs:
+    """The only output of an ONNX graph on each of `inputs`."""
+    return [outputs[0] for outputs in run_onnx(content, inputs)]
