@@ -2,7 +2,7 @@
 
 World: x to the right, y up, z ahead, in metres, the camera above (0, 0, 0).
 
-    u = W/2 + f (x + bend z^2) / z        f = 0.9 H: one world at any resolution
+    u = W/2 + f (x + bend z^2) / z        f = 1.1 H: one world at any resolution
     v = horizon H + f (height - y) / z    then rolled about the picture's centre
 """
 
@@ -38,7 +38,7 @@ class Camera:
 
     @property
     def focal_px(self) -> float:
-        return 0.9 * self.res.height
+        return 1.1 * self.res.height
 
     def project(self, point: Point) -> tuple[float, float]:
         """(u, v) in pixels of a point ahead of the camera. Plain floats: numpy is slower for one point."""

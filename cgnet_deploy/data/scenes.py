@@ -168,17 +168,17 @@ def _things(
 
     for side in (-1, 1):
         kerb, z = half_road + 0.5, float(rng.uniform(5, 14))
-        while z < FAR_M:
+        while z < 40:
             add(z, street.lamp, side * kerb, side, z)
             z += float(rng.uniform(16, 30))
         for _ in range(rng.integers(0, 4)):
-            z = float(rng.uniform(5, 45))
+            z = float(rng.uniform(5, 22))
             add(z, street.sign, side * (half_road + float(rng.uniform(0.3, 0.9))), z)
         for _ in range(rng.integers(0, 3)):
             z = float(rng.uniform(9, 60))
             add(z, street.tree, side * (half_road + float(rng.uniform(0.8, pavement))), z)
         for _ in range(rng.integers(1, 5)):
-            z = float(rng.triangular(4, 8, 40))
+            z = float(rng.triangular(4, 6, 20))
             add(z, street.pedestrian, side * (half_road + float(rng.uniform(0.4, pavement))), z)
         z = float(rng.uniform(5, 20))
         while z < 60 and rng.random() < 0.75:  # parked
@@ -188,7 +188,7 @@ def _things(
         z = float(rng.uniform(8, 55))
         add(z, street.car, float(rng.uniform(-0.45, 0.45)) * half_road, z, sun)
     for _ in range(rng.integers(1, 4)):
-        z = float(rng.triangular(4, 8, 35))
+        z = float(rng.triangular(4, 6, 20))
         add(z, street.bicyclist, float(rng.uniform(-0.75, 0.75)) * half_road, z)
     return things
 

@@ -106,14 +106,14 @@ def fence(canvas: Canvas, rng: Rng, x: float, z1: float, z2: float) -> None:
 
 def lamp(canvas: Canvas, rng: Rng, x: float, side: int, z: float) -> None:
     colour, height = pick(rng, ((75, 75, 75), (130, 130, 125))), float(rng.uniform(5, 8))
-    canvas.line((x, 0, z), (x, height, z), 0.17, colour, POLE)
-    canvas.line((x, height, z), (x - side * 1.6, height + 0.4, z), 0.12, colour, POLE)
+    canvas.line((x, 0, z), (x, height, z), 0.26, colour, POLE)
+    canvas.line((x, height, z), (x - side * 1.6, height + 0.4, z), 0.2, colour, POLE)
 
 
 def sign(canvas: Canvas, rng: Rng, x: float, z: float) -> None:
     """A traffic sign or a traffic light on its pole."""
     grey, low = pick(rng, ((120, 120, 120),)), float(rng.uniform(2.0, 2.7))
-    canvas.line((x, 0, z), (x, low + 0.3, z), 0.13, grey, POLE)
+    canvas.line((x, 0, z), (x, low + 0.3, z), 0.18, grey, POLE)
     face, border = SIGNS[rng.integers(len(SIGNS))]
     shape = rng.integers(4)
     if shape == 0:

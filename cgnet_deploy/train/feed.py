@@ -1,0 +1,140 @@
+"""Batches as a pure function of (seed, step): resuming, more workers or more processes change nothing.
+
+epoch e     a permutation of the samples drawn from (seed, e); its last, incomplete batch is dropped
+step t      batch t mod (batches an epoch) of epoch t div (batches an epoch)
+position p  of that batch is augmented with a generator seeded by (seed, t, p)
+rank r      of R processes takes the positions r, r + R, r + 2R, ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from cgnet_deploy.contracts import ClassTable
+from cgnet_deploy.data import Dataset, sample
+from cgnet_deploy.errors import CgnetError, DataError
+from cgnet_deploy.pixels import F32, U8
+from cgnet_deploy.terminal import progress
+from cgnet_deploy.train.augment import augmented
+from cgnet_deploy.train.recipes import Recipe
+
+RESIDENT_BYTES = 1 << 30
+
+
+class Key(NamedTuple):
+    """One sample of one step."""
+
+    step: int
+    position: int
+    sample: int
+
+
+class Share(NamedTuple):
+    """This process among those that train together."""
+
+    rank: int = 0
+    world: int = 1
+
+
+ALONE = Share()
+
+
+def steps_per_epoch(samples: int, batch: int) -> int:
+    """Raises DataError if there aren't samples for one batch."""
+    if samples < batch:
+        raise DataError(f"{samples} images are too few for a batch of {batch}; add images or --set batch=N")
+    return samples // batch
+
+
+def keys_of(recipe: Recipe, samples: int, step: int, share: Share = ALONE) -> list[Key]:
+    """What this process reads at `step`."""
+    epoch, within = divmod(step, steps_per_epoch(samples, recipe.batch))
+    order = np.random.default_rng([recipe.seed, epoch]).permutation(samples)
+    chosen = order[within * recipe.batch : (within + 1) * recipe.batch]
+    return [Key(step, p, int(chosen[p])) for p in range(share.rank, recipe.batch, share.world)]
+
+
+@dataclass(frozen=True, slots=True)
+class Resident:
+    """A data set whose samples are all in memory."""
+
+    name: str
+    table: ClassTable
+    identifiers: tuple[str, ...]
+    samples: tuple[tuple[U8, U8], ...]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def identifier(self, i: int) -> str:
+        return self.identifiers[i]
+
+    def frame(self, i: int) -> U8:
+        return self.samples[i][0]
+
+    def labels(self, i: int) -> U8:
+        return self.samples[i][1]
+
+
+def resident(dataset: Dataset) -> Dataset:
+    """`dataset` in memory if it needs at most RESIDENT_BYTES there, going by its first sample; else itself."""
+    if len(dataset) * 4 * dataset.labels(0).size > RESIDENT_BYTES:
+        return dataset
+    samples = tuple(sample(dataset, i) for i in progress(range(len(dataset)), len(dataset), f"reading {dataset.name}"))
+    return Resident(dataset.name, dataset.table, tuple(dataset.identifier(i) for i in range(len(dataset))), samples)
+
+
+@dataclass(frozen=True, slots=True)
+class Augmented:
+    """What torch's DataLoader reads: Key -> augmented sample, or the error that reading it caused."""
+
+    dataset: Dataset
+    recipe: Recipe
+
+    def __getitem__(self, key: Key) -> tuple[F32, U8] | CgnetError:
+        rng = np.random.default_rng([self.recipe.seed, key.step, key.position])
+        try:
+            frame, labels = sample(self.dataset, key.sample)
+        except CgnetError as error:  # raised in the main process: a worker would wrap it in its own traceback
+            return error
+        return augmented(frame, labels, self.recipe.augment, self.recipe.input, self.dataset.table.ignore_label, rng)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+
+def batches(
+    dataset: Dataset, recipe: Recipe, steps: range, share: Share, workers: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """For each step (n, 3, h, w) f32 and (n, h, w) int64, n = batch / world, pinned where a GPU is.
+
+    workers: processes that read ahead; 0 reads in this one. Raises DataError at the step of a bad sample.
+    """
+    loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
+        Augmented(dataset, recipe),  # type: ignore[arg-type]
+        batch_sampler=[keys_of(recipe, len(dataset), step, share) for step in steps],
+        num_workers=workers,
+        collate_fn=_collate,
+        pin_memory=torch.cuda.is_available(),
+    )
+    for batch in loader:
+        if isinstance(batch, CgnetError):
+            raise batch
+        yield batch
+
+
+def _collate(samples: list[tuple[F32, U8] | CgnetError]) -> tuple[Tensor, Tensor] | CgnetError:
+    good = []
+    for item in samples:
+        if isinstance(item, CgnetError):
+            return item
+        good.append(item)
+    tensors, labels = zip(*good, strict=True)
+    return torch.from_numpy(np.stack(tensors)), torch.from_numpy(np.stack(labels)).long()

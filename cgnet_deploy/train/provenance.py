@@ -1,0 +1,47 @@
+"""What a shipped checkpoint tells of its making."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import asdict
+
+import torch
+
+from cgnet_deploy import __version__
+from cgnet_deploy.data import Dataset
+from cgnet_deploy.train.recipes import RECIPES, Recipe
+
+NOTES = {
+    "CamVid": "CamVid (Brostow et al., SegNet version) is for personal and research use; val is of a sequence in train",
+    "Cityscapes": "Cityscapes is for non-commercial use, see its licence",
+}
+
+
+def device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {torch.get_num_threads()} threads ({platform.machine()})"
+
+
+def changed(recipe: Recipe) -> str:
+    """What `--set`, `--epochs` and `--iterations` changed of the recipe of that name."""
+    written = asdict(RECIPES[recipe.name])
+    return ", ".join(f"{k}={json.dumps(v)}" for k, v in asdict(recipe).items() if v != written[k]) or "nothing"
+
+
+def provenance(
+    recipe: Recipe, dataset: Dataset, device: torch.device, step: int, steps: int, miou: float | None
+) -> dict[str, str]:
+    """miou: on val, 0 to 1; None if these weights weren't validated."""
+    return {
+        "data": f"{dataset.name}, {recipe.split}, {len(dataset)} images",
+        "data_note": NOTES.get(dataset.name, "drawn, free of rights"),
+        "recipe": recipe.name,
+        "changed": changed(recipe),
+        "seed": str(recipe.seed),
+        "step": f"{step} of {steps}",
+        "val_miou": "not measured" if miou is None else f"{miou:.4f}",
+        "trained_on": device_name(device),
+        "made_with": f"cgnet-deploy {__version__}, torch {torch.__version__}",
+    }

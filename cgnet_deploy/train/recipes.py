@@ -1,0 +1,213 @@
+"""Every recipe, in full: what a training run does is decided here and nowhere else.
+
+The published ones are written down as they were run (the official code's data/batch/schedule, mmsegmentation
+1.2.2's configs), with the two faults that kept them from training repaired: class weights count valid pixels
+only, and label 255 is never looked up in them. Ours are at the end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from cgnet_deploy.contracts import CONTRACTS
+from cgnet_deploy.spec import InputSpec, Res
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Random resize before the crop: uniform in low..high, or one of `choices` evenly spaced values of it."""
+
+    low: float
+    high: float
+    choices: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Augment:
+    """crop: in pixels. single_class_limit: a crop is drawn again (10 times at most) while one class covers more
+    than this share of it, 1 for never. photometric: PhotoMetricDistortion's strength, 0 for none, 1 for its own.
+    """
+
+    crop: Res
+    scale: Scale
+    flip: float = 0.5
+    single_class_limit: float = 1.0
+    photometric: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Poly:
+    """lr(t) = (lr - floor) (1 - t/T)^power + floor."""
+
+    power: float = 0.9
+    floor: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class OneCycle:
+    """lr rises by a cosine from lr/start to lr over the first `warmup` share of T, then falls by one to lr/end."""
+
+    warmup: float = 0.15
+    start: float = 10.0
+    end: float = 1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trapezoid:
+    """lr rises linearly over the first `rise` steps, stays, and falls linearly to 0 over the last `fall` steps.
+
+    The length of the run decides nothing before the fall: a machine of unknown speed can be given more.
+    """
+
+    rise: int = 50
+    fall: int = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Optimiser:
+    """Adam couples weight decay into the gradient, AdamW doesn't. decay_all: BatchNorm, PReLU and biases too."""
+
+    kind: Literal["adam", "adamw"] = "adam"
+    lr: float = 1e-3
+    beta2: float = 0.999
+    weight_decay: float = 5e-4
+    decay_all: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ByFrequency:
+    """Class weight 1 / ln(c + share of the class among valid pixels): the paper's with c = 1.10, softer above."""
+
+    c: float = 1.10
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One training run.
+
+    split: of the data set, trained on; validation is on "val". input: the contract stored in the checkpoint.
+    batch: images a step, over all processes together. epochs or steps: the length; an epoch drops its last,
+    incomplete batch. class_weights: a rule, or one weight a class, or None. clip: the largest gradient norm,
+    0 for no limit. ema: decay a step of the averaged weights that are validated and shipped, 0 for none.
+    sync_bn: BatchNorm statistics over all processes (needs GPUs). frozen_bn: keep the statistics as they are.
+    amp: f16 with loss scaling on a GPU. validate_every, save_every, log_every: in steps.
+    """
+
+    name: str
+    summary: str
+    split: Literal["train", "trainval"]
+    input: InputSpec
+    batch: int
+    augment: Augment
+    optimiser: Optimiser
+    schedule: Poly | OneCycle | Trapezoid
+    class_weights: ByFrequency | tuple[float, ...] | None
+    epochs: int | None = None
+    steps: int | None = None
+    blocks: tuple[int, int] = (3, 21)
+    classifier_bias: bool = False
+    initial: Literal["official", "mmseg"] = "official"
+    clip: float = 0.0
+    ema: float = 0.0
+    sync_bn: bool = False
+    frozen_bn: bool = False
+    amp: bool = False
+    seed: int = 0
+    validate_every: int = 1000
+    save_every: int = 100
+    log_every: int = 10
+
+
+SIXTEEN_SCALES = Scale(0.5, 2.0, choices=16)  # 0.5, 0.6, ... 2.0
+
+CAMVID_OFFICIAL = Recipe(
+    name="camvid-official",
+    summary="the official code's, train+val, 800 epochs",
+    split="trainval",
+    input=CONTRACTS["camvid-official"],
+    batch=8,
+    epochs=800,
+    augment=Augment(Res(360, 360), SIXTEEN_SCALES),
+    optimiser=Optimiser(),
+    schedule=Poly(),
+    class_weights=ByFrequency(),
+)
+
+CITYSCAPES_OFFICIAL = replace(
+    CAMVID_OFFICIAL,
+    name="cityscapes-official",
+    summary="the official code's, train, 300 epochs",
+    split="train",
+    input=CONTRACTS["cityscapes-official"],
+    batch=16,
+    epochs=300,
+    augment=Augment(Res(680, 680), SIXTEEN_SCALES),
+)
+
+MMSEG_680 = Recipe(
+    name="mmseg-680x680",
+    summary="mmsegmentation's cgnet_fcn_4xb4-60k_cityscapes-680x680, 8 images on each of 4 GPUs",
+    split="train",
+    input=CONTRACTS["cityscapes-mmseg"],
+    batch=32,
+    steps=60_000,
+    augment=Augment(Res(680, 680), Scale(0.5, 2.0)),
+    optimiser=Optimiser(),
+    schedule=Poly(floor=1e-4),
+    class_weights=(
+        2.5959933, 6.7415504, 3.5354059, 9.8663225, 9.690899, 9.369352, 10.289121, 9.953208, 4.3097677, 9.490387,
+        7.674431, 9.396905, 10.347791, 6.3927646, 10.226669, 10.241062, 10.280587, 10.396974, 10.055647,
+    ),
+    classifier_bias=True,
+    initial="mmseg",
+    sync_bn=True,
+    validate_every=4000,
+)  # fmt: skip
+
+MMSEG_512 = replace(
+    MMSEG_680,
+    name="mmseg-512x1024",
+    summary="mmsegmentation's cgnet_fcn_4xb8-60k_cityscapes-512x1024, 8 images on each of 4 GPUs",
+    augment=Augment(Res(512, 1024), Scale(0.5, 2.0), single_class_limit=0.75, photometric=1.0),
+)
+
+# CamVid's training split: the true mean and the deviation, in RGB order.
+CAMVID_INPUT = InputSpec((105.03, 108.41, 110.33), (71.1, 71.7, 67.9), "rgb", Res(360, 480))
+
+CAMVID = Recipe(
+    name="camvid",
+    summary="ours, train only: small crops at small scales, averaged weights; made for two CPU cores and an hour",
+    split="train",
+    input=CAMVID_INPUT,
+    batch=4,
+    steps=1800,
+    augment=Augment(Res(240, 240), Scale(0.5, 1.25), photometric=0.3),
+    optimiser=Optimiser("adamw", lr=3e-3, beta2=0.99, weight_decay=0.01, decay_all=False),
+    schedule=Trapezoid(rise=50, fall=600),
+    class_weights=ByFrequency(c=1.15),
+    clip=5.0,
+    ema=0.98,
+    validate_every=600,
+)
+
+SCENES = Recipe(
+    name="scenes",
+    summary="drawn street scenes, from scratch in minutes on a CPU",
+    split="train",
+    input=InputSpec((120.0, 120.0, 120.0), (60.0, 60.0, 60.0), "rgb", Res(360, 480)),
+    batch=4,
+    steps=700,
+    augment=Augment(Res(240, 240), Scale(0.6, 1.2)),
+    optimiser=Optimiser("adamw", lr=4e-3, beta2=0.99, weight_decay=0.01, decay_all=False),
+    schedule=OneCycle(),
+    class_weights=ByFrequency(c=1.15),
+    blocks=(3, 9),
+    clip=5.0,
+    ema=0.97,
+    validate_every=350,
+)
+
+RECIPES = {
+    recipe.name: recipe for recipe in (CAMVID_OFFICIAL, CITYSCAPES_OFFICIAL, MMSEG_680, MMSEG_512, CAMVID, SCENES)
+}

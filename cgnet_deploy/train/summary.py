@@ -1,0 +1,39 @@
+"""The row that mmsegmentation prints for a trained network."""
+
+from __future__ import annotations
+
+import resource
+
+import torch
+
+from cgnet_deploy.data import open_dataset
+from cgnet_deploy.train.evaluate import SCALES, confusion_of
+from cgnet_deploy.train.loop import Job, Outcome
+from cgnet_deploy.train.provenance import device_name
+from cgnet_deploy.train.recipes import OneCycle
+
+HEADINGS = ("Method", "Backbone", "Crop", "Schedule", "Mem (MiB)", "Train (img/s)", "Device", "mIoU (%)",
+            "mIoU ms+flip (%)")  # fmt: skip
+
+
+def peak_memory_mib(device: torch.device) -> float:
+    """Of the GPU's memory, or of this process's on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10  # Linux counts KiB
+
+
+def summary(job: Job, outcome: Outcome, multi_scale: bool) -> str:
+    """A Markdown table of one row; ms+flip is measured here, on val, if asked for."""
+    assert outcome.final is not None
+    recipe = job.recipe
+    memory = peak_memory_mib(job.device)
+    several = "-"
+    if multi_scale:
+        val = open_dataset(job.data, "val")
+        several = f"{100 * confusion_of(outcome.averaged, val, recipe.input, scales=SCALES, flip=True).miou:.2f}"
+    schedule = f"{'one-cycle' if isinstance(recipe.schedule, OneCycle) else 'poly'} {outcome.steps}"
+    row = ("CGNet", outcome.spec.name, str(recipe.augment.crop), schedule, f"{memory:.0f}",
+           f"{outcome.img_per_s:.1f}", device_name(job.device), f"{100 * outcome.final.miou:.2f}", several)  # fmt: skip
+    rule = tuple("-" * len(heading) for heading in HEADINGS)
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (HEADINGS, rule, row))
