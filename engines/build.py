@@ -161,8 +161,8 @@ def _parse(trt: ModuleType, builder: Any, onnx_path: Path, log: Any) -> Any:
 
 
 def _add_profile(builder: Any, config: Any, network: Any, source: Artifact, profile: Profile) -> None:
-    sizes = zip(profile.least, profile.best, profile.most, source.shape, strict=True)
-    if not all(0 < low <= best <= high and own in (None, low) for low, best, high, own in sizes):
+    sides = zip(profile.least, profile.best, profile.most, source.shape, strict=True)
+    if not all(0 < least <= best <= most and (own is None or least == own == most) for least, best, most, own in sides):
         raise UsageError(f"{profile} does not fit {source.path}, whose N, H, W are {source.shape}")
     ranges = builder.create_optimization_profile()
     ranges.set_shape(

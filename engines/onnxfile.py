@@ -55,40 +55,44 @@ def read_onnx(path: Path, contract: str | None = None) -> OnnxFile:
 
 
 def _foreign(path: Path, contract: str | None) -> OnnxFile:
-    onnx = require("onnx", extra="export")
+    sha256 = sha256_of(path)
     content = path.read_bytes()
+    onnx = require("onnx", extra="export")
     with _invalid(path):
-        model = onnx.load_from_string(content)
-    graph = model.graph
+        graph = onnx.load_from_string(content).graph
     constants = (attribute.t for node in graph.node for attribute in node.attribute)
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in (*graph.initializer, *constants)):
         raise ArtifactError(f"{path} keeps weights in other files, which is refused; save it as one file")
     with _invalid(path):
-        onnx.checker.check_model(model)  # not before: it opens the other files
-    weights = {tensor.name for tensor in graph.initializer}
-    inputs = [value for value in graph.input if value.name not in weights]  # before IR 4 weights are inputs too
-    if len(inputs) != 1 or len(graph.output) != 1:
-        raise ArtifactError(f"{path} has {len(inputs)} inputs and {len(graph.output)} outputs, wanted 1 and 1")
-    (frames_type, given), (logits_type, logits) = _type_and_sides(inputs[0]), _type_and_sides(graph.output[0])
-    if frames_type == onnx.TensorProto.UINT8:
-        raise ArtifactError(
-            f"{path} takes raw frames but has no sidecar {sidecar_path(path).name} to say what its labels mean; "
-            "keep the two together, or export it again with cgnet-export"
-        )
-    f32 = onnx.TensorProto.FLOAT
-    if (frames_type, logits_type) != (f32, f32) or len(given) != 4 or given[1] != 3 or len(logits) != 4:
-        raise ArtifactError(f"{path} is not a segmentation network from (N, 3, H, W) f32 to (N, K, H, W) f32")
-    classes = logits[1]
-    if classes is None:
-        raise ArtifactError(f"{path} doesn't say how many classes its logits have")
+        onnx.checker.check_model(content)  # not before: it opens the other files
+    classes, shape = _classes_and_shape(path, onnx, graph)
     name = contract or contract_name("official", classes)
     if contract is None:
         say(f"{path} has no sidecar: with {classes} classes its input contract is taken to be {name}")
     # The depth can't be seen from outside and nothing here depends on it.
     spec = model_spec(name, classes, PUBLISHED_BLOCKS)
-    return OnnxFile(
-        path, content, _precision(onnx, graph), spec, "tensor", (given[0], given[2], given[3]), sha256_of(path)
-    )
+    return OnnxFile(path, content, _precision(onnx, graph), spec, "tensor", shape, sha256)
+
+
+def _classes_and_shape(path: Path, onnx: Any, graph: Any) -> tuple[int, Shape]:
+    """K and the input's (N, H, W) of a graph from planes to logits. Raises ArtifactError for any other graph."""
+    weights = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in weights]  # before IR 4 weights are inputs too
+    if len(inputs) != 1 or len(graph.output) != 1:
+        raise ArtifactError(f"{path} has {len(inputs)} inputs and {len(graph.output)} outputs, wanted 1 and 1")
+    given, result = (value.type.tensor_type for value in (inputs[0], graph.output[0]))
+    if given.elem_type == onnx.TensorProto.UINT8:
+        raise ArtifactError(
+            f"{path} takes raw frames but has no sidecar {sidecar_path(path).name} to say what its labels mean; "
+            "keep the two together, or export it again with cgnet-export"
+        )
+    planes, logits = ([max(side.dim_value, 0) or None for side in tensor.shape.dim] for tensor in (given, result))
+    f32 = onnx.TensorProto.FLOAT
+    if (given.elem_type, result.elem_type) != (f32, f32) or len(planes) != 4 or planes[1] != 3 or len(logits) != 4:
+        raise ArtifactError(f"{path} is not a segmentation network from (N, 3, H, W) f32 to (N, K, H, W) f32")
+    if logits[1] is None:
+        raise ArtifactError(f"{path} doesn't say how many classes its logits have")
+    return logits[1], (planes[0], planes[2], planes[3])
 
 
 @contextmanager
@@ -97,12 +101,6 @@ def _invalid(path: Path) -> Iterator[None]:
         yield
     except Exception as error:  # protobuf's and the checker's errors share no base class
         raise ArtifactError(f"{path} is not a valid ONNX file: {one_line(error)}") from error
-
-
-def _type_and_sides(value: Any) -> tuple[int, list[int | None]]:
-    """The element type and the sides of a graph's input or output, None where a side is dynamic."""
-    tensor = value.type.tensor_type
-    return tensor.elem_type, [side.dim_value or None for side in tensor.shape.dim]
 
 
 def _precision(onnx: Any, graph: Any) -> Precision:

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import os
+import signal
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+import pytest
+from onnx import helper
+
+from cgnet_deploy.artifact import Artifact, read_artifact, sidecar_path, write_artifact
+from cgnet_deploy.contracts import model_spec
+from cgnet_deploy.engines import build, progress
+from cgnet_deploy.engines.build import BuildReport, Profile, build_plan, choose_builder
+from cgnet_deploy.engines.gpu import Gpu
+from cgnet_deploy.errors import ArtifactError, EngineUnavailable, UsageError, UserError
+from cgnet_deploy.spec import Precision
+from tests.engines.graphs import DYNAMIC, FIXED, SPEC, model, tensor, written
+
+rtx = pytest.importorskip("tensorrt_rtx")
+
+
+def test_a_plan_comes_with_a_sidecar_that_says_what_it_is(built: BuildReport) -> None:
+    onnx = read_artifact(built.artifact.path.with_suffix(".onnx"))
+    read = read_artifact(built.artifact.path)
+    assert read == built.artifact
+    assert (read.kind, read.precision, read.spec, read.io) == ("plan", Precision.F32, SPEC, "frames")
+    assert read.shape == FIXED
+    assert read.parent_sha256 == onnx.sha256
+    assert (built.builder, built.version, built.architecture) == ("rtx", rtx.__version__, "portable")
+    assert read.made_with["tensorrt_rtx"] == rtx.__version__
+    assert read.made_with["architecture"] == "portable"
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_convolutions_are_counted_by_the_type_they_take(tmp_path: Path, half: bool) -> None:
+    onnx = written(tmp_path / "a.onnx", "tensor", FIXED, half=half)
+    report = build_plan(onnx.path, tmp_path / "a.plan", builder="rtx")
+    assert report.convolutions == {"half" if half else "float": 1}
+    assert report.artifact.precision is (Precision.F16 if half else Precision.F32)
+
+
+def test_dynamic_sides_need_a_profile_and_keep_what_it_leaves_open(tmp_path: Path) -> None:
+    onnx = written(tmp_path / "a.onnx", "frames", DYNAMIC)
+    with pytest.raises(UsageError, match="has dynamic sides: a profile must say"):
+        build_plan(onnx.path, tmp_path / "a.plan", builder="rtx")
+    profile = Profile((1, 40, 56), (2, 40, 56), (4, 40, 112))
+    assert build_plan(onnx.path, tmp_path / "a.plan", builder="rtx", profile=profile).artifact.shape == (None, 40, None)
+
+
+def test_a_profile_that_does_not_fit_is_refused(tmp_path: Path, fixed_onnx: Artifact) -> None:
+    with pytest.raises(UsageError, match="has no dynamic sides: no profile can say"):
+        build_plan(fixed_onnx.path, tmp_path / "a.plan", builder="rtx", profile=Profile(*[(1, 40, 56)] * 3))
+    onnx = written(tmp_path / "b.onnx", "frames", (None, 40, 56))
+    for profile in (
+        Profile((2, 40, 56), (1, 40, 56), (4, 40, 56)),
+        Profile((1, 40, 56), (1, 40, 56), (4, 48, 56)),
+        Profile((0, 40, 56), (1, 40, 56), (4, 40, 56)),
+    ):
+        with pytest.raises(UsageError, match="does not fit"):
+            build_plan(onnx.path, tmp_path / "b.plan", builder="rtx", profile=profile)
+
+
+def test_what_the_parser_refuses_is_one_line_and_destroys_nothing(tmp_path: Path, plan: Artifact) -> None:
+    before = plan.path.read_bytes(), sidecar_path(plan.path).read_bytes()
+    # TensorRT moves no u8 tensor about before it is cast.
+    nodes = [helper.make_node("Transpose", ["frames"], ["labels"], "turn", perm=[0, 3, 1, 2])]
+    graph = model(nodes, [tensor("frames", "UINT8", 1, 40, 56, 3)], [tensor("labels", "UINT8", 1, 3, 40, 56)], {})
+    onnx = _ours(tmp_path / "a.onnx", graph.SerializeToString())
+    with pytest.raises(ArtifactError, match=r"tensorrt_rtx can't read .*a\.onnx: node \w+ \(Transpose\): ") as caught:
+        build_plan(onnx, plan.path, builder="rtx")
+    assert "\n" not in str(caught.value)
+    assert (plan.path.read_bytes(), sidecar_path(plan.path).read_bytes()) == before
+
+
+def test_what_is_no_onnx_is_refused(tmp_path: Path) -> None:
+    onnx = _ours(tmp_path / "a.onnx", os.urandom(3000))
+    with pytest.raises(ArtifactError, match="tensorrt_rtx can't read") as caught:
+        build_plan(onnx, tmp_path / "a.plan", builder="rtx")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "a.plan").exists()
+
+
+def test_a_parent_of_the_wrong_kind_or_without_a_sidecar_is_refused(
+    tmp_path: Path, plan: Artifact, fixed_onnx: Artifact
+) -> None:
+    with pytest.raises(ArtifactError, match="is a plan, wanted an ONNX file"):
+        build_plan(plan.path, tmp_path / "a.plan")
+    sidecar_path(fixed_onnx.path).unlink()
+    with pytest.raises(ArtifactError, match="has no sidecar"):
+        build_plan(fixed_onnx.path, tmp_path / "a.plan")
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path: Path, fixed_onnx: Artifact) -> None:
+    with pytest.raises(UserError, match="can't be written"):
+        build_plan(fixed_onnx.path, tmp_path / "no" / "a.plan", builder="rtx")
+
+
+def test_a_timing_cache_is_refused_where_there_is_none(tmp_path: Path, fixed_onnx: Artifact) -> None:
+    with pytest.raises(UsageError, match="TensorRT for RTX has no timing cache"):
+        build_plan(fixed_onnx.path, tmp_path / "a.plan", builder="rtx", timing_cache=tmp_path / "cache")
+
+
+def test_ctrl_c_stops_a_build_and_leaves_nothing(
+    tmp_path: Path, fixed_onnx: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "say", lambda _: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        build_plan(fixed_onnx.path, tmp_path / "a.plan", builder="rtx")
+    assert not list(tmp_path.glob("*.plan*"))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_progress_is_told_in_quarters_on_stderr(
+    tmp_path: Path, fixed_onnx: Artifact, capfd: pytest.CaptureFixture[str]
+) -> None:
+    build_plan(fixed_onnx.path, tmp_path / "a.plan", builder="rtx", workspace_mib=64)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.splitlines()[0] == "building a.plan: 25 %"
+    assert all(line.startswith("building a.plan: ") for line in err.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("gpu", "installed", "chosen"),
+    [
+        (True, {"tensorrt", "tensorrt_rtx"}, "tensorrt"),
+        (True, {"tensorrt"}, "tensorrt"),
+        (True, {"tensorrt_rtx"}, "rtx"),
+        (False, {"tensorrt", "tensorrt_rtx"}, "rtx"),
+        (False, {"tensorrt"}, "no GPU.*--no-engine"),
+        (True, set(), "TensorRT is not installed.*--no-engine"),
+        (False, set(), "no GPU.*--no-engine"),
+    ],
+)
+def test_auto_takes_what_is_there(gpu: bool, installed: set[str], chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def find_gpu() -> Gpu:
+        if not gpu:
+            raise EngineUnavailable("no GPU")
+        return Gpu("a card", "sm_90")
+
+    def find_spec(package: str) -> ModuleSpec | None:
+        return ModuleSpec(package, None) if package in installed else None
+
+    monkeypatch.setattr(build, "find_gpu", find_gpu)
+    monkeypatch.setattr("importlib.util.find_spec", find_spec)
+    if "--no-engine" in chosen:
+        with pytest.raises(UserError, match=chosen) as caught:
+            choose_builder("auto")
+        assert caught.value.exit_code == 2
+    else:
+        assert choose_builder("auto") == chosen
+
+
+def test_tensorrt_without_a_gpu_points_to_what_builds_without(
+    tmp_path: Path, fixed_onnx: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find_gpu() -> Gpu:
+        raise EngineUnavailable("no GPU")
+
+    monkeypatch.setattr(build, "find_gpu", find_gpu)
+    with pytest.raises(EngineUnavailable, match="TensorRT can't build here: no GPU; use --builder rtx, or --no-engine"):
+        build_plan(fixed_onnx.path, tmp_path / "a.plan", builder="tensorrt")
+
+
+@pytest.mark.shared
+def test_the_official_network_is_built_whole(shared: Path, tmp_path: Path) -> None:
+    content = (shared / "peers" / "exporter_graph_camvid_360x480.onnx").read_bytes()
+    write_artifact(
+        tmp_path / "a.onnx", content, kind="onnx", precision=Precision.F32, io="tensor", shape=(1, 360, 480),
+        spec=model_spec("camvid-official", 11, (3, 21)), parent_sha256=None, made_with={},
+    )  # fmt: skip
+    report = build_plan(tmp_path / "a.onnx", tmp_path / "a.plan", builder="rtx")
+    assert report.convolutions == {"float": 78}
+
+
+def _ours(path: Path, content: bytes) -> Path:
+    write_artifact(
+        path, content, kind="onnx", precision=Precision.F32, spec=SPEC, io="frames", shape=FIXED, parent_sha256=None,
+        made_with={},
+    )  # fmt: skip
+    return path

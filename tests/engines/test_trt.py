@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cgnet_deploy.artifact import IO, Artifact, write_artifact
+from cgnet_deploy.engines import trt
+from cgnet_deploy.engines.base import Engine
+from cgnet_deploy.engines.build import Profile, build_plan
+from cgnet_deploy.engines.cudagraph import capture
+from cgnet_deploy.engines.gpu import Gpu, find_gpu
+from cgnet_deploy.engines.open import open_engine
+from cgnet_deploy.errors import ArtifactError, CgnetError, EngineUnavailable, FrameError
+from cgnet_deploy.spec import Precision
+from tests.engines.contract import EngineContract
+from tests.engines.fake_gpu import MAX_SIDE, VERSION, FakeGpu
+from tests.engines.graphs import DYNAMIC, SPEC, drawn_frames
+
+NO_GPU = ""
+try:
+    find_gpu()
+except EngineUnavailable as error:
+    NO_GPU = str(error)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(bool(NO_GPU), reason=NO_GPU)
+class TestTensorRT(EngineContract):
+    @pytest.fixture(params=["tensor_onnx", "frames_onnx"])
+    def path(self, request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+        profile = Profile((1, 40, 56), (2, 40, 56), (3, 72, 112))
+        onnx: Path = request.getfixturevalue(request.param)
+        return build_plan(onnx, tmp_path / "tiny.plan", profile=profile).artifact.path
+
+    def open(self, path: Path, batch: int | None = None) -> Engine:
+        return open_engine(str(path), batch=batch)
+
+    def test_replays_a_graph(self, engine: Engine) -> None:
+        engine.infer(drawn_frames(1, 40, 56))
+        assert engine.info.provider.endswith(", CUDA graph")
+
+
+@pytest.mark.skipif(not NO_GPU, reason="there is a GPU here")
+def test_a_sound_plan_without_a_gpu_says_what_is_missing(plan: Artifact) -> None:
+    with pytest.raises(EngineUnavailable) as caught:
+        open_engine(str(plan.path))
+    assert str(caught.value) == f"{plan.path} can't run here: {NO_GPU}"
+    assert caught.value.exit_code == 5
+
+
+def test_a_damaged_plan_is_told_before_anything_else(plan: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trt, "find_gpu", lambda: pytest.fail("the machine was asked first"))
+    content = plan.path.read_bytes()
+    plan.path.write_bytes(content[:-1])
+    with pytest.raises(ArtifactError, match="cut or altered"):
+        open_engine(str(plan.path))
+
+
+def test_a_missing_runtime_is_told_with_what_installs_it(plan: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trt, "find_gpu", lambda: Gpu("a card", "sm_90"))
+    monkeypatch.setitem(__import__("sys").modules, "pycuda", None)
+    with pytest.raises(EngineUnavailable, match=r"can't run here: pycuda\.driver .*'cgnet-deploy\[trt\]'"):
+        open_engine(str(plan.path))
+
+
+@pytest.fixture
+def gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> FakeGpu:
+    io: IO = getattr(request, "param", "frames")
+    gpu = FakeGpu(io)
+    modules = {"pycuda.driver": gpu.cuda, "cuda.bindings.runtime": gpu.cudart}
+    monkeypatch.setattr(trt, "find_gpu", lambda: Gpu("a card", "sm_90"))
+    monkeypatch.setattr(trt, "load_api", lambda _: gpu.trt)
+    monkeypatch.setattr(trt, "require", lambda module, extra: modules[module])
+    return gpu
+
+
+def faked_plan(path: Path, io: IO, version: str = VERSION) -> Path:
+    content = b"ftrt" + bytes(20) + bytes(map(int, version.split("."))) + bytes(100)
+    write_artifact(
+        path, content, kind="plan", precision=Precision.F32, spec=SPEC, io=io, shape=DYNAMIC, parent_sha256="0" * 64,
+        made_with={"tensorrt": version, "architecture": "sm_90"},
+    )  # fmt: skip
+    return path
+
+
+@pytest.mark.parametrize("gpu", ["frames", "tensor"], indirect=True)
+class TestOnAFakedGpu(EngineContract):
+    """What the engine asks for, and in which order; that a real GPU does it is for TestTensorRT to show."""
+
+    @pytest.fixture
+    def path(self, gpu: FakeGpu, tmp_path: Path) -> Path:
+        return faked_plan(tmp_path / "fake.plan", gpu.io)
+
+    def open(self, path: Path, batch: int | None = None) -> Engine:
+        return open_engine(str(path), batch=batch)
+
+
+def test_no_context_stays_and_nothing_leaks(gpu: FakeGpu, tmp_path: Path) -> None:
+    with open_engine(str(faked_plan(tmp_path / "fake.plan", "frames"))) as engine:
+        for side in (40, 48, 40):
+            engine.infer(drawn_frames(1, side, side))
+            assert gpu.contexts == 0
+            assert (gpu.graphs, len(gpu.memory)) == (1, 2)
+    assert (gpu.contexts, gpu.graphs, len(gpu.memory)) == (0, 0, 0)
+
+
+def test_the_graph_is_recorded_once_for_a_size_and_replayed(gpu: FakeGpu, tmp_path: Path) -> None:
+    engine = open_engine(str(faked_plan(tmp_path / "fake.plan", "frames")))
+    assert engine.info.provider == "a card"
+    for _ in range(5):
+        engine.infer(drawn_frames(1, 40, 56))
+    assert engine.info.provider == "a card, CUDA graph"
+    assert gpu.launches == {"plain": 2, "graph": 5}  # one to settle and one recorded
+
+
+def test_where_nothing_can_be_recorded_it_runs_plainly_and_says_so(gpu: FakeGpu, tmp_path: Path) -> None:
+    gpu.capturable = False
+    engine = open_engine(str(faked_plan(tmp_path / "fake.plan", "frames")))
+    engine.infer(drawn_frames(1, 40, 56))
+    assert engine.info.provider == "a card, no CUDA graph"
+    assert gpu.launches == {"plain": 3, "graph": 0}
+
+
+def test_frames_that_are_still_being_uploaded_are_not_overwritten(gpu: FakeGpu, tmp_path: Path) -> None:
+    engine = open_engine(str(faked_plan(tmp_path / "fake.plan", "frames")))
+    first, second = drawn_frames(1, 40, 56, seed=1), drawn_frames(1, 40, 56, seed=2)
+    wanted = engine.infer(first)
+    engine.load(first)
+    engine.enqueue()
+    engine.load(second)  # the first upload may not have begun
+    np.testing.assert_array_equal(engine.fetch(), wanted)
+
+
+def test_a_size_outside_the_profile_is_refused(gpu: FakeGpu, tmp_path: Path) -> None:
+    engine = open_engine(str(faked_plan(tmp_path / "fake.plan", "frames")))
+    with pytest.raises(FrameError, match="not built for NxHxW = 1x40x104"):
+        engine.infer(drawn_frames(1, 40, MAX_SIDE + 4))
+    engine.infer(drawn_frames(1, 40, 56))
+
+
+def test_a_failed_replay_is_told(gpu: FakeGpu) -> None:
+    gpu.contexts = 1
+    graph = capture(gpu.cudart, 7, lambda: True)
+    assert graph is not None
+    gpu.cudart.cudaGraphLaunch = lambda *_: (type("Status", (), {"name": "cudaErrorIllegalAddress"}),)
+    with pytest.raises(CgnetError, match="cudaErrorIllegalAddress"):
+        graph.launch()
