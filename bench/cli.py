@@ -153,7 +153,7 @@ def publish(
     records: Sequence[Record], where: environment.Environment, json_path: Path | None, csv_path: Path | None
 ) -> None:
     """The table to stdout, or to stderr where JSON or CSV has stdout; each file whole or not at all."""
-    table = report.table(records)
+    table = "\n".join([report.table(records), *report.verdicts(records)])
     if STDOUT in (json_path, csv_path):
         say(table)
     else:

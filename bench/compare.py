@@ -1,43 +1,75 @@
-"""Engines of one run against each other.
+"""Engines of one run against each other, and when a difference may be called one.
 
-    ratio of a turn = p50 of the engine in that turn / p50 of the first engine in the same turn
+    ratio of a turn   p50 of the engine in that turn / p50 of the base in the same turn
+    ratio             the median of the turns
+    interval          2.5 % to 97.5 % of the medians of 10,000 bootstrap draws of turns, with replacement
 
 The two were timed one right after the other, so a machine that slows down over the run leaves their ratio
-alone; what the ratio does from turn to turn is the noise.
+alone. Turns are drawn and not samples: samples of one turn share its luck, and would make any difference look
+certain. A winner is named only where the intervals of its ratios to all others lie below 1.
 """
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 
 from cgnet_deploy.bench.latency import Round
 from cgnet_deploy.bench.record import Record
 from cgnet_deploy.bench.stats import percentile
 
+DRAWS = 10_000
+SEED = 0  # the same samples give the same interval
+
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """Of latencies: below 1 is faster. low, high: over the turns."""
+    """Of latencies: below 1 is faster. low, high: the 95 % interval."""
 
     median: float
     low: float
     high: float
 
+    def __str__(self) -> str:
+        return f"{self.median:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+
+def ratio(record: Record, base: Record) -> Ratio:
+    """Of two rows whose rounds were taken in turns."""
+    turns = [_p50(taken) / _p50(other) for taken, other in zip(record.rounds, base.rounds, strict=True)]
+    low, high = interval(np.asarray(turns))
+    return Ratio(float(np.median(turns)), low, high)
+
+
+def interval(values: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """The 95 % bootstrap interval of the median of `values`."""
+    draws = np.random.default_rng(SEED).choice(values, (DRAWS, len(values)))
+    low, high = np.quantile(np.median(draws, axis=1), (0.025, 0.975))
+    return float(low), float(high)
+
 
 def against_first(records: Sequence[Record]) -> list[Ratio | None]:
     """The ratio of each row to the first row of its boundary; None for that row itself."""
-    first: dict[str, Record] = {}
-    return [
-        None if (base := first.setdefault(record.boundary, record)) is record else ratio(record.rounds, base.rounds)
-        for record in records
-    ]
+    bases = {boundary: rows[0] for boundary, rows in by_boundary(records).items()}
+    return [None if record is bases[record.boundary] else ratio(record, bases[record.boundary]) for record in records]
 
 
-def ratio(rounds: Sequence[Round], base: Sequence[Round]) -> Ratio:
-    turns = [_p50(taken) / _p50(other) for taken, other in zip(rounds, base, strict=True)]
-    return Ratio(statistics.median(turns), min(turns), max(turns))
+def fastest(records: Sequence[Record]) -> Iterator[tuple[Record, list[tuple[Record, Ratio]]]]:
+    """For each boundary with several rows: the one of the lowest p50, and its ratio to each of the others."""
+    for rows in by_boundary(records).values():
+        best = min(rows, key=lambda row: row.latency_ms.p50)
+        if others := [(row, ratio(best, row)) for row in rows if row is not best]:
+            yield best, others
+
+
+def by_boundary(records: Sequence[Record]) -> dict[str, list[Record]]:
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        groups.setdefault(record.boundary, []).append(record)
+    return groups
 
 
 def _p50(taken: Round) -> int:

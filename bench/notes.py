@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from cgnet_deploy.bench.latency import PATIENCE
 from cgnet_deploy.bench.record import Record
 from cgnet_deploy.bench.stats import P99_SAMPLES
 
@@ -17,6 +16,6 @@ def notes(records: Sequence[Record]) -> Iterator[str]:
         if record.variation > UNSTEADY:
             yield f"{row}: samples vary by {record.variation:.0%} (CV): is the machine busy, or changing its clock?"
         elif not record.settled:
-            yield f"{row}: its time had not settled after {PATIENCE} times the warm-up asked for"
+            yield f"{row}: its time had not settled when the warm-up ended; --warmup gives it longer"
     if any(record.latency_ms.p99 is None for record in records):
         yield f"note: p99 needs {P99_SAMPLES} samples a row: --iterations {P99_SAMPLES}"

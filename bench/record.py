@@ -15,7 +15,7 @@ from cgnet_deploy.spec import Precision, Res
 class Record:
     """engine: as the user named it. sha256: of the file that was timed and scored.
 
-    rounds: in the order taken, the engines of a run taking turns. settled: did every warm-up end in windows
+    rounds: in the order taken, the engines of a run taking turns. settled: did the first warm-up end in windows
     that agree? confusion: None where no data was given; images: how many it covers.
     """
 

@@ -14,13 +14,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from cgnet_deploy.bench.compare import Ratio, against_first
+from cgnet_deploy.bench.compare import Ratio, against_first, fastest
 from cgnet_deploy.bench.environment import Environment
 from cgnet_deploy.bench.record import Record
 
 SCHEMA = 1
 HEADINGS = ("engine", "backend", "precision", "HxW", "batch", "boundary", "mIoU %", "p50 ms", "p90", "p95", "p99",
-            "mean", "CV %", "frames/s", "MiB", "p50 ratio")  # fmt: skip
+            "mean", "CV %", "frames/s", "MiB",
+            "p50 ratio (95 %)")  # fmt: skip
 TEXT_COLUMNS = (0, 1, 2, 5)
 
 
@@ -38,6 +39,22 @@ def table(records: Sequence[Record]) -> str:
         for row in rows
     ]
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+
+
+def verdicts(records: Sequence[Record]) -> list[str]:
+    """Who is fastest at each boundary, or that nobody can be said to be."""
+    names, lines = short_names(records), []
+    for best, others in fastest(records):
+        # Of the others, the one that comes closest decides.
+        rival, ratio = max(others, key=lambda other: other[1].high)
+        against = f"p50 {ratio} of {names[rival.engine]}'s"
+        if ratio.high < 1:
+            lines.append(f"fastest at {best.boundary}: {names[best.engine]}, {against}")
+        else:
+            lines.append(
+                f"no winner at {best.boundary}: {names[best.engine]} is lowest, but its {against} may be noise"
+            )
+    return lines
 
 
 def short_names(records: Sequence[Record]) -> dict[str, str]:
@@ -66,7 +83,7 @@ def _cells(record: Record, name: str, ratio: Ratio | None) -> tuple[str, ...]:
         _number(100 * record.variation, 1),
         _number(record.throughput_fps, 1),
         _number(record.peak_memory_mib, 0),
-        "1" if ratio is None else f"{ratio.median:.3f} ({ratio.low:.3f} to {ratio.high:.3f})",
+        "1" if ratio is None else str(ratio),
     )
 
 

@@ -46,13 +46,17 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Warm:
-    """Make ready for a boundary on the frames of a .npy file, and warm up. fps: of `paced`."""
+    """Make ready for a boundary on the frames of a .npy file, and warm up (see latency.warm_up).
+
+    fps: how fast frames come where they are paced, else None.
+    """
 
     boundary: Boundary
     fps: float | None
     frames: str
     least_ms: float
     least_steps: int
+    patience: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ import numpy as np
 
 from cgnet_deploy.bench import latency, wire
 from cgnet_deploy.engines.base import Engine
-from cgnet_deploy.errors import CgnetError, EngineUnavailable
+from cgnet_deploy.errors import CgnetError
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Res
 
@@ -88,13 +88,12 @@ class Session:
 
     def warm(self, request: wire.Warm) -> latency.Warmed:
         frames = np.load(request.frames, allow_pickle=False)
-        step = step_of(self.engine, request.boundary, frames)
-        if request.boundary == "paced":
-            assert request.fps is not None
-            self.measure = partial(latency.measure_paced, step, request.fps)
+        sample = sampler(self.engine, request.boundary, frames)
+        if request.fps is None:
+            self.measure = partial(latency.measure, sample)
         else:
-            self.measure = partial(latency.measure, step)
-        return latency.warm_up(step, round(request.least_ms * 1e6), request.least_steps)
+            self.measure = partial(latency.measure_paced, sample, request.fps)
+        return latency.warm_up(sample, round(request.least_ms * 1e6), request.least_steps, request.patience)
 
     def score(self, request: wire.Score) -> wire.Scored:
         # Imported only now: reading pictures is no part of the memory that an engine needs.
@@ -109,25 +108,19 @@ class Session:
         return wire.Scored(tuple(confusion.counts.ravel().tolist()))
 
 
-def step_of(engine: Engine, boundary: latency.Boundary, frames: U8) -> Callable[[], None]:
-    """What is timed at a boundary. Raises EngineUnavailable if this engine doesn't have it."""
+def sampler(engine: Engine, boundary: latency.Boundary, frames: U8) -> latency.Sampler:
+    """What is timed at a boundary."""
+    if boundary in ("e2e", "paced"):
+        return latency.timed(partial(engine.infer, frames))
+    engine.load(frames)
     if boundary == "device":
-        raise EngineUnavailable(
-            f"boundary device needs a GPU; {engine.info.backend} runs on {engine.info.provider}: use --boundary host"
-        )
-    if boundary == "host":
-        engine.load(frames)
+        return engine.device_ns
 
-        def submit_and_wait() -> None:
-            engine.enqueue()
-            engine.sync()
+    def submit_and_wait() -> None:
+        engine.enqueue()
+        engine.sync()
 
-        return submit_and_wait
-
-    def infer() -> None:
-        engine.infer(frames)
-
-    return infer
+    return latency.timed(submit_and_wait)
 
 
 def peak_memory_mib() -> float:

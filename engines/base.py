@@ -12,7 +12,7 @@ from types import TracebackType
 from typing_extensions import Self
 
 from cgnet_deploy.artifact import IO, Shape
-from cgnet_deploy.errors import FrameError
+from cgnet_deploy.errors import EngineUnavailable, FrameError
 from cgnet_deploy.pixels import U8, check_frames
 from cgnet_deploy.spec import ModelSpec, Precision
 
@@ -75,6 +75,15 @@ class Engine(ABC):
     @abstractmethod
     def sync(self) -> None:
         """Wait for what was enqueued."""
+
+    def device_ns(self) -> int:
+        """Enqueue one inference on the loaded frames and wait: what the device took, by its own events.
+
+        Raises EngineUnavailable where nothing but the host's clock can tell.
+        """
+        raise EngineUnavailable(
+            f"{self.info.backend} on {self.info.provider} has no clock of its own: time it at boundary host, not device"
+        )
 
     @abstractmethod
     def fetch(self) -> U8:

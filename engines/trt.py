@@ -100,6 +100,15 @@ class TensorRTEngine(Engine):
         with self._on_gpu():
             self._stream.synchronize()
 
+    def device_ns(self) -> int:
+        with self._on_gpu():
+            start, end = self._cuda.Event(), self._cuda.Event()
+            start.record(self._stream)
+            self.enqueue()
+            end.record(self._stream)
+            end.synchronize()
+            return int(end.time_since(start) * 1e6)  # CUDA tells milliseconds
+
     def fetch(self) -> U8:
         with self._on_gpu():
             self._cuda.memcpy_dtoh_async(self._output.host, self._output.device, self._stream)

@@ -14,7 +14,7 @@ import pytest
 from cgnet_deploy.bench.cli import main
 from tests.bench.conftest import WriteEngine
 
-QUICK = ("--warmup", "0", "--duration", "0", "--iterations", "6", "--threads", "1")
+QUICK = ("--warmup", "0", "--duration", "0", "--iterations", "20", "--threads", "1")
 ROAD_IOU = 26 / 39  # of the fixture's counted rows, 26 of 39 are Road
 
 
@@ -31,7 +31,7 @@ def test_two_engines_end_to_end(
     assert code == 0
     assert "H=32 W=64" in captured.err
     lines = captured.out.splitlines()
-    assert [line.split()[0] for line in lines[2:]] == ["road.onnx", "sky.onnx", "road.onnx", "sky.onnx"]
+    assert [line.split()[0] for line in lines[2:6]] == ["road.onnx", "sky.onnx", "road.onnx", "sky.onnx"]
 
     given = json.loads(result.read_text())
     assert given["schema"] == 1
@@ -41,7 +41,7 @@ def test_two_engines_end_to_end(
     ]  # fmt: skip
     for row in given["rows"]:
         assert (row["backend"], row["provider"], row["precision"]) == ("onnxruntime", "CPUExecutionProvider", "f32")
-        assert (row["res"], row["batch"], row["samples"], row["images"]) == ([32, 64], 2, 6, 3)
+        assert (row["res"], row["batch"], row["samples"], row["images"]) == ([32, 64], 2, 20, 3)
         latency = row["latency_ms"]
         assert 0 < latency["min"] <= latency["p50"] <= latency["p90"] <= latency["p95"] <= latency["max"]
         assert latency["p99"] is None
@@ -226,4 +226,4 @@ def test_the_device_boundary_without_a_gpu(
     write_engine: WriteEngine, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     engine = str(write_engine("a.onnx", 0, sides=(1, 40, 48)))
-    fails(["--engine", engine, "--boundary", "device"], 5, "boundary device needs a GPU", tmp_path, capfd)
+    fails(["--engine", engine, "--boundary", "device"], 5, "not device", tmp_path, capfd)

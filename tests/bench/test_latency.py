@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import chain, repeat
 
 import pytest
 
 from cgnet_deploy.bench import latency
-from cgnet_deploy.bench.latency import Clock, measure, measure_paced, warm_up
+from cgnet_deploy.bench.latency import Clock, Sampler, measure, measure_paced, timed, warm_up
 
 MS = 1_000_000
 
@@ -25,6 +25,10 @@ class Bench:
     def step(self) -> None:
         self.now_ns += next(iter(self.work_ns))
 
+    @property
+    def sample(self) -> Sampler:
+        return timed(self.step, self.clock)
+
     def sleep(self, seconds: float) -> None:
         self.slept_ns += round(seconds * 1e9)
         self.now_ns += round(seconds * 1e9)
@@ -32,20 +36,20 @@ class Bench:
 
 def test_every_sample_is_kept_in_order_outliers_too() -> None:
     bench = Bench(3 * MS, 900 * MS, 1 * MS)
-    taken = measure(bench.step, 0, 5, bench.clock)
+    taken = measure(bench.sample, 0, 5, bench.clock)
     assert taken.samples_ns == (3 * MS, 900 * MS, 1 * MS, 1 * MS, 1 * MS)
     assert taken.window_ns == 906 * MS
 
 
 def test_a_round_lasts_for_both_the_time_and_the_samples() -> None:
-    assert len(measure((by_time := Bench(MS)).step, 50 * MS, 3, by_time.clock).samples_ns) == 50
-    assert len(measure((by_count := Bench(MS)).step, 50 * MS, 80, by_count.clock).samples_ns) == 80
+    assert len(measure((by_time := Bench(MS)).sample, 50 * MS, 3, by_time.clock).samples_ns) == 50
+    assert len(measure((by_count := Bench(MS)).sample, 50 * MS, 80, by_count.clock).samples_ns) == 80
 
 
 def test_a_round_of_an_engine_that_takes_no_time_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(latency, "MAX_SAMPLES", 1000)
     bench = Bench(0)
-    assert len(measure(bench.step, MS, 1, bench.clock).samples_ns) == 1000
+    assert len(measure(bench.sample, MS, 1, bench.clock).samples_ns) == 1000
 
 
 def test_pacing_starts_on_an_absolute_schedule() -> None:
@@ -70,7 +74,7 @@ def test_pacing_drops_the_ticks_that_pass_during_work() -> None:
 
 def test_pacing_at_exactly_the_speed_of_the_work_drops_nothing() -> None:
     bench = Bench(10 * MS)
-    taken = measure_paced(bench.step, 100, 0, 8, bench.clock)
+    taken = measure_paced(bench.sample, 100, 0, 8, bench.clock)
     assert taken.window_ns == 80 * MS
     assert bench.slept_ns == 0
 
@@ -86,19 +90,19 @@ def test_a_sleep_that_ends_early_is_gone_on_with() -> None:
 
 def test_a_steady_engine_is_warm_after_the_least_time() -> None:
     bench = Bench(2 * MS)
-    warmed = warm_up(bench.step, 200 * MS, 10, bench.clock)
+    warmed = warm_up(bench.sample, 200 * MS, 10, 10, bench.clock)
     assert (warmed.steps, warmed.step_ns, warmed.settled) == (100, 2 * MS, True)
 
 
 def test_the_least_number_of_steps_holds_for_a_slow_engine() -> None:
     bench = Bench(400 * MS)
-    assert warm_up(bench.step, 200 * MS, 10, bench.clock).steps == 10
+    assert warm_up(bench.sample, 200 * MS, 10, 10, bench.clock).steps == 10
 
 
 def test_warm_up_goes_on_until_three_windows_agree() -> None:
     # 25 ms steps: a window is 3 of them (75 ms). The first two windows are slow, then it is warm.
     bench = Bench(*[50 * MS] * 6, 25 * MS)
-    warmed = warm_up(bench.step, 200 * MS, 3, bench.clock)
+    warmed = warm_up(bench.sample, 200 * MS, 3, 10, bench.clock)
     assert warmed.settled
     assert warmed.steps == 6 + 9
 
@@ -107,7 +111,7 @@ def test_warm_up_of_a_machine_that_never_settles_ends_and_says_so() -> None:
     work = [pace * MS for turn in range(100) for pace in (30, 30, 30, 60, 60, 60)]
     bench = Bench(*work)
     begin = bench.now_ns
-    warmed = warm_up(bench.step, 200 * MS, 10, bench.clock)
+    warmed = warm_up(bench.sample, 200 * MS, 10, 10, bench.clock)
     assert not warmed.settled
     assert 2000 * MS <= bench.now_ns - begin < 2000 * MS + 60 * MS
 
@@ -115,12 +119,12 @@ def test_warm_up_of_a_machine_that_never_settles_ends_and_says_so() -> None:
 @pytest.mark.parametrize(("last_ms", "settled"), [(109, True), (112, False)])
 def test_windows_agree_within_ten_per_cent(last_ms: int, settled: bool) -> None:
     bench = Bench(*[100 * MS] * 6, *[last_ms * MS] * 3, 500 * MS)
-    assert (warm_up(bench.step, 1, 9, bench.clock).settled) is settled
+    assert (warm_up(bench.sample, 1, 9, 10, bench.clock).settled) is settled
 
 
-def _noting(bench: Bench, starts: list[int]) -> Callable[[], None]:
-    def step() -> None:
+def _noting(bench: Bench, starts: list[int]) -> Sampler:
+    def sample() -> int:
         starts.append(bench.now_ns)
-        bench.step()
+        return bench.sample()
 
-    return step
+    return sample

@@ -81,3 +81,14 @@ def test_the_environment_names_what_ran() -> None:
     assert where.cpu
     assert "numpy" in where.packages
     assert all(where.packages.values())
+
+
+def test_a_winner_is_named_only_where_the_difference_exceeds_the_noise() -> None:
+    steady = record("x/a.onnx", ((10, 10), (10, 10), (10, 10)))
+    slower, alike = record("b.onnx", ((12, 12), (12, 12), (13, 13))), record("c.onnx", ((9, 9), (10, 10), (12, 12)))
+    (line,) = report.verdicts([slower, steady])
+    assert line.startswith("fastest at e2e: a.onnx, p50 0.833 (0.769 to 0.833) of b.onnx's")
+    (line,) = report.verdicts([steady, slower, alike])
+    assert line.startswith("no winner at e2e: a.onnx is lowest")
+    assert "c.onnx" in line
+    assert report.verdicts([steady]) == []

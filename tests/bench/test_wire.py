@@ -16,7 +16,7 @@ from cgnet_deploy.errors import CgnetError, DataError, EngineUnavailable
     [
         wire.Open("cgnet.plan", (1024, 2048), None, 2, "camvid-official"),
         wire.Opened("ort", "cpu", "f16", "ab", ("Sky", "Straße"), (360, 480), 4),
-        wire.Warm("paced", 29.97, "/tmp/f.npy", 200.0, 10),
+        wire.Warm("paced", 29.97, "frames.npy", 200.0, 10, 1),
         Warmed(10, 12345678901, False),
         wire.Measure(1.5, 34),
         wire.Measured((1, 2, 10**12), 10**13, 71.25),
