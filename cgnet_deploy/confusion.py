@@ -63,7 +63,8 @@ class Confusion:
         """(K,) 0 to 1, NaN for a class that occurs neither in truth nor in prediction."""
         hits = np.diagonal(self.counts)
         union = self.counts.sum(0) + self.counts.sum(1) - hits
-        return np.divide(hits, union, out=np.full(len(hits), np.nan), where=union > 0)
+        iou: npt.NDArray[np.float64] = np.divide(hits, union, out=np.full(len(hits), np.nan), where=union > 0)
+        return iou
 
     @property
     def miou(self) -> float:

@@ -1,0 +1,48 @@
+# Every target sets up what it needs in .venv, once for each state of setup.cfg, and touches nothing outside.
+#   make demo     checkpoint -> ONNX -> plan, then mIoU and latency of each: no data set, no GPU
+#   make test     the tests                      make check   linter, formatter, types, layers
+#   make bench    the demo's table, measured properly; CKPT=, DATA= and RES= choose your own
+#   make gpu      the tests that need an NVIDIA GPU
+.PHONY: demo test check gpu bench
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+SCENES := cgnet_deploy/weights/scenes.pth
+CKPT ?= $(SCENES)
+DATA ?= scenes
+RES ?=
+SIZE = $(if $(RES),--res $(RES))
+
+demo: $(READY)
+	mkdir -p demo
+	$(BIN)/cgnet-export --ckpt $(SCENES) --fp32 --no-engine --onnx demo/f32.onnx
+	$(BIN)/cgnet-export --ckpt $(SCENES) --fp16 --onnx demo/f16.onnx --engine demo/cgnet.plan
+	$(BIN)/cgnet-bench --engine $(SCENES) --engine demo/f32.onnx --engine demo/f16.onnx --data scenes --limit 20
+
+bench: $(READY)
+	mkdir -p demo
+	$(BIN)/cgnet-export --ckpt $(CKPT) $(SIZE) --fp32 --no-engine --onnx demo/f32.onnx
+	$(BIN)/cgnet-export --ckpt $(CKPT) $(SIZE) --fp16 --no-engine --onnx demo/f16.onnx
+	$(BIN)/cgnet-bench --engine $(CKPT) --engine demo/f32.onnx --engine demo/f16.onnx --engine openvino:demo/f32.onnx \
+	    --data $(DATA) $(SIZE) --boundary host --boundary e2e --iterations 1000 --json demo/bench.json
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+gpu: $(READY)
+	$(BIN)/python -m pytest -m gpu
+
+# torch comes first and pinned: the version that the exporter's tests were run with, on every machine alike.
+$(READY): setup.cfg pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install torch==2.13.0
+	$(BIN)/python -m pip install -e '.[dev]'
+	touch $@
