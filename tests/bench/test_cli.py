@@ -5,13 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from cgnet_deploy.artifact import write_artifact
 from cgnet_deploy.bench.cli import main
+from cgnet_deploy.contracts import model_spec
+from cgnet_deploy.spec import Precision
 from tests.bench.conftest import WriteEngine
 
 QUICK = ("--warmup", "0", "--duration", "0", "--iterations", "20", "--threads", "1")
@@ -227,3 +233,33 @@ def test_the_device_boundary_without_a_gpu(
 ) -> None:
     engine = str(write_engine("a.onnx", 0, sides=(1, 40, 48)))
     fails(["--engine", engine, "--boundary", "device"], 5, "not device", tmp_path, capfd)
+
+
+def test_a_plan_without_a_gpu(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    if Path("/dev/nvidiactl").exists():
+        pytest.skip("there is a GPU here")
+    plan = tmp_path / "cgnet.plan"
+    write_artifact(
+        plan, b"vtrt" + bytes(20) + bytes([1, 7, 1, 116]), kind="plan", precision=Precision.F16,
+        spec=model_spec("camvid-official", 11, (3, 21)), io="frames", shape=(1, 360, 480), parent_sha256="0" * 64,
+        made_with={"tensorrt_rtx": "1.7.1.116", "architecture": "portable"},
+    )  # fmt: skip
+    fails(["--engine", str(plan), "--res", "360x480"], 5, "cgnet.plan can't run here: no NVIDIA GPU", tmp_path, capfd)
+
+
+def test_an_interrupt_ends_the_engines_too(write_engine: WriteEngine) -> None:
+    engine = str(write_engine("a.onnx", 3, sides=(1, 40, 48)))
+    command = [sys.executable, "-c", "import sys; from cgnet_deploy.bench.cli import main; sys.exit(main())"]
+    flags = ["--engine", engine, "--engine", engine, "--duration", "86400", "--warmup", "0", "--threads", "1"]
+    with subprocess.Popen([*command, *flags], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("e2e: round 1"):
+                break
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "cgnet-bench: interrupted"
+    assert len(children) == 2
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
