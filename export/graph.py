@@ -57,7 +57,7 @@ def constant(node: ir.Node, array: Array, label: str) -> ir.Value:
     graph = node.graph
     assert isinstance(graph, ir.Graph)
     name = next(n for n in _numbered(label) if n not in graph.initializers)
-    tensor = ir.tensor(np.ascontiguousarray(array), name=name)
+    tensor = ir.tensor(np.asarray(array, order="C"), name=name)  # ascontiguousarray makes scalars 1-d
     value = ir.Value(name=name, const_value=tensor, type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape))
     graph.register_initializer(value)
     return value
