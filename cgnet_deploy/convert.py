@@ -10,17 +10,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from cgnet_deploy.checkpoint import (
-    Network,
-    load_checkpoint,
-    read_network,
-    save_checkpoint,
-    save_mmseg,
-    save_official,
-)
 from cgnet_deploy.contracts import CONTRACTS, contract_name, known_as
-from cgnet_deploy.errors import UsageError
+from cgnet_deploy.errors import UsageError, require
 from cgnet_deploy.keys import FORMATS, Format
+from cgnet_deploy.spec import ModelSpec
 from cgnet_deploy.terminal import Parser, run, say, triple_argument
 
 PROG = "cgnet-convert"
@@ -34,6 +27,7 @@ def _main(argv: Sequence[str] | None) -> int:
     args = _parser().parse_args(argv)
     if args.out.exists() and args.ckpt.exists() and args.out.samefile(args.ckpt):
         raise UsageError(f"{args.out} is the checkpoint itself; give the output another name")
+    require("torch", extra="export")
     sha256 = _to_cgnet(args) if args.to == "cgnet" else _to_published(args)
     print(f"{args.out}  {args.to}  sha256 {sha256}")
     return 0
@@ -57,6 +51,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _to_cgnet(args: argparse.Namespace) -> str:
+    from cgnet_deploy.checkpoint import load_checkpoint, save_checkpoint
+
     checkpoint = load_checkpoint(
         args.ckpt, contract=args.contract, mean=args.mean, std=args.std, color=args.color
     )  # fmt: skip
@@ -67,19 +63,20 @@ def _to_cgnet(args: argparse.Namespace) -> str:
 def _to_published(args: argparse.Namespace) -> str:
     if any(flag is not None for flag in (args.contract, args.mean, args.std, args.color)):
         raise UsageError(f"the {args.to} format can't store an input contract; use --to cgnet")
+    from cgnet_deploy.checkpoint import read_network, save_mmseg, save_official
+
     network = read_network(args.ckpt)
-    _warn_of_lost_contract(network, args.to)
+    if network.spec is not None:
+        _warn_of_lost_contract(network.spec, args.to)
     save = save_official if args.to == "official" else save_mmseg
     return save(args.out, network.model, network.provenance)
 
 
-def _warn_of_lost_contract(network: Network, to: Format) -> None:
-    """Say so if a reader of the new file would feed it otherwise than `network` says."""
-    if network.spec is None:
-        return
-    held = known_as(network.spec.input)
+def _warn_of_lost_contract(spec: ModelSpec, to: Format) -> None:
+    """Say so if a reader of the new file would feed it otherwise than `spec` says."""
+    held = known_as(spec.input)
     try:
-        inferred = contract_name(to, network.spec.classes)
+        inferred = contract_name(to, spec.classes)
     except UsageError:
         inferred = "no contract"
     if inferred != held:

@@ -1,0 +1,85 @@
+"""From a parsed command line to a trained network: the recipe, the device, the processes, the exit code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+import torch.distributed as dist
+
+from cgnet_deploy.errors import UsageError, UserError
+from cgnet_deploy.terminal import say
+from cgnet_deploy.train.feed import Share
+from cgnet_deploy.train.loop import Job, Outcome, train
+from cgnet_deploy.train.overrides import overridden
+from cgnet_deploy.train.recipes import RECIPES, Recipe
+from cgnet_deploy.train.summary import summary
+
+
+def start(args: argparse.Namespace) -> int:
+    """Train as `cli.parser` understood the command line. Returns the exit code.
+
+    Raises UserError for what this machine or the recipe doesn't allow, and whatever `train` raises.
+    """
+    recipe = _recipe(args)
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{args.out} can't be made: {error.strerror}") from error
+    with _together() as share:
+        device = _device(args.device, share)
+        if recipe.amp and device.type != "cuda":
+            raise UsageError("amp=true needs a GPU; leave it off on a CPU")
+        if recipe.batch % share.world:
+            raise UsageError(f"a batch of {recipe.batch} can't be shared out to {share.world} processes")
+        workers = args.workers if args.workers is not None else (8 if device.type == "cuda" else 0)
+        limit_s = float("inf") if args.time_limit is None else 60 * args.time_limit
+        job = Job(recipe, args.data, args.out, device, workers, args.init, args.resume, limit_s, share)
+        outcome = train(job)
+        if share.rank == 0:
+            return _ended(job, outcome, args.multi_scale)
+    return 0
+
+
+def _ended(job: Job, outcome: Outcome, multi_scale: bool) -> int:
+    if isinstance(outcome.ended, signal.Signals):
+        say(f"cgnet-train: stopped by {outcome.ended.name} at step {outcome.step}; --resume goes on from there")
+        return 128 + outcome.ended
+    if outcome.final is None:
+        say(f"cgnet-train: time limit at step {outcome.step} of {outcome.steps}; --resume goes on from there")
+        return 0
+    print(summary(job, outcome, multi_scale))
+    return 0
+
+
+def _recipe(args: argparse.Namespace) -> Recipe:
+    recipe = overridden(RECIPES[args.recipe], args.set)
+    if args.epochs:
+        return replace(recipe, epochs=args.epochs, steps=None)
+    return replace(recipe, epochs=None, steps=args.iterations) if args.iterations else recipe
+
+
+def _device(name: str | None, share: Share) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: torch sees no GPU here; leave it out to train on the CPU")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", share.rank % torch.cuda.device_count())
+
+
+@contextmanager
+def _together() -> Iterator[Share]:
+    """The processes that torchrun started, or this one alone."""
+    if "RANK" not in os.environ:
+        yield Share()
+        return
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield Share(dist.get_rank(), dist.get_world_size())
+    finally:
+        dist.destroy_process_group()
