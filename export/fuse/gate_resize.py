@@ -43,7 +43,7 @@ def check(match: Match) -> str | None:
 def rewrite(match: Match) -> None:
     node, shape = match.product, match.scaled.shape
     assert shape is not None
-    scales = constant(node, np.asarray([1, 1, *shape.numpy()[2:]], np.float32), "gate.scales")
+    scales = constant(node, np.asarray([1, 1, shape[2], shape[3]], np.float32), "gate.scales")
     large = insert(
         node, "Resize", [match.gate, None, scales],
         mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor",
