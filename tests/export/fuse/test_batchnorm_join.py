@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from cgnet_deploy.export.fuse.batchnorm_join import RULE
-from cgnet_deploy.export.graph import producer, weights as array_of
+from cgnet_deploy.export.graph import producer
+from cgnet_deploy.export.graph import weights as array_of
 from tests.export.graphs import Array, assert_fires, assert_passes_by, assert_refuses, batchnorm, graph
 
 JOIN = """(float[2, 3, 9, 7] x) => (float[2, 8, 5, 4] y) {
@@ -26,7 +27,9 @@ def test_one_affine_branch_and_one_pooled_image(rng: np.random.Generator) -> Non
     assert_fires(model, RULE, left={"Conv": 2, "PRelu": 1, "Mul": 1, "Add": 1, "Concat": 1})
     joint = producer(model.graph.outputs[0], "Concat")
     assert joint is not None
-    kernel = array_of(producer(joint.inputs[1], "Conv").inputs[1])  # type: ignore[union-attr]
+    pooled = producer(joint.inputs[1], "Conv")
+    assert pooled is not None
+    kernel = array_of(pooled.inputs[1])
     assert kernel is not None
     assert kernel.shape == (3, 1, 3, 3)  # depthwise: the pool itself is gone
 

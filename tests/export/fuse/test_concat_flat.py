@@ -24,8 +24,10 @@ def test_three_deep() -> None:
 
 
 def test_an_inner_concat_with_another_reader_stays_for_it() -> None:
-    text = NESTED.replace("(x, ab, b)", "(ab, x)").replace("y =", "z =").replace(
-        "}", "s = Sigmoid (ab) t = Concat <axis = 1> (s, x) y = Add (z, t) }"
+    text = (
+        NESTED.replace("(x, ab, b)", "(ab, x)")
+        .replace("y =", "z =")
+        .replace("}", "s = Sigmoid (ab) t = Concat <axis = 1> (s, x) y = Add (z, t) }")
     )
     left = {"Relu": 1, "Neg": 1, "Concat": 3, "Sigmoid": 1, "Add": 1}
     assert_fires(graph(text.replace("12, 4, 5", "9, 4, 5"), {}), RULE, left=left)

@@ -34,7 +34,9 @@ def weights(rng: np.random.Generator) -> dict[str, Array]:
 @pytest.mark.parametrize("sign", [1, -1])
 def test_into_a_convolution_whatever_its_sign(rng: np.random.Generator, inputs: str, sign: int) -> None:
     given = weights(rng)
-    assert_fires(graph(CONV.replace("(x, w, b)", inputs), given | {"factor": sign * given["factor"]}), RULE, left={"Conv": 1})
+    assert_fires(
+        graph(CONV.replace("(x, w, b)", inputs), given | {"factor": sign * given["factor"]}), RULE, left={"Conv": 1}
+    )
 
 
 def test_through_a_prelu_where_it_is_positive(rng: np.random.Generator) -> None:
@@ -74,7 +76,9 @@ def test_not_where_a_part_of_the_concat_is_no_convolution(rng: np.random.Generat
 
 
 def test_not_where_a_part_of_the_concat_has_another_reader(rng: np.random.Generator) -> None:
-    text = CONCAT.replace("y = Mul (joint, factor)", "m = Mul (joint, factor) n = Concat <axis = 1> (other, x) y = Max (m, n)")
+    text = CONCAT.replace(
+        "y = Mul (joint, factor)", "m = Mul (joint, factor) n = Concat <axis = 1> (other, x) y = Max (m, n)"
+    )
     assert_refuses(graph(text, weights(rng)), RULE, "Conv_1 has another reader")
 
 
