@@ -70,8 +70,13 @@ def _parser() -> Parser:
 def _export(given: argparse.Namespace) -> int:
     if not 1 <= given.batch <= MAX_BATCH:
         raise UsageError(f"--batch {given.batch} is not 1 to {MAX_BATCH} frames")
-    for package in ("torch", "onnx_ir", "onnxscript"):
-        require(package, extra="export")
+    for package, extra in (
+        ("torch", "export"),
+        ("onnx_ir", "export"),
+        ("onnxscript", "export"),
+        ("onnxruntime", "ort"),
+    ):
+        require(package, extra)
     from cgnet_deploy.checkpoint import load_checkpoint
     from cgnet_deploy.export.pipeline import Request, export_onnx
 
