@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -119,15 +120,21 @@ def batches(
     """
     loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
         Augmented(dataset, recipe),  # type: ignore[arg-type]
-        batch_sampler=[keys_of(recipe, len(dataset), step, share) for step in steps],
+        batch_sampler=(keys_of(recipe, len(dataset), step, share) for step in steps),
         num_workers=workers,
         collate_fn=_collate,
         pin_memory=torch.cuda.is_available(),
+        worker_init_fn=_one_thread,
     )
     for batch in loader:
         if isinstance(batch, CgnetError):
             raise batch
         yield batch
+
+
+def _one_thread(_: int) -> None:
+    """In a worker: OpenCV's own threads would fight with those of the other workers."""
+    cv2.setNumThreads(0)
 
 
 def _collate(samples: list[tuple[F32, U8] | CgnetError]) -> tuple[Tensor, Tensor] | CgnetError:

@@ -8,9 +8,10 @@ only, and label 255 is never looked up in them. Ours are at the end.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from cgnet_deploy.contracts import CONTRACTS
+from cgnet_deploy.errors import UsageError
 from cgnet_deploy.spec import InputSpec, Res
 
 
@@ -40,6 +41,8 @@ class Augment:
 class Poly:
     """lr(t) = (lr - floor) (1 - t/T)^power + floor."""
 
+    label: ClassVar[str] = "poly"
+
     power: float = 0.9
     floor: float = 0.0
 
@@ -47,6 +50,8 @@ class Poly:
 @dataclass(frozen=True, slots=True)
 class OneCycle:
     """lr rises by a cosine from lr/start to lr over the first `warmup` share of T, then falls by one to lr/end."""
+
+    label: ClassVar[str] = "one-cycle"
 
     warmup: float = 0.15
     start: float = 10.0
@@ -59,6 +64,8 @@ class Trapezoid:
 
     The length of the run decides nothing before the fall: a machine of unknown speed can be given more.
     """
+
+    label: ClassVar[str] = "trapezoid"
 
     rise: int = 50
     fall: int = 300
@@ -117,6 +124,13 @@ class Recipe:
     validate_every: int = 1000
     save_every: int = 100
     log_every: int = 10
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "validate_every", "save_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} = {getattr(self, name)}: must be at least 1")
+        if not 0 <= self.ema < 1:
+            raise UsageError(f"ema = {self.ema}: a decay is from 0 (no averaging) to below 1")
 
 
 SIXTEEN_SCALES = Scale(0.5, 2.0, choices=16)  # 0.5, 0.6, ... 2.0

@@ -10,7 +10,6 @@ from cgnet_deploy.data import open_dataset
 from cgnet_deploy.train.evaluate import SCALES, confusion_of
 from cgnet_deploy.train.loop import Job, Outcome
 from cgnet_deploy.train.provenance import device_name
-from cgnet_deploy.train.recipes import OneCycle
 
 HEADINGS = ("Method", "Backbone", "Crop", "Schedule", "Mem (MiB)", "Train (img/s)", "Device", "mIoU (%)",
             "mIoU ms+flip (%)")  # fmt: skip
@@ -32,7 +31,7 @@ def summary(job: Job, outcome: Outcome, multi_scale: bool) -> str:
     if multi_scale:
         val = open_dataset(job.data, "val")
         several = f"{100 * confusion_of(outcome.averaged, val, recipe.input, scales=SCALES, flip=True).miou:.2f}"
-    schedule = f"{'one-cycle' if isinstance(recipe.schedule, OneCycle) else 'poly'} {outcome.steps}"
+    schedule = f"{recipe.schedule.label} {outcome.steps}"
     row = ("CGNet", outcome.spec.name, str(recipe.augment.crop), schedule, f"{memory:.0f}",
            f"{outcome.img_per_s:.1f}", device_name(job.device), f"{100 * outcome.final.miou:.2f}", several)  # fmt: skip
     rule = tuple("-" * len(heading) for heading in HEADINGS)

@@ -1,0 +1,79 @@
+"""Batches are a function of seed and step; ranks share them out; a bad sample is one clear error."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cgnet_deploy.data import open_dataset
+from cgnet_deploy.errors import DataError
+from cgnet_deploy.spec import Res
+from cgnet_deploy.train.feed import Share, batches, keys_of, resident, steps_per_epoch
+from cgnet_deploy.train.recipes import CAMVID, Augment, Scale
+from tests.data.trees import camvid_tree, write
+
+RECIPE = replace(CAMVID, batch=4, augment=Augment(Res(32, 32), Scale(0.8, 1.2)))
+
+
+def test_an_epoch_sees_every_sample_once_but_the_rest() -> None:
+    assert steps_per_epoch(10, 4) == 2
+    epochs = [[key.sample for step in (2 * e, 2 * e + 1) for key in keys_of(RECIPE, 10, step)] for e in range(3)]
+    assert all(len(set(samples)) == 8 for samples in epochs)
+    assert epochs[0] != epochs[1] != epochs[2]
+    other_seed = replace(RECIPE, seed=1)
+    assert keys_of(other_seed, 10, 0) != keys_of(RECIPE, 10, 0)
+
+
+def test_ranks_share_a_step_out() -> None:
+    whole = keys_of(RECIPE, 10, 3)
+    parts = [keys_of(RECIPE, 10, 3, Share(rank, 2)) for rank in range(2)]
+    assert sorted(parts[0] + parts[1]) == sorted(whole)
+    assert len(parts[0]) == len(parts[1]) == 2
+
+
+def test_too_few_samples_for_a_batch() -> None:
+    with pytest.raises(DataError, match="3 images are too few for a batch of 4"):
+        steps_per_epoch(3, 4)
+
+
+def test_a_run_that_starts_later_sees_the_same(tmp_path: Path) -> None:
+    train = open_dataset(str(camvid_tree(tmp_path, images=5)), "train")
+    straight = list(batches(train, RECIPE, range(3), Share(), workers=0))
+    later = list(batches(train, RECIPE, range(2, 3), Share(), workers=0))
+    images, labels = straight[2]
+    assert images.shape == (4, 3, 32, 32)
+    assert labels.dtype == torch.int64
+    assert torch.equal(images, later[0][0])
+    assert torch.equal(labels, later[0][1])
+    assert not torch.equal(images, straight[1][0])
+
+
+def test_workers_change_nothing(tmp_path: Path) -> None:
+    train = open_dataset(str(camvid_tree(tmp_path, images=5)), "train")
+    alone, helped = (list(batches(train, RECIPE, range(2), Share(), workers)) for workers in (0, 1))
+    for (images, labels), (same_images, same_labels) in zip(alone, helped, strict=True):
+        assert torch.equal(images, same_images)
+        assert torch.equal(labels, same_labels)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_bad_sample_is_one_line(workers: int, tmp_path: Path) -> None:
+    train = open_dataset(str(camvid_tree(tmp_path, images=4)), "train")
+    write(tmp_path / "trainannot" / "train2.png", np.full((48, 64), 99, np.uint8))
+    with pytest.raises(DataError, match=r"train2\.png holds the label 99") as caught:
+        list(batches(train, RECIPE, range(1), Share(), workers))
+    assert "\n" not in str(caught.value)
+
+
+def test_resident_samples_are_the_data_set_s(tmp_path: Path) -> None:
+    train = open_dataset(str(camvid_tree(tmp_path)), "train")
+    held = resident(train)
+    assert held is not train
+    assert (held.name, held.table, len(held)) == (train.name, train.table, len(train))
+    assert [held.identifier(i) for i in range(3)] == [train.identifier(i) for i in range(3)]
+    assert np.array_equal(held.frame(2), train.frame(2))
+    assert np.array_equal(held.labels(2), train.labels(2))
