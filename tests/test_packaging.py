@@ -1,0 +1,125 @@
+"""What a user installs: the wheel's files, its commands, and what happens where an optional package is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+HEAVY = ("torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "tensorrt", "tensorrt_rtx", "openvino", "cv2",
+         "pycuda", "cuda", "safetensors", "matplotlib")  # fmt: skip
+COMMANDS = {"cgnet-bench", "cgnet-convert", "cgnet-export", "cgnet-train"}
+SOURCES = ("LICENSE", "README.md", "pyproject.toml", "setup.cfg", "cgnet_deploy", "export", "engines", "bench")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of a copy of the sources: setuptools leaves a build folder beside what it builds."""
+    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    for name in SOURCES:
+        if (ROOT / name).is_dir():
+            shutil.copytree(
+                ROOT / name, source / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", "*.tmp")
+            )
+        else:
+            shutil.copy(ROOT / name, source / name)
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*pip, "--wheel-dir", str(out), str(source)], check=True)
+    return next(out.iterdir())
+
+
+def package_files() -> set[str]:
+    """Every module, the mark of a typed package and the weights, under the names that one imports."""
+    wanted = set()
+    for folder, _, names in os.walk(ROOT / "cgnet_deploy", followlinks=True):
+        here = Path(folder).relative_to(ROOT)
+        wanted |= {
+            str(here / name) for name in names if name.endswith(".py") or name == "py.typed" or here.name == "weights"
+        }
+    return wanted
+
+
+def test_the_wheel_holds_every_module_and_nothing_else(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        inside = set(archive.namelist())
+        links = [entry.filename for entry in archive.infolist() if entry.external_attr >> 28 == 0o12]
+    metadata = {name for name in inside if name.startswith("cgnet_deploy-")}
+    assert inside - metadata == package_files()
+    assert {Path(name).name for name in metadata} == {
+        "METADATA", "WHEEL", "RECORD", "LICENSE", "entry_points.txt", "top_level.txt",
+    }  # fmt: skip
+    assert not links
+    # What lies behind the symbolic links, and what is no module, by name: the walk above might have missed it too.
+    assert inside >= {
+        "cgnet_deploy/export/fuse/rules.py", "cgnet_deploy/engines/trt.py", "cgnet_deploy/bench/cli.py",
+        "cgnet_deploy/py.typed", "cgnet_deploy/weights/scenes.pth",
+    }  # fmt: skip
+
+
+def test_the_shipped_weights_stay_small(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        assert sum(entry.file_size for entry in archive.infolist() if "/weights/" in entry.filename) <= 2_200_000
+
+
+def commands() -> set[EntryPoint]:
+    return {point for point in entry_points(group="console_scripts") if point.value.startswith("cgnet_deploy.")}
+
+
+def test_the_commands_are_the_promised_ones() -> None:
+    assert {point.name for point in commands()} == COMMANDS
+
+
+@pytest.mark.parametrize("point", sorted(commands()), ids=lambda point: point.name)
+def test_a_command_shows_its_help(point: EntryPoint, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        point.load()(["--help"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: {point.name} ")
+
+
+def python(code: str, *argv: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code, *argv], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    run = python(f"import sys, cgnet_deploy; print([name for name in {HEAVY} if name in sys.modules])")
+    assert (run.stdout.strip(), run.returncode) == ("[]", 0), run.stderr
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interpreters started from here find no optional package, and neither do theirs: the bench has one an engine."""
+    for name in HEAVY:
+        if name != "cv2":
+            (tmp_path / f"{name}.py").write_text(f'raise ModuleNotFoundError("No module named {name}")')
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize(
+    ("module", "argv", "extra"),
+    [
+        ("cgnet_deploy.export.cli", ["--ckpt", "model.pth"], "export"),
+        ("cgnet_deploy.convert", ["--ckpt", "model.pth", "--to", "mmseg", "out.pth"], "export"),
+        ("cgnet_deploy.bench.cli", ["--engine", "model.pth"], "export"),
+        ("cgnet_deploy.train.cli", ["--recipe", "scenes", "--data", "scenes", "--out", "run"], "train"),
+    ],
+)
+def test_without_an_optional_package_a_command_says_what_to_install(
+    module: str, argv: list[str], extra: str, tmp_path: Path
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    code = f"import sys; from {module} import main; sys.exit(main(sys.argv[1:]))"
+    run = python(code, *argv, folder=here)
+    assert (run.returncode, run.stdout) == (2, "")
+    (line,) = run.stderr.splitlines()
+    assert line.endswith(f"pip install 'cgnet-deploy[{extra}]'")
+    assert list(here.iterdir()) == []
