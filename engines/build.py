@@ -149,14 +149,15 @@ def convolution_types(trt: ModuleType, network: Any) -> dict[str, int]:
 def _parse(trt: ModuleType, builder: Any, onnx_path: Path, log: Any) -> Any:
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, log)
-    if not parser.parse(onnx_path.read_bytes()):
-        if not parser.num_errors:
-            raise ArtifactError(f"{trt.__name__} can't read {onnx_path}: {log.reason()}")
+    parsed = parser.parse(onnx_path.read_bytes())
+    if parser.num_errors:
         error = parser.get_error(0)
         raise ArtifactError(
             f"{trt.__name__} can't read {onnx_path}: node {error.node_name() or error.node()} "
             f"({error.node_operator()}): {one_line(error.desc())}"
         )
+    if not parsed or (network.num_inputs, network.num_outputs) != (1, 1):  # some garbage is an empty network
+        raise ArtifactError(f"{trt.__name__} can't read {onnx_path}: it is no network of one input and one output")
     return network
 
 

@@ -68,5 +68,5 @@ class OrtEngine(Engine):
 
     def fetch(self) -> U8:
         output = self._binding.get_outputs()[0].numpy()
-        # On the CPU `output` is the binding's own buffer, which the next run overwrites.
+        # On the CPU `output` is no copy but the runtime's own memory.
         return output.copy() if self._frames_in else labels_of(output)

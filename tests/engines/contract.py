@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from cgnet_deploy.engines.base import Engine
-from cgnet_deploy.errors import FrameError
+from cgnet_deploy.errors import EngineUnavailable, FrameError
 from cgnet_deploy.pixels import U8
 from tests.engines.graphs import drawn_frames, logits_of
 
@@ -106,6 +106,14 @@ class EngineContract:
         engine.infer(drawn_frames(1, 40, 56))
         engine.close()
         engine.close()
+
+    def test_times_itself_or_says_that_it_can_not(self, engine: Engine) -> None:
+        engine.load(drawn_frames(1, 40, 56))
+        if type(engine).device_ns is Engine.device_ns or "cpu" in engine.info.provider:
+            with pytest.raises(EngineUnavailable, match="has no clock of its own"):
+                engine.device_ns()
+        else:
+            assert engine.device_ns() > 0
 
     def test_tells_what_it_is(self, path: Path, engine: Engine) -> None:
         assert engine.info.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()

@@ -40,6 +40,7 @@ class FakeGpu:
         self.recording: list[Work] | None = None
         self.graphs = 0
         self.launches = {"plain": 0, "graph": 0}
+        self.inferences = 0
         self.cuda = SimpleNamespace(
             init=lambda: None, Device=lambda _: SimpleNamespace(retain_primary_context=lambda: Context(self)),
             Stream=lambda: Stream(self), Event=lambda: Event(self), MemoryError=MemoryError, mem_alloc=self.mem_alloc,
@@ -137,12 +138,18 @@ class Event:
         self.mark = self.gpu.queue[-1]
 
     def reach(self) -> None:
-        self.reached = True
+        self.reached, self.inferences = True, self.gpu.inferences
 
     def synchronize(self) -> None:
         self.gpu.need_context()
         if not self.reached:
             self.gpu.drain(self.gpu.queue.index(self.mark) + 1)
+
+    def time_since(self, start: Event) -> float:
+        """Milliseconds: a quarter for every inference between the two."""
+        assert start.reached
+        assert self.reached
+        return (self.inferences - start.inferences) / 4
 
 
 class Memory:
@@ -209,6 +216,7 @@ class Execution:
         return True
 
     def infer(self, at: dict[str, int], shape: tuple[int, ...]) -> None:
+        self.gpu.inferences += 1
         given = self.gpu.memory[at["in"]]
         result: Array
         if self.gpu.io == "frames":

@@ -5,6 +5,7 @@ import signal
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
+import numpy as np
 import pytest
 from onnx import helper
 
@@ -73,8 +74,13 @@ def test_what_the_parser_refuses_is_one_line_and_destroys_nothing(tmp_path: Path
     assert (plan.path.read_bytes(), sidecar_path(plan.path).read_bytes()) == before
 
 
-def test_what_is_no_onnx_is_refused(tmp_path: Path) -> None:
-    onnx = _ours(tmp_path / "a.onnx", os.urandom(3000))
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x18\x01", *(np.random.default_rng(seed).bytes(3000) for seed in range(5))],
+    ids=["empty", "no graph", *(f"random {seed}" for seed in range(5))],
+)
+def test_what_is_no_onnx_is_refused(tmp_path: Path, content: bytes) -> None:
+    onnx = _ours(tmp_path / "a.onnx", content)
     with pytest.raises(ArtifactError, match="tensorrt_rtx can't read") as caught:
         build_plan(onnx, tmp_path / "a.plan", builder="rtx")
     assert "\n" not in str(caught.value)

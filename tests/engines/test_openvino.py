@@ -6,7 +6,9 @@ import pytest
 
 from cgnet_deploy.engines.base import Engine
 from cgnet_deploy.engines.open import open_engine
+from cgnet_deploy.engines.openvino import OpenVinoEngine
 from cgnet_deploy.errors import ArtifactError, EngineUnavailable
+from cgnet_deploy.spec import Res
 from tests.engines.contract import EngineContract
 from tests.engines.graphs import drawn_frames, model, tensor
 
@@ -26,6 +28,13 @@ class TestOpenVino(EngineContract):
 def test_f32_is_f32_also_where_the_cpu_has_bf16(frames_onnx: Path) -> None:
     with open_engine(f"openvino:{frames_onnx}") as engine:
         assert engine.info.provider == "CPU f32"
+
+
+def test_it_is_compiled_for_just_the_sizes_it_was_opened_for(frames_onnx: Path) -> None:
+    """What OpenVINO knows when it compiles, it needn't find out at each run."""
+    engine = open_engine(f"openvino:{frames_onnx}", res=Res(40, 56), batch=2)
+    assert isinstance(engine, OpenVinoEngine)
+    assert engine._request.model_inputs[0].partial_shape.to_string() == "[2,40,56,3]"
 
 
 def test_bf16_runs_or_is_refused_but_never_replaced(tensor_onnx: Path) -> None:

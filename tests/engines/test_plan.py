@@ -50,7 +50,9 @@ def test_a_plan_without_its_sidecar_is_refused(plan: Artifact) -> None:
         open_engine(str(plan.path))
 
 
-@pytest.mark.parametrize("content", [b"", b"short", bytes(range(256)) * 40], ids=["empty", "short", "other"])
+@pytest.mark.parametrize(
+    "content", [b"", b"vtrt", b"vtrt" + bytes(23), bytes(range(256)) * 40], ids=["empty", "tag", "short", "other"]
+)
 def test_what_is_no_plan_is_refused_even_with_a_matching_sidecar(plan: Artifact, content: bytes) -> None:
     plan.path.write_bytes(content)
     tell(plan)

@@ -140,6 +140,12 @@ def test_a_size_outside_the_profile_is_refused(gpu: FakeGpu, tmp_path: Path) -> 
     engine.infer(drawn_frames(1, 40, 56))
 
 
+def test_the_gpus_own_time_is_that_of_one_inference(gpu: FakeGpu, tmp_path: Path) -> None:
+    engine = open_engine(str(faked_plan(tmp_path / "fake.plan", "frames")))
+    engine.load(drawn_frames(1, 40, 56))
+    assert [engine.device_ns() for _ in range(2)] == [250_000, 250_000]
+
+
 def test_a_failed_replay_is_told(gpu: FakeGpu) -> None:
     gpu.contexts = 1
     graph = capture(gpu.cudart, 7, lambda: True)
