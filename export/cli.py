@@ -15,7 +15,7 @@ import numpy as np
 
 from cgnet_deploy.artifact import IO, replacing
 from cgnet_deploy.contracts import CONTRACTS
-from cgnet_deploy.data.dataset import fit_frame
+from cgnet_deploy.data.dataset import Dataset, fit_frame
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.engines.build import Profile, build_plan, choose_builder
 from cgnet_deploy.errors import UsageError, require
@@ -52,6 +52,14 @@ def _parser() -> Parser:
         "--tensor-io", action="store_true", help="f32 NCHW in, logits out, not u8 BGR frames to u8 labels"
     )
     parser.add_argument("--target", choices=TARGETS, default="generic", help="the runtime to choose graph forms for")
+    parser.add_argument(
+        "--without", action="append", default=[], metavar="RULE", help="leave a fusion rule out (repeat)"
+    )
+    parser.add_argument("--prune-dead", action="store_true", help="remove channels that the weights prove constant")
+    parser.add_argument(
+        "--prune-images", type=int, default=0, metavar="N",
+        help="with --prune-dead: also those that never vary on N frames of the train split of --data",
+    )  # fmt: skip
     parser.add_argument("--onnx", type=Path, default=Path("cgnet.onnx"), metavar="FILE")
     parser.add_argument("--engine", type=Path, default=Path("cgnet.plan"), metavar="FILE")
     parser.add_argument("--no-engine", action="store_true", help="write the ONNX file only")
@@ -78,13 +86,21 @@ def _export(given: argparse.Namespace) -> int:
     ):
         require(package, extra)
     from cgnet_deploy.checkpoint import load_checkpoint
+    from cgnet_deploy.export.fuse.rules import NAMES
     from cgnet_deploy.export.pipeline import Request, export_onnx
+
+    for name in given.without:
+        if name not in NAMES:
+            raise UsageError(f"--without {name}: there is no such rule; the rules are {', '.join(NAMES)}")
 
     builder = None if given.no_engine else choose_builder(given.builder)
     checkpoint = load_checkpoint(given.ckpt, contract=given.contract, mean=given.mean, std=given.std, color=given.color)
     res = given.res or checkpoint.spec.input.res
     io: IO = "tensor" if given.tensor_io else "frames"
-    request = Request(given.precision, res, given.batch, given.dynamic, io, given.target)
+    request = Request(
+        given.precision, res, given.batch, given.dynamic, io, given.target, tuple(given.without), given.prune_dead,
+        _watched(given, res),
+    )  # fmt: skip
     exported = export_onnx(checkpoint, request, _frames(given, res), given.onnx)
     print(f"{given.onnx}  {given.precision.value}, {res.spelled()}, batch {given.batch}; {exported.fusion.summary()}")
     report: dict[str, Any] = {
@@ -92,6 +108,9 @@ def _export(given: argparse.Namespace) -> int:
         "res": list(res), "batch": given.batch, "target": given.target, "fusion": exported.fusion.to_json(),
         "verify": exported.verification.to_json(), "kept_f32": list(exported.kept_f32),
     }  # fmt: skip
+    if exported.pruning is not None:
+        print(f"{given.onnx}  pruned: {exported.pruning.summary()}")
+        report["pruning"] = exported.pruning.to_json()
     if builder is not None:
         built = build_plan(
             given.onnx, given.engine, builder=builder, timing_cache=given.timing_cache, profile=_profile(given, res)
@@ -119,9 +138,21 @@ def _frames(given: argparse.Namespace, res: Res) -> list[U8]:
         dataset = open_dataset(f"scenes:0:{res}", "val")
     else:
         dataset = open_dataset(given.data, given.split)
-    spread = [i * len(dataset) // wanted for i in range(wanted)]
-    frames = np.stack([fit_frame(dataset.frame(i), res) for i in spread])
-    return np.split(frames, fitting)
+    return np.split(_spread(dataset, wanted, res), fitting)
+
+
+def _watched(given: argparse.Namespace, res: Res) -> tuple[U8, ...]:
+    """Frames that tell which channels never vary: none that the export is then verified on."""
+    if not given.prune_images:
+        return ()
+    if not given.prune_dead or given.data is None:
+        raise UsageError("--prune-images needs --prune-dead and --data")
+    return tuple(_spread(open_dataset(given.data, "train"), given.prune_images, res)[:, None])
+
+
+def _spread(dataset: Dataset, count: int, res: Res) -> U8:
+    """(count, H, W, 3): frames from all over a data set."""
+    return np.stack([fit_frame(dataset.frame(i * len(dataset) // count), res) for i in range(count)])
 
 
 def _profile(given: argparse.Namespace, res: Res) -> Profile | None:

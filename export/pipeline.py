@@ -17,21 +17,26 @@ from cgnet_deploy.artifact import IO, Artifact, Shape, write_artifact
 from cgnet_deploy.checkpoint import Checkpoint
 from cgnet_deploy.export.frames import give_labels, take_frames
 from cgnet_deploy.export.fuse.rule import FusionReport, apply
-from cgnet_deploy.export.fuse.rules import RULES
+from cgnet_deploy.export.fuse.rules import FOLD, FORMS, MULTIPLE, Rules
 from cgnet_deploy.export.graph import serialise
 from cgnet_deploy.export.half import out_of_range, to_half
+from cgnet_deploy.export.prune import PruneReport, observe, prune_dead
 from cgnet_deploy.export.runtime import run_single
 from cgnet_deploy.export.targets import Target
 from cgnet_deploy.export.trace import OPSET, Dynamic, trace
 from cgnet_deploy.export.verify import Verification, compare, demand, demand_labels
 from cgnet_deploy.pixels import F32, U8, to_tensor
-from cgnet_deploy.spec import Precision, Res
+from cgnet_deploy.spec import InputSpec, Precision, Res
 from cgnet_deploy.terminal import say
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to make of a checkpoint. dynamic: which of (batch, size) the file leaves open."""
+    """What to make of a checkpoint.
+
+    dynamic: which of (batch, size) the file leaves open. without: names of rules to leave out. prune: whether
+    dead channels are removed. watch: frames (N, H, W, 3) whose constant channels count as dead too.
+    """
 
     precision: Precision
     res: Res
@@ -39,14 +44,18 @@ class Request:
     dynamic: Dynamic
     io: IO
     target: Target
+    without: tuple[str, ...] = ()
+    prune: bool = False
+    watch: tuple[U8, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """The file, what fusing did, and how far it is from the checkpoint in PyTorch."""
+    """The file, what fusing and pruning did, and how far it is from the checkpoint in PyTorch."""
 
     artifact: Artifact
     fusion: FusionReport
+    pruning: PruneReport | None
     verification: Verification
     kept_f32: tuple[str, ...]  # nodes that the range of f16 kept in f32
 
@@ -58,29 +67,25 @@ def export_onnx(checkpoint: Checkpoint, request: Request, frames: Sequence[U8], 
     """
     spec = checkpoint.spec
     say(f"tracing {spec.name}, {spec.classes} classes, at {request.res.spelled()}, batch {request.batch}")
-    traced = trace(checkpoint.model, request.res, batch=request.batch, dynamic=request.dynamic)
-    planes, whole = traced, traced.clone()
+    planes = trace(checkpoint.model, request.res, batch=request.batch, dynamic=request.dynamic)
+    whole = planes.clone()
     take_frames(whole, spec.input)
     give_labels(whole)
-
-    say("fusing")
-    rules = RULES[request.target]
-    report = apply(planes, rules)
     tensors = [to_tensor(batch, spec.input) for batch in frames]
     with torch.inference_mode():
         truth: list[F32] = [checkpoint.model(torch.from_numpy(batch)).numpy() for batch in tensors]
-    found = _verified(truth, planes, tensors, Precision.F32, "fusing")
 
+    report, pruning = _fuse(planes, request, spec.input)
+    found = _verified(truth, planes, tensors, Precision.F32, "fused and pruned" if request.prune else "fused")
     kept: frozenset[str] = frozenset()
     if request.precision is Precision.F16:
-        say("halving")
         kept = out_of_range(planes, tensors)
         to_half(planes, kept)
-        found = _verified(truth, planes, tensors, Precision.F16, "halving")
+        found = _verified(truth, planes, tensors, Precision.F16, "halved")
     content = serialise(planes)
     if request.io == "frames":
         logits = run_single(content, tensors)
-        report = apply(whole, rules)
+        report, pruning = _fuse(whole, request, spec.input)
         if request.precision is Precision.F16:
             to_half(whole, kept)
         content = serialise(whole)
@@ -95,7 +100,23 @@ def export_onnx(checkpoint: Checkpoint, request: Request, frames: Sequence[U8], 
             "torch": torch.__version__, "onnx_ir": ir.__version__, "opset": str(OPSET), "target": request.target,
         },
     )  # fmt: skip
-    return Exported(artifact, report, found, tuple(sorted(kept)))
+    return Exported(artifact, report, pruning, found, tuple(sorted(kept)))
+
+
+def _fuse(model: ir.Model, request: Request, spec: InputSpec) -> tuple[FusionReport, PruneReport | None]:
+    """Fold, prune if asked for, and choose the target's forms."""
+    folded = apply(model, _chosen(FOLD, request))
+    pruning = None
+    if request.prune:
+        frames = (
+            request.watch if model.graph.inputs[0].name == "frames" else [to_tensor(f, spec) for f in request.watch]
+        )
+        pruning = prune_dead(model, MULTIPLE[request.target], observe(model, frames) if request.watch else {})
+    return folded.then(apply(model, _chosen(FORMS[request.target], request))), pruning
+
+
+def _chosen(rules: Rules, request: Request) -> Rules:
+    return tuple(rule for rule in rules if rule.name not in request.without)
 
 
 def _verified(

@@ -4,5 +4,5 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-Target = Literal["generic"]
+Target = Literal["generic", "ort-cpu", "openvino", "tensorrt"]
 TARGETS: tuple[Target, ...] = get_args(Target)

@@ -82,9 +82,14 @@ def convolution(
     )
 
 
+def pointwise(anchor: ir.Node, x: ir.Value, matrix: F64, bias: F64 | None, name: str, *, groups: int = 1) -> ir.Value:
+    """`matrix @ x + bias` per pixel, matrix (C_out, C_in / groups), as a 1x1 convolution."""
+    inputs = [x, constant(anchor, matrix.astype(np.float32)[:, :, None, None], f"{name}.weight")]
+    if bias is not None:
+        inputs.append(constant(anchor, bias.astype(np.float32), f"{name}.bias"))
+    return insert(anchor, "Conv", inputs, name=name, kernel_shape=[1, 1], group=groups)
+
+
 def pointwise_depthwise(anchor: ir.Node, x: ir.Value, scale: F64, shift: F64 | None, name: str) -> ir.Value:
     """`scale * x + shift` as a depthwise 1x1 convolution, which keeps a blocked layout blocked."""
-    inputs = [x, constant(anchor, scale.astype(np.float32)[:, None, None, None], f"{name}.weight")]
-    if shift is not None:
-        inputs.append(constant(anchor, shift.astype(np.float32), f"{name}.bias"))
-    return insert(anchor, "Conv", inputs, name=name, kernel_shape=[1, 1], group=len(scale))
+    return pointwise(anchor, x, scale[:, None], shift, name, groups=len(scale))

@@ -38,6 +38,12 @@ class FusionReport:
     ops_before: Mapping[str, int]
     ops_after: Mapping[str, int]
 
+    def then(self, later: FusionReport) -> FusionReport:
+        """This report and that of the rules applied afterwards, as one."""
+        fired = {name: self.fired.get(name, 0) + later.fired.get(name, 0) for name in {**self.fired, **later.fired}}
+        earlier = tuple(item for item in self.skipped if item[0] not in later.fired)
+        return FusionReport(fired, earlier + later.skipped, self.ops_before, later.ops_after)
+
     def summary(self) -> str:
         """One line: `430 -> 387 nodes; batchnorm-conv 27, ...`."""
         fired = ", ".join(f"{rule} {count}" for rule, count in self.fired.items() if count)

@@ -1,15 +1,77 @@
-"""Which rules make the graph for which target, in the order in which they are applied."""
+"""Which rules make the graph for which target, in the order in which they are applied.
+
+    FOLD    for every target: fewer nodes, the same forms
+    prune   dead channels, if asked for (../prune.py)
+    FORMS   what is fastest where; bench/forms.py measures it again
+
+ONNX Runtime's CPU kernels keep a blocked layout through Conv, Relu, equal-shape Add and Mul, and concats of
+whole blocks; everything else reorders each pixel twice, so nothing else is left. OpenVINO fuses elementwise chains into
+convolutions, and its own reorders come from odd channel counts. TensorRT fuses pointwise operators of any
+form, so it gets the plain graph; that has not been measured on a GPU yet.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from cgnet_deploy.export.fuse import batchnorm_conv, batchnorm_depthwise, batchnorm_join
+from cgnet_deploy.export.fuse import (
+    affine_conv,
+    batchnorm_conv,
+    batchnorm_depthwise,
+    batchnorm_join,
+    channel_order,
+    concat_conv,
+    concat_flat,
+    concat_sink,
+    gate_constant,
+    labels_matmul,
+    labels_phase,
+    pool_conv,
+    prelu_affine,
+    prelu_blocked,
+    prelu_min,
+    scale_fold,
+    shift_fold,
+    split_source,
+)
 from cgnet_deploy.export.fuse.rule import Rule
 from cgnet_deploy.export.targets import Target
 
-BATCHNORM: tuple[Rule[Any], ...] = (batchnorm_conv.RULE, batchnorm_depthwise.RULE, batchnorm_join.RULE)
+Rules = tuple[Rule[Any], ...]
 
-RULES: dict[Target, tuple[Rule[Any], ...]] = {
-    "generic": BATCHNORM,
+FOLD: Rules = (
+    batchnorm_conv.RULE,
+    batchnorm_depthwise.RULE,
+    batchnorm_join.RULE,
+    gate_constant.RULE,
+    scale_fold.RULE,
+)
+
+# Where a pruned graph left a factor or a shift behind a convolution that picks channels.
+SETTLE: Rules = (scale_fold.RULE, shift_fold.RULE)
+
+FRAMES: Rules = (pool_conv.RULE, channel_order.RULE)
+
+# Concats sink until they meet the trunk, the trunk's source is split, and they sink through the trunk too.
+HALVES: Rules = (concat_sink.RULE, split_source.RULE, concat_sink.RULE, concat_flat.RULE, concat_conv.RULE)
+
+FORMS: dict[Target, Rules] = {
+    "generic": SETTLE,
+    "ort-cpu": (
+        *SETTLE,
+        *FRAMES,
+        *HALVES,
+        affine_conv.RULE,
+        prelu_blocked.RULE,
+        prelu_min.RULE,
+        labels_phase.RULE,
+        labels_matmul.RULE,
+    ),
+    "openvino": (*SETTLE, *FRAMES, prelu_affine.RULE, labels_matmul.RULE),
+    "tensorrt": SETTLE,
 }
+
+# Pruned channel counts are filled up to the blocks in which the runtime computes anyway.
+MULTIPLE: dict[Target, int] = {"generic": 1, "ort-cpu": 8, "openvino": 8, "tensorrt": 8}
+
+NAMES = tuple(sorted({rule.name for rules in (FOLD, *FORMS.values()) for rule in rules}))

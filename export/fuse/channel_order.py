@@ -1,0 +1,67 @@
+"""A change of channel order, or a factor per channel, in front of convolutions goes into their kernels.
+
+    W (P x) = (W P) x,    W (s x) = (W s) x        zero padding stays zero under both
+
+The frame's BGR planes then feed the first convolution and the image pool as they come.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from cgnet_deploy.export.fuse.affine_conv import per_channel_constant
+from cgnet_deploy.export.fuse.linear import F64, convolution, groups_of, is_constant, is_depthwise, kernel_and_bias
+from cgnet_deploy.export.fuse.rule import Rule
+from cgnet_deploy.export.graph import attribute, channels, replace, weights
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    node: ir.Node
+    x: ir.Value
+    matrix: F64  # (C, C): output channel from input channels
+    convs: tuple[ir.Node, ...]
+
+
+def pattern(node: ir.Node) -> Match | None:
+    x, matrix = node.inputs[0] if node.inputs else None, _matrix(node)
+    if x is None or matrix is None:
+        return None
+    users = [use.node for use in node.outputs[0].uses()]
+    convs = tuple(user for user in users if user.op_type == "Conv")
+    return Match(node, x, matrix, convs if len(convs) == len(users) else ()) if convs else None
+
+
+def _matrix(node: ir.Node) -> F64 | None:
+    if node.op_type == "Gather" and attribute(node, "axis", 0) == 1:
+        order, count = weights(node.inputs[1]), channels(node.inputs[0]) if node.inputs[0] else None
+        return None if order is None or order.ndim != 1 or count is None else np.eye(count)[order]
+    if node.op_type == "Mul":
+        factor = per_channel_constant(node.inputs[1], channels(node.outputs[0]))
+        return None if factor is None else np.diag(factor)
+    return None
+
+
+def check(match: Match) -> str | None:
+    if not match.convs:
+        return f"{match.node.name} feeds something that is not a convolution"
+    for conv in match.convs:
+        if not is_constant(conv) or (groups_of(conv) != 1 and not is_depthwise(conv)):
+            return f"{conv.name} is not a dense or depthwise convolution with constant weights"
+    return None
+
+
+def rewrite(match: Match) -> None:
+    for conv in match.convs:
+        kernel, bias = kernel_and_bias(conv)
+        if is_depthwise(conv):  # of three planes: dense is as cheap
+            kernel = np.eye(len(kernel))[:, :, None, None] * kernel
+        turned = np.einsum("oihw,ij->ojhw", kernel, match.matrix)
+        has_bias = len(conv.inputs) > 2
+        replace(conv.outputs[0], convolution(conv, conv, match.x, turned, bias if has_bias else None, groups=1))
+
+
+RULE = Rule("channel-order", pattern, check, rewrite)

@@ -1,0 +1,345 @@
+"""Dead channels: what never varies is replaced by its constant and removed with all that feeds it.
+
+A channel is dead if it has one value on every pixel of every image, borders included. The weights alone show
+it (`constants`): a filter without weight gives its bias, and what is computed from constants alone is
+constant, except through a padded convolution, whose zero border makes even a constant vary unless it is zero.
+
+A convolution that reads dead channels is rewritten (`narrow`):
+
+    1x1      W x = W_live x_live + W_dead k, and W_dead k joins the bias
+    padded   the constants' part varies at the border, but is one fixed map: a single dead channel j is kept to
+             carry it, with the kernel sum_i W_i k_i / k_j
+
+Then only its live inputs are computed, and so on towards the image, through everything that treats channels
+alone. The residual trunk of a stage is read by all of it and stays whole: what is added to it is computed on
+its live channels and put in place by a 1x1 convolution of ones, whose bias is the dead ones' constants; what a
+large convolution reads of it is picked by one. Both are done only where they spare multiplications.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from cgnet_deploy.export.fuse.affine_conv import per_channel_constant
+from cgnet_deploy.export.fuse.linear import (
+    F64,
+    convolution,
+    groups_of,
+    is_constant,
+    is_depthwise,
+    kernel_and_bias,
+    pointwise,
+)
+from cgnet_deploy.export.graph import attribute, channels, constant, insert, replace, serialise, tidy, weights
+from cgnet_deploy.export.runtime import run_onnx
+
+NO_WEIGHT = 1e-10  # of a folded filter: times any activation, below the rounding of what it is added to
+STILL = 1e-6  # a range on the frames observed that counts as none
+
+Kept = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PruneReport:
+    """channels: of the tensors that convolutions read, (live, all) by convolution. macs: per image, None if dynamic."""
+
+    channels: dict[str, tuple[int, int]]
+    macs_before: int | None
+    macs_after: int | None
+
+    def summary(self) -> str:
+        """One line: what is left to compute."""
+        if not any(live < count for live, count in self.channels.values()):
+            return "no dead channels"
+        if self.macs_before is None or self.macs_after is None:
+            return "dead channels removed"
+        return f"{self.macs_before / 1e9:.3f} -> {self.macs_after / 1e9:.3f} GMAC per image"
+
+    def to_json(self) -> dict[str, Any]:
+        read = {name: list(counts) for name, counts in self.channels.items()}
+        return {"channels": read, "macs_before": self.macs_before, "macs_after": self.macs_after}
+
+
+def prune_dead(model: ir.Model, multiple: int = 1, observed: dict[str, F64] | None = None) -> PruneReport:
+    """Remove the dead channels of a fused graph in place.
+
+    multiple: kept counts are filled up to one of it, where the runtime's blocks make the fillers free.
+    observed: constants seen on frames by value name, (C,) with NaN where a channel varied (see `observe`).
+    """
+    tidy(model)
+    before = count_macs(model)
+    pruner = _Pruner(constants(model, observed or {}), multiple)
+    for node in reversed(list(model.graph)):
+        if node.op_type == "Conv" and groups_of(node) == 1 and is_constant(node):
+            pruner.shrink(node)
+        elif node.op_type == "Add" and not any(weights(value) is not None for value in node.inputs):
+            pruner.scatter(node)
+    tidy(model)
+    return PruneReport(pruner.read, before, count_macs(model))
+
+
+def constants(model: ir.Model, observed: dict[str, F64]) -> dict[ir.Value, F64]:
+    """Value -> (C,) what each channel always is, NaN where it varies; values that are no feature maps are absent."""
+    known: dict[ir.Value, F64] = {}
+    for node in model.graph:
+        count = channels(node.outputs[0])
+        if count is None:
+            continue
+        found = _constant_output(node, known)
+        result = np.full(count, np.nan) if found is None else found
+        seen = observed.get(node.outputs[0].name or "")
+        known[node.outputs[0]] = result if seen is None else np.where(np.isnan(result), seen, result)
+    return known
+
+
+def observe(model: ir.Model, inputs: Sequence[npt.NDArray[np.generic]]) -> dict[str, F64]:
+    """Value name -> (C,) what each channel of a feature map was on every pixel of `inputs`, NaN where it varied."""
+    probe = model.clone()
+    axes = ir.node("Constant", [], {"value_ints": [0, 2, 3]})
+    values = [
+        node.outputs[0] for node in probe.graph if channels(node.outputs[0]) and len(node.outputs[0].shape or ()) == 4
+    ]
+    probe.graph.append(axes)
+    for value in values:
+        for op in ("ReduceMax", "ReduceMin"):
+            extreme = ir.node(op, [value, axes.outputs[0]], {"keepdims": 0})
+            probe.graph.append(extreme)
+            extreme.outputs[0].type = value.type
+            probe.graph.outputs.append(extreme.outputs[0])
+    runs = [outputs[1:] for outputs in run_onnx(serialise(probe), inputs)]
+    high = [np.max([run[2 * i] for run in runs], axis=0).astype(np.float64) for i in range(len(values))]
+    low = [np.min([run[2 * i + 1] for run in runs], axis=0).astype(np.float64) for i in range(len(values))]
+    return {
+        value.name or "": np.where(top - bottom <= STILL, (top + bottom) / 2, np.nan)
+        for value, top, bottom in zip(values, high, low, strict=True)
+    }
+
+
+def _constant_output(node: ir.Node, known: dict[ir.Value, F64]) -> F64 | None:
+    inputs = [known.get(value) if value is not None else None for value in node.inputs]
+    if node.op_type == "Conv" and inputs[0] is not None and is_constant(node):
+        return _through_conv(node, inputs[0])
+    if node.op_type == "Concat" and attribute(node, "axis", 0) == 1:
+        parts = [part for part in inputs if part is not None]
+        return np.concatenate(parts) if len(parts) == len(inputs) else None
+    if node.op_type == "Add" and inputs[0] is not None and inputs[1] is not None:
+        return inputs[0] + inputs[1]
+    if node.op_type not in ("PRelu", "Mul", "Add") or inputs[0] is None:
+        return None
+    x, factor = inputs[0], per_channel_constant(node.inputs[1], len(inputs[0]))
+    if factor is None:
+        return None
+    if node.op_type == "Mul":
+        return np.where(np.abs(factor) < NO_WEIGHT, 0, x * factor)
+    return x + factor if node.op_type == "Add" else np.where(x < 0, factor * x, x)
+
+
+def _through_conv(conv: ir.Node, x: F64) -> F64 | None:
+    kernel, bias = kernel_and_bias(conv)
+    if is_depthwise(conv):
+        kernel = np.eye(len(kernel))[:, :, None, None] * kernel
+    elif groups_of(conv) != 1:
+        return None
+    live = np.abs(kernel).max((2, 3)) >= NO_WEIGHT  # (out, in)
+    varies = np.isnan(x) | (_is_padded(conv) & (x != 0))
+    result = bias + (kernel.sum((2, 3)) * live) @ np.where(np.isnan(x), 0, x)
+    return np.where((live & varies).any(1), np.nan, result)
+
+
+def _is_padded(conv: ir.Node) -> bool:
+    pads = attribute(conv, "pads", [])
+    return isinstance(pads, list | tuple) and any(pads)
+
+
+@dataclass(slots=True)
+class _Pruner:
+    constants: dict[ir.Value, F64]
+    multiple: int
+    read: dict[str, tuple[int, int]] = field(default_factory=dict)
+    done: dict[tuple[ir.Value, Kept], tuple[ir.Value, Kept]] = field(default_factory=dict)
+
+    def shrink(self, conv: ir.Node) -> None:
+        """Let a dense convolution read only what varies of its input."""
+        output = conv.outputs[0]
+        if output.uses() or output.is_graph_output():  # nothing reads it if one with fewer filters took its place
+            replace(output, self._conv(conv, tuple(range(len(kernel_and_bias(conv)[0])))))
+
+    def scatter(self, total: ir.Node) -> None:
+        """Compute what is added to the trunk on its live channels, and put them in place, if that is cheaper."""
+        trunk, branch = total.inputs
+        if branch is None or trunk is None or (values := self.constants.get(branch)) is None:
+            return
+        live = tuple(np.flatnonzero(np.isnan(values)).tolist())
+        if not live or len(live) == len(values):
+            return
+        narrow, kept = self.narrow(branch, live)
+        if weights_behind(narrow) + len(values) * len(kept) >= weights_behind(branch):
+            return
+        place = np.eye(len(values))[:, list(kept)] * np.isnan(values)[list(kept)]
+        placed = pointwise(total, narrow, place, np.where(np.isnan(values), 0, values), f"{total.name}/place")
+        replace(branch, self._sized(placed, branch, len(values)))
+
+    def _conv(self, conv: ir.Node, rows: Kept) -> ir.Value:
+        """The output channels `rows` of a dense convolution, from as few input channels as they need."""
+        x = conv.inputs[0]
+        assert x is not None
+        kernel, bias = kernel_and_bias(conv)
+        kernel, bias = kernel[list(rows)], bias[list(rows)]
+        values = self.constants.get(x, np.full(kernel.shape[1], np.nan))
+        used = np.abs(kernel).max((0, 2, 3)) >= NO_WEIGHT
+        fixed = np.flatnonzero(used & ~np.isnan(values) & (values != 0))
+        wanted = np.flatnonzero(used & np.isnan(values)).tolist()
+        weighted = np.einsum("oihw,i->ohw", kernel[:, fixed], values[fixed])
+        carrier = None
+        if fixed.size and _is_padded(conv):
+            carrier = int(fixed[np.abs(values[fixed]).argmax()])
+            wanted.append(carrier)
+        elif fixed.size:
+            bias = bias + weighted.sum((1, 2))
+        self.read[conv.name or ""] = (len(wanted), kernel.shape[1])
+        narrow, kept = self.narrow(x, tuple(sorted(wanted)), kernel[:, 0].size / _step(conv) ** 2)
+        columns = np.where(np.isin(kept, wanted)[None, :, None, None], kernel[:, list(kept)], 0.0)
+        if carrier is not None:
+            columns[:, kept.index(carrier)] = weighted / values[carrier]
+        has_bias = len(conv.inputs) > 2 or bool(bias.any())
+        return convolution(conv, conv, narrow, columns, bias if has_bias else None)
+
+    def narrow(self, value: ir.Value, wanted: Kept, spared: float = 0) -> tuple[ir.Value, Kept]:
+        """A value with at least the channels `wanted` of `value`, and which those are, in order.
+
+        spared: what a channel less is worth to the reader, in multiply-adds per pixel of `value`; where none can
+        be left out of the computation, a 1x1 convolution picks them if it costs less than that.
+        """
+        wanted = self._shared(value, wanted)
+        key = (value, wanted)
+        if key not in self.done:
+            self.done[key] = self._narrow(value, wanted, spared)
+        return self.done[key]
+
+    def _narrow(self, value: ir.Value, wanted: Kept, spared: float) -> tuple[ir.Value, Kept]:
+        node, count = value.producer(), channels(value) or 0
+        everything = tuple(range(count))
+        if node is None or not wanted or wanted == everything:
+            return value, everything
+        if node.op_type == "Conv" and is_constant(node) and is_depthwise(node):
+            return self._depthwise(node, wanted)
+        if node.op_type == "Conv" and is_constant(node) and groups_of(node) == 1:
+            kept = self._filled(wanted, count)
+            return (self._conv(node, kept) if kept != everything else value), kept
+        if node.op_type == "Concat" and attribute(node, "axis", 0) == 1:
+            return self._concat(node, wanted, spared)
+        if node.op_type in ("PRelu", "Mul", "Add") and weights(node.inputs[1]) is not None:
+            return self._elementwise(node, wanted, count, spared)
+        kept = self._filled(wanted, count)
+        if (count - len(kept)) * spared > count * len(kept):
+            picked = pointwise(node, value, np.eye(count)[list(kept)], None, f"{node.name}/pick")
+            return self._sized(picked, value, len(kept)), kept
+        return value, everything
+
+    def _shared(self, value: ir.Value, wanted: Kept) -> Kept:
+        """`wanted`, or all that lives of a value with several readers that is dear to compute, or whole anyway.
+
+        Only what a 1x1 convolution makes is cheap enough to be computed apart for each reader: a normal block's
+        entry, of which the local and the surrounding filters read other channels.
+        """
+        source = value.producer()
+        while (
+            source is not None and source.op_type in ("PRelu", "Mul", "Add") and weights(source.inputs[1]) is not None
+        ):
+            source = source.inputs[0].producer() if source.inputs[0] else None
+        if len(value.uses()) == 1 or source is None or source.op_type != "Conv" or value not in self.constants:
+            return wanted
+        live = set(np.flatnonzero(np.isnan(self.constants[value])).tolist())
+        large = len(live) == channels(value) or kernel_and_bias(source)[0][0, 0].size > 1
+        return tuple(sorted(live | set(wanted))) if large else wanted
+
+    def _filled(self, wanted: Kept, count: int) -> Kept:
+        """`wanted` and as many others as the next multiple asks for."""
+        missing = min(-len(wanted) % self.multiple, count - len(wanted))
+        others = [i for i in range(count) if i not in wanted][:missing]
+        return tuple(sorted((*wanted, *others)))
+
+    def _depthwise(self, node: ir.Node, wanted: Kept) -> tuple[ir.Value, Kept]:
+        x = node.inputs[0]
+        assert x is not None
+        narrow, kept = self.narrow(x, wanted)
+        kernel, bias = kernel_and_bias(node)
+        has_bias = len(node.inputs) > 2
+        index = list(kept)
+        return convolution(
+            node, node, narrow, kernel[index], bias[index] if has_bias else None, groups=len(index)
+        ), kept
+
+    def _concat(self, node: ir.Node, wanted: Kept, spared: float) -> tuple[ir.Value, Kept]:
+        parts: list[ir.Value] = []
+        kept: list[int] = []
+        start = 0
+        for part in node.inputs:
+            assert part is not None
+            end = start + (channels(part) or 0)
+            inside = tuple(i - start for i in wanted if start <= i < end)
+            if inside:
+                narrow, own = self.narrow(part, inside, spared)
+                parts.append(narrow)
+                kept += [start + i for i in own]
+            start = end
+        output = parts[0] if len(parts) == 1 else insert(node, "Concat", parts, name=node.name or "", axis=1)
+        return self._sized(output, node.outputs[0], len(kept)), tuple(kept)
+
+    def _elementwise(self, node: ir.Node, wanted: Kept, count: int, spared: float) -> tuple[ir.Value, Kept]:
+        x, everything = node.inputs[0], tuple(range(count))
+        own = per_channel_constant(node.inputs[1], count)
+        if x is None or own is None:
+            return node.outputs[0], everything
+        narrow, kept = self.narrow(x, wanted, spared)
+        if kept == everything:
+            return node.outputs[0], everything
+        values = constant(node, own[list(kept)].astype(np.float32)[:, None, None], f"{node.name}.kept")
+        output = insert(node, node.op_type, [narrow, values], name=node.name or "")
+        return self._sized(output, node.outputs[0], len(kept)), kept
+
+    def _sized(self, value: ir.Value, like: ir.Value, count: int) -> ir.Value:
+        if like.shape is not None:
+            value.shape = ir.Shape([like.shape[0], count, *like.shape[2:]])
+        return value
+
+
+def _step(conv: ir.Node) -> int:
+    strides = attribute(conv, "strides", [1])
+    assert isinstance(strides, list | tuple)
+    return int(strides[0])
+
+
+def weights_behind(value: ir.Value) -> int:
+    """Multiply-adds per pixel that make `value`, back to and with the first dense convolutions behind it."""
+    total, seen, front = 0, set[ir.Node](), [value]
+    while front:
+        node = front.pop().producer()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        kernel = weights(node.inputs[1]) if node.op_type == "Conv" else None
+        total += 0 if kernel is None else kernel.size
+        if node.op_type != "Conv" or is_depthwise(node):
+            front += [v for v in node.inputs if v is not None]
+    return total
+
+
+def count_macs(model: ir.Model) -> int | None:
+    """Multiply-adds of the convolutions for one image; None where the size is open."""
+    total = 0
+    for node in model.graph:
+        if node.op_type != "Conv":
+            continue
+        shape, kernel = node.outputs[0].shape, weights(node.inputs[1])
+        if shape is None or kernel is None or not all(isinstance(side, int) for side in shape[2:]):
+            return None
+        total += math.prod(shape.numpy()[2:]) * kernel.size
+    return total
