@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 import torch
 
 from cgnet_deploy import __version__
 from cgnet_deploy.data import Dataset
 from cgnet_deploy.train.recipes import RECIPES, Recipe
+
+MAX_CHARS = 250  # of a note in a checkpoint
 
 NOTES = {
     "CamVid": "CamVid (Brostow et al., SegNet version) is for personal and research use; val is of a sequence in train",
@@ -25,9 +28,20 @@ def device_name(device: torch.device) -> str:
 
 
 def changed(recipe: Recipe) -> str:
-    """What `--set`, `--epochs` and `--iterations` changed of the recipe of that name."""
-    written = asdict(RECIPES[recipe.name])
-    return ", ".join(f"{k}={json.dumps(v)}" for k, v in asdict(recipe).items() if v != written[k]) or "nothing"
+    """What `--set`, `--epochs` and `--iterations` changed of the recipe of that name: leaves only, dotted."""
+    written, now = _leaves(asdict(RECIPES[recipe.name])), _leaves(asdict(recipe))
+    text = ", ".join(f"{key}={value}" for key, value in now.items() if value != written.get(key))
+    return (text if len(text) <= MAX_CHARS else f"{text[: MAX_CHARS - 4]} ...") or "nothing"
+
+
+def _leaves(part: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in part.items():
+        if isinstance(value, dict):
+            found |= _leaves(value, f"{path}{name}.")
+        else:
+            found[path + name] = value
+    return found
 
 
 def provenance(

@@ -36,8 +36,8 @@ def cityscapes_tree(folder: Path, res: Res = CITY_RES, images: int = 3) -> Path:
     for split, city in (("train", "aachen"), ("val", "lindau")):
         for i in range(images):
             name = f"{city}_{i:06d}_000019"
-            blocks = rng.integers(0, 34, (res.height // 8, res.width // 8), np.uint8)
-            labels = np.kron(blocks, np.ones((8, 8), np.uint8))
+            blocks = rng.integers(0, 34, (res.height // 16, res.width // 16), np.uint8)
+            labels = np.kron(blocks, np.ones((16, 16), np.uint8))
             labels[:8] = 0
             frame = np.stack([labels * 7, 255 - labels * 5, labels * 3], -1)
             write(folder / "leftImg8bit" / split / city / f"{name}_leftImg8bit.png", frame)
