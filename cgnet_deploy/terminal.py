@@ -9,6 +9,7 @@ import argparse
 import difflib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import takewhile
 from typing import NoReturn, TypeVar
 
 from cgnet_deploy import __version__
@@ -33,13 +34,14 @@ class Parser(argparse.ArgumentParser):
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: None = None
     ) -> argparse.Namespace:
-        parsed, unknown = self.parse_known_args(args, namespace)
-        if unknown:
-            flag = unknown[0].split("=")[0]
-            near = difflib.get_close_matches(flag, self._option_string_actions, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"see {self.prog} --help"
-            self.error(f"{flag} is not an option of {self.prog}: {hint}")
-        return parsed
+        words = sys.argv[1:] if args is None else args
+        for word in takewhile(lambda word: word != "--", words):  # before argparse misses what the wrong flag was for
+            flag = word.split("=")[0]
+            if flag.startswith("--") and flag not in self._option_string_actions:
+                near = difflib.get_close_matches(flag, self._option_string_actions, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"see {self.prog} --help"
+                self.error(f"{flag} is not an option of {self.prog}: {hint}")
+        return super().parse_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message)
