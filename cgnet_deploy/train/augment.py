@@ -24,9 +24,7 @@ BRIGHTNESS, CONTRAST, SATURATION, HUE = 32.0, 0.5, 0.5, 18.0  # PhotoMetricDisto
 
 def augmented(frame: U8, labels: U8, augment: Augment, spec: InputSpec, ignore_label: int, rng: Rng) -> tuple[F32, U8]:
     """(H, W, 3) u8 BGR and (H, W) u8 -> (3, h, w) f32 network input and (h, w) u8 labels, of the crop's size."""
-    factor = scale_factor(augment.scale, rng)
-    size = Res(max(1, int(labels.shape[0] * factor + 0.5)), max(1, int(labels.shape[1] * factor + 0.5)))
-    frame, labels = fit(frame, labels, size)
+    frame, labels = fit(frame, labels, resized(labels.shape, scale_factor(augment.scale, rng)))
     top, left = crop_corner(labels, augment, ignore_label, rng)
     rows, columns = slice(top, top + augment.crop.height), slice(left, left + augment.crop.width)
     frame, labels = frame[rows, columns], labels[rows, columns]
@@ -43,18 +41,28 @@ def scale_factor(scale: Scale, rng: Rng) -> float:
     return float(np.linspace(scale.low, scale.high, scale.choices)[rng.integers(scale.choices)])
 
 
+def resized(size: tuple[int, ...], factor: float) -> Res:
+    """(H, W) times `factor`, rounded."""
+    return Res(max(1, int(size[0] * factor + 0.5)), max(1, int(size[1] * factor + 0.5)))
+
+
+def crop_corner_of(size: tuple[int, ...], crop: Res, rng: Rng) -> tuple[int, int]:
+    """Top and left, uniform over where the crop fits; 0 where the image is smaller."""
+    top, left = (int(rng.integers(max(side - wanted, 0) + 1)) for side, wanted in zip(size, crop, strict=True))
+    return top, left
+
+
 def crop_corner(labels: U8, augment: Augment, ignore_label: int, rng: Rng) -> tuple[int, int]:
     """Top and left of a crop; of the last one tried if one class covers too much of all of them."""
-    top = left = 0
-    for _ in range(CROP_TRIES):
-        top = int(rng.integers(max(labels.shape[0] - augment.crop.height, 0) + 1))
-        left = int(rng.integers(max(labels.shape[1] - augment.crop.width, 0) + 1))
-        if augment.single_class_limit >= 1:
-            break
+    top, left = crop_corner_of(labels.shape, augment.crop, rng)
+    if augment.single_class_limit >= 1:
+        return top, left
+    for _ in range(CROP_TRIES - 1):
         inside = labels[top : top + augment.crop.height, left : left + augment.crop.width]
         counts = np.bincount(inside[inside != ignore_label])
         if np.count_nonzero(counts) > 1 and counts.max() / counts.sum() < augment.single_class_limit:
             break
+        top, left = crop_corner_of(labels.shape, augment.crop, rng)
     return top, left
 
 

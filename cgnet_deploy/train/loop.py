@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,8 +23,9 @@ from cgnet_deploy.model import CGNet
 from cgnet_deploy.spec import ModelSpec
 from cgnet_deploy.terminal import say
 from cgnet_deploy.train.bar import Interval
+from cgnet_deploy.train.device_feed import DeviceFeed, fits_device
 from cgnet_deploy.train.evaluate import confusion_of
-from cgnet_deploy.train.feed import ALONE, Share, batches, resident, steps_per_epoch
+from cgnet_deploy.train.feed import ALONE, Resident, Share, batches, resident, steps_per_epoch
 from cgnet_deploy.train.interrupts import Interrupts, caught_interrupts
 from cgnet_deploy.train.journal import Journal, Validation
 from cgnet_deploy.train.learner import Learner, fresh
@@ -140,8 +142,7 @@ class _Run:
 
     def to_the_end(self, interrupts: Interrupts) -> Literal["done", "time limit"] | signal.Signals:
         job, recipe, learner = self.job, self.job.recipe, self.learner
-        todo = range(learner.step, self.steps)
-        for images, labels in batches(self.dataset, recipe, todo, job.share, job.workers):
+        for images, labels in self._feed(range(learner.step, self.steps)):
             lr = learning_rate(recipe.schedule, recipe.optimiser.lr, learner.step, self.steps)
             loss, norm = learner.learn(images, labels, lr)
             self.losses.append(loss)
@@ -159,6 +160,13 @@ class _Run:
             if stopping and not done:
                 return interrupts.received or "time limit"
         return "done"
+
+    def _feed(self, steps: range) -> Iterator[tuple[Tensor, Tensor]]:
+        """On a GPU from a set that lives on it, where the recipe allows; else from this machine's memory or disk."""
+        job, dataset = self.job, self.dataset
+        if job.device.type == "cuda" and isinstance(dataset, Resident) and fits_device(job.recipe.augment):
+            return DeviceFeed(dataset, job.recipe, job.device).batches(steps, job.share)
+        return batches(dataset, job.recipe, steps, job.share, job.workers)
 
     def _agreed(self, stop: bool) -> bool:
         """Whether any process wants to stop: they must all stop at the same step."""

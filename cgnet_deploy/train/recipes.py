@@ -98,7 +98,8 @@ class Recipe:
     incomplete batch. class_weights: a rule, or one weight a class, or None. clip: the largest gradient norm,
     0 for no limit. ema: decay a step of the averaged weights that are validated and shipped, 0 for none.
     sync_bn: BatchNorm statistics over all processes (needs GPUs). frozen_bn: keep the statistics as they are.
-    amp: f16 with loss scaling on a GPU. validate_every, save_every, log_every: in steps.
+    amp: f16 with loss scaling, on a GPU. captured: replay the step from CUDA graphs, on one GPU.
+    validate_every, save_every, log_every: in steps.
     """
 
     name: str
@@ -120,6 +121,7 @@ class Recipe:
     sync_bn: bool = False
     frozen_bn: bool = False
     amp: bool = False
+    captured: bool = False
     seed: int = 0
     validate_every: int = 1000
     save_every: int = 100

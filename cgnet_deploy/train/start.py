@@ -33,8 +33,11 @@ def start(args: argparse.Namespace) -> int:
         raise UserError(f"{args.out} can't be made: {error.strerror}") from error
     with _together() as share:
         device = _device(args.device, share)
-        if recipe.amp and device.type != "cuda":
-            raise UsageError("amp=true needs a GPU; leave it off on a CPU")
+        for option in ("amp", "captured"):
+            if getattr(recipe, option) and device.type != "cuda":
+                raise UsageError(f"{option}=true needs a GPU; leave it off on a CPU")
+        if recipe.captured and share.world > 1:
+            raise UsageError("captured=true is for one process; leave it off with several")
         if recipe.batch % share.world:
             raise UsageError(f"a batch of {recipe.batch} can't be shared out to {share.world} processes")
         workers = args.workers if args.workers is not None else (8 if device.type == "cuda" else 0)

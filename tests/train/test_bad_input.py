@@ -55,6 +55,7 @@ def test_data(fault: Fault, message: str, data: Path, tmp_path: Path, capsys: py
         (["--set", "class_weights=1"], "can't be changed on the command line"),
         (["--set", "batch=0"], "batch = 0: must be at least 1"),
         (["--set", "amp=true"], "amp=true needs a GPU"),
+        (["--set", "captured=true"], "captured=true needs a GPU"),
         (["--epochs", "0"], "is not a whole number above 0"),
         (["--iterations", "1", "--epochs", "1"], "not allowed with"),
         (["--init", "missing.pth"], "missing.pth"),
@@ -63,7 +64,7 @@ def test_data(fault: Fault, message: str, data: Path, tmp_path: Path, capsys: py
     ],
 )
 def test_usage(more: list[str], message: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    if torch.cuda.is_available() and ("amp=true" in more or "cuda" in more):
+    if torch.cuda.is_available() and {"amp=true", "captured=true", "cuda"} & {*more}:
         pytest.skip("there is a GPU here")
     assert trained(data, tmp_path / "out", *more) == 2
     assert message in capsys.readouterr().err.splitlines()[-1]
