@@ -96,6 +96,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--split", help="part of --data to score (default: val)")
     add("--limit", type=whole(1, 10_000_000), metavar="N", help="score only the first N images of --data")
+    add("--outlines", action="store_true", help="score outlines too (boundary F-score); it takes longer")
     add(
         "--json", type=Path, metavar="FILE", help="write the result as JSON; - is stdout, the table then goes to stderr"
     )
@@ -117,6 +118,7 @@ def bench(argv: Sequence[str]) -> int:
         data=args.data,
         split=args.split or "val",
         limit=args.limit,
+        outlines=args.outlines,
         warmup_ms=args.warmup,
         least_s=args.duration,
         least_samples=args.iterations,
@@ -138,7 +140,8 @@ def check(args: argparse.Namespace) -> None:
     """Raise UserError for flags that don't go together or a file that can't be written, before any work."""
     if ("paced" in (args.boundary or [])) != (args.fps is not None):
         raise UsageError("--boundary paced and --fps go together: one says what to pace, the other how fast")
-    needs_data = {"--split": args.split, "--limit": args.limit, "--fail-under-miou": args.fail_under_miou}
+    needs_data = {"--split": args.split, "--limit": args.limit, "--outlines": args.outlines or None,
+                  "--fail-under-miou": args.fail_under_miou}  # fmt: skip
     for flag, value in needs_data.items():
         if value is not None and args.data is None:
             raise UsageError(f"{flag} needs --data")

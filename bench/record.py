@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from cgnet_deploy.bench.agreement import Agreement
+from cgnet_deploy.bench.boundary import Outlines
 from cgnet_deploy.bench.latency import Boundary, Round
 from cgnet_deploy.bench.stats import LatencyMs, variation
 from cgnet_deploy.confusion import Confusion
@@ -16,7 +18,8 @@ class Record:
     """engine: as the user named it. sha256: of the file that was timed and scored.
 
     rounds: in the order taken, the engines of a run taking turns. settled: did the first warm-up end in windows
-    that agree? confusion: None where no data was given; images: how many it covers.
+    that agree? images: how many were scored, 0 where no data was given; confusion, outlines, agreement (with the
+    first engine of the run): None where they weren't asked for.
     """
 
     engine: str
@@ -31,8 +34,10 @@ class Record:
     settled: bool
     peak_memory_mib: float
     class_names: tuple[str, ...]
-    confusion: Confusion | None
     images: int
+    confusion: Confusion | None
+    outlines: Outlines | None
+    agreement: Agreement | None
 
     @property
     def samples_ns(self) -> tuple[int, ...]:
@@ -56,14 +61,25 @@ class Record:
     @property
     def miou(self) -> float | None:
         """0 to 1; None where nothing was scored."""
-        if self.confusion is None or math.isnan(self.confusion.miou):
-            return None
-        return self.confusion.miou
+        return known(self.confusion.miou) if self.confusion else None
+
+    @property
+    def pixel_accuracy(self) -> float | None:
+        """0 to 1; None where nothing was scored."""
+        return known(self.confusion.pixel_accuracy) if self.confusion else None
+
+    @property
+    def boundary_f(self) -> float | None:
+        """0 to 1; None where outlines weren't scored."""
+        return known(self.outlines.mean_f) if self.outlines else None
 
     @property
     def iou(self) -> dict[str, float | None]:
         """Of each class, 0 to 1; None for a class that occurs nowhere. Empty where no data was given."""
         if self.confusion is None:
             return {}
-        values = (None if math.isnan(value) else float(value) for value in self.confusion.iou)
-        return dict(zip(self.class_names, values, strict=True))
+        return dict(zip(self.class_names, map(known, self.confusion.iou.tolist()), strict=True))
+
+
+def known(value: float) -> float | None:
+    return None if math.isnan(value) else value

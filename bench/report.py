@@ -14,30 +14,31 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from cgnet_deploy.bench.agreement import Agreement
 from cgnet_deploy.bench.compare import Ratio, against_first, fastest
 from cgnet_deploy.bench.environment import Environment
 from cgnet_deploy.bench.record import Record
 
 SCHEMA = 1
-HEADINGS = ("engine", "backend", "precision", "HxW", "batch", "boundary", "mIoU %", "p50 ms", "p90", "p95", "p99",
+HEADINGS = ("engine", "backend", "precision", "HxW", "batch", "boundary", "mIoU %", "outline F %",
+            "differs %", "p50 ms", "p90", "p95", "p99",
             "mean", "CV %", "frames/s", "MiB",
             "p50 ratio (95 %)")  # fmt: skip
-TEXT_COLUMNS = (0, 1, 2, 5)
+TEXT_HEADINGS = ("engine", "backend", "precision", "boundary")
+EMPTY = "-"
 
 
 def table(records: Sequence[Record]) -> str:
-    """Columns as wide as they need to be: a pipe or a narrow terminal cuts nothing off."""
+    """Columns as wide as they need to be: a pipe or a narrow terminal cuts nothing off. Empty ones are left out."""
     names, ratios = short_names(records), against_first(records)
     cells = (_cells(record, names[record.engine], ratio) for record, ratio in zip(records, ratios, strict=True))
-    rows = [HEADINGS, *cells]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if column in TEXT_COLUMNS else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    columns = [column for column in zip(HEADINGS, *cells, strict=True) if set(column[1:]) != {EMPTY}]
+    padded = []
+    for heading, *cells_of_column in columns:
+        width = max(map(len, (heading, *cells_of_column)))
+        align = str.ljust if heading in TEXT_HEADINGS else str.rjust
+        padded.append([align(cell, width) for cell in (heading, *cells_of_column)])
+    lines = ["  ".join(row).rstrip() for row in zip(*padded, strict=True)]
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
 
 
@@ -74,13 +75,15 @@ def _cells(record: Record, name: str, ratio: Ratio | None) -> tuple[str, ...]:
         str(record.res),
         str(record.batch),
         record.boundary,
-        _number(None if record.miou is None else 100 * record.miou, 2),
+        _per_cent(record.miou, 2),
+        _per_cent(record.boundary_f, 2),
+        _differing(record.agreement),
         _number(latency.p50, 3),
         _number(latency.p90, 3),
         _number(latency.p95, 3),
         _number(latency.p99, 3),
         _number(latency.mean, 3),
-        _number(100 * record.variation, 1),
+        _per_cent(record.variation, 1),
         _number(record.throughput_fps, 1),
         _number(record.peak_memory_mib, 0),
         "1" if ratio is None else str(ratio),
@@ -88,7 +91,19 @@ def _cells(record: Record, name: str, ratio: Ratio | None) -> tuple[str, ...]:
 
 
 def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+    return EMPTY if value is None else f"{value:.{digits}f}"
+
+
+def _per_cent(value: float | None, digits: int) -> str:
+    return _number(None if value is None else 100 * value, digits)
+
+
+def _differing(found: Agreement | None) -> str:
+    """Of the labels from the first engine's; in brackets those that no tie explains."""
+    if found is None:
+        return EMPTY
+    clearly = found.differing_clearly
+    return _per_cent(found.differing, 4) + ("" if clearly is None else f" ({_per_cent(clearly, 4)} clearly)")
 
 
 def to_json(records: Sequence[Record], environment: Environment) -> dict[str, Any]:
@@ -113,6 +128,10 @@ def _row(record: Record) -> dict[str, Any]:
         "miou": record.miou,
         "images": record.images,
         "iou": record.iou,
+        "pixel_accuracy": record.pixel_accuracy,
+        "boundary_f": record.boundary_f,
+        "differing": None if record.agreement is None else record.agreement.differing,
+        "differing_clearly": None if record.agreement is None else record.agreement.differing_clearly,
     }
 
 

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
+from cgnet_deploy.bench.agreement import Agreement, agreement
+from cgnet_deploy.bench.boundary import Outlines
 from cgnet_deploy.bench.latency import Boundary, Round, Warmed
 from cgnet_deploy.bench.process import EngineProcess
 from cgnet_deploy.bench.record import Record
@@ -40,7 +42,7 @@ class Settings:
     """What to measure. res, batch: None for the engines' own. data: None for latency on drawn frames only.
 
     least_s, least_samples: of each engine at each boundary, all rounds together. limit: images scored at
-    most. fps: of the boundary `paced`.
+    most. outlines: score boundaries too. fps: of the boundary `paced`.
     """
 
     engines: tuple[str, ...]
@@ -52,6 +54,7 @@ class Settings:
     data: str | None = None
     split: str = "val"
     limit: int | None = None
+    outlines: bool = False
     warmup_ms: float = 200.0
     least_s: float = 3.0
     least_samples: int = 100
@@ -75,6 +78,18 @@ class Timed:
     settled: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """What the accuracy pass tells of one engine."""
+
+    confusion: Confusion | None
+    outlines: Outlines | None
+    agreement: Agreement | None
+
+
+NOTHING_SCORED = Accuracy(None, None, None)
+
+
 def run(settings: Settings) -> tuple[Record, ...]:
     """Rows by boundary, then by engine, in the order given. Raises whatever an engine's process met."""
     dataset = open_dataset(settings.data, settings.split) if settings.data else None
@@ -87,10 +102,10 @@ def run(settings: Settings) -> tuple[Record, ...]:
         if dataset:
             for engine in engines:
                 check_classes(dataset, len(engine.info.class_names))
-        frames = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cgnet-bench-"))) / "frames.npy"
-        np.save(frames, frames_for(settings, res, batch))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cgnet-bench-")))
+        np.save(frames := folder / "frames.npy", frames_for(settings, res, batch))
         timed = {boundary: take_turns(engines, settings, boundary, frames) for boundary in settings.boundaries}
-        scores = [score(engine, settings, images) if images else None for engine in engines]
+        scores = score_all(engines, settings, images, folder) if images else [NOTHING_SCORED] * len(engines)
     return tuple(
         Record(
             engine=engine.name,
@@ -105,11 +120,13 @@ def run(settings: Settings) -> tuple[Record, ...]:
             settled=taken.settled,
             peak_memory_mib=taken.rounds[-1].peak_memory_mib,
             class_names=engine.info.class_names,
-            confusion=confusion,
             images=images,
+            confusion=scored.confusion,
+            outlines=scored.outlines,
+            agreement=scored.agreement,
         )
         for boundary in settings.boundaries
-        for engine, taken, confusion in zip(engines, timed[boundary], scores, strict=True)
+        for engine, taken, scored in zip(engines, timed[boundary], scores, strict=True)
     )
 
 
@@ -156,14 +173,29 @@ def take_turn(
     return warmed, engine.process.ask(measure, Measured, extra_s=10 * expected_s)
 
 
-def score(engine: Loaded, settings: Settings, images: int) -> Confusion:
+def score_all(engines: list[Loaded], settings: Settings, images: int, folder: Path) -> list[Accuracy]:
+    """The accuracy pass of every engine, and how the others agree with the first."""
+    kept = [folder / str(number) for number in range(len(engines))]
+    scores = []
+    for engine, labels in zip(engines, kept, strict=True):
+        labels.mkdir()
+        scored = score(engine, settings, images, labels if len(engines) > 1 else None, margins=labels is kept[0])
+        agreed = agreement(labels, kept[0], images) if labels is not kept[0] else None
+        scores.append(replace(scored, agreement=agreed))
+    return scores
+
+
+def score(engine: Loaded, settings: Settings, images: int, keep: Path | None, margins: bool) -> Accuracy:
     """The accuracy pass of one engine, its progress shown."""
     assert settings.data is not None
-    replies = engine.process.follow(Score(settings.data, settings.split, images), Scored)
-    batches = -(-images // engine.info.batch)
-    for _ in progress(islice(replies, batches), batches, f"mIoU of {engine.name}"):
+    folder = None if keep is None else str(keep)
+    asked = Score(settings.data, settings.split, images, settings.outlines, folder, margins and keep is not None)
+    replies = engine.process.follow(asked, Scored)
+    for _ in progress(islice(replies, images), images, f"mIoU of {engine.name}"):
         pass
     scored = next(replies)
     assert isinstance(scored, Scored)
     classes = len(engine.info.class_names)
-    return Confusion(np.reshape(np.asarray(scored.counts, np.int64), (classes, classes)))
+    confusion = Confusion(np.asarray(scored.confusion, np.int64).reshape(classes, classes))
+    outlines = scored.outlines and Outlines(np.asarray(scored.outlines, np.int64).reshape(classes, 4))
+    return Accuracy(confusion, outlines or None, None)

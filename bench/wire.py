@@ -78,18 +78,26 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Label the first `images` pictures of a data set."""
+    """Label the first `images` pictures of a data set and compare them with the truth.
+
+    outlines: count boundaries too. keep: a folder for the labels, None to drop them. margins: keep, beside
+    the labels, by how much each won.
+    """
 
     data: str
     split: str
     images: int
+    outlines: bool
+    keep: str | None
+    margins: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """counts: the (K, K) confusion, row by row."""
+    """confusion: the (K, K) counts, row by row. outlines: the (K, 4) counts, None if they weren't asked for."""
 
-    counts: tuple[int, ...]
+    confusion: tuple[int, ...]
+    outlines: tuple[int, ...] | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,12 +66,12 @@ class Session:
         n, h, w = engine.info.shape
         if not (n and h and w):
             raise CgnetError(f"an engine for {engine.info.shape} was opened; it is timed at definite sizes")
-        self.res, self.batch = Res(h, w), n
+        self.shape = (n, h, w)
 
     def opened(self) -> wire.Opened:
-        info = self.engine.info
+        info, (batch, *res) = self.engine.info, self.shape
         return wire.Opened(
-            info.backend, info.provider, info.precision.value, info.sha256, info.spec.class_names, self.res, self.batch
+            info.backend, info.provider, info.precision.value, info.sha256, info.spec.class_names, Res(*res), batch
         )
 
     def answer(self, request: wire.Request | wire.Reply) -> wire.Reply:
@@ -101,11 +101,9 @@ class Session:
         from cgnet_deploy.data import open_dataset
 
         dataset = open_dataset(request.data, request.split)
-        confusion = score(
-            self.engine, dataset, request.images, self.res, self.batch,
-            lambda done: wire.send(self.connection, wire.Progress(done)),
-        )  # fmt: skip
-        return wire.Scored(tuple(confusion.counts.ravel().tolist()))
+        return score(
+            self.engine, self.shape, dataset, request, lambda done: wire.send(self.connection, wire.Progress(done))
+        )
 
 
 def sampler(engine: Engine, boundary: latency.Boundary, frames: U8) -> latency.Sampler:

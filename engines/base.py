@@ -13,7 +13,7 @@ from typing_extensions import Self
 
 from cgnet_deploy.artifact import IO, Shape
 from cgnet_deploy.errors import EngineUnavailable, FrameError
-from cgnet_deploy.pixels import U8, check_frames
+from cgnet_deploy.pixels import F32, U8, check_frames
 from cgnet_deploy.spec import ModelSpec, Precision
 
 
@@ -88,6 +88,10 @@ class Engine(ABC):
     @abstractmethod
     def fetch(self) -> U8:
         """The labels of the last inference, (N, H, W) u8, in host memory."""
+
+    def logits(self, frames: U8) -> F32 | None:
+        """(N, H, W, 3) u8 BGR -> (N, K, H, W) f32, or None where this engine gives labels only."""
+        return None
 
     def close(self) -> None:  # noqa: B027  (most backends have nothing to give back)
         """Give back what the engine holds. Safe to call twice."""

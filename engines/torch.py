@@ -7,7 +7,7 @@ import torch
 from cgnet_deploy.artifact import Shape
 from cgnet_deploy.checkpoint import Checkpoint
 from cgnet_deploy.engines.base import Engine, EngineInfo
-from cgnet_deploy.pixels import U8, to_tensor
+from cgnet_deploy.pixels import F32, U8, to_tensor
 from cgnet_deploy.spec import Precision
 
 
@@ -34,6 +34,12 @@ class TorchEngine(Engine):
     @torch.inference_mode()
     def enqueue(self) -> None:
         self._labels = self._model(self._planes).argmax(1).to(torch.uint8)
+
+    @torch.inference_mode()
+    def logits(self, frames: U8) -> F32:
+        self.load(frames)
+        logits: F32 = self._model(self._planes).cpu().numpy()
+        return logits
 
     def sync(self) -> None:
         if self._cuda:

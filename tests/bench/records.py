@@ -32,5 +32,6 @@ def record(
         engine=engine, backend="onnxruntime", provider="CPU", precision=Precision.F16, sha256="ab" * 32,
         res=Res(1024, 2048), batch=batch, boundary=boundary, rounds=rounds, settled=settled, peak_memory_mib=123.5,
         class_names=("road", "sky", "car"),
+        outlines=None, agreement=None,
         confusion=Confusion(np.asarray(counts, np.int64)) if counts else None, images=5 if counts else 0,
     )  # fmt: skip

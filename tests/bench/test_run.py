@@ -21,7 +21,9 @@ def test_the_official_weights_and_their_graph_are_right_on_the_same_pixels(share
     settings = Settings((checkpoint, graph), ("e2e",), threads=1, data=str(shared / "camvid"))
     with ExitStack() as stack:
         first, second = (load(stack, settings, name) for name in settings.engines)
-        one, other = (score(engine, settings, images=2) for engine in (first, second))
+        one, other = (score(engine, settings, 2, None, False).confusion for engine in (first, second))
+    assert one is not None
+    assert other is not None
     assert (first.info.backend, second.info.backend) == ("torch", "onnxruntime")
     assert one.counts.sum() == other.counts.sum() > 300_000
     # Sums in another order flip labels where two classes tie: some of 345,600 pixels.
