@@ -197,14 +197,14 @@ CAMVID = Recipe(
     split="train",
     input=CAMVID_INPUT,
     batch=4,
-    steps=1800,
+    steps=950,
     augment=Augment(Res(240, 240), Scale(0.5, 1.25), photometric=0.3),
     optimiser=Optimiser("adamw", lr=3e-3, beta2=0.99, weight_decay=0.01, decay_all=False),
-    schedule=Trapezoid(rise=50, fall=600),
+    schedule=Trapezoid(rise=50, fall=400),
     class_weights=ByFrequency(c=1.15),
     clip=5.0,
     ema=0.98,
-    validate_every=600,
+    validate_every=475,
 )
 
 SCENES = Recipe(
