@@ -1,0 +1,105 @@
+"""Networks like trained ones, and their graphs.
+
+Tracing takes seconds and the graph depends on the depth and the sizes alone: each is traced once, and takes the
+weights of every other network of its kind. test_trace.py holds this to what tracing that network would give.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+import torch
+from torch import nn
+
+from cgnet_deploy.export.trace import Dynamic, trace
+from cgnet_deploy.model import CGNet, Gate
+from cgnet_deploy.spec import Res
+from tests.networks import drawn
+
+F32 = npt.NDArray[np.float32]
+
+# What a node takes from its module, in the order of its inputs.
+LEAVES = {
+    "Conv": ("weight", "bias"),
+    "Gemm": ("weight", "bias"),
+    "BatchNormalization": ("weight", "bias", "running_mean", "running_var"),
+    "PRelu": ("weight",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Character:
+    """What training may leave behind.
+
+    steepest: the largest PReLU slope; others are of both signs. dead: the share of filters without weight.
+    constant_gates: whether no image moves the gates.
+    """
+
+    steepest: float = 0.9
+    dead: float = 0.0
+    constant_gates: bool = False
+
+
+def trained(
+    classes: int = 3,
+    blocks: tuple[int, int] = (2, 2),
+    character: Character = Character(),
+    *,
+    bias: bool = False,
+    seed: int = 0,
+) -> CGNet:
+    """A random CGNet of that character whose running statistics are those of its own activations."""
+    model = drawn(classes, blocks, bias=bias, seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.PReLU):
+                module.weight.uniform_(-1, character.steepest, generator=generator)
+                module.weight[0] = character.steepest
+            elif isinstance(module, nn.Conv2d) and module is not model.classifier:
+                gone = torch.rand(len(module.weight), generator=generator) < character.dead
+                module.weight[gone] *= 1e-20
+            elif isinstance(module, Gate) and character.constant_gates:
+                module.squeeze.weight *= 1e-20
+            elif isinstance(module, nn.BatchNorm2d):
+                module.momentum = None  # average
+        model.train()
+        for _ in range(2):
+            model(planes(Res(40, 56), batch=4, generator=generator))
+    return model.eval()
+
+
+def planes(res: Res, *, batch: int = 1, generator: torch.Generator | None = None) -> torch.Tensor:
+    """(N, 3, H, W) on the scale of a frame minus its mean."""
+    return 70 * torch.randn(batch, 3, *res, generator=generator or torch.Generator().manual_seed(1))
+
+
+def logits(model: CGNet, x: torch.Tensor) -> F32:
+    with torch.inference_mode():
+        y: F32 = model(x).numpy()
+    return y
+
+
+def graph_of(model: CGNet, res: Res, *, batch: int = 1, dynamic: Dynamic = "none") -> ir.Model:
+    """What `trace` gives for the model."""
+    graph = _traced(model.classes, model.blocks, res, batch, dynamic).clone()
+    state = {"classifier.bias": torch.zeros(model.classes), **model.state_dict()}
+    for node in graph.graph:
+        module = (node.name or "").partition("/")[0]
+        for value, leaf in zip(node.inputs[1:], LEAVES.get(node.op_type, ()), strict=False):
+            tensor = state.get(f"{module}.{leaf}")
+            if tensor is not None:
+                assert value is not None
+                assert value.const_value is not None
+                array = tensor.numpy().reshape(value.const_value.shape.numpy())  # PRelu's is (C, 1, 1)
+                value.const_value = ir.tensor(array, name=value.name)
+    return graph
+
+
+@cache
+def _traced(classes: int, blocks: tuple[int, int], res: Res, batch: int, dynamic: Dynamic) -> ir.Model:
+    return trace(drawn(classes, blocks, bias=True), res, batch=batch, dynamic=dynamic)

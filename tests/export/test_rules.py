@@ -1,0 +1,120 @@
+"""The rules of every target on whole networks: what they count, that nothing is left over, and equal logits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cgnet_deploy.checkpoint import load_checkpoint
+from cgnet_deploy.export.fuse.rule import FusionReport, apply
+from cgnet_deploy.export.fuse.rules import FOLD, FORMS, MULTIPLE
+from cgnet_deploy.export.graph import count_ops, serialise
+from cgnet_deploy.export.prune import prune_dead
+from cgnet_deploy.export.runtime import run_single
+from cgnet_deploy.export.targets import TARGETS, Target
+from cgnet_deploy.export.trace import trace
+from cgnet_deploy.spec import Res
+from tests.export.graphs import ROUNDING, check_onnx
+from tests.export.networks import F32, Character, graph_of, logits, planes, trained
+
+BATCHNORM = ("batchnorm-conv", "batchnorm-depthwise", "batchnorm-join")
+JOIN_NODES = 11  # Mul and Add for the five branches that can't absorb a shift; one pool that is read raw too stays
+
+
+def fuse(graph: ir.Model, target: Target, *, prune: bool = False) -> FusionReport:
+    """What the export does to a graph."""
+    folded = apply(graph, FOLD)
+    if prune:
+        prune_dead(graph, MULTIPLE[target])
+    return folded.then(apply(graph, FORMS[target]))
+
+
+def assert_every_norm_is_folded(report: FusionReport, blocks: tuple[int, int]) -> None:
+    counts = (3 + sum(blocks), sum(blocks), 3)
+    assert tuple(report.fired[rule] for rule in BATCHNORM) == counts
+    assert report.ops_before["BatchNormalization"] == sum(counts)
+    assert "BatchNormalization" not in report.ops_after
+
+
+def assert_logits(graph: ir.Model, x: F32, wanted: F32) -> None:
+    (given,) = run_single(serialise(graph), [x])
+    assert np.isfinite(wanted).all()
+    assert np.abs(given - wanted).max() <= ROUNDING * np.abs(wanted).max()
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", ["official_k19", "mmseg_k19"])
+def test_fused_fixtures_give_the_published_logits(shared: Path, name: str) -> None:
+    pair = np.load(shared / f"fixtures/{name}_97x131.npz")
+    traced = trace(load_checkpoint(shared / f"fixtures/{name}.pth").model, Res(97, 131), batch=2)
+    for target in TARGETS:
+        graph = traced.clone()
+        assert_every_norm_is_folded(fuse(graph, target), (3, 21))
+        assert_logits(graph, pair["input"], pair["logits"])
+        check_onnx(graph)
+
+
+@pytest.mark.shared
+def test_fused_official_weights_give_the_network_s_logits(shared: Path) -> None:
+    model = load_checkpoint(shared / "checkpoints/cgnet_camvid_official.pth").model
+    res = Res(90, 122)
+    traced, x = trace(model, res), planes(res)
+    for target in TARGETS:
+        graph = traced.clone()
+        assert_every_norm_is_folded(fuse(graph, target), (3, 21))
+        assert_logits(graph, x.numpy(), logits(model, x))
+        check_onnx(graph)
+
+
+def test_generic_fusion_leaves_one_node_less_for_each_norm_but_the_joins() -> None:
+    graph = graph_of(trained(), Res(33, 47), batch=2)
+    report = fuse(graph, "generic")
+    before, after = sum(report.ops_before.values()), sum(report.ops_after.values())
+    assert after == before - report.ops_before["BatchNormalization"] + JOIN_NODES
+    assert count_ops(graph) == report.ops_after
+    assert f"{before} -> {after} nodes; batchnorm-conv 7, batchnorm-depthwise 4, batchnorm-join 3" == report.summary()
+
+
+# (K, (M, N), size, batch): each is traced once, whatever the weights.
+NETWORKS = ((3, (2, 2), Res(33, 47), 2), (1, (2, 3), Res(40, 64), 1), (20, (3, 2), Res(64, 48), 1))
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(
+    network=st.sampled_from(NETWORKS),
+    character=st.builds(
+        Character,
+        steepest=st.sampled_from([0.0, 0.9, 1.0, 1.7]),
+        dead=st.sampled_from([0.0, 0.3]),
+        constant_gates=st.booleans(),
+    ),
+    prune=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_any_network_is_fused_to_the_same_function(
+    network: tuple[int, tuple[int, int], Res, int], character: Character, prune: bool, seed: int
+) -> None:
+    classes, blocks, res, batch = network
+    model = trained(classes, blocks, character, bias=bool(seed % 2), seed=seed)
+    x = planes(res, batch=batch, generator=torch.Generator().manual_seed(seed))
+    for target in TARGETS:
+        graph = graph_of(model, res, batch=batch)
+        assert_every_norm_is_folded(fuse(graph, target, prune=prune), blocks)
+        assert_logits(graph, x.numpy(), logits(model, x))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_an_open_graph_is_fused_and_stays_open(target: Target) -> None:
+    model = trained()
+    graph = graph_of(model, Res(33, 47), dynamic="both")
+    assert_every_norm_is_folded(fuse(graph, target), model.blocks)
+    for batch, res in ((1, Res(33, 47)), (3, Res(64, 40))):
+        x = planes(res, batch=batch)
+        assert_logits(graph, x.numpy(), logits(model, x))
+    check_onnx(graph)
