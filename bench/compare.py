@@ -17,9 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cgnet_deploy.bench.latency import Round
 from cgnet_deploy.bench.record import Record
-from cgnet_deploy.bench.stats import percentile
 
 DRAWS = 10_000
 SEED = 0  # the same samples give the same interval
@@ -39,7 +37,7 @@ class Ratio:
 
 def ratio(record: Record, base: Record) -> Ratio:
     """Of two rows whose rounds were taken in turns."""
-    turns = [_p50(taken) / _p50(other) for taken, other in zip(record.rounds, base.rounds, strict=True)]
+    turns = [mine / other for mine, other in zip(record.p50_ms_by_round, base.p50_ms_by_round, strict=True)]
     low, high = interval(np.asarray(turns))
     return Ratio(float(np.median(turns)), low, high)
 
@@ -70,7 +68,3 @@ def by_boundary(records: Sequence[Record]) -> dict[str, list[Record]]:
     for record in records:
         groups.setdefault(record.boundary, []).append(record)
     return groups
-
-
-def _p50(taken: Round) -> int:
-    return percentile(sorted(taken.samples_ns), 50)

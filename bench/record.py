@@ -49,6 +49,11 @@ class Record:
         return LatencyMs.of(self.samples_ns)
 
     @property
+    def p50_ms_by_round(self) -> tuple[float, ...]:
+        """What two runs are compared by: it shows how far the rounds of one run lie apart."""
+        return tuple(LatencyMs.of(taken.samples_ns).p50 for taken in self.rounds)
+
+    @property
     def variation(self) -> float:
         """The coefficient of variation of the samples."""
         return variation(self.samples_ns)

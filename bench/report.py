@@ -1,4 +1,4 @@
-"""Rows as a table for a terminal, as JSON and as CSV.
+"""Rows as a table for a terminal or a CI job, as JSON and as CSV.
 
 JSON is schema 1, which scripts depend on; mIoU and IoU are 0 to 1 there and in CSV, and per cent in the table,
 as papers print them. A number that can't be said (p99 of too few samples, the IoU of a class that occurs
@@ -30,16 +30,28 @@ EMPTY = "-"
 
 def table(records: Sequence[Record]) -> str:
     """Columns as wide as they need to be: a pipe or a narrow terminal cuts nothing off. Empty ones are left out."""
-    names, ratios = short_names(records), against_first(records)
-    cells = (_cells(record, names[record.engine], ratio) for record, ratio in zip(records, ratios, strict=True))
-    columns = [column for column in zip(HEADINGS, *cells, strict=True) if set(column[1:]) != {EMPTY}]
     padded = []
-    for heading, *cells_of_column in columns:
-        width = max(map(len, (heading, *cells_of_column)))
+    for heading, *cells in columns(records):
+        width = max(map(len, (heading, *cells)))
         align = str.ljust if heading in TEXT_HEADINGS else str.rjust
-        padded.append([align(cell, width) for cell in (heading, *cells_of_column)])
+        padded.append([align(cell, width) for cell in (heading, *cells)])
     lines = ["  ".join(row).rstrip() for row in zip(*padded, strict=True)]
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+
+
+def markdown(records: Sequence[Record]) -> str:
+    """The same as a GitHub table, for the summary of a CI job."""
+    shown = columns(records)
+    rule = [":--" if heading in TEXT_HEADINGS else "--:" for heading, *_ in shown]
+    heading, *rows = ([cell.replace("|", "\\|") for cell in row] for row in zip(*shown, strict=True))
+    return "".join(f"| {' | '.join(row)} |\n" for row in (heading, rule, *rows))
+
+
+def columns(records: Sequence[Record]) -> list[tuple[str, ...]]:
+    """Heading and cells of each column that any row fills."""
+    names, ratios = short_names(records), against_first(records)
+    rows = (_cells(record, names[record.engine], ratio) for record, ratio in zip(records, ratios, strict=True))
+    return [column for column in zip(HEADINGS, *rows, strict=True) if set(column[1:]) != {EMPTY}]
 
 
 def verdicts(records: Sequence[Record]) -> list[str]:
@@ -128,6 +140,7 @@ def _row(record: Record) -> dict[str, Any]:
         "miou": record.miou,
         "images": record.images,
         "iou": record.iou,
+        "p50_ms_by_round": list(record.p50_ms_by_round),
         "pixel_accuracy": record.pixel_accuracy,
         "boundary_f": record.boundary_f,
         "differing": None if record.agreement is None else record.agreement.differing,
@@ -151,5 +164,6 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
     nested = {
         f"{field}.{key}": value for field in ("latency_ms", "iou") for key, value in row[field].items()
     }  # fmt: skip
-    plain = {field: value for field, value in row.items() if field not in ("res", "latency_ms", "iou")}
+    lists = ("res", "latency_ms", "iou", "p50_ms_by_round")
+    plain = {field: value for field, value in row.items() if field not in lists}
     return {**plain, "height_px": height, "width_px": width, **nested}

@@ -118,6 +118,23 @@ def test_the_performance_gate(
     assert "a.onnx" in captured.out
 
 
+def test_a_run_against_its_own_result_passes_and_against_a_better_one_fails(
+    write_engine: WriteEngine, camvid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine, result = str(write_engine("a.onnx", 3, sides=(1, 40, 48))), tmp_path / "then.json"
+    argv = ["--engine", engine, "--data", str(camvid), "--outlines", *QUICK]
+    assert main([*argv, "--json", str(result)]) == 0
+    then = json.loads(result.read_text())
+    then["rows"][0]["p50_ms_by_round"] = [1e6]  # only accuracy is judged here: these turns are microseconds of noise
+    result.write_text(json.dumps(then))
+    assert main([*argv, "--baseline", str(result)]) == 0
+    then["rows"][0]["miou"] += 0.005
+    result.write_text(json.dumps(then))
+    assert main([*argv, "--baseline", str(result), "--markdown", str(tmp_path / "table.md")]) == 3
+    assert (tmp_path / "table.md").read_text().startswith("| engine |")
+    assert "it was 0.3383" in capsys.readouterr().err
+
+
 BAD_USAGE = [
     (["--res", "0x0"], "out of range"),
     (["--res", "1x1"], "out of range"),
@@ -137,6 +154,8 @@ BAD_USAGE = [
     (["--fail-under-miou", "0.5"], "--fail-under-miou needs --data"),
     (["--data", "scenes", "--fail-under-miou", "65"], "from 0 to 1"),
     (["--json", "-", "--csv", "-"], "stdout"),
+    (["--baseline", "missing.json"], "missing.json can't be read"),
+    (["--outlines"], "--outlines needs --data"),
     (["--json", "missing/folder/r.json"], "can't be written"),
     (["--data", "nowhere"], "nowhere is not a folder"),
     (["--data", "scenes", "--split", "night"], "no split 'night'"),

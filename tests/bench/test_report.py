@@ -15,8 +15,8 @@ COUNTS = [[6, 2, 0], [0, 4, 0], [0, 0, 0]]  # IoU 6/8 and 4/6; the third class o
 
 # The contract that users' scripts depend on: names, order and nesting of schema 1.
 ROW = ["engine", "backend", "provider", "precision", "sha256", "res", "batch", "boundary", "latency_ms", "samples",
-       "throughput_fps", "peak_memory_mib", "miou", "images", "iou", "pixel_accuracy", "boundary_f", "differing",
-       "differing_clearly"]  # fmt: skip
+       "throughput_fps", "peak_memory_mib", "miou", "images", "iou", "p50_ms_by_round", "pixel_accuracy", "boundary_f",
+       "differing", "differing_clearly"]  # fmt: skip
 LATENCY = ["mean", "min", "p50", "p90", "p95", "p99", "max"]
 
 
@@ -94,3 +94,11 @@ def test_a_winner_is_named_only_where_the_difference_exceeds_the_noise() -> None
     assert line.startswith("no winner at e2e: a.onnx is lowest")
     assert "c.onnx" in line
     assert report.verdicts([steady]) == []
+
+
+def test_markdown_is_a_github_table() -> None:
+    heading, rule, row = report.markdown([record("a|b.onnx", counts=COUNTS)]).splitlines()
+    assert heading.startswith("| engine | backend |")
+    assert rule.startswith("| :-- | :-- |")
+    assert row.startswith("| a\\|b.onnx |")
+    assert heading.count(" | ") == rule.count(" | ") == row.count(" | ")

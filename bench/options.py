@@ -1,0 +1,122 @@
+"""The flags of cgnet-bench. Scripts depend on them: a flag may be added, never given another meaning."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+from cgnet_deploy.bench.environment import cores
+from cgnet_deploy.bench.latency import BOUNDARIES
+from cgnet_deploy.terminal import Parser, res_argument
+
+MAX_BATCH = 1024
+MAX_THREADS = 1024
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = Parser("cgnet-bench", "Measure mIoU and latency of engines, each in its own process, taking turns.")
+    add = parser.add_argument
+    add(
+        "--engine",
+        "--loadEngine",
+        action="append",
+        required=True,
+        metavar="FILE",
+        help="what to measure: .pth (PyTorch), .onnx (ONNX Runtime), .plan or .engine (TensorRT); a prefix chooses "
+        "another backend, as in openvino:cgnet.onnx; repeat it to compare, the first is the base of the ratios",
+    )
+    add("--contract", help="input contract of an engine that has none of its own, such as camvid-official")
+    add(
+        "--res", type=res_argument, metavar="HxW", help="frame size in pixels, height first (default: the engine's own)"
+    )
+    add("--batch", type=whole(1, MAX_BATCH), metavar="N", help="frames per inference (default: the engine's own, or 1)")
+    add(
+        "--threads",
+        type=whole(1, MAX_THREADS),
+        default=cores(),
+        metavar="N",
+        help="CPU threads that each engine computes with (default: the cores that may be used, %(default)s)",
+    )
+    add(
+        "--boundary",
+        action="append",
+        choices=BOUNDARIES,
+        help="what a sample spans; repeat it for several rows (default: e2e). device: the GPU's own events round one "
+        "inference. host: submit to synchronised. e2e: u8 frame in host memory to u8 labels in host memory. "
+        "paced: e2e at --fps, idle in between",
+    )
+    add("--fps", type=real(0.001, 1e6), metavar="N", help="frames per second of --boundary paced")
+    add(
+        "--warmup",
+        "--warmUp",
+        type=real(0, 600_000),
+        default=200.0,
+        metavar="MS",
+        help="warm up for at least this many milliseconds and 10 inferences (default: %(default)g)",
+    )
+    add(
+        "--duration",
+        type=real(0, 86_400),
+        default=3.0,
+        metavar="S",
+        help="time each row for at least this many seconds (default: %(default)g)",
+    )
+    add(
+        "--iterations",
+        type=whole(1, 1_000_000),
+        default=100,
+        metavar="N",
+        help="time each row for at least so many inferences (default: %(default)s; p99 needs 1000)",
+    )
+    add(
+        "--data",
+        metavar="DIR",
+        help="labelled frames to score: CamVid, Cityscapes, or scenes[:SEED[:HxW]] (drawn); "
+        "without it only latency is measured, on drawn frames",
+    )
+    add("--split", help="part of --data to score (default: val)")
+    add("--limit", type=whole(1, 10_000_000), metavar="N", help="score only the first N images of --data")
+    add("--outlines", action="store_true", help="score outlines too (boundary F-score); it takes longer")
+    add(
+        "--json", type=Path, metavar="FILE", help="write the result as JSON; - is stdout, the table then goes to stderr"
+    )
+    add("--csv", type=Path, metavar="FILE", help="write the rows as CSV; - is stdout, the table then goes to stderr")
+    add("--markdown", type=Path, metavar="FILE", help="write the table in GitHub's Markdown; - is stdout")
+    add(
+        "--baseline",
+        type=Path,
+        metavar="FILE",
+        help="an earlier --json of this machine: exit with 3 if an engine's mIoU has fallen by more than 0.1 points, "
+        "with 4 if a p50 has risen by more than 5 %% and the noise of both",
+    )
+    add("--fail-under-miou", type=real(0, 1), metavar="X", help="exit with 3 if an engine's mIoU (0 to 1) is below X")
+    add("--fail-over-ms", type=real(0, 1e9), metavar="Y", help="exit with 4 if a row's p50 latency is above Y ms")
+    return parser
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """argparse type: a whole number in a range."""
+
+    def number(text: str) -> int:
+        if not text.isdecimal() or len(text) > 12 or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
+        return int(text)
+
+    return number
+
+
+def real(least: float, most: float) -> Callable[[str], float]:
+    """argparse type: a number in a range."""
+
+    def number(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least:g} to {most:g}")
+        return value
+
+    return number
