@@ -84,7 +84,7 @@ def draw(seed: int, split: str, number: int, res: Res) -> tuple[U8, U8]:
     canvas = Canvas(
         camera, np.zeros((*res, 3), np.uint8), np.full(res, street.SKY, np.uint8), haze, float(rng.uniform(90, 400))
     )
-    half_road, pavement = float(rng.uniform(3.2, 5.5)), float(rng.uniform(1.8, 4.0))
+    half_road, pavement = float(rng.uniform(3.2, 5.5)), float(rng.uniform(2.2, 4.5))
     _sky(canvas, rng)
     _ground(canvas, rng, half_road, pavement)
     for side in (-1, 1):
@@ -133,9 +133,9 @@ def _row(canvas: Canvas, rng: np.random.Generator, side: int, x: float, sun: int
     while z2 > NEAR_M + 1:
         z1 = max(NEAR_M, z2 - float(rng.uniform(6, 18)))
         kind = rng.random()
-        if kind < 0.62:
+        if kind < 0.55 or (z1 > 35 and kind < 0.92):
             street.building(canvas, rng, side * x, side, z1, z2, sun)
-        elif kind < 0.92:
+        elif kind < 0.95:
             for z in np.sort(rng.uniform(z1, z2, 6))[::-1]:
                 street.tree(canvas, rng, side * (x + float(rng.uniform(1.5, 9))), float(z) + NEAR_M)
             street.fence(canvas, rng, side * x, z1, z2)
@@ -151,7 +151,7 @@ def _shadow(canvas: Canvas, rng: np.random.Generator, sun: int, x: float) -> Non
     shade = Canvas(canvas.camera, canvas.picture.copy(), mask, canvas.haze, canvas.haze_m)
     shade.polygon(street.flat(sun * x, cast, 0, z1, z1 + float(rng.uniform(10, 60))), (0, 0, 0), 1)
     ground = (mask == 1) & np.isin(canvas.labels, (street.ROAD, street.PAVEMENT))
-    canvas.picture[ground] = canvas.picture[ground] * float(rng.uniform(0.45, 0.75))
+    canvas.picture[ground] = canvas.picture[ground] * float(rng.uniform(0.55, 0.8))
 
 
 def _things(
@@ -168,27 +168,27 @@ def _things(
 
     for side in (-1, 1):
         kerb, z = half_road + 0.5, float(rng.uniform(5, 14))
-        while z < 40:
+        while z < 28:
             add(z, street.lamp, side * kerb, side, z)
             z += float(rng.uniform(16, 30))
-        for _ in range(rng.integers(0, 4)):
-            z = float(rng.uniform(5, 22))
+        for _ in range(rng.integers(1, 4)):
+            z = float(rng.uniform(4, 16))
             add(z, street.sign, side * (half_road + float(rng.uniform(0.3, 0.9))), z)
         for _ in range(rng.integers(0, 3)):
             z = float(rng.uniform(9, 60))
             add(z, street.tree, side * (half_road + float(rng.uniform(0.8, pavement))), z)
-        for _ in range(rng.integers(1, 5)):
-            z = float(rng.triangular(4, 6, 20))
+        for _ in range(rng.integers(1, 6)):
+            z = float(rng.triangular(3.5, 5, 14))
             add(z, street.pedestrian, side * (half_road + float(rng.uniform(0.4, pavement))), z)
         z = float(rng.uniform(5, 20))
-        while z < 60 and rng.random() < 0.75:  # parked
+        while z < 40 and rng.random() < 0.75:  # parked
             add(z, street.car, side * (half_road - 1.05), z, sun)
             z += float(rng.uniform(5.5, 12))
     for _ in range(rng.integers(0, 3)):  # driving
-        z = float(rng.uniform(8, 55))
+        z = float(rng.uniform(7, 35))
         add(z, street.car, float(rng.uniform(-0.45, 0.45)) * half_road, z, sun)
-    for _ in range(rng.integers(1, 4)):
-        z = float(rng.triangular(4, 6, 20))
+    for _ in range(rng.integers(1, 5)):
+        z = float(rng.triangular(3.5, 5, 14))
         add(z, street.bicyclist, float(rng.uniform(-0.75, 0.75)) * half_road, z)
     return things
 

@@ -97,8 +97,8 @@ def tree(canvas: Canvas, rng: Rng, x: float, z: float) -> None:
 
 def fence(canvas: Canvas, rng: Rng, x: float, z1: float, z2: float) -> None:
     """Railings or boards along the road."""
-    height, colour = float(rng.uniform(1.0, 1.9)), pick(rng, ((50, 55, 50), (90, 120, 150), (150, 150, 150)))
-    canvas.polygon(wall(x, 0, height, z1, z2), lit(colour, 0.75), FENCE)
+    height, colour = float(rng.uniform(1.5, 2.2)), pick(rng, ((40, 70, 45), (110, 150, 185), (205, 205, 205)))
+    canvas.polygon(wall(x, 0, height, z1, z2), lit(colour, 0.6), FENCE)
     for z in np.arange(z2, z1, -0.7):
         canvas.line((x, 0, float(z)), (x, height + 0.1, float(z)), 0.1, lit(colour, 1.25), FENCE)
     canvas.line((x, height, z1), (x, height, z2), 0.08, colour, FENCE)
