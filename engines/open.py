@@ -17,7 +17,7 @@ from cgnet_deploy.engines.trt import TensorRTEngine
 from cgnet_deploy.errors import UsageError, require
 from cgnet_deploy.spec import ModelSpec, Res
 
-BACKENDS = ("torch", "ort", "ort-cuda", "openvino", "openvino-bf16", "trt")
+BACKENDS = ("torch", "torch-compile", "torch-compile-bf16", "ort", "ort-cuda", "openvino", "openvino-bf16", "trt")
 SUFFIXES = {".pth": "torch", ".pt": "torch", ".onnx": "ort", ".plan": "trt", ".engine": "trt"}
 
 
@@ -40,12 +40,14 @@ def open_engine(
     backend, path = backend_and_path(ref)
     wanted = (batch, *(res or (None, None)))
     match backend:
-        case "torch":
+        case "torch" | "torch-compile" | "torch-compile-bf16":
             require("torch", extra="export")
             from cgnet_deploy.checkpoint import load_checkpoint
             from cgnet_deploy.engines.torch import TorchEngine
 
-            return TorchEngine(load_checkpoint(path, contract=contract), wanted, threads=threads)
+            checkpoint = load_checkpoint(path, contract=contract)
+            compiled, bf16 = "compile" in backend, backend.endswith("bf16")
+            return TorchEngine(checkpoint, wanted, threads=threads, compiled=compiled, bf16=bf16)
         case "trt":
             plan = read_plan(path)
             check_contract(ref, plan.artifact.spec, contract)
@@ -70,7 +72,7 @@ def backend_and_path(ref: str) -> tuple[str, Path]:
     if suffix not in SUFFIXES:
         raise UsageError(
             f"{ref}: the suffix {suffix!r} tells no backend; {_nearest(suffix, SUFFIXES)} "
-            f"Or say which: {', '.join(f'{name}:{ref}' for name in BACKENDS[:2])}, ..."
+            f"Or say which: {', '.join(f'{name}:{ref}' for name in ('torch', 'ort'))}, ..."
         )
     return SUFFIXES[suffix], path
 

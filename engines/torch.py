@@ -14,10 +14,19 @@ from cgnet_deploy.spec import Precision
 class TorchEngine(Engine):
     """A checkpoint in PyTorch, in f32.
 
-    shape: the (N, H, W) to take. threads: of the whole process, which is all that PyTorch offers.
+    shape: the (N, H, W) to take. threads: of the whole process, which is all that PyTorch offers. compiled: by
+    torch.compile, at the first inference. bf16: let autocast run what it deems safe in bfloat16.
     """
 
-    def __init__(self, checkpoint: Checkpoint, shape: Shape, *, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        shape: Shape,
+        *,
+        threads: int | None = None,
+        compiled: bool = False,
+        bf16: bool = False,
+    ) -> None:
         if threads is not None:
             torch.set_num_threads(threads)
         self._cuda = torch.cuda.is_available()
@@ -25,6 +34,10 @@ class TorchEngine(Engine):
         provider = torch.cuda.get_device_name() if self._cuda else "cpu"
         # torch's stubs leave out memory_format, which Module.to documents
         self._model = checkpoint.model.eval().to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if compiled:
+            self._model = torch.compile(self._model)
+        self._autocast = torch.autocast(self._device.type, torch.bfloat16, enabled=bf16)
+        provider += " compiled" * compiled + " bf16" * bf16
         self.info = EngineInfo("torch", provider, Precision.F32, checkpoint.spec, shape, checkpoint.sha256)
 
     def _load(self, frames: U8) -> None:
@@ -33,12 +46,14 @@ class TorchEngine(Engine):
 
     @torch.inference_mode()
     def enqueue(self) -> None:
-        self._labels = self._model(self._planes).argmax(1).to(torch.uint8)
+        with self._autocast:
+            self._labels = self._model(self._planes).argmax(1).to(torch.uint8)
 
     @torch.inference_mode()
     def logits(self, frames: U8) -> F32:
         self.load(frames)
-        logits: F32 = self._model(self._planes).cpu().numpy()
+        with self._autocast:
+            logits: F32 = self._model(self._planes).float().cpu().numpy()
         return logits
 
     def sync(self) -> None:

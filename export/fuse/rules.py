@@ -5,9 +5,9 @@
     FORMS   what is fastest where; bench/forms.py measures it again
 
 ONNX Runtime's CPU kernels keep a blocked layout through Conv, Relu, equal-shape Add and Mul, and concats of
-whole blocks; everything else reorders each pixel twice, so nothing else is left. OpenVINO fuses elementwise chains into
-convolutions, and its own reorders come from odd channel counts. TensorRT fuses pointwise operators of any
-form, so it gets the plain graph; that has not been measured on a GPU yet.
+whole blocks; everything else reorders each pixel twice, so little else is left. OpenVINO fuses elementwise chains
+into convolutions, PReLU excepted. TensorRT fuses pointwise operators of any form, so it gets the generic graph; that
+has not been measured on a GPU yet.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from cgnet_deploy.export.fuse import (
     pool_conv,
     prelu_affine,
     prelu_blocked,
+    prelu_max,
     prelu_min,
     scale_fold,
     shift_fold,
@@ -56,7 +57,7 @@ FRAMES: Rules = (pool_conv.RULE, channel_order.RULE)
 HALVES: Rules = (concat_sink.RULE, split_source.RULE, concat_sink.RULE, concat_flat.RULE, concat_conv.RULE)
 
 FORMS: dict[Target, Rules] = {
-    "generic": SETTLE,
+    "generic": (*SETTLE, prelu_max.RULE, prelu_min.RULE),
     "ort-cpu": (
         *SETTLE,
         *FRAMES,
@@ -68,7 +69,7 @@ FORMS: dict[Target, Rules] = {
         labels_matmul.RULE,
     ),
     "openvino": (*SETTLE, *FRAMES, prelu_affine.RULE, labels_matmul.RULE),
-    "tensorrt": SETTLE,
+    "tensorrt": (*SETTLE, prelu_max.RULE, prelu_min.RULE),
 }
 
 # Pruned channel counts are filled up to the blocks in which the runtime computes anyway.

@@ -1,0 +1,91 @@
+"""Our CPU engines beside their peers on the exporter's own graph, all in one interleaved run.
+
+python -m cgnet_deploy.bench.cpu --ckpt model.pth --exporter exporter.onnx --res 360x480 --out result.json
+
+The exporter's graph is what torch.onnx.export writes: planes in, logits out. Where a peer has no pixels in its
+graph, pixels.py and the argmax of engines/argmax.py stand round it (boundary e2e); boundary host times the graph alone.
+The floor is what a large matrix product on the same threads would take for the network's multiply-adds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cgnet_deploy.bench import cli as bench
+from cgnet_deploy.bench.environment import cores
+from cgnet_deploy.bench.latency import measure, timed
+from cgnet_deploy.errors import CgnetError
+from cgnet_deploy.export import cli as export
+from cgnet_deploy.terminal import Parser, run, say
+
+SIDE = 2048  # of the matrices that show the peak
+
+# name -> flags of cgnet-export. "any": what holds for any weights; the rest uses what these weights prove.
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "ort-any": ("--target", "ort-cpu", "--without", "gate-constant", "--tensor-io"),
+    "ort-proven": ("--target", "ort-cpu", "--prune-dead", "--tensor-io"),
+    "ort-frames": ("--target", "ort-cpu", "--prune-dead"),
+    "openvino-any": ("--target", "openvino", "--without", "gate-constant", "--tensor-io"),
+    "openvino-proven": ("--target", "openvino", "--prune-dead", "--tensor-io"),
+    "openvino-frames": ("--target", "openvino", "--prune-dead"),
+}
+OPENVINO_TYPES = ("openvino", "openvino-bf16")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit codes as of cgnet-bench."""
+    return run("cpu", lambda: compare(parser().parse_args(argv)))
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = Parser("python -m cgnet_deploy.bench.cpu", "Our CPU engines beside their peers, in one run.")
+    parser.add_argument("--ckpt", required=True, metavar="FILE")
+    parser.add_argument("--exporter", required=True, metavar="FILE", help="the exporter's own graph, of the same size")
+    parser.add_argument("--res", required=True, metavar="HxW", help="height x width in pixels")
+    parser.add_argument("--threads", default=str(cores()), metavar="N")
+    parser.add_argument("--data", metavar="DIR", help="labelled frames for the mIoU beside each latency")
+    parser.add_argument("--iterations", default="100", metavar="N", help="inferences of each row at least")
+    parser.add_argument("--bf16", action="store_true", help="bf16 rows too: for a CPU that has it")
+    parser.add_argument("--compiled", action="store_true", help="torch.compile too: it needs a C++ compiler")
+    parser.add_argument("--out", required=True, metavar="FILE", help="the result as JSON")
+    return parser
+
+
+def compare(given: argparse.Namespace) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        ours = {name: str(Path(folder) / f"{name}.onnx") for name in VARIANTS}
+        for name, flags in VARIANTS.items():
+            code = export.main(
+                ["--ckpt", given.ckpt, "--res", given.res, "--no-engine", "--onnx", ours[name], *flags]
+                + (["--data", given.data] if given.data else [])
+            )
+            if code:
+                raise CgnetError(f"the variant {name} can't be exported; the line above says why")
+        runtimes = OPENVINO_TYPES if given.bf16 else OPENVINO_TYPES[:1]
+        engines = [f"ort:{given.exporter}", *(f"{runtime}:{given.exporter}" for runtime in runtimes)]
+        engines += [f"torch:{given.ckpt}"]
+        engines += [f"torch-compile{kind}:{given.ckpt}" for kind in ("", "-bf16")[: 1 + given.bf16] if given.compiled]
+        engines += [f"ort:{path}" for name, path in ours.items() if name.startswith("ort")]
+        engines += [f"{runtime}:{ours[name]}" for name in ours if name.startswith("openvino") for runtime in runtimes]
+        chosen = [part for engine in engines for part in ("--engine", engine)]
+        say(f"peak of a {SIDE}x{SIDE} f32 matrix product: {peak_gflops():.0f} GFLOP/s")
+        return bench.main(
+            [*chosen, "--res", given.res, "--threads", given.threads, "--boundary", "host", "--boundary", "e2e",
+             "--iterations", given.iterations, "--json", given.out]
+            + (["--data", given.data] if given.data else [])
+        )  # fmt: skip
+
+
+def peak_gflops() -> float:
+    """Of a large f32 matrix product, the best of ten."""
+    a = np.ones((SIDE, SIDE), np.float32)
+    return 2 * SIDE**3 / min(measure(timed(lambda: a @ a), 0, 10).samples_ns)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
