@@ -33,7 +33,12 @@ def parser() -> Parser:
     recipes = "; ".join(f"{recipe.name}: {recipe.summary}" for recipe in RECIPES.values())
     add("--recipe", required=True, choices=RECIPES, help=recipes)
     add("--data", required=True, help="folder of CamVid or Cityscapes, or scenes[:SEED[:HxW]]")
-    add("--out", required=True, type=Path, help="folder for checkpoints, log and curves; made if missing")
+    add(
+        "--out",
+        required=True,
+        type=Path,
+        help="folder for checkpoints, log and curves; made if missing, refused if it holds a run (unless --resume)",
+    )
     add("--init", type=Path, help="checkpoint whose weights training starts from (any of the three formats)")
     add("--resume", action="store_true", help="go on with the run in --out as if it had never stopped")
     length = result.add_mutually_exclusive_group()

@@ -18,6 +18,7 @@ from cgnet_deploy.train.feed import Share
 from cgnet_deploy.train.loop import Job, Outcome, train
 from cgnet_deploy.train.overrides import overridden
 from cgnet_deploy.train.recipes import RECIPES, Recipe
+from cgnet_deploy.train.state import STATE
 from cgnet_deploy.train.summary import summary
 
 
@@ -31,6 +32,8 @@ def start(args: argparse.Namespace) -> int:
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{args.out} can't be made: {error.strerror}") from error
+    if not args.resume and (args.out / STATE).exists():
+        raise UsageError(f"{args.out} holds a run already: --resume goes on with it; or give another --out")
     with _together() as share:
         device = _device(args.device, share)
         for option in ("amp", "captured"):
@@ -53,8 +56,11 @@ def _ended(job: Job, outcome: Outcome, multi_scale: bool) -> int:
     if isinstance(outcome.ended, signal.Signals):
         say(f"cgnet-train: stopped by {outcome.ended.name} at step {outcome.step}; --resume goes on from there")
         return 128 + outcome.ended
-    if outcome.final is None:
+    if outcome.ended == "time limit":
         say(f"cgnet-train: time limit at step {outcome.step} of {outcome.steps}; --resume goes on from there")
+        return 0
+    if outcome.final is None:
+        say(f"cgnet-train: the run in {job.out} had reached its end, step {outcome.step}, before")
         return 0
     print(summary(job, outcome, multi_scale))
     return 0

@@ -98,6 +98,10 @@ def test_best_and_last(data: Path, tmp_path: Path) -> None:
 def test_a_run_goes_on_only_as_itself(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert trained(data, tmp_path, "--iterations", "2") == 0
     before = (tmp_path / "last.pt").read_bytes()
+    assert trained(data, tmp_path, "--iterations", "2") == 2
+    assert "holds a run already: --resume goes on" in capsys.readouterr().err
+    assert trained(data, tmp_path, "--iterations", "2", "--resume") == 0
+    assert "had reached its end, step 2, before" in capsys.readouterr().err
     assert trained(data, tmp_path, "--iterations", "2", "--resume", "--set", "seed=5") == 2
     assert "is of another run (seed was 0, is 5)" in capsys.readouterr().err
     assert trained(data, tmp_path / "empty", "--iterations", "2", "--resume") == 2
@@ -117,5 +121,7 @@ def test_starting_from_weights(data: Path, tmp_path: Path, capsys: pytest.Captur
     assert largest_difference(first / "last.pth", second / "last.pth") == 0
     deeper = (*TINY, "blocks=2,3")
     capsys.readouterr()
-    assert trained(data, second, "--iterations", "1", "--init", str(first / "last.pth"), settings=deeper) == 2
+    assert (
+        trained(data, tmp_path / "third", "--iterations", "1", "--init", str(first / "last.pth"), settings=deeper) == 2
+    )
     assert "has blocks (2, 2), the recipe (2, 3)" in capsys.readouterr().err
