@@ -24,7 +24,7 @@ from cgnet_deploy.bench.process import EngineProcess
 from cgnet_deploy.bench.record import Record
 from cgnet_deploy.bench.wire import Measure, Measured, Open, Opened, Score, Scored, Warm
 from cgnet_deploy.confusion import Confusion
-from cgnet_deploy.data import check_classes, fit_frame, open_dataset
+from cgnet_deploy.data import Dataset, check_classes, fit_frame, open_dataset
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Precision, Res
@@ -103,7 +103,7 @@ def run(settings: Settings) -> tuple[Record, ...]:
             for engine in engines:
                 check_classes(dataset, len(engine.info.class_names))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cgnet-bench-")))
-        np.save(frames := folder / "frames.npy", frames_for(settings, res, batch))
+        np.save(frames := folder / "frames.npy", first_frames(dataset, res, batch))
         timed = {boundary: take_turns(engines, settings, boundary, frames) for boundary in settings.boundaries}
         scores = score_all(engines, settings, images, folder) if images else [NOTHING_SCORED] * len(engines)
     return tuple(
@@ -146,10 +146,10 @@ def common(flag: str, values: list[tuple[str, T]]) -> T:
     return first
 
 
-def frames_for(settings: Settings, res: Res, batch: int) -> U8:
-    """(batch, H, W, 3) u8 BGR: the first of the data set, or drawn ones."""
-    dataset = open_dataset(settings.data or f"scenes:0:{res}", settings.split if settings.data else "val")
-    return np.stack([fit_frame(dataset.frame(i % len(dataset)), res) for i in range(batch)])
+def first_frames(dataset: Dataset | None, res: Res, batch: int) -> U8:
+    """(batch, H, W, 3) u8 BGR: the first of the data set, or drawn ones; gone through again if there are too few."""
+    source = dataset or open_dataset(f"scenes:0:{res}", "val")
+    return np.stack([fit_frame(source.frame(i % len(source)), res) for i in range(batch)])
 
 
 def take_turns(engines: list[Loaded], settings: Settings, boundary: Boundary, frames: Path) -> list[Timed]:
