@@ -21,7 +21,8 @@ from cgnet_deploy.bench.environment import Environment, describe
 from cgnet_deploy.bench.notes import notes
 from cgnet_deploy.bench.options import parser
 from cgnet_deploy.bench.record import Record
-from cgnet_deploy.bench.run import Settings, run
+from cgnet_deploy.bench.run import Settings
+from cgnet_deploy.bench.sweep import Grid, sweep
 from cgnet_deploy.errors import UsageError, UserError
 
 STDOUT = Path("-")
@@ -36,25 +37,22 @@ def bench(argv: Sequence[str]) -> int:
     args = parser().parse_args(argv)
     check(args)
     baseline = read_baseline(args.baseline) if args.baseline else None
-    records = run(
-        Settings(
-            engines=tuple(args.engine),
-            boundaries=tuple(dict.fromkeys(args.boundary or ["e2e"])),
-            threads=args.threads,
-            res=args.res,
-            batch=args.batch,
-            fps=args.fps,
-            data=args.data,
-            split=args.split or "val",
-            limit=args.limit,
-            outlines=args.outlines,
-            warmup_ms=args.warmup,
-            least_s=args.duration,
-            least_samples=args.iterations,
-            contract=args.contract,
-        )
+    settings = Settings(
+        engines=tuple(args.engine),
+        boundaries=tuple(dict.fromkeys(args.boundary or ["e2e"])),
+        threads=args.threads,
+        fps=args.fps,
+        data=args.data,
+        split=args.split or "val",
+        limit=args.limit,
+        outlines=args.outlines,
+        warmup_ms=args.warmup,
+        least_s=args.duration,
+        least_samples=args.iterations,
+        contract=args.contract,
     )
     here = describe(args.threads, ("cgnet-bench", *argv))
+    records = sweep(settings, Grid(args.res or (None,), args.batch or (None,), args.jsonl), here)
     publish(args, records, here)
     if args.fail_under_miou is not None:
         gates.check_miou(records, args.fail_under_miou)
@@ -74,9 +72,11 @@ def check(args: argparse.Namespace) -> None:
     for flag, value in needs_data.items():
         if value is not None and args.data is None:
             raise UsageError(f"{flag} needs --data")
-    outputs = [path for path in (args.json, args.csv, args.markdown) if path]
+    outputs = [path for path in (args.json, args.csv, args.markdown, args.jsonl) if path]
     if outputs.count(STDOUT) > 1:
         raise UsageError("only one of --json, --csv and --markdown can go to stdout")
+    if args.jsonl == STDOUT:
+        raise UsageError("--jsonl needs a file, which it reads back")
     for path in outputs:
         if path != STDOUT and (path.is_dir() or not os.access(path.parent, os.W_OK)):
             raise UserError(f"{path} can't be written: is {path.parent} a folder that you may write to?")

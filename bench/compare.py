@@ -17,7 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from cgnet_deploy.bench.latency import Boundary
 from cgnet_deploy.bench.record import Record
+from cgnet_deploy.spec import Res
+
+Kind = tuple[Res, int, Boundary]
 
 DRAWS = 10_000
 SEED = 0  # the same samples give the same interval
@@ -50,21 +54,26 @@ def interval(values: npt.NDArray[np.float64]) -> tuple[float, float]:
 
 
 def against_first(records: Sequence[Record]) -> list[Ratio | None]:
-    """The ratio of each row to the first row of its boundary; None for that row itself."""
-    bases = {boundary: rows[0] for boundary, rows in by_boundary(records).items()}
-    return [None if record is bases[record.boundary] else ratio(record, bases[record.boundary]) for record in records]
+    """The ratio of each row to the first of the rows that are like it; None for that row itself."""
+    bases = {kind: rows[0] for kind, rows in alike(records).items()}
+    return [None if record is (base := bases[kind_of(record)]) else ratio(record, base) for record in records]
 
 
 def fastest(records: Sequence[Record]) -> Iterator[tuple[Record, list[tuple[Record, Ratio]]]]:
-    """For each boundary with several rows: the one of the lowest p50, and its ratio to each of the others."""
-    for rows in by_boundary(records).values():
+    """Of rows that are alike, where there are several: the one of the lowest p50, and its ratio to the others."""
+    for rows in alike(records).values():
         best = min(rows, key=lambda row: row.latency_ms.p50)
         if others := [(row, ratio(best, row)) for row in rows if row is not best]:
             yield best, others
 
 
-def by_boundary(records: Sequence[Record]) -> dict[str, list[Record]]:
-    groups: dict[str, list[Record]] = {}
+def alike(records: Sequence[Record]) -> dict[Kind, list[Record]]:
+    """The rows that may be compared: of one size, batch and boundary."""
+    groups: dict[Kind, list[Record]] = {}
     for record in records:
-        groups.setdefault(record.boundary, []).append(record)
+        groups.setdefault(kind_of(record), []).append(record)
     return groups
+
+
+def kind_of(record: Record) -> Kind:
+    return record.res, record.batch, record.boundary

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from cgnet_deploy.bench.record import Record
 from cgnet_deploy.bench.stats import P99_SAMPLES
+from cgnet_deploy.spec import Res
 
 LAUNCH_BOUND = 1.25  # host over device: trtexec's "enqueue takes 0.8 of the GPU's time"
 TRANSFER_BOUND = 2.0  # e2e over host: the copies take as long as the network
@@ -26,9 +27,11 @@ def notes(records: Sequence[Record]) -> Iterator[str]:
 
 def _bound(records: Sequence[Record]) -> Iterator[str]:
     """What holds an engine back, as far as two boundaries of it tell."""
-    p50 = {(record.engine, record.boundary): record.latency_ms.p50 for record in records}
-    for engine in dict.fromkeys(record.engine for record in records):
-        device, host, e2e = (p50.get((engine, boundary)) for boundary in ("device", "host", "e2e"))
+    p50: dict[tuple[str, Res, int, str], float] = {
+        (record.engine, record.res, record.batch, record.boundary): record.latency_ms.p50 for record in records
+    }
+    for engine, res, batch in dict.fromkeys(key[:3] for key in p50):
+        device, host, e2e = (p50.get((engine, res, batch, boundary)) for boundary in ("device", "host", "e2e"))
         if device and host and host > LAUNCH_BOUND * device:
             yield (
                 f"note: {engine} is launch-bound: {host:.3f} ms to submit and wait, {device:.3f} ms of work; "

@@ -29,9 +29,19 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--contract", help="input contract of an engine that has none of its own, such as camvid-official")
     add(
-        "--res", type=res_argument, metavar="HxW", help="frame size in pixels, height first (default: the engine's own)"
+        "--res",
+        action="append",
+        type=res_argument,
+        metavar="HxW",
+        help="frame size in pixels, height first (default: the engine's own); repeat it to go through several",
     )
-    add("--batch", type=whole(1, MAX_BATCH), metavar="N", help="frames per inference (default: the engine's own, or 1)")
+    add(
+        "--batch",
+        action="append",
+        type=whole(1, MAX_BATCH),
+        metavar="N",
+        help="frames per inference (default: the engine's own, or 1); repeat it to go through several",
+    )
     add(
         "--threads",
         type=whole(1, MAX_THREADS),
@@ -83,6 +93,13 @@ def parser() -> argparse.ArgumentParser:
         "--json", type=Path, metavar="FILE", help="write the result as JSON; - is stdout, the table then goes to stderr"
     )
     add("--csv", type=Path, metavar="FILE", help="write the rows as CSV; - is stdout, the table then goes to stderr")
+    add(
+        "--jsonl",
+        type=Path,
+        metavar="FILE",
+        help="append each row with its raw samples; rows that are there already, measured with the same flags on the "
+        "same files, are not measured again: an interrupted run goes on where it stopped",
+    )
     add("--markdown", type=Path, metavar="FILE", help="write the table in GitHub's Markdown; - is stdout")
     add(
         "--baseline",

@@ -55,18 +55,18 @@ def columns(records: Sequence[Record]) -> list[tuple[str, ...]]:
 
 
 def verdicts(records: Sequence[Record]) -> list[str]:
-    """Who is fastest at each boundary, or that nobody can be said to be."""
+    """Who is fastest at each size, batch and boundary, or that nobody can be said to be."""
     names, lines = short_names(records), []
+    sweep = len({(record.res, record.batch) for record in records}) > 1
     for best, others in fastest(records):
         # Of the others, the one that comes closest decides.
         rival, ratio = max(others, key=lambda other: other[1].high)
+        where = f"{best.boundary}, {best.res}, batch {best.batch}" if sweep else best.boundary
         against = f"p50 {ratio} of {names[rival.engine]}'s"
         if ratio.high < 1:
-            lines.append(f"fastest at {best.boundary}: {names[best.engine]}, {against}")
+            lines.append(f"fastest at {where}: {names[best.engine]}, {against}")
         else:
-            lines.append(
-                f"no winner at {best.boundary}: {names[best.engine]} is lowest, but its {against} may be noise"
-            )
+            lines.append(f"no winner at {where}: {names[best.engine]} is lowest, but its {against} may be noise")
     return lines
 
 

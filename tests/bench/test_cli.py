@@ -21,6 +21,7 @@ from cgnet_deploy.spec import Precision
 from tests.bench.conftest import WriteEngine
 
 QUICK = ("--warmup", "0", "--duration", "0", "--iterations", "20", "--threads", "1")
+COMMAND = (sys.executable, "-c", "import sys; from cgnet_deploy.bench.cli import main; sys.exit(main())")
 ROAD_IOU = 26 / 39  # of the fixture's counted rows, 26 of 39 are Road
 
 
@@ -135,7 +136,45 @@ def test_a_run_against_its_own_result_passes_and_against_a_better_one_fails(
     assert "it was 0.3383" in capsys.readouterr().err
 
 
+SWEEP = ("--res", "32x48", "--res", "64x32", "--batch", "1", "--batch", "2")
+CELLS = [([32, 48], 1), ([32, 48], 2), ([64, 32], 1), ([64, 32], 2)]
+
+
+def test_a_killed_sweep_goes_on_where_it_stopped(
+    write_engine: WriteEngine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["--engine", str(write_engine("a.onnx", 3)), *SWEEP, "--jsonl", str(tmp_path / "rows.jsonl"), *QUICK]
+    with subprocess.Popen([*COMMAND, *argv], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("H=32 W=48, batch 2"):  # the first cell is done
+                process.kill()
+    done = (tmp_path / "rows.jsonl").read_text()
+    assert main([*argv, "--json", "-"]) == 0
+    captured = capsys.readouterr()
+    rows = json.loads(captured.out)["rows"]
+    assert [(row["res"], row["batch"]) for row in rows] == CELLS
+    assert "H=32 W=48, batch 1: 1 rows are in" in captured.err
+    assert (tmp_path / "rows.jsonl").read_text().startswith(done)
+    # Now that all is there, nothing is measured again, down to the last digit.
+    assert main([*argv, "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == rows
+
+
+def test_a_sweep_measures_anew_what_has_changed(
+    write_engine: WriteEngine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--res", "32x48", "--jsonl", str(tmp_path / "rows.jsonl"), *QUICK]
+    for label in (3, 3, 0):
+        assert main(["--engine", str(write_engine("a.onnx", label)), *flags]) == 0
+    assert main(["--engine", str(write_engine("a.onnx", 0)), *flags, "--iterations", "30"]) == 0
+    assert capsys.readouterr().err.count("are in") == 1
+    assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 3
+
+
 BAD_USAGE = [
+    (["--jsonl", "-"], "--jsonl needs a file"),
+    (["--jsonl", "missing/rows.jsonl"], "can't be written"),
     (["--res", "0x0"], "out of range"),
     (["--res", "1x1"], "out of range"),
     (["--res", "1024"], "not HEIGHTxWIDTH"),
@@ -268,9 +307,8 @@ def test_a_plan_without_a_gpu(tmp_path: Path, capfd: pytest.CaptureFixture[str])
 
 def test_an_interrupt_ends_the_engines_too(write_engine: WriteEngine) -> None:
     engine = str(write_engine("a.onnx", 3, sides=(1, 40, 48)))
-    command = [sys.executable, "-c", "import sys; from cgnet_deploy.bench.cli import main; sys.exit(main())"]
     flags = ["--engine", engine, "--engine", engine, "--duration", "86400", "--warmup", "0", "--threads", "1"]
-    with subprocess.Popen([*command, *flags], stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([*COMMAND, *flags], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if line.startswith("e2e: round 1"):

@@ -1,0 +1,57 @@
+"""A grid of sizes and batches, cell by cell; what an earlier, interrupted sweep has done is not done again.
+
+All boundaries of a cell are measured while its engines are loaded, so each engine is loaded once a cell.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from cgnet_deploy.artifact import sha256_of
+from cgnet_deploy.bench import journal
+from cgnet_deploy.bench.environment import Environment
+from cgnet_deploy.bench.record import Record
+from cgnet_deploy.bench.run import Settings, run
+from cgnet_deploy.engines.open import backend_and_path
+from cgnet_deploy.spec import Res
+from cgnet_deploy.terminal import say
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Sizes and batches to go through; None for the engines' own. journal: where rows are kept, if anywhere."""
+
+    sizes: Sequence[Res | None]
+    batches: Sequence[int | None]
+    journal: Path | None
+
+
+def sweep(settings: Settings, grid: Grid, where: Environment) -> tuple[Record, ...]:
+    """The rows of every cell, in the order of the grid. Raises what `run` raises; done cells stay in the journal."""
+    records: list[Record] = []
+    for res in grid.sizes:
+        for batch in grid.batches:
+            records += _cell(replace(settings, res=res, batch=batch), grid.journal, where)
+    return tuple(records)
+
+
+def _cell(settings: Settings, path: Path | None, where: Environment) -> Sequence[Record]:
+    if path is None:
+        return run(settings)
+    asked = in_words(settings)
+    done = journal.read(path, asked)
+    if done:
+        say(f"{done[0].res.spelled()}, batch {done[0].batch}: {len(done)} rows are in {path} already")
+        return done
+    records = run(settings)
+    journal.append(path, records, asked, where)
+    return records
+
+
+def in_words(settings: Settings) -> str:
+    """All that makes a cell what it is: the settings, and the content of the engines' files."""
+    files = [sha256_of(backend_and_path(name)[1]) for name in settings.engines]
+    return json.dumps([asdict(settings), files])
