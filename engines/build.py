@@ -19,7 +19,7 @@ from cgnet_deploy.engines.base import input_sides
 from cgnet_deploy.engines.gpu import Gpu, find_gpu
 from cgnet_deploy.engines.plan import ARCHITECTURE, PORTABLE
 from cgnet_deploy.engines.progress import watched
-from cgnet_deploy.engines.trtapi import PACKAGES, Builder, create, load_api, new_log
+from cgnet_deploy.engines.trtapi import PACKAGES, Builder, create, load_api, new_log, no_collection
 from cgnet_deploy.errors import ArtifactError, CgnetError, EngineUnavailable, UsageError, UserError, one_line
 from cgnet_deploy.terminal import say
 
@@ -79,30 +79,12 @@ def build_plan(
     architecture = _gpu_to_build_on().architecture if chosen == "tensorrt" else PORTABLE
     trt = load_api(chosen)
 
-    log = new_log(trt)
-    trt_builder = create(trt.Builder, log)
-    network = _parse(trt, trt_builder, onnx_path, log)
-    convolutions = convolution_types(trt, network)
-    config = trt_builder.create_builder_config()
-    if workspace_mib is not None:
-        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_mib << 20)
-    if chosen == "rtx":
-        config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)  # or no stream that runs it can be captured
-    if profile is not None:
-        _add_profile(trt_builder, config, network, source, profile)
-    if timing_cache is not None:
-        _attach_timing_cache(config, timing_cache)
-    with watched(trt, config, f"building {plan_path.name}"):
-        plan = trt_builder.build_serialized_network(network, config)
-    if plan is None:
-        raise CgnetError(f"{PACKAGES[chosen]} can't build {onnx_path}: {log.reason()}")
-    if timing_cache is not None:
-        with replacing(timing_cache) as temporary:
-            temporary.write_bytes(bytes(config.get_timing_cache().serialize()))
+    with no_collection():
+        plan, convolutions = _serialised(trt, source, plan_path.name, timing_cache, workspace_mib, profile)
     fixed = zip(profile.least, profile.most, strict=True) if profile else zip(source.shape, source.shape, strict=True)
     n, h, w = (least if least == most else None for least, most in fixed)
     artifact = write_artifact(
-        plan_path, bytes(plan), kind="plan", precision=source.precision, spec=source.spec, io=source.io,
+        plan_path, plan, kind="plan", precision=source.precision, spec=source.spec, io=source.io,
         shape=(n, h, w), parent_sha256=source.sha256,
         made_with={PACKAGES[chosen]: trt.__version__, ARCHITECTURE: architecture},
     )  # fmt: skip
@@ -144,6 +126,37 @@ def convolution_types(trt: ModuleType, network: Any) -> dict[str, int]:
     layers = (network.get_layer(i) for i in range(network.num_layers))
     types = (layer.get_input(0).dtype.name.lower() for layer in layers if layer.type == trt.LayerType.CONVOLUTION)
     return dict(Counter(types).most_common())
+
+
+def _serialised(
+    trt: ModuleType,
+    source: Artifact,
+    name: str,
+    timing_cache: Path | None,
+    workspace_mib: int | None,
+    profile: Profile | None,
+) -> tuple[bytes, dict[str, int]]:
+    """The plan, and its network's convolutions by input type."""
+    log = new_log(trt)
+    builder = create(trt.Builder, log)
+    network = _parse(trt, builder, source.path, log)
+    config = builder.create_builder_config()
+    if workspace_mib is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_mib << 20)
+    if trt.__name__ == PACKAGES["rtx"]:
+        config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)  # or no stream that runs it can be captured
+    if profile is not None:
+        _add_profile(builder, config, network, source, profile)
+    if timing_cache is not None:
+        _attach_timing_cache(config, timing_cache)
+    with watched(trt, config, f"building {name}"):
+        plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise CgnetError(f"{trt.__name__} can't build {source.path}: {log.reason()}")
+    if timing_cache is not None:
+        with replacing(timing_cache) as temporary:
+            temporary.write_bytes(bytes(config.get_timing_cache().serialize()))
+    return bytes(plan), convolution_types(trt, network)
 
 
 def _parse(trt: ModuleType, builder: Any, onnx_path: Path, log: Any) -> Any:

@@ -37,6 +37,9 @@ def capture(cudart: ModuleType, stream: int, enqueue: Callable[[], bool]) -> Cud
     recorded = enqueue()
     status, graph = cudart.cudaStreamEndCapture(stream)
     if not recorded or status != cudart.cudaError_t.cudaSuccess:
+        if status == cudart.cudaError_t.cudaSuccess:
+            _checked(cudart, cudart.cudaGraphDestroy(graph))
+        cudart.cudaGetLastError()  # takes the error back, or whoever asks CUDA next would meet it
         return None
     executable = _checked(cudart, cudart.cudaGraphInstantiate(graph, 0))
     _checked(cudart, cudart.cudaGraphDestroy(graph))

@@ -20,7 +20,7 @@ from cgnet_deploy.engines.base import Engine, EngineInfo, input_sides
 from cgnet_deploy.engines.cudagraph import CudaGraph, capture
 from cgnet_deploy.engines.gpu import find_gpu
 from cgnet_deploy.engines.plan import Plan, check_fits
-from cgnet_deploy.engines.trtapi import PACKAGES, create, load_api, new_log
+from cgnet_deploy.engines.trtapi import PACKAGES, create, load_api, new_log, no_collection
 from cgnet_deploy.errors import CgnetError, EngineUnavailable, FrameError, MissingPackage, require
 from cgnet_deploy.pixels import U8, to_tensor
 
@@ -55,7 +55,7 @@ class TensorRTEngine(Engine):
         self._log = new_log(trt)
         self._cuda.init()
         self._context = self._cuda.Device(0).retain_primary_context()
-        with self._on_gpu():
+        with self._on_gpu(), no_collection():
             self._stream, self._uploaded = self._cuda.Stream(), self._cuda.Event()
             self._runtime = create(trt.Runtime, self._log)
             self._engine = self._runtime.deserialize_cuda_engine(path.read_bytes())

@@ -6,6 +6,9 @@ which 10 has to be asked for, 11 always does and RTX always did; no call here di
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, Literal
 
@@ -62,6 +65,22 @@ def new_log(trt: ModuleType) -> Any:
             return one_line(self._errors[-1]) if self._errors else "it gives no reason"
 
     return Log()
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Put off Python's garbage collection while TensorRT may call a log.
+
+    It calls with its lock held. A collection that starts in such a call may free another of its objects, as the
+    builder that a kept traceback holds, which waits for that same lock: for ever.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def create(kind: Any, log: Any) -> Any:

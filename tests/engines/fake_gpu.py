@@ -8,6 +8,7 @@ The network is the tiny one of graphs.py, computed on what lies in the faked dev
 
 from __future__ import annotations
 
+import gc
 import itertools
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -53,11 +54,17 @@ class FakeGpu:
             cudaStreamBeginCapture=self.begin_capture, cudaStreamEndCapture=self.end_capture,
             cudaGraphInstantiate=lambda graph, _: ("success", graph), cudaGraphDestroy=lambda _: ("success",),
             cudaGraphLaunch=self.launch_graph, cudaGraphExecDestroy=self.destroy_graph,
+            cudaGetLastError=lambda: ("success",),
         )  # fmt: skip
         self.trt = SimpleNamespace(
             __version__=VERSION, ILogger=Logger, TensorIOMode=SimpleNamespace(INPUT="in"), nptype=np.dtype,
-            Runtime=lambda _: SimpleNamespace(deserialize_cuda_engine=lambda _: Plan(self)),
+            Runtime=lambda _: SimpleNamespace(deserialize_cuda_engine=self.deserialize),
         )  # fmt: skip
+
+    def deserialize(self, _: bytes) -> Plan:
+        self.need_context()
+        assert not gc.isenabled(), "the log may be called here, with TensorRT's lock held"
+        return Plan(self)
 
     def need_context(self) -> None:
         assert self.contexts, "no context is current"

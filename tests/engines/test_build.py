@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from onnx import helper
 
 from cgnet_deploy.artifact import Artifact, read_artifact, sidecar_path, write_artifact
 from cgnet_deploy.contracts import model_spec
-from cgnet_deploy.engines import build, progress
+from cgnet_deploy.engines import build, progress, trtapi
 from cgnet_deploy.engines.build import BuildReport, Profile, build_plan, choose_builder
 from cgnet_deploy.engines.gpu import Gpu
 from cgnet_deploy.errors import ArtifactError, EngineUnavailable, UsageError, UserError
@@ -105,6 +107,55 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path, fixed_onnx: Artifact
 def test_a_timing_cache_is_refused_where_there_is_none(tmp_path: Path, fixed_onnx: Artifact) -> None:
     with pytest.raises(UsageError, match="TensorRT for RTX has no timing cache"):
         build_plan(fixed_onnx.path, tmp_path / "a.plan", builder="rtx", timing_cache=tmp_path / "cache")
+
+
+class Config:
+    """As much of an IBuilderConfig as a timing cache needs. Caches of this GPU begin with b"ours"."""
+
+    attached = b""
+
+    def create_timing_cache(self, content: bytes) -> bytes | None:
+        return None if content == b"garbage" else content
+
+    def set_timing_cache(self, cache: bytes, ignore_mismatch: bool) -> bool:
+        assert not ignore_mismatch
+        fits = cache == b"" or cache.startswith(b"ours")
+        self.attached = cache if fits else self.attached
+        return fits
+
+
+@pytest.mark.parametrize(
+    ("content", "attached", "told"),
+    [(None, b"", False), (b"ours", b"ours", False), (b"another GPU's", b"", True), (b"garbage", b"", True)],
+)
+def test_a_timing_cache_is_used_if_it_fits_and_else_made_anew(
+    content: bytes | None, attached: bytes, told: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "cache"
+    if content is not None:
+        path.write_bytes(content)
+    config = Config()
+    build._attach_timing_cache(config, path)
+    assert config.attached == attached
+    assert ("made anew" in capsys.readouterr().err) == told
+
+
+def test_no_garbage_is_collected_while_tensorrt_may_call_the_log(
+    tmp_path: Path, fixed_onnx: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It calls with its lock held; a collection then that frees an older builder would wait for ever."""
+    called_while_collecting: list[bool] = []
+
+    def new_log(trt: ModuleType) -> object:
+        log = trtapi.new_log(trt)
+        monkeypatch.setattr(type(log), "log", lambda *_: called_while_collecting.append(gc.isenabled()))
+        return log
+
+    monkeypatch.setattr(build, "new_log", new_log)
+    build_plan(fixed_onnx.path, tmp_path / "a.plan", builder="rtx")
+    assert called_while_collecting
+    assert not any(called_while_collecting)
+    assert gc.isenabled()
 
 
 def test_ctrl_c_stops_a_build_and_leaves_nothing(

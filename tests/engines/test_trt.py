@@ -146,6 +146,19 @@ def test_the_gpus_own_time_is_that_of_one_inference(gpu: FakeGpu, tmp_path: Path
     assert [engine.device_ns() for _ in range(2)] == [250_000, 250_000]
 
 
+def test_what_was_recorded_of_a_failed_start_is_given_back(gpu: FakeGpu) -> None:
+    gpu.contexts = 1
+    given_back: list[object] = []
+
+    def destroy(graph: object) -> tuple[str]:
+        given_back.append(graph)
+        return ("success",)
+
+    gpu.cudart.cudaGraphDestroy = destroy
+    assert capture(gpu.cudart, 7, lambda: False) is None
+    assert given_back == [[]]
+
+
 def test_a_failed_replay_is_told(gpu: FakeGpu) -> None:
     gpu.contexts = 1
     graph = capture(gpu.cudart, 7, lambda: True)
