@@ -41,7 +41,7 @@ class TensorRTEngine(Engine):
     """
 
     def __init__(self, plan: Plan, shape: Shape) -> None:
-        artifact, path = plan.artifact, plan.artifact.path
+        artifact, path, backend = plan.artifact, plan.artifact.path, PACKAGES[plan.builder]
         try:
             gpu = find_gpu()
             trt = load_api(plan.builder)
@@ -62,8 +62,7 @@ class TensorRTEngine(Engine):
             self._execution = self._engine and self._engine.create_execution_context()
         if self._execution is None:
             raise EngineUnavailable(
-                f"{PACKAGES[plan.builder]} refuses {path} on {gpu.name}: {self._log.reason()}; "
-                f"build it here again: {plan.rebuild}"
+                f"{backend} refuses {path} on {gpu.name}: {self._log.reason()}; build it here again: {plan.rebuild}"
             )
         names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
         self._input_name, self._output_name = sorted(
@@ -71,7 +70,6 @@ class TensorRTEngine(Engine):
         )
         self._sizes: tuple[int, int, int] | None = None
         self._graph: CudaGraph | None = None
-        backend = PACKAGES[plan.builder]
         self._gpu = gpu.name
         self.info = EngineInfo(backend, self._gpu, artifact.precision, artifact.spec, shape, artifact.sha256)
         n, h, w = shape
@@ -135,6 +133,7 @@ class TensorRTEngine(Engine):
         finally:
             self._context.pop()
 
+    @no_collection()
     def _bind(self, sizes: tuple[int, int, int]) -> None:
         """Make the buffers and the graph for inputs of (N, H, W)."""
         self._unbind()

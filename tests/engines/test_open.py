@@ -10,7 +10,7 @@ from onnx import ModelProto, TensorProto, external_data_helper, helper, numpy_he
 from cgnet_deploy.artifact import Artifact, sidecar_path
 from cgnet_deploy.engines import onnxfile
 from cgnet_deploy.engines.onnxfile import read_onnx
-from cgnet_deploy.engines.open import backend_and_path, narrowed, open_engine
+from cgnet_deploy.engines.open import BACKENDS, backend_and_path, narrowed, open_engine
 from cgnet_deploy.errors import ArtifactError, UsageError
 from cgnet_deploy.spec import Precision, Res
 from tests.engines.graphs import CLASSES, SPEC, drawn_frames, model, network, tensor, written
@@ -38,7 +38,7 @@ def test_the_prefix_tells_the_backend_else_the_suffix(ref: str, backend: str, pa
     ("ref", "hint"),
     [
         ("opnvino:a.onnx", "no backend is called 'opnvino'; did you mean openvino?"),
-        ("zzz:a.onnx", "there are: torch, ort, ort-cuda, openvino, openvino-bf16, trt"),
+        ("zzz:a.onnx", "there are: " + ", ".join(BACKENDS)),
         ("a.onxn", "the suffix '.onxn' tells no backend; did you mean .onnx?"),
         ("README", "there are: .pth, .pt, .onnx, .plan, .engine"),
         ("a.onnx.json", "the suffix '.json'"),
