@@ -1,6 +1,6 @@
 """Our CPU engines beside their peers on the exporter's own graph, all in one interleaved run.
 
-python -m cgnet_deploy.bench.cpu --ckpt model.pth --exporter exporter.onnx --res 360x480 --out result.json
+python -m cgnet_deploy.bench.cpu --ckpt model.pth --res 360x480 --data camvid --out result.json
 
 The exporter's graph is what torch.onnx.export writes: planes in, logits out. Where a peer has no pixels in its
 graph, pixels.py and the argmax of engines/argmax.py stand round it (boundary e2e); boundary host times the graph alone.
@@ -19,9 +19,9 @@ import numpy as np
 from cgnet_deploy.bench import cli as bench
 from cgnet_deploy.bench.environment import cores
 from cgnet_deploy.bench.latency import measure, timed
-from cgnet_deploy.errors import CgnetError
+from cgnet_deploy.errors import CgnetError, require
 from cgnet_deploy.export import cli as export
-from cgnet_deploy.terminal import Parser, run, say
+from cgnet_deploy.terminal import Parser, res_argument, run, say
 
 SIDE = 2048  # of the matrices that show the peak
 
@@ -45,8 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     parser = Parser("python -m cgnet_deploy.bench.cpu", "Our CPU engines beside their peers, in one run.")
     parser.add_argument("--ckpt", required=True, metavar="FILE")
-    parser.add_argument("--exporter", required=True, metavar="FILE", help="the exporter's own graph, of the same size")
-    parser.add_argument("--res", required=True, metavar="HxW", help="height x width in pixels")
+    parser.add_argument("--exporter", metavar="FILE", help="the exporter's own graph, where there is one of this size")
+    parser.add_argument("--res", type=res_argument, required=True, metavar="HxW", help="height x width, pixels")
     parser.add_argument("--threads", default=str(cores()), metavar="N")
     parser.add_argument("--data", metavar="DIR", help="labelled frames for the mIoU beside each latency")
     parser.add_argument("--iterations", default="100", metavar="N", help="inferences of each row at least")
@@ -58,16 +58,22 @@ def parser() -> argparse.ArgumentParser:
 
 def compare(given: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder:
+        exporter = given.exporter or str(Path(folder) / "exporter.onnx")
+        if not given.exporter:
+            require("torch", extra="export")
+            from cgnet_deploy.export.plain import export_plain
+
+            export_plain(Path(given.ckpt), given.res, Path(exporter))
         ours = {name: str(Path(folder) / f"{name}.onnx") for name in VARIANTS}
         for name, flags in VARIANTS.items():
             code = export.main(
-                ["--ckpt", given.ckpt, "--res", given.res, "--no-engine", "--onnx", ours[name], *flags]
+                ["--ckpt", given.ckpt, "--res", str(given.res), "--no-engine", "--onnx", ours[name], *flags]
                 + (["--data", given.data] if given.data else [])
             )
             if code:
                 raise CgnetError(f"the variant {name} can't be exported; the line above says why")
         runtimes = OPENVINO_TYPES if given.bf16 else OPENVINO_TYPES[:1]
-        engines = [f"ort:{given.exporter}", *(f"{runtime}:{given.exporter}" for runtime in runtimes)]
+        engines = [f"ort:{exporter}", *(f"{runtime}:{exporter}" for runtime in runtimes)]
         engines += [f"torch:{given.ckpt}"]
         engines += [f"torch-compile{kind}:{given.ckpt}" for kind in ("", "-bf16")[: 1 + given.bf16] if given.compiled]
         engines += [f"ort:{path}" for name, path in ours.items() if name.startswith("ort")]
@@ -75,7 +81,7 @@ def compare(given: argparse.Namespace) -> int:
         chosen = [part for engine in engines for part in ("--engine", engine)]
         say(f"peak of a {SIDE}x{SIDE} f32 matrix product: {peak_gflops():.0f} GFLOP/s")
         return bench.main(
-            [*chosen, "--res", given.res, "--threads", given.threads, "--boundary", "host", "--boundary", "e2e",
+            [*chosen, "--res", str(given.res), "--threads", given.threads, "--boundary", "host", "--boundary", "e2e",
              "--iterations", given.iterations, "--json", given.out]
             + (["--data", given.data] if given.data else [])
         )  # fmt: skip

@@ -39,7 +39,7 @@ def trace(model: CGNet, res: Res, *, batch: int = 1, dynamic: Dynamic = "none") 
     )
     dims = ({0: "N"} if open_batch else {}) | ({2: "H", 3: "W"} if open_size else {})
     shapes = (dict.fromkeys(dims, torch.export.Dim.DYNAMIC),) if dims else None
-    with torch.no_grad(), _quiet():
+    with torch.no_grad(), quiet():
         program = torch.onnx.export(
             model.eval(), (example,), dynamo=True, optimize=False, opset_version=OPSET, verbose=False,
             input_names=["input"], output_names=["logits"], dynamic_shapes=shapes,
@@ -68,7 +68,7 @@ def _name_nodes(model: ir.Model) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """The exporter tells of its own deprecations and of a missing torchvision; nobody here can act on that."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level

@@ -1,0 +1,31 @@
+"""The ONNX file that torch.onnx.export writes by itself: planes in, logits out, what a user gets without us.
+
+It has no sidecar, as any other exporter's file. bench/cpu.py compares with it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx_ir as ir
+import torch
+
+from cgnet_deploy.artifact import replacing
+from cgnet_deploy.checkpoint import load_checkpoint
+from cgnet_deploy.export.graph import serialise
+from cgnet_deploy.export.trace import OPSET, quiet
+from cgnet_deploy.spec import Res
+
+
+def export_plain(ckpt: Path, res: Res, path: Path) -> None:
+    """Write the exporter's own graph of a checkpoint, batch 1, its optimiser on. Raises CheckpointError."""
+    model = load_checkpoint(ckpt).model
+    with torch.no_grad(), quiet():
+        program = torch.onnx.export(
+            model, (torch.zeros(1, 3, *res),), dynamo=True, opset_version=OPSET, verbose=False,
+            input_names=["input"], output_names=["logits"],
+        )  # fmt: skip
+    assert program is not None
+    exported: ir.Model = program.model
+    with replacing(path) as temporary:
+        temporary.write_bytes(serialise(exported))
