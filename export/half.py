@@ -5,7 +5,7 @@ Every convolution and what lies between them becomes f16; casts stand where a ty
 - the way from the u8 frame to the first convolution (f16 would round the mean by up to 0.03 grey levels);
 - the global context, from the pool to the sigmoid: a sum over 1/8 of 1024x2048 leaves the range of f16, and
   the tensors are tiny;
-- convolutions whose weights or outputs leave the range, as told by `out_of_range`.
+- what makes, reads or holds values out of the range, as told by `out_of_range`.
 
 Weights below the smallest f16 step become zero, which moves a sum by less than its own rounding.
 """
@@ -29,14 +29,17 @@ FIRST = frozenset({"Conv", "AveragePool"})
 
 
 def out_of_range(model: ir.Model, inputs: Sequence[npt.NDArray[np.generic]]) -> frozenset[str]:
-    """Names of the nodes whose weights or whose outputs on `inputs` exceed half of f16's range."""
+    """Names of the nodes whose weights exceed half of f16's range, or whose outputs or inputs do on `inputs`."""
     probe = model.clone()
-    nodes = [node for node in probe.graph if node.outputs[0].dtype == F32]
-    peaks = [_peak(probe, node) for node in nodes]  # reduced in the graph: the maps themselves fill gigabytes
+    # Reduced in the graph: the maps themselves fill gigabytes.
+    peaks = [_peak(probe, node) for node in list(probe.graph) if node.outputs[0].dtype == F32]
     probe.graph.outputs.extend(peaks)
     loud = {node.name or "" for node in model.graph for v in node.inputs if _loudest(weights(v)) > LIMIT}
+    nodes = [node for node in model.graph if node.outputs[0].dtype == F32]
     for outputs in run_onnx(serialise(probe), inputs):
-        loud |= {node.name or "" for node, peak in zip(nodes, outputs[1:], strict=True) if peak > LIMIT}
+        for node, peak in zip(nodes, outputs[1:], strict=True):
+            if peak > LIMIT:  # a reader would cast it to infinity, however small what it makes of it
+                loud |= {reader.name or "" for reader in (node, *(use.node for use in node.outputs[0].uses()))}
     return frozenset(loud)
 
 
