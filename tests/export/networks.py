@@ -66,7 +66,9 @@ def trained(
             elif isinstance(module, Gate) and character.constant_gates:
                 module.squeeze.weight *= 1e-20
             elif isinstance(module, nn.BatchNorm2d):
-                module.momentum = None  # average
+                module.weight.uniform_(0.4, 1.6, generator=generator)  # features that vary, so labels that do
+                module.reset_running_stats()
+                module.momentum = None  # average, from here on
         model.train()
         for _ in range(2):
             model(planes(Res(40, 56), batch=4, generator=generator))

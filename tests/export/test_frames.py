@@ -10,7 +10,7 @@ from cgnet_deploy.contracts import CONTRACTS
 from cgnet_deploy.export.frames import give_labels, take_frames
 from cgnet_deploy.export.graph import serialise
 from cgnet_deploy.export.runtime import run_single
-from cgnet_deploy.pixels import U8, to_tensor
+from cgnet_deploy.pixels import F32, U8, to_tensor
 from cgnet_deploy.spec import Color, InputSpec, Res, Triple
 from tests.export.graphs import check_onnx, graph
 from tests.export.networks import graph_of, trained
@@ -30,11 +30,11 @@ def every_value() -> U8:
     return np.stack([rng.permutation(256) for _ in range(3)], axis=-1).reshape(1, 8, 32, 3).astype(np.uint8)
 
 
-def planes_of(frames: U8, given: InputSpec) -> np.ndarray:  # type: ignore[type-arg]
+def planes_of(frames: U8, given: InputSpec) -> F32:
     model = graph(PLANES, {"zero": np.zeros(1)})
     take_frames(model, given)
     check_onnx(model)
-    (planes,) = run_single(serialise(model), [frames])
+    planes: F32 = run_single(serialise(model), [frames])[0]
     return planes
 
 

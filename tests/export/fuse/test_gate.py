@@ -1,11 +1,11 @@
-"""The global context: told from other products, folded where its weights prove it constant, enlarged where not."""
+"""The global context: told from other products, and folded where its weights prove it constant."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from cgnet_deploy.export.fuse import gate_constant, gate_resize
+from cgnet_deploy.export.fuse.gate_constant import RULE
 from cgnet_deploy.export.graph import weights as array_of
 from tests.export.graphs import Array, assert_fires, assert_passes_by, assert_refuses, example, graph
 
@@ -34,7 +34,7 @@ def weights(rng: np.random.Generator, squeeze: float = 1.0) -> dict[str, Array]:
 def test_a_gate_that_no_image_moves_becomes_a_constant(rng: np.random.Generator) -> None:
     model = graph(GATED, weights(rng, squeeze=1e-22))
     # 1e9 is the largest mean of a map that the proof allows for.
-    assert_fires(model, gate_constant.RULE, left={"Mul": 1}, inputs=[example(model), 1e9 * example(model)])
+    assert_fires(model, RULE, left={"Mul": 1}, inputs=[example(model), 1e9 * example(model)])
     constants = {array.shape for node in model.graph if (array := array_of(node.inputs[1])) is not None}
     assert constants == {(CHANNELS, 1, 1)}
 
@@ -42,12 +42,12 @@ def test_a_gate_that_no_image_moves_becomes_a_constant(rng: np.random.Generator)
 def test_a_gate_whose_second_layer_is_dead_is_constant_too(rng: np.random.Generator) -> None:
     given = weights(rng)
     model = graph(GATED, given | {"w2": 1e-22 * given["w2"]})
-    assert_fires(model, gate_constant.RULE, left={"Mul": 1}, inputs=[example(model), 1e9 * example(model)])
+    assert_fires(model, RULE, left={"Mul": 1}, inputs=[example(model), 1e9 * example(model)])
 
 
 def test_the_product_may_be_written_the_other_way_round(rng: np.random.Generator) -> None:
     model = graph(GATED.replace("(x, gate)", "(gate, x)"), weights(rng, squeeze=1e-22))
-    assert_fires(model, gate_constant.RULE, left={"Mul": 1})
+    assert_fires(model, RULE, left={"Mul": 1})
 
 
 def test_weights_may_be_stored_untransposed(rng: np.random.Generator) -> None:
@@ -55,19 +55,19 @@ def test_weights_may_be_stored_untransposed(rng: np.random.Generator) -> None:
     model = graph(
         GATED.replace("<transB = 1> (rectified", "<transB = 0> (rectified"), given | {"w2": given["w2"].T}
     )  # fmt: skip
-    assert_fires(model, gate_constant.RULE, left={"Mul": 1})
+    assert_fires(model, RULE, left={"Mul": 1})
 
 
 def test_a_live_gate_stays(rng: np.random.Generator) -> None:
     given = weights(rng)
     swing = (np.abs(given["w2"]) @ np.abs(given["w1"]).sum(1)).max() * 1e9 / 4
-    assert_refuses(graph(GATED, given), gate_constant.RULE, f"its weights let the gate move by up to {swing:.2g}")
+    assert_refuses(graph(GATED, given), RULE, f"its weights let the gate move by up to {swing:.2g}")
 
 
 def test_one_live_weight_keeps_the_whole_gate(rng: np.random.Generator) -> None:
     given = weights(rng, squeeze=1e-22)
     given["w1"][3, 2], given["w2"][:, 3] = 1e-12, 1.0
-    assert_refuses(graph(GATED, given), gate_constant.RULE, "its weights let the gate move by up to 0.00025")
+    assert_refuses(graph(GATED, given), RULE, "its weights let the gate move by up to 0.00025")
 
 
 @pytest.mark.parametrize(
@@ -80,36 +80,4 @@ def test_one_live_weight_keeps_the_whole_gate(rng: np.random.Generator) -> None:
     ],
 )
 def test_passes_by_what_is_no_gate(rng: np.random.Generator, was: str, becomes: str) -> None:
-    assert_passes_by(graph(GATED.replace(was, becomes), weights(rng, squeeze=1e-22)), gate_constant.RULE)
-
-
-RESIZABLE = (
-    "(float[2, 6, 5, 4] x) => (float[2, 6, 5, 4] y) { m = GlobalAveragePool (x) g = Sigmoid (m) y = Mul (x, g) }"
-)
-
-
-@pytest.mark.parametrize("product", ["(x, g)", "(g, x)"])
-def test_enlarged_to_the_map_that_it_multiplies(product: str) -> None:
-    model = graph(RESIZABLE.replace("(x, g)", product), {})
-    assert_fires(model, gate_resize.RULE, left={"GlobalAveragePool": 1, "Sigmoid": 1, "Resize": 1, "Mul": 1})
-
-
-def test_enlarged_where_the_batch_is_open() -> None:
-    model = graph(RESIZABLE.replace("[2,", "[N,"), {})
-    left = {"GlobalAveragePool": 1, "Sigmoid": 1, "Resize": 1, "Mul": 1}
-    inputs = [example(model, open_sides={"N": batch}) for batch in (1, 3)]
-    assert_fires(model, gate_resize.RULE, left=left, inputs=inputs)
-
-
-def test_not_enlarged_where_the_size_is_open() -> None:
-    model = graph(RESIZABLE.replace("5, 4", "H, W"), {})
-    assert_refuses(model, gate_resize.RULE, "x has no fixed size")
-
-
-def test_not_enlarged_where_it_is_constant() -> None:
-    text = "(float[2, 6, 5, 4] x) => (float[2, 6, 5, 4] y) { y = Mul (x, g) }"
-    assert_passes_by(graph(text, {"g": np.ones((1, 6, 1, 1))}), gate_resize.RULE)
-
-
-def test_not_enlarged_where_both_are_single_pixels() -> None:
-    assert_passes_by(graph(RESIZABLE.replace("5, 4", "1, 1"), {}), gate_resize.RULE)
+    assert_passes_by(graph(GATED.replace(was, becomes), weights(rng, squeeze=1e-22)), RULE)
