@@ -1,0 +1,110 @@
+"""A file and its sidecar: whole or not at all, and every way in which they may not belong together."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cgnet_deploy.artifact import Artifact, read_artifact, replacing, sidecar_path, write_artifact
+from cgnet_deploy.contracts import model_spec
+from cgnet_deploy.errors import ArtifactError, CgnetError, UserError
+from cgnet_deploy.spec import Precision
+
+SPEC = model_spec("camvid-official", 11, (3, 21))
+
+
+def written(path: Path, content: bytes = b"a plan") -> Artifact:
+    return write_artifact(
+        path, content, kind="plan", precision=Precision.F16, spec=SPEC, io="frames", shape=(1, None, None),
+        parent_sha256="ab" * 32, made_with={"tensorrt_rtx": "1.7"},
+    )  # fmt: skip
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "cgnet.plan"
+    artifact = written(path)
+    assert read_artifact(path) == artifact
+    assert artifact.made_with["cgnet-deploy"]
+    assert path.read_bytes() == b"a plan"
+    assert {file.name for file in tmp_path.iterdir()} == {"cgnet.plan", "cgnet.plan.json"}
+
+
+def test_a_file_has_the_rights_that_other_new_files_have(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    written(tmp_path / "cgnet.plan")
+    assert stat.S_IMODE((tmp_path / "cgnet.plan").stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "cgnet.plan"
+    path.write_bytes(b"old")
+
+    def fill(temporary: Path) -> None:
+        temporary.write_bytes(b"half of the n")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(CgnetError, match="No space left"), replacing(path) as temporary:
+        fill(temporary)
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("cgnet.plan", b"old")]
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no/cgnet\.plan can't be written: No such file or directory"):
+        written(tmp_path / "no" / "cgnet.plan")
+
+
+def test_a_file_of_one_run_and_a_sidecar_of_another_are_told_apart(tmp_path: Path) -> None:
+    # What a run that is killed between the two renames leaves.
+    path = tmp_path / "cgnet.plan"
+    written(path)
+    path.write_bytes(b"another")
+    with pytest.raises(ArtifactError, match="sha256 differs"):
+        read_artifact(path)
+    assert read_artifact(path, verify=False).kind == "plan"
+
+
+def spoilt(**change: Any) -> Callable[[dict[str, Any]], str]:
+    return lambda sidecar: json.dumps({**sidecar, **change})
+
+
+SIDECARS: dict[str, tuple[Callable[[dict[str, Any]], str], str]] = {
+    "no JSON": (lambda _: "{", "can't be read"),
+    "too deep": (lambda _: "[" * 200_000, "can't be read"),
+    "too large": (lambda _: " " * ((1 << 20) + 1), "larger than 1048576 bytes"),
+    "a list": (lambda _: "[]", "not a sidecar of ours"),
+    "empty": (lambda _: "{}", "not a sidecar of ours"),
+    "a later schema": (spoilt(schema=2), "schema 2, wanted 1"),
+    "another kind": (spoilt(kind="video"), "kind 'video'"),
+    "another precision": (spoilt(precision="f8"), "not a sidecar of ours"),
+    "a shape of two": (spoilt(shape=[1, 2]), "not a sidecar of ours"),
+    "no network": (spoilt(spec={}), "not a sidecar of ours"),
+    "no tools": (spoilt(made_with=[]), "not a sidecar of ours"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "message"), SIDECARS.values(), ids=SIDECARS)
+def test_a_bad_sidecar_is_named(tmp_path: Path, spoil: Callable[[dict[str, Any]], str], message: str) -> None:
+    path = tmp_path / "cgnet.plan"
+    written(path)
+    sidecar = sidecar_path(path)
+    sidecar.write_text(spoil(json.loads(sidecar.read_text())), encoding="utf-8")
+    with pytest.raises(ArtifactError) as caught:
+        read_artifact(path)
+    assert str(sidecar) in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_a_file_without_its_sidecar_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cgnet.plan"
+    with pytest.raises(ArtifactError, match=r"cgnet\.plan does not exist"):
+        read_artifact(path)
+    path.write_bytes(b"a plan")
+    with pytest.raises(ArtifactError, match=r"has no sidecar cgnet\.plan\.json"):
+        read_artifact(path)
+    with pytest.raises(ArtifactError, match="is not a file"):
+        read_artifact(tmp_path)

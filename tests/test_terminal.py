@@ -1,0 +1,95 @@
+"""What every command line shares: exit codes, hints, sizes, and progress where there is no terminal."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from cgnet_deploy.errors import (
+    AccuracyError,
+    CgnetError,
+    CheckpointError,
+    EngineUnavailable,
+    MissingPackage,
+    PerformanceError,
+    UsageError,
+)
+from cgnet_deploy.spec import Res
+from cgnet_deploy.terminal import Parser, progress, res_argument, run, triple_argument
+
+
+def parser() -> Parser:
+    made = Parser("cgnet-x", "For the tests.")
+    made.add_argument("--engine", required=True)
+    made.add_argument("--res", type=res_argument)
+    made.add_argument("--mean", type=triple_argument)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (CgnetError, 1), (UsageError, 2), (CheckpointError, 2), (MissingPackage, 2), (AccuracyError, 3),
+        (PerformanceError, 4), (EngineUnavailable, 5),
+    ],
+)  # fmt: skip
+def test_an_error_is_one_line_and_its_exit_code(
+    error: type[CgnetError], code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def body() -> int:
+        raise error("what came, what was wanted")
+
+    assert run("cgnet-x", body) == code
+    assert capsys.readouterr() == ("", "cgnet-x: error: what came, what was wanted\n")
+
+
+def test_a_bug_is_not_dressed_up_as_the_users_error() -> None:
+    def body() -> int:
+        raise KeyError("mean")
+
+    with pytest.raises(KeyError):
+        run("cgnet-x", body)
+
+
+def test_an_interrupt_ends_as_shells_expect(capsys: pytest.CaptureFixture[str]) -> None:
+    def body() -> int:
+        raise KeyboardInterrupt
+
+    assert run("cgnet-x", body) == 130
+    assert capsys.readouterr().err == "cgnet-x: interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--engin", "a.onnx"], "--engin is not an option of cgnet-x: did you mean --engine?"),
+        (["--engin=a.onnx"], "--engin is not an option of cgnet-x: did you mean --engine?"),
+        (["--engine", "a.onnx", "--zzzzzz"], "--zzzzzz is not an option of cgnet-x: see cgnet-x --help"),
+        (["--eng", "a.onnx"], "--eng is not an option"),  # a shortened flag would change its meaning with the next one
+        ([], "the following arguments are required: --engine"),
+        (["--engine", "a.onnx", "--res", "1024"], "resolution '1024' is not HEIGHTxWIDTH in pixels, such as 1024x2048"),
+        (["--engine", "a.onnx", "--mean", "1,2"], "'1,2' is not three numbers such as"),
+        (["--engine", "a.onnx", "--", "--zzz"], "unrecognized arguments"),
+    ],
+)
+def test_a_wrong_command_line_is_explained(words: list[str], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parser().parse_args(words)
+    assert message in str(caught.value)
+
+
+def test_a_right_command_line_is_read() -> None:
+    given = parser().parse_args(["--engine=a.onnx", "--res", "360x480", "--mean", "1,2.5,-3"])
+    assert given == argparse.Namespace(engine="a.onnx", res=Res(360, 480), mean=(1.0, 2.5, -3.0))
+
+
+@pytest.mark.parametrize(("total", "lines"), [(19, 0), (20, 4), (101, 4)])
+def test_progress_says_a_line_at_each_quarter_where_there_is_no_terminal(
+    total: int, lines: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert list(progress(range(total), total, "reading")) == list(range(total))
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert len(said.err.splitlines()) == lines
+    assert not lines or said.err.endswith(f"reading: {total}/{total}\n")
