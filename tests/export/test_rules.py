@@ -71,9 +71,9 @@ def test_fused_official_weights_give_the_network_s_logits(shared: Path) -> None:
         check_onnx(graph)
 
 
-def test_generic_fusion_leaves_one_node_less_for_each_norm_but_the_joins() -> None:
+def test_folding_leaves_one_node_less_for_each_norm_but_the_joins() -> None:
     graph = graph_of(trained(), Res(33, 47), batch=2)
-    report = fuse(graph, "generic")
+    report = apply(graph, FOLD)
     before, after = sum(report.ops_before.values()), sum(report.ops_after.values())
     assert after == before - report.ops_before["BatchNormalization"] + JOIN_NODES
     assert count_ops(graph) == report.ops_after
