@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cgnet_deploy import terminal
-from cgnet_deploy.artifact import replacing
+from cgnet_deploy.artifact import check_writable, replacing
 from cgnet_deploy.bench import gates, report
 from cgnet_deploy.bench.baseline import check_against, read_baseline
 from cgnet_deploy.bench.environment import Environment, describe
@@ -23,7 +22,7 @@ from cgnet_deploy.bench.options import parser
 from cgnet_deploy.bench.record import Record
 from cgnet_deploy.bench.run import Settings
 from cgnet_deploy.bench.sweep import Grid, sweep
-from cgnet_deploy.errors import UsageError, UserError
+from cgnet_deploy.errors import UsageError
 
 STDOUT = Path("-")
 
@@ -78,8 +77,8 @@ def check(args: argparse.Namespace) -> None:
     if args.jsonl == STDOUT:
         raise UsageError("--jsonl needs a file, which it reads back")
     for path in outputs:
-        if path != STDOUT and (path.is_dir() or not os.access(path.parent, os.W_OK)):
-            raise UserError(f"{path} can't be written: is {path.parent} a folder that you may write to?")
+        if path != STDOUT:
+            check_writable(path)
 
 
 def publish(args: argparse.Namespace, records: Sequence[Record], here: Environment) -> None:

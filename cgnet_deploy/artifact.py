@@ -66,6 +66,12 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def check_writable(path: Path) -> None:
+    """Raise UserError, before any work, if a file at `path` could not be written."""
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise UserError(f"{path} can't be written: is {path.parent} a folder that you may write to?")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path in the folder of `path`; on success rename it to `path`, else remove it.

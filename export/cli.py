@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from cgnet_deploy.artifact import IO, replacing
+from cgnet_deploy.artifact import IO, check_writable, replacing
 from cgnet_deploy.contracts import CONTRACTS
 from cgnet_deploy.data.dataset import Dataset, fit_frame
 from cgnet_deploy.data.opening import open_dataset
@@ -27,6 +27,7 @@ from cgnet_deploy.terminal import Parser, res_argument, run, say, triple_argumen
 MAX_BATCH = 256
 VERIFY_PIXELS = 4 * 360 * 480  # what is compared at least: 4 frames of 360x480, one of 1024x2048
 MAX_VERIFIED = 4
+MAX_WATCHED = 1000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,7 +66,7 @@ def _parser() -> Parser:
     parser.add_argument("--no-engine", action="store_true", help="write the ONNX file only")
     parser.add_argument("--builder", choices=("auto", "tensorrt", "rtx"), default="auto", help="who builds the plan")
     parser.add_argument("--timing-cache", type=Path, metavar="FILE", help="reuse and extend a builder's timing cache")
-    parser.add_argument("--data", metavar="DIR", help="verify on these frames: a data set or a folder of images")
+    parser.add_argument("--data", metavar="DIR", help="verify on frames of this data set; default: drawn scenes")
     parser.add_argument("--split", default="val", help="which split of --data (default val)")
     parser.add_argument("--contract", choices=tuple(CONTRACTS), help="input contract, where the checkpoint's is wrong")
     parser.add_argument("--mean", type=triple_argument, metavar="A,B,C", help="0-255 scale, in the order of --color")
@@ -76,22 +77,9 @@ def _parser() -> Parser:
 
 
 def _export(given: argparse.Namespace) -> int:
-    if not 1 <= given.batch <= MAX_BATCH:
-        raise UsageError(f"--batch {given.batch} is not 1 to {MAX_BATCH} frames")
-    for package, extra in (
-        ("torch", "export"),
-        ("onnx_ir", "export"),
-        ("onnxscript", "export"),
-        ("onnxruntime", "ort"),
-    ):
-        require(package, extra)
+    _check(given)
     from cgnet_deploy.checkpoint import load_checkpoint
-    from cgnet_deploy.export.fuse.rules import NAMES
     from cgnet_deploy.export.pipeline import Request, export_onnx
-
-    for name in given.without:
-        if name not in NAMES:
-            raise UsageError(f"--without {name}: there is no such rule; the rules are {', '.join(NAMES)}")
 
     builder = None if given.no_engine else choose_builder(given.builder)
     checkpoint = load_checkpoint(given.ckpt, contract=given.contract, mean=given.mean, std=given.std, color=given.color)
@@ -129,6 +117,31 @@ def _export(given: argparse.Namespace) -> int:
     return 0
 
 
+def _check(given: argparse.Namespace) -> None:
+    """Raise UserError, before any work, for what could only fail later."""
+    if not 1 <= given.batch <= MAX_BATCH:
+        raise UsageError(f"--batch {given.batch} is not 1 to {MAX_BATCH} frames")
+    if not 0 <= given.prune_images <= MAX_WATCHED:
+        raise UsageError(f"--prune-images {given.prune_images} is not 0 to {MAX_WATCHED} frames")
+    if given.prune_images and (not given.prune_dead or given.data is None):
+        raise UsageError("--prune-images needs --prune-dead and --data")
+    for path in (given.onnx, None if given.no_engine else given.engine, given.json):
+        if path is not None:
+            check_writable(path)
+    for package, extra in (
+        ("torch", "export"),
+        ("onnx_ir", "export"),
+        ("onnxscript", "export"),
+        ("onnxruntime", "ort"),
+    ):
+        require(package, extra)
+    from cgnet_deploy.export.fuse.rules import NAMES
+
+    for name in given.without:
+        if name not in NAMES:
+            raise UsageError(f"--without {name}: there is no such rule; the rules are {', '.join(NAMES)}")
+
+
 def _frames(given: argparse.Namespace, res: Res) -> list[U8]:
     """Batches (N, H, W, 3) u8 BGR to verify on: real ones with --data, else drawn street scenes."""
     fitting = min(max(VERIFY_PIXELS // (given.batch * res.height * res.width), 1), MAX_VERIFIED)
@@ -145,8 +158,6 @@ def _watched(given: argparse.Namespace, res: Res) -> tuple[U8, ...]:
     """Frames that tell which channels never vary: none that the export is then verified on."""
     if not given.prune_images:
         return ()
-    if not given.prune_dead or given.data is None:
-        raise UsageError("--prune-images needs --prune-dead and --data")
     return tuple(_spread(open_dataset(given.data, "train"), given.prune_images, res)[:, None])
 
 
