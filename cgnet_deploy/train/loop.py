@@ -222,5 +222,6 @@ class _Run:
         self.mark = time.monotonic()
 
     def _ship(self, name: str, miou: float | None) -> None:
-        notes = provenance(self.job.recipe, self.dataset, self.job.device, self.learner.step, self.steps, miou)
+        job, step = self.job, self.learner.step
+        notes = provenance(job.recipe, self.dataset, job.device, job.init, step, self.steps, miou)
         save_checkpoint(self.job.out / name, self.learner.averaged, self.spec, notes)

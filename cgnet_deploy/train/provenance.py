@@ -5,11 +5,13 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from cgnet_deploy import __version__
+from cgnet_deploy.artifact import sha256_of
 from cgnet_deploy.data import Dataset
 from cgnet_deploy.train.recipes import RECIPES, Recipe
 
@@ -45,14 +47,22 @@ def _leaves(part: Mapping[str, Any], path: str = "") -> dict[str, Any]:
 
 
 def provenance(
-    recipe: Recipe, dataset: Dataset, device: torch.device, step: int, steps: int, miou: float | None
+    recipe: Recipe,
+    dataset: Dataset,
+    device: torch.device,
+    init: Path | None,
+    step: int,
+    steps: int,
+    miou: float | None,
 ) -> dict[str, str]:
-    """miou: on val, 0 to 1; None if these weights weren't validated."""
+    """init: the checkpoint that training started from. miou: on val, 0 to 1; None if these weights weren't validated."""
+    start = "fresh weights" if init is None else f"{init.name}, sha256 {sha256_of(init)[:16]}"
     return {
         "data": f"{dataset.name}, {recipe.split}, {len(dataset)} images",
         "data_note": NOTES.get(dataset.name, "drawn, free of rights"),
         "recipe": recipe.name,
         "changed": changed(recipe),
+        "started_from": start,
         "seed": str(recipe.seed),
         "step": f"{step} of {steps}",
         "val_miou": "not measured" if miou is None else f"{miou:.4f}",

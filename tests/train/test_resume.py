@@ -119,6 +119,8 @@ def test_starting_from_weights(data: Path, tmp_path: Path, capsys: pytest.Captur
     still = (*TINY, "optimiser.lr=0", "frozen_bn=true", "ema=0")
     assert trained(data, second, "--iterations", "1", "--init", str(first / "last.pth"), settings=still) == 0
     assert largest_difference(first / "last.pth", second / "last.pth") == 0
+    assert load_checkpoint(first / "last.pth").provenance["started_from"] == "fresh weights"
+    assert load_checkpoint(second / "last.pth").provenance["started_from"].startswith("last.pth, sha256 ")
     deeper = (*TINY, "blocks=2,3")
     capsys.readouterr()
     assert (
