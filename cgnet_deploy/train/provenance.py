@@ -55,7 +55,7 @@ def provenance(
     steps: int,
     miou: float | None,
 ) -> dict[str, str]:
-    """init: the checkpoint that training started from. miou: on val, 0 to 1; None if these weights weren't validated."""
+    """init: the checkpoint that training started from. miou: on val, 0 to 1; None if that wasn't measured."""
     start = "fresh weights" if init is None else f"{init.name}, sha256 {sha256_of(init)[:16]}"
     return {
         "data": f"{dataset.name}, {recipe.split}, {len(dataset)} images",
