@@ -16,9 +16,7 @@ import onnx_ir as ir
 from cgnet_deploy.export.fuse.rule import Rule
 from cgnet_deploy.export.graph import attribute, channels, constant, insert, producer, replace, weights
 
-CHANNELWISE = frozenset(
-    {"PRelu", "Relu", "Mul", "Add", "Max", "Min", "Sigmoid", "Resize", "ReduceMean", "GlobalAveragePool"}
-)
+CHANNELWISE = frozenset({"PRelu", "Relu", "Mul", "Add", "Max", "Min", "ReduceMean", "GlobalAveragePool"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +42,7 @@ def check(match: Match) -> str | None:
         return f"a part of {match.concat.name} has an unknown number of channels"
     if match.node.op_type == "ReduceMean" and not _over_space(match.node):
         return f"{match.node.name} reduces more than height and width"
-    if match.node.op_type == "Resize" and match.node.inputs[0] is not match.concat.outputs[0]:
-        return f"{match.node.name} resizes something else"
-    for value in match.node.inputs[: _data_inputs(match.node)]:
+    for value in match.node.inputs[: 1 if match.node.op_type == "ReduceMean" else None]:
         if value is not None and not _divisible(value, match.sizes):
             return f"{value.name} can't be split as {match.concat.name} is"
     return None
@@ -55,20 +51,13 @@ def check(match: Match) -> str | None:
 def rewrite(match: Match) -> None:
     node = match.node
     attributes = {name: attribute(node, name, 0) for name in node.attributes}
-    count = _data_inputs(node) or len(node.inputs)
-    data = [value for value in node.inputs[:count] if value is not None]
-    columns = zip(*(_parts(node, value, match.sizes) for value in data), strict=True)
-    rest = node.inputs[count:]
-    parts = [insert(node, node.op_type, [*column, *rest], name=node.name or "", **attributes) for column in columns]
-    for part, size in zip(parts, match.sizes, strict=True):
-        shape = node.outputs[0].shape
-        part.shape = None if shape is None or len(shape) < 2 else ir.Shape([shape[0], size, *shape[2:]])
+    inputs = [value for value in node.inputs if value is not None]
+    if node.op_type == "ReduceMean":
+        columns = [(part, inputs[1]) for part in _parts(node, inputs[0], match.sizes)]
+    else:
+        columns = list(zip(*(_parts(node, value, match.sizes) for value in inputs), strict=True))
+    parts = [insert(node, node.op_type, list(column), name=node.name or "", **attributes) for column in columns]
     replace(node.outputs[0], insert(node, "Concat", parts, name=match.concat.name or "", axis=1))
-
-
-def _data_inputs(node: ir.Node) -> int | None:
-    """How many inputs hold channels, None for all: axes and scales do not."""
-    return 1 if node.op_type in ("ReduceMean", "Resize") else None
 
 
 def _over_space(node: ir.Node) -> bool:

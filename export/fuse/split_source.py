@@ -1,9 +1,9 @@
-"""A convolution whose result meets a concat in a sum or a product, as a concat of two convolutions by output channel.
+"""A convolution whose result is later added to a concat, as a concat of two convolutions by output channel.
 
     x + concat(y_1, y_2) = concat(x_1 + y_1, x_2 + y_2),  x = conv, perhaps times a gate
 
 The down block feeds the residual trunk of its stage; split here, the whole trunk stays in halves and the
-concat of every block sinks away (concat_sink.py). The same for a gate that multiplies a concat.
+concat of every block sinks away (concat_sink.py).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Match:
 
 
 def pattern(node: ir.Node) -> Match | None:
-    if node.op_type not in ("Add", "Mul"):
+    if node.op_type != "Add":
         return None
     for x, other in (node.inputs, reversed(node.inputs)):
         concat = producer(other, "Concat")
@@ -37,17 +37,16 @@ def pattern(node: ir.Node) -> Match | None:
 
 
 def _source(value: ir.Value | None) -> ir.Node | None:
-    """The convolution behind `value`, through a product with a gate, or through what makes a gate of it."""
-    while (node := producer(value, "Mul", "Sigmoid", "Resize")) is not None:
-        value = node.inputs[0]
-    return producer(value, "Conv")
+    """The convolution behind `value`, through a product with a gate."""
+    product = producer(value, "Mul")
+    return producer(product.inputs[0] if product else value, "Conv")
 
 
 def check(match: Match) -> str | None:
     if groups_of(match.conv) != 1 or not is_constant(match.conv):
         return f"{match.conv.name} is not a dense convolution with constant weights"
     if sum(match.sizes) != len(kernel_and_bias(match.conv)[0]) or not all(match.sizes):
-        return f"{match.conv.name} has other channels than what it meets"
+        return f"{match.conv.name} has other channels than what is added to it"
     return None
 
 
