@@ -1,4 +1,4 @@
-"""PReLU in its elementwise forms: Max, Relu + a Min, and a x + (1 - a) Relu."""
+"""PReLU in its forms: Max, Relu + a Min, a x + (1 - a) Relu, and depthwise convolutions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cgnet_deploy.export.fuse import prelu_affine, prelu_max, prelu_min
+from cgnet_deploy.export.fuse import prelu_affine, prelu_blocked, prelu_max, prelu_min
 from cgnet_deploy.export.fuse.rule import Rule
 from tests.export.graphs import Array, assert_fires, assert_passes_by, assert_refuses, graph
 
@@ -19,8 +19,10 @@ FORMS: dict[str, tuple[Rule[Any], dict[str, int]]] = {
     "max": (prelu_max.RULE, {"Mul": 1, "Max": 1}),
     "min": (prelu_min.RULE, {"Min": 1, "Mul": 1, "Relu": 1, "Add": 1}),
     "affine": (prelu_affine.RULE, {"Mul": 2, "Relu": 1, "Add": 1}),
+    "blocked": (prelu_blocked.RULE, {"Conv": 2, "Relu": 1, "Add": 1}),
 }
-ANY_SLOPES = [form for form in FORMS if form != "max"]
+UP_TO_1 = ("max", "blocked")
+ANY_SLOPES = [form for form in FORMS if form not in UP_TO_1]
 
 
 def channelwise(slopes: Array) -> dict[str, Array]:
@@ -39,8 +41,10 @@ def test_slopes_above_1(form: str) -> None:
     assert_fires(graph(ACTIVATION, channelwise(STEEP)), rule, left=left)
 
 
-def test_max_is_not_prelu_where_a_slope_is_above_1() -> None:
-    assert_refuses(graph(ACTIVATION, channelwise(STEEP)), prelu_max.RULE, "1 of 6 slopes are above 1")
+@pytest.mark.parametrize("form", UP_TO_1)
+def test_not_where_a_slope_is_above_1(form: str) -> None:
+    rule, _ = FORMS[form]
+    assert_refuses(graph(ACTIVATION, channelwise(STEEP)), rule, "1 of 6 slopes are above 1")
 
 
 @pytest.mark.parametrize("form", FORMS)
