@@ -1,0 +1,43 @@
+"""Whatever is exported can be built: every target, type and pruning, by NVIDIA's own parser and builder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cgnet_deploy.artifact import write_artifact
+from cgnet_deploy.contracts import CONTRACTS, model_spec
+from cgnet_deploy.engines.build import build_plan
+from cgnet_deploy.export.frames import give_labels, take_frames
+from cgnet_deploy.export.graph import count_ops, serialise
+from cgnet_deploy.export.half import to_half
+from cgnet_deploy.export.targets import TARGETS, Target
+from cgnet_deploy.spec import Precision, Res
+from tests.export.networks import Character, graph_of, trained
+from tests.export.test_rules import fuse
+
+RES = Res(64, 96)
+
+
+@pytest.mark.parametrize("prune", [False, True], ids=["whole", "pruned"])
+@pytest.mark.parametrize("precision", [Precision.F32, Precision.F16])
+@pytest.mark.parametrize("target", TARGETS)
+def test_builds_and_keeps_its_types(tmp_path: Path, target: Target, precision: Precision, prune: bool) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    model = trained(character=Character(dead=0.3, constant_gates=prune))
+    spec = model_spec("camvid-official", model.classes, model.blocks)
+    graph = graph_of(model, RES)
+    take_frames(graph, CONTRACTS["camvid-official"])
+    give_labels(graph)
+    fuse(graph, target, prune=prune)
+    if precision is Precision.F16:
+        to_half(graph, frozenset())
+    onnx = tmp_path / "cgnet.onnx"
+    write_artifact(
+        onnx, serialise(graph), kind="onnx", precision=precision, spec=spec, io="frames", shape=(1, *RES),
+        parent_sha256=None, made_with={},
+    )  # fmt: skip
+    built = build_plan(onnx, tmp_path / "cgnet.plan", builder="rtx")
+    wanted = "half" if precision is Precision.F16 else "float"
+    assert dict(built.convolutions) == {wanted: count_ops(graph)["Conv"]}
