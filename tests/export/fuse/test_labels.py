@@ -1,8 +1,6 @@
-"""Resize and argmax as two matrix products, or as one convolution per phase: equal labels on every pixel."""
+"""Resize and argmax as two matrix products: equal labels on every pixel."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -10,17 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cgnet_deploy.export.fuse import labels_matmul, labels_phase
-from cgnet_deploy.export.fuse.rule import Rule, apply
+from cgnet_deploy.export.fuse import labels_matmul
+from cgnet_deploy.export.fuse.rule import apply
 from cgnet_deploy.export.graph import count_ops, serialise, tidy
 from cgnet_deploy.export.runtime import run_single
 from tests.export.graphs import ROUNDING, Array, assert_passes_by, assert_refuses, check_onnx, example, graph
 
-MATMUL, PHASE = labels_matmul.RULE, labels_phase.RULE
-LEFT = {
-    MATMUL.name: {"MatMul": 2, "ArgMax": 1, "Cast": 1},
-    PHASE.name: {"Pad": 1, "Conv": 1, "Reshape": 3, "ArgMax": 1, "Cast": 1, "Transpose": 1},
-}
+RULE = labels_matmul.RULE
 NOT_LINEAR = "Resize is not bilinear with half-pixel centres"
 
 
@@ -47,11 +41,11 @@ def sure(model: ir.Model, inputs: list[Array]) -> Array:
     return clear
 
 
-def assert_labels(model: ir.Model, rule: Rule[Any], batch: int = 2) -> None:
+def assert_labels(model: ir.Model, batch: int = 2) -> None:
     """`assert_fires` for labels: equal on every pixel, ties aside."""
     before, inputs = model.clone(), [example(model, open_sides={"N": batch})]
-    assert apply(model, [rule]).fired == {rule.name: 1}
-    assert count_ops(model) == LEFT[rule.name]
+    assert apply(model, [RULE]).fired == {RULE.name: 1}
+    assert count_ops(model) == {"MatMul": 2, "ArgMax": 1, "Cast": 1}
     (wanted,), (found,) = run_single(serialise(before), inputs), run_single(serialise(model), inputs)
     assert found.dtype == np.uint8
     assert found.shape == wanted.shape
@@ -61,10 +55,9 @@ def assert_labels(model: ir.Model, rule: Rule[Any], batch: int = 2) -> None:
     check_onnx(model)
 
 
-@pytest.mark.parametrize("rule", [MATMUL, PHASE], ids=lambda rule: rule.name)
 @pytest.mark.parametrize("small", [(1, 1), (1, 6), (5, 1), (6, 5)])
-def test_eight_times_as_large(rule: Rule[Any], small: tuple[int, int]) -> None:
-    assert_labels(resized(small, (8 * small[0], 8 * small[1])), rule)
+def test_eight_times_as_large(small: tuple[int, int]) -> None:
+    assert_labels(resized(small, (8 * small[0], 8 * small[1])))
 
 
 @settings(max_examples=15, deadline=None, derandomize=True)
@@ -74,38 +67,24 @@ def test_eight_times_as_large(rule: Rule[Any], small: tuple[int, int]) -> None:
     classes=st.integers(4, 20),
 )
 def test_two_products_resize_to_any_size(small: tuple[int, int], large: tuple[int, int], classes: int) -> None:
-    assert_labels(resized(small, large, classes=classes), MATMUL)
+    assert_labels(resized(small, large, classes=classes))
 
 
 @pytest.mark.parametrize("classes", [2, 255])
 def test_few_and_many_classes(classes: int) -> None:
-    for rule in (MATMUL, PHASE):
-        assert_labels(resized((4, 6), (32, 48), classes=classes), rule)
+    assert_labels(resized((4, 6), (32, 48), classes=classes))
 
 
 def test_an_open_batch() -> None:
-    for rule in (MATMUL, PHASE):
-        model = graph(
-            """(float[N, 5, 4, 6] x) => (uint8[N, 32, 48] y) {
-                full = Resize <mode = "linear", coordinate_transformation_mode = "half_pixel"> (x, , scales)
-                best = ArgMax <axis = 1, keepdims = 0> (full)
-                y = Cast <to = 2> (best)
-            }""",
-            {"scales": np.array([1, 1, 8, 8], np.float32)},
-        )
-        assert_labels(model, rule, batch=3)
-
-
-def test_phases_only_at_eight_times() -> None:
-    assert_refuses(resized((5, 6), (37, 48)), PHASE, "(37, 48) is not 8 times (5, 6)")
-
-
-def test_phases_only_where_labels_are_cast() -> None:
-    text = """(float[2, 5, 4, 6] x) => (int64[2, 32, 48] y) {
-        full = Resize <mode = "linear", coordinate_transformation_mode = "half_pixel"> (x, , , sizes)
-        y = ArgMax <axis = 1, keepdims = 0> (full)
-    }"""
-    assert_refuses(graph(text, {"sizes": np.array([2, 5, 32, 48])}), PHASE, "its labels are not cast to u8 at once")
+    model = graph(
+        """(float[N, 5, 4, 6] x) => (uint8[N, 32, 48] y) {
+            full = Resize <mode = "linear", coordinate_transformation_mode = "half_pixel"> (x, , scales)
+            best = ArgMax <axis = 1, keepdims = 0> (full)
+            y = Cast <to = 2> (best)
+        }""",
+        {"scales": np.array([1, 1, 8, 8], np.float32)},
+    )
+    assert_labels(model, batch=3)
 
 
 RESIZE = """(float[2, 5, 4, 6] x) => (int64[2, 32, 48] y) {
@@ -114,7 +93,6 @@ RESIZE = """(float[2, 5, 4, 6] x) => (int64[2, 32, 48] y) {
 }"""
 
 
-@pytest.mark.parametrize("rule", [MATMUL, PHASE], ids=lambda rule: rule.name)
 @pytest.mark.parametrize(
     "attributes",
     [
@@ -124,20 +102,18 @@ RESIZE = """(float[2, 5, 4, 6] x) => (int64[2, 32, 48] y) {
         'mode = "linear", coordinate_transformation_mode = "asymmetric"',
     ],
 )
-def test_not_where_the_resize_is_another(rule: Rule[Any], attributes: str) -> None:
+def test_not_where_the_resize_is_another(attributes: str) -> None:
     model = graph(RESIZE.replace('mode = "linear"', attributes), {"sizes": np.array([2, 5, 32, 48])})
-    assert_refuses(model, rule, NOT_LINEAR)
+    assert_refuses(model, RULE, NOT_LINEAR)
 
 
-@pytest.mark.parametrize("rule", [MATMUL, PHASE], ids=lambda rule: rule.name)
-def test_not_where_the_size_is_open(rule: Rule[Any]) -> None:
+def test_not_where_the_size_is_open() -> None:
     text = RESIZE.replace("[2, 5, 4, 6]", "[2, 5, H, W]").replace("[2, 32, 48]", "[2, h, w]")
     text = text.replace("(x, , , sizes)", "(x, , scales)")
-    assert_refuses(graph(text, {"scales": np.array([1, 1, 8, 8], np.float32)}), rule, "Resize has no fixed sizes")
+    assert_refuses(graph(text, {"scales": np.array([1, 1, 8, 8], np.float32)}), RULE, "Resize has no fixed sizes")
 
 
-@pytest.mark.parametrize("rule", [MATMUL, PHASE], ids=lambda rule: rule.name)
 @pytest.mark.parametrize(("was", "becomes"), [("axis = 1, ", "axis = 2, "), ("(full)", "(x)")])
-def test_passes_by_any_other_argmax(rule: Rule[Any], was: str, becomes: str) -> None:
+def test_passes_by_any_other_argmax(was: str, becomes: str) -> None:
     text = RESIZE.replace(was, becomes).replace("[2, 32, 48]", "[a, b, c]")
-    assert_passes_by(graph(text, {"sizes": np.array([2, 5, 32, 48])}), rule)
+    assert_passes_by(graph(text, {"sizes": np.array([2, 5, 32, 48])}), RULE)
