@@ -1,7 +1,7 @@
 # Every target sets up what it needs in .venv, once for each state of setup.cfg, and touches nothing outside.
 #   make demo     checkpoint -> ONNX -> plan, then mIoU and latency of each: no data set, no GPU
 #   make test     the tests                      make check   linter, formatter, types, layers
-#   make bench    the demo's table, measured properly; CKPT=, DATA= and RES= choose your own
+#   make bench    our CPU engines beside the exporter's graph and PyTorch; CKPT=, DATA= and RES= choose your own
 #   make gpu      the tests that need an NVIDIA GPU
 .PHONY: demo test check gpu bench
 
@@ -12,8 +12,7 @@ READY := .venv/ready
 SCENES := cgnet_deploy/weights/scenes.pth
 CKPT ?= $(SCENES)
 DATA ?= scenes
-RES ?=
-SIZE = $(if $(RES),--res $(RES))
+RES ?= 360x480
 
 demo: $(READY)
 	mkdir -p demo
@@ -23,10 +22,7 @@ demo: $(READY)
 
 bench: $(READY)
 	mkdir -p demo
-	$(BIN)/cgnet-export --ckpt $(CKPT) $(SIZE) --fp32 --no-engine --onnx demo/f32.onnx
-	$(BIN)/cgnet-export --ckpt $(CKPT) $(SIZE) --fp16 --no-engine --onnx demo/f16.onnx
-	$(BIN)/cgnet-bench --engine $(CKPT) --engine demo/f32.onnx --engine demo/f16.onnx --engine openvino:demo/f32.onnx \
-	    --data $(DATA) $(SIZE) --boundary host --boundary e2e --iterations 1000 --json demo/bench.json
+	$(BIN)/python -m cgnet_deploy.bench.cpu --ckpt $(CKPT) --data $(DATA) --res $(RES) --out demo/bench.json
 
 test: $(READY)
 	$(BIN)/python -m pytest
