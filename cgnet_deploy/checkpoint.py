@@ -82,7 +82,7 @@ def load_checkpoint(
     spec = replace(spec, input=given)
     if contract is None and network.spec is None:
         say(
-            f"{path}: {network.format} format, {spec.name}, {classes} classes; from these follows the input contract "
+            f"{path}: {network.format} format, {spec.name}, {classes} classes; input contract "
             f"{known_as(given)}, {given.color.upper()} minus {given.mean}, divided by {given.std}; "
             f"--contract takes another"
         )
