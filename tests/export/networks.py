@@ -6,6 +6,8 @@ weights of every other network of its kind. test_trace.py holds this to what tra
 
 from __future__ import annotations
 
+import copy
+import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -20,7 +22,7 @@ from cgnet_deploy.model import CGNet, Gate
 from cgnet_deploy.spec import Res
 from tests.networks import drawn
 
-F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
 
 # What a node takes from its module, in the order of its inputs.
 LEAVES = {
@@ -58,7 +60,7 @@ def trained(
     with torch.no_grad():
         for module in model.modules():
             if isinstance(module, nn.PReLU):
-                module.weight.uniform_(-1, character.steepest, generator=generator)
+                module.weight.uniform_(-0.4, character.steepest, generator=generator)
                 module.weight[0] = character.steepest
             elif isinstance(module, nn.Conv2d) and module is not model.classifier:
                 gone = torch.rand(len(module.weight), generator=generator) < character.dead
@@ -66,7 +68,9 @@ def trained(
             elif isinstance(module, Gate) and character.constant_gates:
                 module.squeeze.weight *= 1e-20
             elif isinstance(module, nn.BatchNorm2d):
-                module.weight.uniform_(0.4, 1.6, generator=generator)  # features that vary, so labels that do
+                # Large enough for features, and so labels, that vary; of both signs.
+                module.weight.uniform_(0.4, 1.6, generator=generator)
+                module.weight[torch.rand(len(module.weight), generator=generator) < 0.3] *= -1
                 module.reset_running_stats()
                 module.momentum = None  # average, from here on
         model.train()
@@ -76,13 +80,17 @@ def trained(
 
 
 def planes(res: Res, *, batch: int = 1, generator: torch.Generator | None = None) -> torch.Tensor:
-    """(N, 3, H, W) on the scale of a frame minus its mean."""
-    return 70 * torch.randn(batch, 3, *res, generator=generator or torch.Generator().manual_seed(1))
+    """(N, 3, H, W) on the scale of a frame minus its mean: blocks of one colour, under noise."""
+    generator = generator or torch.Generator().manual_seed(1)
+    coarse = torch.randn(batch, 3, math.ceil(res.height / 8), math.ceil(res.width / 8), generator=generator)
+    blocks = coarse.repeat_interleave(8, dim=2).repeat_interleave(8, dim=3)[:, :, : res.height, : res.width]
+    return 60 * blocks + 15 * torch.randn(blocks.shape, generator=generator)
 
 
-def logits(model: CGNet, x: torch.Tensor) -> F32:
+def logits(model: CGNet, x: torch.Tensor) -> F64:
+    """What the network computes, in float64: torch's own float32 is off by as much as what is compared with it."""
     with torch.inference_mode():
-        y: F32 = model(x).numpy()
+        y: F64 = copy.deepcopy(model).double()(x.double()).numpy()
     return y
 
 

@@ -19,7 +19,7 @@ from cgnet_deploy.model import CGNet
 from cgnet_deploy.pixels import to_tensor
 from cgnet_deploy.spec import Res
 from tests.export.graphs import Array, check_onnx, example, graph
-from tests.export.networks import F32, graph_of, logits, planes, trained
+from tests.export.networks import F64, graph_of, logits, planes, trained
 from tests.export.test_frames import spec
 
 SMALL = Res(33, 47)
@@ -38,7 +38,7 @@ def conv_types(model: ir.Model) -> Counter[str]:
     return Counter("/".join(sorted({str(v.dtype) for v in n.inputs if v})) for n in model.graph if n.op_type == "Conv")
 
 
-def error(model: ir.Model, x: torch.Tensor, wanted: F32) -> float:
+def error(model: ir.Model, x: torch.Tensor, wanted: F64) -> float:
     """max |d| of the logits, of the largest logit."""
     (given,) = run_single(serialise(model), [x.numpy()])
     return float(np.abs(given - wanted).max() / np.abs(wanted).max())

@@ -19,8 +19,8 @@ from cgnet_deploy.export.prune import prune_dead
 from cgnet_deploy.export.runtime import run_single
 from cgnet_deploy.export.targets import TARGETS, Target
 from cgnet_deploy.spec import Res
-from tests.export.graphs import ROUNDING, check_onnx
-from tests.export.networks import F32, Character, graph_of, logits, planes, trained
+from tests.export.graphs import ROUNDING, Array, check_onnx
+from tests.export.networks import Character, graph_of, logits, planes, trained
 
 BATCHNORM = ("batchnorm-conv", "batchnorm-depthwise", "batchnorm-join")
 JOIN_NODES = 11  # Mul and Add for the five branches that can't absorb a shift; one pool that is read raw too stays
@@ -41,7 +41,7 @@ def assert_every_norm_is_folded(report: FusionReport, blocks: tuple[int, int]) -
     assert "BatchNormalization" not in report.ops_after
 
 
-def assert_logits(graph: ir.Model, x: F32, wanted: F32) -> None:
+def assert_logits(graph: ir.Model, x: Array, wanted: Array) -> None:
     (given,) = run_single(serialise(graph), [x])
     assert np.isfinite(wanted).all()
     assert np.abs(given - wanted).max() <= ROUNDING * np.abs(wanted).max()
