@@ -178,7 +178,7 @@ def _things(
             z = float(rng.uniform(9, 60))
             add(z, street.tree, side * (half_road + float(rng.uniform(0.8, pavement))), z)
         for _ in range(rng.integers(1, 6)):
-            z = float(rng.triangular(3.5, 5, 12))
+            z = float(rng.triangular(3.5, 5, 14))
             add(z, street.pedestrian, side * (half_road + float(rng.uniform(0.4, pavement))), z)
         z = float(rng.uniform(5, 20))
         while z < 40 and rng.random() < 0.75:  # parked

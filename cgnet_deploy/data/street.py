@@ -178,10 +178,10 @@ def pedestrian(canvas: Canvas, rng: Rng, x: float, z: float) -> None:
     trousers, coat = pick(rng, CLOTH), pick(rng, CLOTH)
     hip, neck = 0.85 * size, 1.42 * size
     for foot in (-stride, stride):
-        canvas.line((x + foot, 0.04, z), (x + foot / 4, hip, z), 0.21, trousers, PEDESTRIAN)
-    _trunk(canvas, (x, hip, z), (x, neck, z), 0.54 * size, coat, PEDESTRIAN)
+        canvas.line((x + foot, 0.04, z), (x + foot / 4, hip, z), 0.17, trousers, PEDESTRIAN)
+    _trunk(canvas, (x, hip, z), (x, neck, z), 0.42 * size, coat, PEDESTRIAN)
     for hand in (-0.3, 0.3):
-        canvas.line((x + hand * 0.8, neck - 0.1, z), (x + hand, hip, z), 0.15, lit(coat, 0.8), PEDESTRIAN)
+        canvas.line((x + hand * 0.8, neck - 0.1, z), (x + hand, hip, z), 0.12, lit(coat, 0.8), PEDESTRIAN)
     _head(canvas, rng, (x, neck + 0.17, z), PEDESTRIAN)
 
 
