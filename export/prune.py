@@ -88,6 +88,9 @@ def prune_dead(model: ir.Model, multiple: int = 1, observed: dict[str, F64] | No
 def constants(model: ir.Model, observed: dict[str, F64]) -> dict[ir.Value, F64]:
     """Value -> (C,) what each channel always is, NaN where it varies; values that are no feature maps are absent."""
     known: dict[ir.Value, F64] = {}
+    for given in model.graph.inputs:
+        if count := channels(given):
+            known[given] = np.full(count, np.nan)
     for node in model.graph:
         count = channels(node.outputs[0])
         if count is None:
@@ -244,7 +247,7 @@ class _Pruner:
         return value, everything
 
     def _shared(self, value: ir.Value, wanted: Kept) -> Kept:
-        """`wanted`, or all that lives of a value with several readers that is dear to compute, or whole anyway.
+        """`wanted`, or all that any reader may want of a value with several that is dear to compute, or whole anyway.
 
         Only what a 1x1 convolution makes is cheap enough to be computed apart for each reader: a normal block's
         entry, of which the local and the surrounding filters read other channels.
@@ -256,9 +259,14 @@ class _Pruner:
             source = source.inputs[0].producer() if source.inputs[0] else None
         if len(value.uses()) == 1 or source is None or source.op_type != "Conv" or value not in self.constants:
             return wanted
-        live = set(np.flatnonzero(np.isnan(self.constants[value])).tolist())
-        large = len(live) == channels(value) or kernel_and_bias(source)[0][0, 0].size > 1
-        return tuple(sorted(live | set(wanted))) if large else wanted
+        values = self.constants[value]
+        if not np.isnan(values).all() and kernel_and_bias(source)[0][0, 0].size == 1:
+            return wanted
+        # A constant is read too where a border makes it vary.
+        read = np.isnan(values) | (
+            (values != 0) & np.any([_weighed(use.node, len(values)) for use in value.uses()], axis=0)
+        )
+        return tuple(sorted({*np.flatnonzero(read).tolist(), *wanted}))
 
     def _filled(self, wanted: Kept, count: int) -> Kept:
         """`wanted` and as many others as the next multiple asks for."""
@@ -311,6 +319,12 @@ class _Pruner:
         return value
 
 
+def _weighed(reader: ir.Node, count: int) -> npt.NDArray[np.bool_]:
+    """(C,) which channels of its input a node looks at: a depthwise convolution where its filter has weight."""
+    kernel = weights(reader.inputs[1]) if reader.op_type == "Conv" and is_depthwise(reader) else None
+    return np.ones(count, bool) if kernel is None else np.asarray(np.abs(kernel).max((1, 2, 3)) >= NO_WEIGHT)
+
+
 def _step(conv: ir.Node) -> int:
     strides = attribute(conv, "strides", [1])
     assert isinstance(strides, list | tuple)
@@ -339,7 +353,8 @@ def count_macs(model: ir.Model) -> int | None:
         if node.op_type != "Conv":
             continue
         shape, kernel = node.outputs[0].shape, weights(node.inputs[1])
-        if shape is None or kernel is None or not all(isinstance(side, int) for side in shape[2:]):
+        sides = [] if shape is None else [side for side in shape[2:] if isinstance(side, int)]
+        if kernel is None or len(sides) != 2:
             return None
-        total += math.prod(shape.numpy()[2:]) * kernel.size
+        total += math.prod(sides) * kernel.size
     return total
