@@ -21,7 +21,7 @@ from torch import Tensor
 
 from cgnet_deploy.artifact import replacing
 from cgnet_deploy.assemble import assemble
-from cgnet_deploy.container import Contents, one_line, read_container, short_notes
+from cgnet_deploy.container import Contents, read_container, reason, short_notes
 from cgnet_deploy.contracts import contract_name, known_as, model_spec
 from cgnet_deploy.errors import CheckpointError, UsageError, require
 from cgnet_deploy.keys import Format, renamed
@@ -108,7 +108,7 @@ def _description(path: Path, contents: Contents, model: CGNet) -> tuple[ModelSpe
             raise ValueError(f"schema {data['schema']!r}, wanted {SCHEMA}")
         spec, provenance = ModelSpec.from_json(data["spec"]), short_notes(data["provenance"])
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError, UsageError) as error:
-        raise CheckpointError(f"{path}: its description can't be read ({one_line(error)})") from error
+        raise CheckpointError(f"{path}: its description can't be read ({reason(error)})") from error
     if (spec.classes, spec.blocks) != (model.classes, model.blocks):
         raise CheckpointError(
             f"{path}: its description says {spec.classes} classes and blocks {spec.blocks}, "

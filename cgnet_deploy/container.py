@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 
-from cgnet_deploy.errors import CheckpointError, require
+from cgnet_deploy.errors import CheckpointError, one_line, require
 
 MAX_BYTES = 1 << 28  # 256 MiB; the largest CGNet (128 + 128 blocks) is 9 MiB, with an optimiser's state 30 MiB
 MAX_NOTES = 64
@@ -118,7 +118,7 @@ def _check_zip(path: Path, data: bytes) -> None:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise CheckpointError(f"{path} is damaged or cut short: {one_line(error)}") from error
+        raise CheckpointError(f"{path} is damaged or cut short: {reason(error)}") from error
     if any(m.compress_type != zipfile.ZIP_STORED for m in members) or sum(m.file_size for m in members) > MAX_BYTES:
         raise CheckpointError(f"{path} is a compressed zip, which torch doesn't write: not a checkpoint")
 
@@ -135,7 +135,7 @@ def _torch(path: Path, data: bytes) -> Any:
                 f"{path} would build objects of {refused[1]}, which can run code, so it was not loaded; if you "
                 "trust it, keep its weights only: torch.save(torch.load(OLD, weights_only=False)['state_dict'], NEW)"
             ) from error
-        raise CheckpointError(f"{path} is damaged, cut short or no checkpoint: {one_line(error)}") from error
+        raise CheckpointError(f"{path} is damaged, cut short or no checkpoint: {reason(error)}") from error
 
 
 def _safetensors(path: Path, data: bytes) -> dict[str, torch.Tensor]:
@@ -143,7 +143,7 @@ def _safetensors(path: Path, data: bytes) -> dict[str, torch.Tensor]:
     try:
         tensors: dict[str, torch.Tensor] = safetensors.load(data)
     except Exception as error:  # SafetensorError, but also whatever torch makes of an odd dtype
-        raise CheckpointError(f"{path} is damaged, cut short or no checkpoint: {one_line(error)}") from error
+        raise CheckpointError(f"{path} is damaged, cut short or no checkpoint: {reason(error)}") from error
     return tensors
 
 
@@ -154,8 +154,6 @@ def _metadata(data: bytes) -> dict[str, str]:
     return metadata
 
 
-def one_line(error: BaseException) -> str:
-    """The first line of what a library said, printable and short; of torch's advice, only the reason."""
-    text = str(error).partition("WeightsUnpickler error: ")[2] or str(error)
-    first = (text.strip() or type(error).__name__).splitlines()[0]
-    return "".join(c if c.isprintable() else "?" for c in first[:160])
+def reason(error: BaseException) -> str:
+    """What a library said in one line; of torch's advice on a refused pickle, only why."""
+    return one_line(str(error).partition("WeightsUnpickler error: ")[2] or error)
