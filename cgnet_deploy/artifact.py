@@ -68,7 +68,7 @@ def sha256_of(path: Path) -> str:
 
 def check_writable(path: Path) -> None:
     """Raise UserError, before any work, if a file at `path` could not be written."""
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
+    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise UserError(f"{path} can't be written: is {path.parent} a folder that you may write to?")
 
 

@@ -81,7 +81,6 @@ def _export(given: argparse.Namespace) -> int:
     from cgnet_deploy.checkpoint import load_checkpoint
     from cgnet_deploy.export.pipeline import Request, export_onnx
 
-    builder = None if given.no_engine else choose_builder(given.builder)
     checkpoint = load_checkpoint(given.ckpt, contract=given.contract, mean=given.mean, std=given.std, color=given.color)
     res = given.res or checkpoint.spec.input.res
     io: IO = "tensor" if given.tensor_io else "frames"
@@ -99,7 +98,9 @@ def _export(given: argparse.Namespace) -> int:
     if exported.pruning is not None:
         print(f"{given.onnx}  pruned: {exported.pruning.summary()}")
         report["pruning"] = exported.pruning.to_json()
-    if builder is not None:
+    if not given.no_engine:
+        # Not sooner: where nothing can build a plan, the ONNX file is kept.
+        builder = choose_builder(given.builder)
         built = build_plan(
             given.onnx, given.engine, builder=builder, timing_cache=given.timing_cache, profile=_profile(given, res)
         )
@@ -125,9 +126,11 @@ def _check(given: argparse.Namespace) -> None:
         raise UsageError(f"--prune-images {given.prune_images} is not 0 to {MAX_WATCHED} frames")
     if given.prune_images and (not given.prune_dead or given.data is None):
         raise UsageError("--prune-images needs --prune-dead and --data")
-    for path in (given.onnx, None if given.no_engine else given.engine, given.json):
-        if path is not None:
-            check_writable(path)
+    outputs = [path for path in (given.onnx, None if given.no_engine else given.engine, given.json) if path is not None]
+    if len({path.resolve() for path in (given.ckpt, *outputs)}) <= len(outputs):
+        raise UsageError("--ckpt, --onnx, --engine and --json must be different files")
+    for path in outputs:
+        check_writable(path)
     for package, extra in (
         ("torch", "export"),
         ("onnx_ir", "export"),

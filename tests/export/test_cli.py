@@ -1,0 +1,191 @@
+"""`cgnet-export` as it is typed: what it writes and says, and how it refuses what can't be used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from cgnet_deploy.artifact import read_artifact
+from cgnet_deploy.checkpoint import save_checkpoint, save_official
+from cgnet_deploy.contracts import model_spec
+from cgnet_deploy.export import pipeline
+from cgnet_deploy.export.cli import main
+from cgnet_deploy.export.fuse.rules import FOLD
+from tests.export.networks import Character, graph_of, trained
+from tests.export.test_pipeline import fault
+from tests.files import BAD
+
+MODEL = trained(11, character=Character(dead=0.2))
+OUTPUTS = ("cgnet.onnx", "cgnet.onnx.json", "cgnet.plan", "cgnet.plan.json")
+OLD = b"what an earlier run left"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with a small checkpoint and the outputs of an earlier run."""
+    save_checkpoint(tmp_path / "model.safetensors", MODEL, model_spec("camvid-official", 11, MODEL.blocks), {})
+    for name in OUTPUTS:
+        (tmp_path / name).write_bytes(OLD)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pipeline, "trace", graph_of)  # the graph of each size is traced once for all tests
+    return tmp_path
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def export(*flags: str) -> int:
+    return main(["--ckpt", "model.safetensors", "--res", "33x47", *flags])
+
+
+def test_json_has_what_the_design_promises(folder: Path) -> None:
+    assert export("--no-engine", "--json", "report.json") == 0
+    report = json.loads((folder / "report.json").read_text())
+    assert {
+        key: report[key] for key in ("schema", "onnx", "engine", "precision", "res", "batch", "target", "kept_f32")
+    } == {
+        "schema": 1, "onnx": "cgnet.onnx", "engine": None, "precision": "f32", "res": [33, 47], "batch": 1,
+        "target": "generic", "kept_f32": [],
+    }  # fmt: skip
+    assert set(report["fusion"]) == {"fired", "skipped", "nodes_before", "nodes_after", "ops_before", "ops_after"}
+    assert set(report["verify"]) == {"images", "argmax_agreement", "max_abs_diff", "max_abs_logit"}
+    assert 0 < report["verify"]["max_abs_diff"] <= 1e-5 * report["verify"]["max_abs_logit"]
+
+
+def test_replaces_the_outputs_of_an_earlier_run(folder: Path) -> None:
+    assert export("--no-engine") == 0
+    assert read_artifact(folder / "cgnet.onnx").shape == (1, 33, 47)
+    assert (folder / "cgnet.plan").read_bytes() == OLD  # not asked for
+
+
+def test_paths_of_one_s_own(folder: Path) -> None:
+    (folder / "out").mkdir()
+    assert export("--no-engine", "--tensor-io", "--onnx", "out/mine.onnx") == 0
+    assert read_artifact(folder / "out/mine.onnx").io == "tensor"
+    assert (folder / "cgnet.onnx").read_bytes() == OLD
+
+
+def test_what_a_person_reads_goes_to_stderr(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert export("--no-engine") == 0
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) == 1
+    assert "tracing M2N2, 11 classes, at H=33 W=47, batch 1" in captured.err
+
+
+def test_pruning_is_reported(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert export("--no-engine", "--prune-dead", "--json", "report.json") == 0
+    pruning = json.loads((folder / "report.json").read_text())["pruning"]
+    assert pruning["macs_after"] < pruning["macs_before"]
+    assert "GMAC per image" in capsys.readouterr().out
+
+
+def test_an_open_plan_takes_up_to_what_was_asked_for(folder: Path) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    assert export("--dynamic", "both", "--builder", "rtx", "--batch", "2") == 0
+    assert read_artifact(folder / "cgnet.plan").shape == (None, None, None)
+
+
+def test_without_a_builder_the_onnx_file_is_kept(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("cgnet_deploy.engines.build.PACKAGES", {"tensorrt": "no_such_trt", "rtx": "no_such_rtx"})
+    assert export() == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "--no-engine" in error
+    assert "pip install" in error
+    assert read_artifact(folder / "cgnet.onnx").shape == (1, 33, 47)
+    assert (folder / "cgnet.plan").read_bytes() == OLD
+
+
+def test_a_step_that_changes_the_network_ends_with_3(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(pipeline, "FOLD", (*FOLD, fault("classifier")))
+    before = contents(folder)
+    assert export("--json", "report.json") == 3
+    assert contents(folder) == before
+    assert capsys.readouterr().err.splitlines()[-1].endswith("nothing was written")
+
+
+# The flags, beside --ckpt model.safetensors, and a part of the message.
+BAD_FLAGS: Mapping[str, tuple[list[str], str]] = {
+    "a size of nothing": (["--res", "0x0"], "each side must be 32 to 8192 pixels"),
+    "a size of one pixel": (["--res", "1x1"], "each side must be 32 to 8192 pixels"),
+    "one side": (["--res", "1024"], "'1024' is not HEIGHTxWIDTH in pixels, such as 1024x2048"),
+    "a size in letters": (["--res", "axb"], "'axb' is not HEIGHTxWIDTH"),
+    "a size of ten gigapixels": (["--res", "100000x100000"], "each side must be 32 to 8192 pixels"),
+    "sides in bounds, their product not": (["--res", "8192x8192"], "their product at most"),
+    "a negative size": (["--res=-32x32"], "'-32x32' is not HEIGHTxWIDTH"),
+    "no frame": (["--batch", "0"], "--batch 0 is not 1 to 256 frames"),
+    "too many frames": (["--batch", "257"], "--batch 257 is not 1 to 256 frames"),
+    "frames in letters": (["--batch", "two"], "invalid int value: 'two'"),
+    "two precisions": (["--fp16", "--fp32"], "not allowed with argument"),
+    "a misspelt flag": (["--fp61"], "did you mean --fp16?"),
+    "a shortened flag": (["--no-eng"], "did you mean --no-engine?"),
+    "an unknown target": (["--target", "tpu"], "invalid choice: 'tpu'"),
+    "an unknown builder": (["--builder", "tvm"], "invalid choice: 'tvm'"),
+    "an unknown rule": (["--without", "batchnorm-con"], "there is no such rule; the rules are"),
+    "frames to watch without pruning": (["--prune-images", "5", "--data", "."], "needs --prune-dead and --data"),
+    "frames to watch without data": (["--prune-dead", "--prune-images", "5"], "needs --prune-dead and --data"),
+    "a negative number of frames to watch": (["--prune-dead", "--prune-images", "-1"], "-1 is not 0 to"),
+    "no data there": (["--data", "nowhere"], "nowhere is not a folder"),
+    "a folder without data": (["--data", "."], "is neither CamVid"),
+    "a mean of two": (["--mean", "1,2"], "'1,2' is not three numbers"),
+    "a std of nothing": (["--std", "1,0,1"], "is not three positive numbers"),
+    "an unknown contract": (["--contract", "kitti"], "invalid choice: 'kitti'"),
+    "an ONNX file in no folder": (["--onnx", "nowhere/x.onnx"], "nowhere/x.onnx can't be written"),
+    "an ONNX file in a file": (["--onnx", "model.safetensors/x.onnx"], "can't be written"),
+    "an ONNX file that is a folder": (["--onnx", "."], "can't be written"),
+    "a plan in no folder": (["--engine", "nowhere/x.plan"], "nowhere/x.plan can't be written"),
+    "a plan in a file": (["--engine", "model.safetensors/x.plan"], "can't be written"),
+    "a report in no folder": (["--json", "nowhere/x.json"], "nowhere/x.json can't be written"),
+    "the checkpoint as output": (["--onnx", "model.safetensors"], "must be different files"),
+    "one file for both outputs": (["--onnx", "cgnet.plan"], "must be different files"),
+}  # fmt: skip
+
+
+def assert_refused(folder: Path, flags: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 2, one line, and nothing written or destroyed."""
+    before = contents(folder)
+    assert main(flags) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    assert line.startswith("cgnet-export: error: ")
+    assert message in line
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("case", BAD_FLAGS)
+def test_refuses_flags(case: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags, message = BAD_FLAGS[case]
+    assert_refused(folder, ["--ckpt", "model.safetensors", *flags], message, capsys)
+
+
+def test_refuses_no_checkpoint_at_all(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert_refused(folder, ["--fp16"], "the following arguments are required: --ckpt", capsys)
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_refuses_checkpoints(case: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make, message = BAD[case]
+    mark = folder / "made by code in the file"
+    (folder / "bad.pth").write_bytes(make(str(mark)))
+    assert_refused(folder, ["--ckpt", "bad.pth"], message, capsys)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(("name", "message"), [("none.pth", "does not exist"), (".", "")])
+def test_refuses_a_checkpoint_that_is_no_file(
+    name: str, message: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert_refused(folder, ["--ckpt", name], message, capsys)
+
+
+def test_refuses_a_network_without_a_known_contract(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_official(folder / "three.pth", trained(), {})
+    assert_refused(folder, ["--ckpt", "three.pth"], "no input contract is known for 3 classes", capsys)
