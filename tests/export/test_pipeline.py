@@ -115,6 +115,11 @@ def test_an_open_file_says_so_and_takes_other_sizes(
         assert (found == wanted).mean() >= 0.9995
 
 
+def test_the_same_checkpoint_gives_the_same_file(checkpoint: Checkpoint) -> None:
+    request = replace(PLAIN, precision=Precision.F16, target="ort-cpu", prune=True)
+    assert exported(checkpoint, request)[1] == exported(checkpoint, request)[1]
+
+
 def test_rules_can_be_left_out(checkpoint: Checkpoint) -> None:
     result, _ = exported(checkpoint, replace(PLAIN, without=("batchnorm-join", "prelu-max")))
     assert "batchnorm-join" not in result.fusion.fired
