@@ -57,6 +57,9 @@ def rewrite(match: Match) -> None:
     else:
         columns = list(zip(*(_parts(node, value, match.sizes) for value in inputs), strict=True))
     parts = [insert(node, node.op_type, list(column), name=node.name or "", **attributes) for column in columns]
+    shape = node.outputs[0].shape
+    for part, size in zip(parts, match.sizes, strict=True):  # given at once, a chain takes one sweep, not one a node
+        part.shape = None if shape is None else ir.Shape([shape[0], size, *shape[2:]])
     replace(node.outputs[0], insert(node, "Concat", parts, name=match.concat.name or "", axis=1))
 
 
