@@ -1,7 +1,7 @@
 """Networks like trained ones, and their graphs.
 
-Tracing takes seconds and the graph depends on the depth and the sizes alone: each is traced once, and takes the
-weights of every other network of its kind. test_trace.py holds this to what tracing that network would give.
+Tracing takes seconds, and the graph depends on the depth and the sizes alone: each is traced once, and takes the
+weights of every other network of its depth. test_trace.py holds this to what tracing that network would give.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import onnx_ir as ir
 import torch
 from torch import nn
 
+from cgnet_deploy.export.graph import tidy, weights
 from cgnet_deploy.export.trace import Dynamic, trace
 from cgnet_deploy.model import CGNet, Gate
 from cgnet_deploy.spec import Res
@@ -96,20 +97,40 @@ def logits(model: CGNet, x: torch.Tensor) -> F64:
 
 def graph_of(model: CGNet, res: Res, *, batch: int = 1, dynamic: Dynamic = "none") -> ir.Model:
     """What `trace` gives for the model."""
-    graph = _traced(model.classes, model.blocks, res, batch, dynamic).clone()
+    if dynamic == "both":
+        res = Res(32, 32)  # of which nothing is left in the graph
+    graph = _traced(model.blocks, res, batch if dynamic == "none" else 1, dynamic).clone()
     state = {"classifier.bias": torch.zeros(model.classes), **model.state_dict()}
     for node in graph.graph:
         module = (node.name or "").partition("/")[0]
         for value, leaf in zip(node.inputs[1:], LEAVES.get(node.op_type, ()), strict=False):
             tensor = state.get(f"{module}.{leaf}")
-            if tensor is not None:
-                assert value is not None
-                assert value.const_value is not None
-                array = tensor.numpy().reshape(value.const_value.shape.numpy())  # PRelu's is (C, 1, 1)
-                value.const_value = ir.tensor(array, name=value.name)
+            if tensor is not None and value is not None:
+                _set(value, tensor.numpy()[:, None, None] if node.op_type == "PRelu" else tensor.numpy())
+    _set_classes(graph, model.classes)
     return graph
 
 
+def _set(value: ir.Value, array: npt.NDArray[np.generic]) -> None:
+    value.const_value, value.shape = ir.tensor(array, name=value.name), ir.Shape(array.shape)
+
+
+def _set_classes(graph: ir.Model, classes: int) -> None:
+    """Give a graph as many logits as its classifier now has, where its sizes are fixed."""
+    logits = graph.graph.outputs[0]
+    resize = logits.producer()
+    assert resize is not None
+    assert logits.shape is not None
+    sizes = weights(resize.inputs[3])
+    if sizes is not None:
+        assert resize.inputs[3] is not None
+        _set(resize.inputs[3], np.asarray([sizes[0], classes, *sizes[2:]]))
+    logits.shape = ir.Shape([logits.shape[0], classes, *logits.shape[2:]])
+    assert resize.inputs[0] is not None
+    resize.inputs[0].shape = None
+    tidy(graph)
+
+
 @cache
-def _traced(classes: int, blocks: tuple[int, int], res: Res, batch: int, dynamic: Dynamic) -> ir.Model:
-    return trace(drawn(classes, blocks, bias=True), res, batch=batch, dynamic=dynamic)
+def _traced(blocks: tuple[int, int], res: Res, batch: int, dynamic: Dynamic) -> ir.Model:
+    return trace(drawn(3, blocks, bias=True), res, batch=batch, dynamic=dynamic)

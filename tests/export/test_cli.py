@@ -18,7 +18,7 @@ from tests.export.networks import Character, graph_of, trained
 from tests.export.test_pipeline import fault
 from tests.files import BAD
 
-MODEL = trained(11, character=Character(dead=0.2))
+MODEL = trained(character=Character(dead=0.2))
 OUTPUTS = ("cgnet.onnx", "cgnet.onnx.json", "cgnet.plan", "cgnet.plan.json")
 OLD = b"what an earlier run left"
 
@@ -26,7 +26,9 @@ OLD = b"what an earlier run left"
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with a small checkpoint and the outputs of an earlier run."""
-    save_checkpoint(tmp_path / "model.safetensors", MODEL, model_spec("camvid-official", 11, MODEL.blocks), {})
+    save_checkpoint(
+        tmp_path / "model.safetensors", MODEL, model_spec("camvid-official", MODEL.classes, MODEL.blocks), {}
+    )
     for name in OUTPUTS:
         (tmp_path / name).write_bytes(OLD)
     monkeypatch.chdir(tmp_path)
@@ -39,7 +41,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def export(*flags: str) -> int:
-    return main(["--ckpt", "model.safetensors", "--res", "33x47", *flags])
+    return main(["--ckpt", "model.safetensors", "--res", "33x47", "--batch", "2", *flags])
 
 
 def test_json_has_what_the_design_promises(folder: Path) -> None:
@@ -48,7 +50,7 @@ def test_json_has_what_the_design_promises(folder: Path) -> None:
     assert {
         key: report[key] for key in ("schema", "onnx", "engine", "precision", "res", "batch", "target", "kept_f32")
     } == {
-        "schema": 1, "onnx": "cgnet.onnx", "engine": None, "precision": "f32", "res": [33, 47], "batch": 1,
+        "schema": 1, "onnx": "cgnet.onnx", "engine": None, "precision": "f32", "res": [33, 47], "batch": 2,
         "target": "generic", "kept_f32": [],
     }  # fmt: skip
     assert set(report["fusion"]) == {"fired", "skipped", "nodes_before", "nodes_after", "ops_before", "ops_after"}
@@ -58,7 +60,7 @@ def test_json_has_what_the_design_promises(folder: Path) -> None:
 
 def test_replaces_the_outputs_of_an_earlier_run(folder: Path) -> None:
     assert export("--no-engine") == 0
-    assert read_artifact(folder / "cgnet.onnx").shape == (1, 33, 47)
+    assert read_artifact(folder / "cgnet.onnx").shape == (2, 33, 47)
     assert (folder / "cgnet.plan").read_bytes() == OLD  # not asked for
 
 
@@ -73,7 +75,7 @@ def test_what_a_person_reads_goes_to_stderr(folder: Path, capsys: pytest.Capture
     assert export("--no-engine") == 0
     captured = capsys.readouterr()
     assert len(captured.out.splitlines()) == 1
-    assert "tracing M2N2, 11 classes, at H=33 W=47, batch 1" in captured.err
+    assert "tracing M2N2, 3 classes, at H=33 W=47, batch 2" in captured.err
 
 
 def test_pruning_is_reported(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,7 +87,7 @@ def test_pruning_is_reported(folder: Path, capsys: pytest.CaptureFixture[str]) -
 
 def test_an_open_plan_takes_up_to_what_was_asked_for(folder: Path) -> None:
     pytest.importorskip("tensorrt_rtx")
-    assert export("--dynamic", "both", "--builder", "rtx", "--batch", "2") == 0
+    assert export("--dynamic", "both", "--builder", "rtx") == 0
     assert read_artifact(folder / "cgnet.plan").shape == (None, None, None)
 
 
@@ -97,7 +99,7 @@ def test_without_a_builder_the_onnx_file_is_kept(
     error = capsys.readouterr().err.splitlines()[-1]
     assert "--no-engine" in error
     assert "pip install" in error
-    assert read_artifact(folder / "cgnet.onnx").shape == (1, 33, 47)
+    assert read_artifact(folder / "cgnet.onnx").shape == (2, 33, 47)
     assert (folder / "cgnet.plan").read_bytes() == OLD
 
 

@@ -17,7 +17,7 @@ from cgnet_deploy.spec import Precision, Res
 from tests.export.networks import Character, graph_of, trained
 from tests.export.test_rules import fuse
 
-RES = Res(64, 96)
+RES = Res(33, 47)
 
 
 @pytest.mark.parametrize("prune", [False, True], ids=["whole", "pruned"])
@@ -27,7 +27,7 @@ def test_builds_and_keeps_its_types(tmp_path: Path, target: Target, precision: P
     pytest.importorskip("tensorrt_rtx")
     model = trained(character=Character(dead=0.3, constant_gates=prune))
     spec = model_spec("camvid-official", model.classes, model.blocks)
-    graph = graph_of(model, RES)
+    graph = graph_of(model, RES, batch=2)
     take_frames(graph, CONTRACTS["camvid-official"])
     give_labels(graph)
     fuse(graph, target, prune=prune)
@@ -35,7 +35,7 @@ def test_builds_and_keeps_its_types(tmp_path: Path, target: Target, precision: P
         to_half(graph, frozenset())
     onnx = tmp_path / "cgnet.onnx"
     write_artifact(
-        onnx, serialise(graph), kind="onnx", precision=precision, spec=spec, io="frames", shape=(1, *RES),
+        onnx, serialise(graph), kind="onnx", precision=precision, spec=spec, io="frames", shape=(2, *RES),
         parent_sha256=None, made_with={},
     )  # fmt: skip
     built = build_plan(onnx, tmp_path / "cgnet.plan", builder="rtx")

@@ -233,14 +233,15 @@ def test_what_frames_showed_holds_on_others() -> None:
 @pytest.fixture(scope="module")
 def official(shared: Path) -> tuple[ir.Model, Mapping[str, list[F32]]]:
     """The released weights, folded, at a small size, and real frames: to watch and to judge by."""
-    checkpoint, res = load_checkpoint(shared / "checkpoints/cgnet_camvid_official.pth"), Res(90, 122)
-    graph = graph_of(checkpoint.model, res)
+    checkpoint, res = load_checkpoint(shared / "checkpoints/cgnet_camvid_official.pth"), Res(97, 131)
+    graph = graph_of(checkpoint.model, res, batch=2)
     apply(graph, FOLD)
     frames = {}
     for split, step in (("train", 37), ("val", 10)):
         paths = sorted((shared / "camvid" / split).glob("*.webp"))[::step]
         images = [cv2.resize(cv2.imread(str(path)), (res.width, res.height))[None] for path in paths]  # type: ignore[arg-type]
-        frames[split] = [to_tensor(image.astype(np.uint8), checkpoint.spec.input) for image in images]
+        tensors = [to_tensor(image.astype(np.uint8), checkpoint.spec.input) for image in images]
+        frames[split] = [np.concatenate(pair) for pair in zip(tensors[::2], tensors[1::2], strict=False)]
     return graph, frames
 
 

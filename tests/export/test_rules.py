@@ -23,6 +23,7 @@ from tests.export.graphs import ROUNDING, Array, check_onnx
 from tests.export.networks import Character, graph_of, logits, planes, trained
 
 BATCHNORM = ("batchnorm-conv", "batchnorm-depthwise", "batchnorm-join")
+FIXTURE = Res(97, 131)  # of the published inputs, which are two in a batch
 JOIN_NODES = 11  # Mul and Add for the five branches that can't absorb a shift; one pool that is read raw too stays
 
 
@@ -59,7 +60,7 @@ def test_fused_fixtures_give_the_published_logits(shared: Path, name: str) -> No
     pair = np.load(shared / f"fixtures/{name}_97x131.npz")
     model = load_checkpoint(shared / f"fixtures/{name}.pth").model
     for target in TARGETS:
-        graph = graph_of(model, Res(97, 131), batch=2)
+        graph = graph_of(model, FIXTURE, batch=2)
         report = fuse(graph, target)
         assert_every_norm_is_folded(report, (3, 21))
         assert_places(report, "gate-constant", fired=0, skipped=24)  # every gate is alive
@@ -70,10 +71,10 @@ def test_fused_fixtures_give_the_published_logits(shared: Path, name: str) -> No
 @pytest.mark.shared
 def test_fused_official_weights_give_the_network_s_logits(shared: Path) -> None:
     model = load_checkpoint(shared / "checkpoints/cgnet_camvid_official.pth").model
-    res = Res(90, 122)
-    x, wanted = planes(res), logits(model, planes(res))
+    x = planes(FIXTURE, batch=2)
+    wanted = logits(model, x)
     for target in TARGETS:
-        graph = graph_of(model, res)
+        graph = graph_of(model, FIXTURE, batch=2)
         report = fuse(graph, target)
         assert_every_norm_is_folded(report, (3, 21))
         assert_places(report, "gate-constant", fired=24, skipped=0)  # none is
@@ -94,8 +95,8 @@ def test_folding_leaves_one_node_less_for_each_norm_but_the_joins() -> None:
     assert f"{before} -> {after} nodes; batchnorm-conv 7, batchnorm-depthwise 4, batchnorm-join 3" == report.summary()
 
 
-# (K, (M, N), size, batch): each is traced once, whatever the weights.
-NETWORKS = ((3, (2, 2), Res(33, 47), 2), (1, (2, 3), Res(40, 64), 1), (20, (3, 2), Res(64, 48), 1))
+# (M, N), size and batch: each is traced once, whatever the weights.
+NETWORKS = (((2, 2), Res(33, 47), 2), ((2, 3), Res(40, 64), 1), ((3, 2), Res(64, 48), 1))
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -108,17 +109,19 @@ NETWORKS = ((3, (2, 2), Res(33, 47), 2), (1, (2, 3), Res(40, 64), 1), (20, (3, 2
         dead=st.sampled_from([0.0, 0.3]),
         constant_gates=st.booleans(),
     ),
+    classes=st.sampled_from([1, 3, 20]),
     prune=st.booleans(),
     seed=st.integers(0, 1000),
 )
 def test_any_network_is_fused_to_the_same_function(
     target: Target,
-    network: tuple[int, tuple[int, int], Res, int],
+    network: tuple[tuple[int, int], Res, int],
     character: Character,
+    classes: int,
     prune: bool,
     seed: int,
 ) -> None:
-    classes, blocks, res, batch = network
+    blocks, res, batch = network
     model = trained(classes, blocks, character, bias=bool(seed % 2), seed=seed)
     x = planes(res, batch=batch, generator=torch.Generator().manual_seed(seed))
     graph = graph_of(model, res, batch=batch)

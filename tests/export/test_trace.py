@@ -42,10 +42,10 @@ def test_nodes_are_named_after_their_modules() -> None:
     assert {"stem.0.conv/Conv", "stage3.1.gate.squeeze/Gemm", "join2.act/PRelu", "classifier/Conv"} <= names
 
 
-@pytest.mark.parametrize("bias", [False, True])
-def test_a_graph_takes_the_weights_of_another_network_whole(bias: bool) -> None:
-    """What the other tests of this layer rely on; the graph itself is traced from a classifier with a bias."""
-    model = trained(character=Character(steepest=2, dead=0.2), bias=bias, seed=7)
+@pytest.mark.parametrize(("classes", "bias"), [(3, False), (1, True), (20, False), (20, True)])
+def test_a_graph_takes_the_weights_of_another_network_whole(classes: int, bias: bool) -> None:
+    """What the other tests of this layer rely on; the graph itself is traced from three classes with a bias."""
+    model = trained(classes, character=Character(steepest=2, dead=0.2), bias=bias, seed=7)
     x = planes(SMALL, batch=2)
     wanted, (given,) = logits(model, x), run_single(serialise(graph_of(model, SMALL, batch=2)), [x.numpy()])
     assert np.abs(given - wanted).max() <= ROUNDING * np.abs(wanted).max()
