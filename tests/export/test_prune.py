@@ -168,12 +168,14 @@ def test_frames_show_what_the_weights_do_not(rng: np.random.Generator) -> None:
     assert kernels(model) == [(5, 4, 3, 3), (5, 5, 1, 1)]
 
 
-def test_what_varies_on_one_frame_of_several_is_kept(rng: np.random.Generator) -> None:
-    model = graph(POINTWISE, weights(rng))
+def test_what_differs_from_one_frame_to_the_next_varies(rng: np.random.Generator) -> None:
+    """Each frame of one colour, on which nothing varies."""
+    model = graph(POINTWISE.replace("<pads = [1, 1, 1, 1]>", ""), weights(rng) | {"w": rng.normal(size=(6, 4, 1, 1))})
     apply(model, ())
-    still = np.ones((2, 4, 9, 7), np.float32)
-    seen = observe(model, [still, example(model)])
-    assert np.isnan(seen["p"]).all()
+    dark, light = (np.full((2, 4, 9, 7), value, np.float32) for value in (-1, 1))
+    assert not np.isnan(observe(model, [dark])["p"]).any()
+    for watched in ([dark, light], [light, dark]):
+        assert np.isnan(observe(model, watched)["p"]).all()
 
 
 def test_constants_are_what_the_runtime_computes(rng: np.random.Generator) -> None:
