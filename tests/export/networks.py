@@ -80,6 +80,15 @@ def trained(
     return model.eval()
 
 
+def trained_loud() -> CGNet:
+    """A network whose first feature leaves f16's range, and whose second convolution brings it back."""
+    model = trained()
+    tensors = model.state_dict()  # views of the model's own
+    for key, factor in (("stem.0.bn.weight", 2e5), ("stem.0.bn.bias", 2e5), ("stem.1.conv.weight", 5e-6)):
+        tensors[key] *= factor
+    return model
+
+
 def planes(res: Res, *, batch: int = 1, generator: torch.Generator | None = None) -> torch.Tensor:
     """(N, 3, H, W) on the scale of a frame minus its mean: blocks of one colour, under noise."""
     generator = generator or torch.Generator().manual_seed(1)

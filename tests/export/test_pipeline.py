@@ -32,7 +32,7 @@ from cgnet_deploy.pixels import U8, to_tensor
 from cgnet_deploy.spec import InputSpec, Precision, Res
 from tests.engines.graphs import drawn_frames
 from tests.export.graphs import ROUNDING
-from tests.export.networks import F64, Character, graph_of, logits, trained
+from tests.export.networks import F64, Character, graph_of, logits, trained, trained_loud
 
 RES = Res(33, 47)
 PLAIN = Request(Precision.F32, RES, 2, "none", "frames", "generic")
@@ -113,6 +113,17 @@ def test_an_open_file_says_so_and_takes_other_sizes(
         wanted = truth(checkpoint.model, given, checkpoint.spec.input).argmax(1)
         (found,) = run_single(content, [given])
         assert (found == wanted).mean() >= 0.9995
+
+
+@pytest.mark.parametrize("target", ["generic", "ort-cpu"])
+def test_what_leaves_the_range_of_f16_is_kept_in_a_frames_file_too(checkpoint: Checkpoint, target: Target) -> None:
+    loud = replace(checkpoint, model=trained_loud())
+    result, content = exported(loud, replace(PLAIN, precision=Precision.F16, target=target))
+    assert {"stem.0.conv/Conv", "stem.1.conv/Conv"} <= set(result.kept_f32)
+    assert len(result.kept_f32) < 10
+    new = drawn_frames(2, *RES, seed=9)
+    (labels,) = run_single(content, [new])
+    assert (labels == truth(loud.model, new, loud.spec.input).argmax(1)).mean() >= 0.98  # see verify.py
 
 
 def test_the_same_checkpoint_gives_the_same_file(checkpoint: Checkpoint) -> None:
