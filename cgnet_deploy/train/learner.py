@@ -64,9 +64,8 @@ class Learner:
         self.recipe, self.ignore_label, self.device, self.share = recipe, ignore_label, device, share
         if recipe.sync_bn and device.type == "cuda" and share.world > 1:
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
-        self.model = model.to(device).train()
-        if device.type == "cuda":  # on a CPU the plain layout is faster
-            self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # torch's stubs leave out memory_format, which Module.to documents
+        self.model = model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.averaged = copy.deepcopy(self.model) if recipe.ema else self.model
         if recipe.frozen_bn:
             for module in self.model.modules():
@@ -89,7 +88,8 @@ class Learner:
         """One step on (n, 3, h, w) f32 and (n, h, w) int64; returns loss and gradient norm, still on the device."""
         for group in self.optimiser.param_groups:
             group["lr"] = lr
-        images, labels = images.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
+        images = images.to(self.device, non_blocking=True, memory_format=torch.channels_last)
+        labels = labels.to(self.device, non_blocking=True)
         if self.recipe.captured and not self.captured:
             self._capture(images)
         with torch.autocast(self.device.type, torch.float16, enabled=self.recipe.amp, cache_enabled=not self.captured):
