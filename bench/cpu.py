@@ -17,11 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from cgnet_deploy.bench import cli as bench
-from cgnet_deploy.bench.environment import cores
 from cgnet_deploy.bench.latency import measure, timed
 from cgnet_deploy.errors import CgnetError, require
 from cgnet_deploy.export import cli as export
-from cgnet_deploy.terminal import Parser, res_argument, run, say
+from cgnet_deploy.terminal import Parser, cores, res_argument, run, say
 
 SIDE = 2048  # of the matrices that show the peak
 

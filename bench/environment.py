@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
+
+from cgnet_deploy.terminal import cores
 
 PACKAGES = (
     "cgnet-deploy", "numpy", "opencv-python", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino",
@@ -40,11 +41,6 @@ def describe(threads: int, command: tuple[str, ...]) -> Environment:
         python=platform.python_version(),
         packages=dict(filter(all, ((name, version(name)) for name in PACKAGES))),
     )
-
-
-def cores() -> int:
-    """How many this process may run on, which in a container is often fewer than the machine has."""
-    return len(os.sched_getaffinity(0))
 
 
 def cpu_name() -> str:

@@ -1,4 +1,4 @@
-"""The only clock in the repository: how one inference is timed, at four boundaries that are never mixed.
+"""How one inference is timed, at four boundaries that are never mixed.
 
     device   the device's own events round one enqueue, input already on the device
     host     clock; enqueue; sync; clock     input already where the engine reads it
@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import math
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
+
+from cgnet_deploy.clock import CLOCK, Clock
 
 Boundary = Literal["device", "host", "e2e", "paced"]
 BOUNDARIES: tuple[Boundary, ...] = get_args(Boundary)
@@ -27,17 +28,6 @@ WINDOW_NS = 50_000_000
 WINDOW_STEPS = 3
 WINDOWS = 3
 AGREEMENT = 1.1
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """Where the time comes from; tests put their own in."""
-
-    now_ns: Callable[[], int] = time.perf_counter_ns
-    sleep: Callable[[float], None] = time.sleep
-
-
-CLOCK = Clock()
 
 
 @dataclass(frozen=True, slots=True)

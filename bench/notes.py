@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from cgnet_deploy.bench.record import Record
-from cgnet_deploy.bench.stats import P99_SAMPLES
 from cgnet_deploy.spec import Res
+from cgnet_deploy.stats import P99_SAMPLES
 
 LAUNCH_BOUND = 1.25  # host over device: trtexec's "enqueue takes 0.8 of the GPU's time"
 TRANSFER_BOUND = 2.0  # e2e over host: the copies take as long as the network

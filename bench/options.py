@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import math
-from collections.abc import Callable
 from pathlib import Path
 
-from cgnet_deploy.bench.environment import cores
 from cgnet_deploy.bench.latency import BOUNDARIES
-from cgnet_deploy.terminal import Parser, res_argument
+from cgnet_deploy.terminal import Parser, cores, real, res_argument, whole
 
 MAX_BATCH = 1024
 MAX_THREADS = 1024
@@ -111,29 +108,3 @@ def parser() -> argparse.ArgumentParser:
     add("--fail-under-miou", type=real(0, 1), metavar="X", help="exit with 3 if an engine's mIoU (0 to 1) is below X")
     add("--fail-over-ms", type=real(0, 1e9), metavar="Y", help="exit with 4 if a row's p50 latency is above Y ms")
     return parser
-
-
-def whole(least: int, most: int) -> Callable[[str], int]:
-    """argparse type: a whole number in a range."""
-
-    def number(text: str) -> int:
-        if not text.isdecimal() or len(text) > 12 or not least <= int(text) <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
-        return int(text)
-
-    return number
-
-
-def real(least: float, most: float) -> Callable[[str], float]:
-    """argparse type: a number in a range."""
-
-    def number(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least:g} to {most:g}")
-        return value
-
-    return number

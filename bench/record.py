@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from cgnet_deploy.bench.agreement import Agreement
 from cgnet_deploy.bench.boundary import Outlines
 from cgnet_deploy.bench.latency import Boundary, Round
-from cgnet_deploy.bench.stats import LatencyMs, variation
 from cgnet_deploy.confusion import Confusion
 from cgnet_deploy.spec import Precision, Res
+from cgnet_deploy.stats import LatencyMs, variation
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import takewhile
@@ -55,6 +57,32 @@ def res_argument(text: str) -> Res:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """argparse type: a whole number in a range."""
+
+    def number(text: str) -> int:
+        if not text.isdecimal() or len(text) > 12 or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
+        return int(text)
+
+    return number
+
+
+def real(least: float, most: float) -> Callable[[str], float]:
+    """argparse type: a number in a range."""
+
+    def number(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least:g} to {most:g}")
+        return value
+
+    return number
+
+
 def triple_argument(text: str) -> Triple:
     """argparse type of `--mean` and `--std`: three numbers, one a channel, with commas between."""
     try:
@@ -62,6 +90,11 @@ def triple_argument(text: str) -> Triple:
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not three numbers such as 72.4,82.9,73.2") from None
     return first, second, third
+
+
+def cores() -> int:
+    """How many this process may run on, which in a container is often fewer than the machine has."""
+    return len(os.sched_getaffinity(0))
 
 
 def run(prog: str, body: Callable[[], int]) -> int:

@@ -102,11 +102,14 @@ def fit_frame(frame: U8, res: Res) -> U8:
     return np.asarray(cv2.resize(frame, (res.width, res.height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
+def fit_labels(labels: U8, res: Res) -> U8:
+    """(H, W) u8 resized by the nearest neighbour to `res`, so that no label is invented."""
+    if labels.shape == tuple(res):
+        return labels
+    # EXACT samples at pixel centres as INTER_LINEAR does; plain INTER_NEAREST is half a pixel off.
+    return np.asarray(cv2.resize(labels, (res.width, res.height), interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
+
+
 def fit(frame: U8, labels: U8, res: Res) -> tuple[U8, U8]:
-    """A frame resized linearly and its labels by the nearest neighbour, so that no label is invented."""
-    if labels.shape != tuple(res):
-        # EXACT samples at pixel centres as INTER_LINEAR does; plain INTER_NEAREST is half a pixel off.
-        labels = np.asarray(
-            cv2.resize(labels, (res.width, res.height), interpolation=cv2.INTER_NEAREST_EXACT), np.uint8
-        )
-    return fit_frame(frame, res), labels
+    """A frame and its labels, both resized to `res`."""
+    return fit_frame(frame, res), fit_labels(labels, res)

@@ -19,6 +19,7 @@ from cgnet_deploy.checkpoint import load_checkpoint, save_checkpoint
 from cgnet_deploy.confusion import Confusion
 from cgnet_deploy.data import Dataset, check_classes, open_dataset
 from cgnet_deploy.errors import CgnetError, UsageError
+from cgnet_deploy.interrupts import Interrupts, caught_interrupts
 from cgnet_deploy.model import CGNet
 from cgnet_deploy.spec import ModelSpec
 from cgnet_deploy.terminal import say
@@ -26,7 +27,6 @@ from cgnet_deploy.train.bar import Interval
 from cgnet_deploy.train.device_feed import DeviceFeed, fits_device
 from cgnet_deploy.train.evaluate import confusion_of
 from cgnet_deploy.train.feed import ALONE, Resident, Share, batches, resident, steps_per_epoch
-from cgnet_deploy.train.interrupts import Interrupts, caught_interrupts
 from cgnet_deploy.train.journal import Journal, Validation
 from cgnet_deploy.train.learner import Learner, fresh
 from cgnet_deploy.train.provenance import provenance

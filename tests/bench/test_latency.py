@@ -8,7 +8,8 @@ from itertools import chain, repeat
 import pytest
 
 from cgnet_deploy.bench import latency
-from cgnet_deploy.bench.latency import Clock, Sampler, measure, measure_paced, timed, warm_up
+from cgnet_deploy.bench.latency import Sampler, measure, measure_paced, timed, warm_up
+from cgnet_deploy.clock import Clock
 
 MS = 1_000_000
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgnet_deploy.bench.stats import LatencyMs, percentile, variation
+from cgnet_deploy.stats import LatencyMs, percentile, variation
 
 MS = 1_000_000
 

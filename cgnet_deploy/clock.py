@@ -1,0 +1,18 @@
+"""Where every measured time comes from, so that a test can put its own clock in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Monotonic, in nanoseconds; sleeps for seconds."""
+
+    now_ns: Callable[[], int] = time.perf_counter_ns
+    sleep: Callable[[float], None] = time.sleep
+
+
+CLOCK = Clock()
