@@ -62,14 +62,27 @@ def keep(folder: Path, i: int, labels: U8, margins: F32 | None) -> None:
 
 def agreement(folder: Path, reference: Path, images: int) -> Agreement:
     """Of the labels kept in two folders. The margins are those of the reference."""
-    bands_known = (reference / "0.margin.png").exists()
+    bands_known = bands_kept(reference, 0) is not None
     total = np.zeros((BANDS if bands_known else 1, 2), np.int64)
     for i in range(images):
-        labels, wanted = _read(folder / f"{i}.png"), _read(reference / f"{i}.png")
-        bands = _read(reference / f"{i}.margin.png") if bands_known else np.zeros_like(labels)
+        labels, wanted = labels_kept(folder, i), labels_kept(reference, i)
+        bands = bands_kept(reference, i)
+        if bands is None:
+            bands = np.zeros_like(labels)
         for column, pixels in enumerate((bands, bands[labels != wanted])):
             total[:, column] += np.bincount(pixels.ravel(), minlength=len(total))
     return Agreement(total)
+
+
+def labels_kept(folder: Path, i: int) -> U8:
+    """(H, W) u8: the labels of image i."""
+    return _read(folder / f"{i}.png")
+
+
+def bands_kept(folder: Path, i: int) -> U8 | None:
+    """(H, W) u8: the band of each margin of image i; None where the engine has no margins."""
+    path = folder / f"{i}.margin.png"
+    return _read(path) if path.exists() else None
 
 
 def _write(path: Path, image: U8) -> None:

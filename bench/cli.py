@@ -2,6 +2,8 @@
 
 cgnet-bench --engine cgnet.plan --res 1024x2048
 cgnet-bench --engine model.pth --engine cgnet.onnx --data camvid --split val --json result.json
+cgnet-bench --engine model.pth --engine cgnet.onnx --data camvid --jsonl rows.jsonl --report report.html
+cgnet-bench --from rows.jsonl --report report.html
 """
 
 from __future__ import annotations
@@ -14,17 +16,21 @@ from pathlib import Path
 
 from cgnet_deploy import terminal
 from cgnet_deploy.artifact import check_writable, replacing
-from cgnet_deploy.bench import gates, report
+from cgnet_deploy.bench import gates, journal, report
 from cgnet_deploy.bench.baseline import check_against, read_baseline
 from cgnet_deploy.bench.environment import Environment, describe
+from cgnet_deploy.bench.gallery import Gallery
 from cgnet_deploy.bench.notes import notes
 from cgnet_deploy.bench.options import parser
+from cgnet_deploy.bench.page.page import check_packages, page
 from cgnet_deploy.bench.record import Record
 from cgnet_deploy.bench.run import Settings
 from cgnet_deploy.bench.sweep import Grid, sweep
 from cgnet_deploy.errors import UsageError
 
 STDOUT = Path("-")
+FORMS = ("json", "csv", "markdown", "report")
+GATES = ("baseline", "fail_under_miou", "fail_over_ms")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,7 +42,25 @@ def bench(argv: Sequence[str]) -> int:
     args = parser().parse_args(argv)
     check(args)
     baseline = read_baseline(args.baseline) if args.baseline else None
-    settings = Settings(
+    galleries: list[Gallery] = []
+    if args.journal:
+        records, here = journal.read_last_run(args.journal)
+    else:
+        here = describe(args.threads, ("cgnet-bench", *argv))
+        grid = Grid(args.res or (None,), args.batch or (None,), args.jsonl)
+        records = sweep(settings_of(args), grid, here, galleries.append if args.report else None)
+    publish(args, records, here, galleries)
+    if args.fail_under_miou is not None:
+        gates.check_miou(records, args.fail_under_miou)
+    if args.fail_over_ms is not None:
+        gates.check_p50(records, args.fail_over_ms)
+    if baseline:
+        check_against(baseline, records, here)
+    return 0
+
+
+def settings_of(args: argparse.Namespace) -> Settings:
+    return Settings(
         engines=tuple(args.engine),
         boundaries=tuple(dict.fromkeys(args.boundary or ["e2e"])),
         threads=args.threads,
@@ -50,48 +74,51 @@ def bench(argv: Sequence[str]) -> int:
         least_samples=args.iterations,
         contract=args.contract,
     )
-    here = describe(args.threads, ("cgnet-bench", *argv))
-    records = sweep(settings, Grid(args.res or (None,), args.batch or (None,), args.jsonl), here)
-    publish(args, records, here)
-    if args.fail_under_miou is not None:
-        gates.check_miou(records, args.fail_under_miou)
-    if args.fail_over_ms is not None:
-        gates.check_p50(records, args.fail_over_ms)
-    if baseline:
-        check_against(baseline, records, here)
-    return 0
 
 
 def check(args: argparse.Namespace) -> None:
     """Raise UserError for flags that don't go together or a file that can't be written, before any work."""
+    if (args.engine is None) == (args.journal is None):
+        raise UsageError("give --engine FILE to measure, or --from FILE to show what was measured earlier")
+    if args.journal:
+        # Whatever is not about reading or writing is about measuring, and would do nothing.
+        defaults, written = vars(parser().parse_args(())), {"journal", *FORMS, *GATES}
+        for name in sorted(vars(args).keys() - written):
+            if getattr(args, name) != defaults[name]:
+                raise UsageError(f"--{name} is about measuring, and --from measures nothing: leave one out")
     if ("paced" in (args.boundary or [])) != (args.fps is not None):
         raise UsageError("--boundary paced and --fps go together: one says what to pace, the other how fast")
     needs_data = {"--split": args.split, "--limit": args.limit, "--outlines": args.outlines or None,
                   "--fail-under-miou": args.fail_under_miou}  # fmt: skip
     for flag, value in needs_data.items():
-        if value is not None and args.data is None:
+        if value is not None and args.data is None and args.journal is None:
             raise UsageError(f"{flag} needs --data")
-    outputs = [path for path in (args.json, args.csv, args.markdown, args.jsonl) if path]
+    outputs = [path for name in (*FORMS, "jsonl") if (path := getattr(args, name))]
     if outputs.count(STDOUT) > 1:
-        raise UsageError("only one of --json, --csv and --markdown can go to stdout")
+        raise UsageError("only one of --json, --csv, --markdown and --report can go to stdout")
     if args.jsonl == STDOUT:
         raise UsageError("--jsonl needs a file, which it reads back")
+    if args.report:
+        check_packages()
     for path in outputs:
         if path != STDOUT:
             check_writable(path)
 
 
-def publish(args: argparse.Namespace, records: Sequence[Record], here: Environment) -> None:
+def publish(
+    args: argparse.Namespace, records: Sequence[Record], here: Environment, galleries: Sequence[Gallery]
+) -> None:
     """The table to stdout, or to stderr where another form has stdout; each file whole or not at all."""
     forms: tuple[tuple[Path | None, Callable[[], str]], ...] = (
         (args.json, lambda: json.dumps(report.to_json(records, here), indent=2, allow_nan=False) + "\n"),
         (args.csv, lambda: report.to_csv(records)),
         (args.markdown, lambda: report.markdown(records)),
+        (args.report, lambda: page(records, here, galleries)),
     )
     for note in notes(records):
         terminal.say(note)
     table = "\n".join([report.table(records), *report.verdicts(records)])
-    if STDOUT in (args.json, args.csv, args.markdown):
+    if STDOUT in (path for path, _ in forms):
         terminal.say(table)
     else:
         print(table)

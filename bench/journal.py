@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,36 @@ def read(path: Path, asked: str) -> list[Record]:
 
     Raises UserError for a file that is no journal.
     """
+    return [row.record for row in _rows(path) if row.asked == asked]
+
+
+def read_last_run(path: Path) -> tuple[tuple[Record, ...], Environment]:
+    """What the last command that wrote to the file has measured, in as many runs as it took, and where.
+
+    Of a cell that was measured again, because a file had changed, the later rows. Raises UserError for a file
+    that is no journal, or an empty one.
+    """
+    rows = _rows(path)
+    if not rows:
+        raise UserError(f"{path} holds no row: name a file that --jsonl has written")
+    where = rows[-1].where
+    found = [row for row in rows if row.where.command == where.command]
+    latest = {(row.record.res, row.record.batch, row.record.boundary): row.asked for row in found}
+    records = tuple(row.record for row in found if row.asked in latest.values())
+    if len({len(record.rounds) for record in records}) > 1:
+        raise UserError(f"{path} holds rows of one run with unlike numbers of rounds: it was changed by hand")
+    return records, where
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    record: Record
+    asked: str
+    where: Environment
+
+
+def _rows(path: Path) -> list[_Row]:
+    """All that the file holds; nothing if there is no file. Raises UserError for a file that is no journal."""
     try:
         if not path.exists():
             return []
@@ -59,19 +89,19 @@ def read(path: Path, asked: str) -> list[Record]:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} can't be read: {error.strerror}") from error
-    records = []
+    rows = []
     for number, line in enumerate(_whole_lines(content).splitlines(), 1):
         try:
             row = json.loads(line)
             if row["schema"] != SCHEMA:
                 raise ValueError(f"schema {row['schema']!r}, wanted {SCHEMA}")
-            if row["asked"] == asked:
-                records.append(_record(row))
+            where = {**row["environment"], "command": tuple(map(str, row["environment"]["command"]))}
+            rows.append(_Row(_record(row), str(row["asked"]), Environment(**where)))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise UserError(
                 f"{path}, line {number}, is no row of cgnet-bench ({type(error).__name__}: {error}): name another file"
             ) from error
-    return records
+    return rows
 
 
 def _whole_lines(content: bytes) -> bytes:
@@ -106,7 +136,11 @@ def _fields(record: Record) -> dict[str, Any]:
 def _record(row: dict[str, Any]) -> Record:
     if row["boundary"] not in BOUNDARIES:
         raise ValueError(f"boundary {row['boundary']!r}")
-    confusion, outlines, agreement = (_counts(row[name]) for name in ("confusion", "outlines", "agreement"))
+    classes = len(row["class_names"])
+    confusion, outlines = _counts(row["confusion"], classes, classes), _counts(row["outlines"], classes, 4)
+    agreement = _counts(row["agreement"], len(row["agreement"] or ()), 2)
+    if not row["rounds"] or not all(taken["samples_ns"] and min(taken["samples_ns"]) > 0 for taken in row["rounds"]):
+        raise ValueError("a round without samples")
     return Record(
         engine=str(row["engine"]),
         backend=str(row["backend"]),
@@ -127,5 +161,10 @@ def _record(row: dict[str, Any]) -> Record:
     )
 
 
-def _counts(value: Any) -> npt.NDArray[np.int64] | None:
-    return None if value is None else np.asarray(value, np.int64)
+def _counts(value: Any, rows: int, columns: int) -> npt.NDArray[np.int64] | None:
+    if value is None:
+        return None
+    counts = np.asarray(value, np.int64)
+    if counts.shape != (rows, columns) or counts.min(initial=0) < 0:
+        raise ValueError(f"counts of shape {counts.shape}, wanted {(rows, columns)}, none negative")
+    return counts

@@ -19,7 +19,6 @@ def parser() -> argparse.ArgumentParser:
         "--engine",
         "--loadEngine",
         action="append",
-        required=True,
         metavar="FILE",
         help="what to measure: .pth (PyTorch), .onnx (ONNX Runtime), .plan or .engine (TensorRT); a prefix chooses "
         "another backend, as in openvino:cgnet.onnx; repeat it to compare, the first is the base of the ratios",
@@ -98,6 +97,20 @@ def parser() -> argparse.ArgumentParser:
         "same files, are not measured again: an interrupted run goes on where it stopped",
     )
     add("--markdown", type=Path, metavar="FILE", help="write the table in GitHub's Markdown; - is stdout")
+    add(
+        "--report",
+        type=Path,
+        metavar="FILE",
+        help="write one HTML file with charts, every figure and, with --data, frames as each engine labels them; it "
+        "needs no network, and holds pictures of --data: mind who may see those",
+    )
+    add(
+        "--from",
+        dest="journal",
+        type=Path,
+        metavar="FILE",
+        help="measure nothing: read the last run's rows from a --jsonl file and write them in the forms asked for",
+    )
     add(
         "--baseline",
         type=Path,

@@ -9,6 +9,7 @@ one of them is at work at a time, and all of them see the same frames.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -19,6 +20,7 @@ import numpy as np
 
 from cgnet_deploy.bench.agreement import Agreement, agreement
 from cgnet_deploy.bench.boundary import Outlines
+from cgnet_deploy.bench.gallery import Gallery, gallery
 from cgnet_deploy.bench.latency import Boundary, Round, Warmed
 from cgnet_deploy.bench.process import EngineProcess
 from cgnet_deploy.bench.record import Record
@@ -31,6 +33,7 @@ from cgnet_deploy.spec import Precision, Res
 from cgnet_deploy.terminal import progress, say
 
 T = TypeVar("T")
+Show = Callable[[Gallery], None]
 
 ROUNDS = 10  # enough for an interval on a ratio: of 10 turns, 95 % of medians don't reach the outermost
 FIRST_STEPS, LATER_STEPS = 10, 2  # of warm-up at least: an engine whose turn comes again has been warm
@@ -90,8 +93,11 @@ class Accuracy:
 NOTHING_SCORED = Accuracy(None, None, None)
 
 
-def run(settings: Settings) -> tuple[Record, ...]:
-    """Rows by boundary, then by engine, in the order given. Raises whatever an engine's process met."""
+def run(settings: Settings, show: Show | None = None) -> tuple[Record, ...]:
+    """Rows by boundary, then by engine, in the order given. Raises whatever an engine's process met.
+
+    show: is given pictures of what was scored, if anything was.
+    """
     dataset = open_dataset(settings.data, settings.split) if settings.data else None
     images = min(len(dataset), settings.limit or len(dataset)) if dataset else 0
     with ExitStack() as stack:
@@ -105,7 +111,11 @@ def run(settings: Settings) -> tuple[Record, ...]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cgnet-bench-")))
         np.save(frames := folder / "frames.npy", first_frames(dataset, res, batch))
         timed = {boundary: take_turns(engines, settings, boundary, frames) for boundary in settings.boundaries}
-        scores = score_all(engines, settings, images, folder) if images else [NOTHING_SCORED] * len(engines)
+        kept = [folder / str(number) for number in range(len(engines))]
+        keep = show is not None or len(engines) > 1
+        scores = score_all(engines, settings, images, kept, keep) if images else [NOTHING_SCORED] * len(engines)
+        if dataset and images and show:
+            show(gallery(dataset, res, batch, settings.engines, kept, images))
     return tuple(
         Record(
             engine=engine.name,
@@ -173,13 +183,15 @@ def take_turn(
     return warmed, engine.process.ask(measure, Measured, extra_s=10 * expected_s)
 
 
-def score_all(engines: list[Loaded], settings: Settings, images: int, folder: Path) -> list[Accuracy]:
-    """The accuracy pass of every engine, and how the others agree with the first."""
-    kept = [folder / str(number) for number in range(len(engines))]
+def score_all(engines: list[Loaded], settings: Settings, images: int, kept: list[Path], keep: bool) -> list[Accuracy]:
+    """The accuracy pass of every engine, and how the others agree with the first.
+
+    kept: a folder for each engine's labels, used if `keep`.
+    """
     scores = []
     for engine, labels in zip(engines, kept, strict=True):
         labels.mkdir()
-        scored = score(engine, settings, images, labels if len(engines) > 1 else None, margins=labels is kept[0])
+        scored = score(engine, settings, images, labels if keep else None, margins=labels is kept[0])
         agreed = agreement(labels, kept[0], images) if labels is not kept[0] else None
         scores.append(replace(scored, agreement=agreed))
     return scores

@@ -14,7 +14,7 @@ from cgnet_deploy.artifact import sha256_of
 from cgnet_deploy.bench import journal
 from cgnet_deploy.bench.environment import Environment
 from cgnet_deploy.bench.record import Record
-from cgnet_deploy.bench.run import Settings, run
+from cgnet_deploy.bench.run import Settings, Show, run
 from cgnet_deploy.engines.open import backend_and_path
 from cgnet_deploy.spec import Res
 from cgnet_deploy.terminal import say
@@ -29,24 +29,27 @@ class Grid:
     journal: Path | None
 
 
-def sweep(settings: Settings, grid: Grid, where: Environment) -> tuple[Record, ...]:
-    """The rows of every cell, in the order of the grid. Raises what `run` raises; done cells stay in the journal."""
+def sweep(settings: Settings, grid: Grid, where: Environment, show: Show | None = None) -> tuple[Record, ...]:
+    """The rows of every cell, in the order of the grid. Raises what `run` raises; done cells stay in the journal.
+
+    show: is given pictures of each cell that is measured now: a journal keeps none.
+    """
     records: list[Record] = []
     for res in grid.sizes:
         for batch in grid.batches:
-            records += _cell(replace(settings, res=res, batch=batch), grid.journal, where)
+            records += _cell(replace(settings, res=res, batch=batch), grid.journal, where, show)
     return tuple(records)
 
 
-def _cell(settings: Settings, path: Path | None, where: Environment) -> Sequence[Record]:
+def _cell(settings: Settings, path: Path | None, where: Environment, show: Show | None) -> Sequence[Record]:
     if path is None:
-        return run(settings)
+        return run(settings, show)
     asked = in_words(settings)
     done = journal.read(path, asked)
     if done:
         say(f"{done[0].res.spelled()}, batch {done[0].batch}: {len(done)} rows are in {path} already")
         return done
-    records = run(settings)
+    records = run(settings, show)
     journal.append(path, records, asked, where)
     return records
 

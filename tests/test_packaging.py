@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = ("torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "tensorrt", "tensorrt_rtx", "openvino", "cv2",
-         "pycuda", "cuda", "safetensors", "matplotlib")  # fmt: skip
+         "pycuda", "cuda", "safetensors", "matplotlib", "jinja2", "PIL")  # fmt: skip
 COMMANDS = {"cgnet-bench", "cgnet-convert", "cgnet-export", "cgnet-train"}
 SOURCES = ("LICENSE", "README.md", "pyproject.toml", "setup.cfg", "cgnet_deploy", "export", "engines", "bench")
 
@@ -36,12 +36,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def package_files() -> set[str]:
-    """Every module, the mark of a typed package and the weights, under the names that one imports."""
+    """Every module, the mark of a typed package, the weights and the report, under the names that one imports."""
     wanted = set()
     for folder, _, names in os.walk(ROOT / "cgnet_deploy", followlinks=True):
         here = Path(folder).relative_to(ROOT)
         wanted |= {
-            str(here / name) for name in names if name.endswith(".py") or name == "py.typed" or here.name == "weights"
+            str(here / name)
+            for name in names
+            if name.endswith((".py", ".html", ".css", ".js")) or name == "py.typed" or here.name == "weights"
         }
     return wanted
 
@@ -59,6 +61,7 @@ def test_the_wheel_holds_every_module_and_nothing_else(wheel: Path) -> None:
     # What lies behind the symbolic links, and what is no module, by name: the walk above might have missed it too.
     assert inside >= {
         "cgnet_deploy/export/fuse/rules.py", "cgnet_deploy/engines/trt.py", "cgnet_deploy/bench/cli.py",
+        "cgnet_deploy/bench/page/page.html",
         "cgnet_deploy/py.typed", "cgnet_deploy/weights/scenes.pth",
     }  # fmt: skip
 
@@ -110,6 +113,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("cgnet_deploy.export.cli", ["--ckpt", "model.pth"], "export"),
         ("cgnet_deploy.convert", ["--ckpt", "model.pth", "--to", "mmseg", "out.pth"], "export"),
         ("cgnet_deploy.bench.cli", ["--engine", "model.pth"], "export"),
+        ("cgnet_deploy.bench.cli", ["--engine", "model.pth", "--report", "r.html"], "report"),
         ("cgnet_deploy.train.cli", ["--recipe", "scenes", "--data", "scenes", "--out", "run"], "train"),
     ],
 )

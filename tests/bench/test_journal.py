@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,3 +63,40 @@ def test_another_file_is_refused_with_the_line(line: str, tmp_path: Path) -> Non
         file.write(line + "\n")
     with pytest.raises(UserError, match="line 2, is no row of cgnet-bench"):
         journal.read(path, "so")
+
+
+def test_the_last_command_is_what_comes_back(tmp_path: Path) -> None:
+    path, earlier, later = tmp_path / "j", describe(2, ("cgnet-bench", "--old")), describe(2, ("cgnet-bench", "--new"))
+    journal.append(path, [record("other")], "so", earlier)
+    journal.append(path, [record("a", batch=1), record("b", batch=1)], "batch 1", later)
+    journal.append(path, [record("a", batch=4)], "batch 4 of a file that was then replaced", later)
+    journal.append(path, [record("a", ((5, 5),), batch=4)], "batch 4", later)
+    records, where = journal.read_last_run(path)
+    assert [(row.engine, row.batch, row.latency_ms.p50) for row in records] == [("a", 1, 2), ("b", 1, 2), ("a", 4, 5)]
+    assert where == later
+
+
+def test_no_run_comes_back_from_an_empty_file_or_none(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    for name in ("empty", "missing"):
+        with pytest.raises(UserError, match=f"{name} holds no row"):
+            journal.read_last_run(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("rounds", []),
+        ("rounds", [{"samples_ns": [], "window_ns": 1}]),
+        ("rounds", [{"samples_ns": [-1], "window_ns": 1}]),
+        ("confusion", [[1, 2], [3, 4]]),
+        ("confusion", [[-1, 0, 0], [0, 0, 0], [0, 0, 0]]),
+        ("agreement", [[1, 2, 3]]),
+    ],
+)
+def test_a_row_that_nothing_can_be_derived_from_is_refused(field: str, value: object, tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    journal.append(path, [FULL], "so", HERE)
+    path.write_text(json.dumps({**json.loads(path.read_text()), field: value}) + "\n")
+    with pytest.raises(UserError, match="line 1, is no row of cgnet-bench"):
+        journal.read_last_run(path)
