@@ -25,23 +25,38 @@ from cgnet_deploy.spec import Res
 Sizes = tuple[int, int, int]  # (N, H, W)
 
 
-def score(engine: Engine, shape: Sizes, dataset: Dataset, asked: Score, done: Callable[[int], None]) -> Scored:
+def score(
+    engine: Engine,
+    shape: Sizes,
+    dataset: Dataset,
+    asked: Score,
+    done: Callable[[int], None],
+    views: Callable[[U8], U8] | None = None,
+) -> Scored:
     """Compare an engine with the truth, feeding it frames of `shape`. `done` hears how many images are, after each.
+
+    views: another way to a frame's labels, which is compared with the truth too.
 
     Raises DataError for a picture or label map that can't be used.
     """
     classes, ignore = len(dataset.table.names), dataset.table.ignore_label
-    confusion, outlines = Confusion.empty(classes), Outlines.empty(classes)
+    confusion, outlines, viewed = Confusion.empty(classes), Outlines.empty(classes), Confusion.empty(classes)
     for i, labels, margin in labelled(engine, shape, dataset, asked.images, asked.margins):
         truth = dataset.labels(i)
         enlarged = enlarge(labels, truth.shape)
         confusion += Confusion.of(truth, enlarged, classes, ignore)
         if asked.outlines:
             outlines += Outlines.of(truth, enlarged, classes, ignore)
+        if views is not None:
+            viewed += Confusion.of(truth, enlarge(views(dataset.frame(i)), truth.shape), classes, ignore)
         if asked.keep is not None:
             agreement.keep(Path(asked.keep), i, labels, margin)
         done(i + 1)
-    return Scored(_flat(confusion.counts), _flat(outlines.counts) if asked.outlines else None)
+    return Scored(
+        _flat(confusion.counts),
+        _flat(outlines.counts) if asked.outlines else None,
+        None if views is None else _flat(viewed.counts),
+    )
 
 
 def labelled(

@@ -69,6 +69,8 @@ def settings_of(args: argparse.Namespace) -> Settings:
         split=args.split or "val",
         limit=args.limit,
         outlines=args.outlines,
+        views=args.ms_flip,
+        profile=args.profile,
         warmup_ms=args.warmup,
         least_s=args.duration,
         least_samples=args.iterations,
@@ -89,6 +91,7 @@ def check(args: argparse.Namespace) -> None:
     if ("paced" in (args.boundary or [])) != (args.fps is not None):
         raise UsageError("--boundary paced and --fps go together: one says what to pace, the other how fast")
     needs_data = {"--split": args.split, "--limit": args.limit, "--outlines": args.outlines or None,
+                  "--ms-flip": args.ms_flip or None,
                   "--fail-under-miou": args.fail_under_miou}  # fmt: skip
     for flag, value in needs_data.items():
         if value is not None and args.data is None and args.journal is None:

@@ -18,10 +18,12 @@ import numpy.typing as npt
 
 from cgnet_deploy.bench.agreement import Agreement
 from cgnet_deploy.bench.boundary import Outlines
+from cgnet_deploy.bench.conditions import Clocks, Conditions, Joules
 from cgnet_deploy.bench.environment import Environment
 from cgnet_deploy.bench.latency import BOUNDARIES, Round
-from cgnet_deploy.bench.record import Record
+from cgnet_deploy.bench.record import ColdStart, Record
 from cgnet_deploy.confusion import Confusion
+from cgnet_deploy.engines.base import Layer
 from cgnet_deploy.errors import UserError
 from cgnet_deploy.spec import Precision, Res
 
@@ -113,6 +115,7 @@ def _fields(record: Record) -> dict[str, Any]:
         name: None if value is None else value.counts.tolist()
         for name, value in (
             ("confusion", record.confusion), ("outlines", record.outlines), ("agreement", record.agreement),
+            ("views", record.views),
         )
     }  # fmt: skip
     return {
@@ -130,6 +133,11 @@ def _fields(record: Record) -> dict[str, Any]:
         "class_names": list(record.class_names),
         "images": record.images,
         **counts,
+        "file_bytes": record.file_bytes,
+        "cold": asdict(record.cold),
+        "device_memory_mib": record.device_memory_mib,
+        "conditions": asdict(record.conditions),
+        "profile": record.profile and [asdict(layer) for layer in record.profile],
     }
 
 
@@ -139,6 +147,7 @@ def _record(row: dict[str, Any]) -> Record:
     classes = len(row["class_names"])
     confusion, outlines = _counts(row["confusion"], classes, classes), _counts(row["outlines"], classes, 4)
     agreement = _counts(row["agreement"], len(row["agreement"] or ()), 2)
+    views = _counts(row["views"], classes, classes)
     if not row["rounds"] or not all(taken["samples_ns"] and min(taken["samples_ns"]) > 0 for taken in row["rounds"]):
         raise ValueError("a round without samples")
     return Record(
@@ -158,7 +167,27 @@ def _record(row: dict[str, Any]) -> Record:
         confusion=None if confusion is None else Confusion(confusion),
         outlines=None if outlines is None else Outlines(outlines),
         agreement=None if agreement is None else Agreement(agreement),
+        file_bytes=int(row["file_bytes"]),
+        cold=ColdStart(**{name: int(ns) for name, ns in row["cold"].items()}),
+        device_memory_mib=_number(row["device_memory_mib"]),
+        conditions=_conditions(row["conditions"]),
+        views=None if views is None else Confusion(views),
+        profile=None if row["profile"] is None else tuple(
+            Layer(str(layer["name"]), str(layer["kind"]), float(layer["mean_ns"])) for layer in row["profile"]
+        ),
+    )  # fmt: skip
+
+
+def _conditions(told: dict[str, Any]) -> Conditions:
+    before, during, after = (
+        Clocks(**{name: _number(value) for name, value in told[when].items()}) for when in ("before", "during", "after")
     )
+    joules = Joules(**{name: _number(value) for name, value in told["joules"].items()})
+    return Conditions(before, during, after, tuple(map(str, told["throttled"])), joules)
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def _counts(value: Any, rows: int, columns: int) -> npt.NDArray[np.int64] | None:

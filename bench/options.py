@@ -86,6 +86,18 @@ def parser() -> argparse.ArgumentParser:
     add("--limit", type=whole(1, 10_000_000), metavar="N", help="score only the first N images of --data")
     add("--outlines", action="store_true", help="score outlines too (boundary F-score); it takes longer")
     add(
+        "--ms-flip",
+        action="store_true",
+        help="score mIoU (ms+flip) too: 12 views of each image, so it needs an engine that takes any size and gives "
+        "logits, such as a checkpoint",
+    )
+    add(
+        "--profile",
+        "--dumpProfile",
+        action="store_true",
+        help="time each layer too, in a run of its own, and show the time of each block of the network",
+    )
+    add(
         "--json", type=Path, metavar="FILE", help="write the result as JSON; - is stdout, the table then goes to stderr"
     )
     add("--csv", type=Path, metavar="FILE", help="write the rows as CSV; - is stdout, the table then goes to stderr")

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import Pipe
 from types import TracebackType
 from typing import TypeVar
@@ -23,6 +23,7 @@ BOOT = "import sys; sys.path = [path for path in sys.path if path]; from cgnet_d
 PROGRAM = (sys.executable, "-c", BOOT)
 STALL_S = 600.0  # a plan that is compiled on loading, or ten inferences of a large batch, take minutes
 GRACE_S = 5.0
+WATCH_S = 0.25
 
 
 class EngineProcess:
@@ -46,24 +47,28 @@ class EngineProcess:
                 start_new_session=True,  # Ctrl-C reaches the bench alone, which then ends its engines in order
             )
 
-    def ask(self, request: Request, wanted: type[R], *, extra_s: float = 0.0) -> R:
+    def ask(
+        self, request: Request, wanted: type[R], *, extra_s: float = 0.0, watch: Callable[[], None] | None = None
+    ) -> R:
         """The answer to `request`; see `follow`."""
-        for reply in self.follow(request, wanted, extra_s=extra_s):
+        for reply in self.follow(request, wanted, extra_s=extra_s, watch=watch):
             if isinstance(reply, wanted):
                 return reply
         raise AssertionError("follow ends with the answer")
 
-    def follow(self, request: Request, wanted: type[R], *, extra_s: float = 0.0) -> Iterator[Progress | R]:
+    def follow(
+        self, request: Request, wanted: type[R], *, extra_s: float = 0.0, watch: Callable[[], None] | None = None
+    ) -> Iterator[Progress | R]:
         """What the process says of its progress with `request`, and at last the answer.
 
-        Waits up to the stall time and `extra_s` for each. Raises the CgnetError that the process met, or one
-        that says how it died or that it hangs.
+        Waits up to the stall time and `extra_s` for each, and calls `watch` every quarter of a second of it. Raises the
+        CgnetError that the process met, or one that says how it died or that it hangs.
         """
         doing, patience_s = type(request).__name__.lower(), self.stall_s + extra_s
         try:
             send(self.connection, request)
             while True:
-                if not self.connection.poll(patience_s):
+                if not self._heard(patience_s, watch):
                     raise CgnetError(f"{self.name}: its process hangs: {doing!r} took more than {patience_s:.0f} s")
                 reply = receive(self.connection)
                 if isinstance(reply, Failed):
@@ -75,6 +80,15 @@ class EngineProcess:
                     return
         except (EOFError, ConnectionError):
             raise CgnetError(f"{self.name}: its process {self._death()}, asked to {doing}") from None
+
+    def _heard(self, patience_s: float, watch: Callable[[], None] | None) -> bool:
+        """Wait for a message: is there one?"""
+        while watch and patience_s > WATCH_S:
+            if self.connection.poll(WATCH_S):
+                return True
+            watch()
+            patience_s -= WATCH_S
+        return self.connection.poll(patience_s)
 
     def _death(self) -> str:
         code = self.process.wait(GRACE_S)

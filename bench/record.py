@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from cgnet_deploy.bench.agreement import Agreement
 from cgnet_deploy.bench.boundary import Outlines
+from cgnet_deploy.bench.conditions import Conditions
 from cgnet_deploy.bench.latency import Boundary, Round
 from cgnet_deploy.confusion import Confusion
+from cgnet_deploy.engines.base import Layer
 from cgnet_deploy.spec import Precision, Res
 from cgnet_deploy.stats import LatencyMs, variation
+
+
+@dataclass(frozen=True, slots=True)
+class ColdStart:
+    """How long a fresh process waits, in nanoseconds, for its engine's runtime, for the file, for the first labels.
+
+    load_ns: to read, build or compile the file. first_ns: of the first inference, frame to labels.
+    """
+
+    libraries_ns: int
+    load_ns: int
+    first_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +33,9 @@ class Record:
 
     rounds: in the order taken, the engines of a run taking turns. settled: did the first warm-up end in windows
     that agree? images: how many were scored, 0 where no data was given; confusion, outlines, agreement (with the
-    first engine of the run): None where they weren't asked for.
+    first engine of the run), views (confusion of ms+flip) and profile (layers, timed in a process of their own, on
+    the same frames): None where they weren't asked for. device_memory_mib: by how much the use of the GPU's memory
+    grew while this engine was loaded and warmed up; None where there is no GPU.
     """
 
     engine: str
@@ -38,6 +54,12 @@ class Record:
     confusion: Confusion | None
     outlines: Outlines | None
     agreement: Agreement | None
+    file_bytes: int
+    cold: ColdStart
+    device_memory_mib: float | None
+    conditions: Conditions
+    views: Confusion | None
+    profile: tuple[Layer, ...] | None
 
     @property
     def samples_ns(self) -> tuple[int, ...]:
@@ -67,6 +89,18 @@ class Record:
     def miou(self) -> float | None:
         """0 to 1; None where nothing was scored."""
         return known(self.confusion.miou) if self.confusion else None
+
+    @property
+    def miou_views(self) -> float | None:
+        """Of ms+flip, 0 to 1; None where it wasn't asked for."""
+        return known(self.views.miou) if self.views else None
+
+    @property
+    def joules_per_frame(self) -> dict[str, float | None]:
+        """Of the CPU's packages, the GPU, a whole board; None for what the machine doesn't tell."""
+        frames = self.batch * len(self.samples_ns)
+        used = asdict(self.conditions.joules)
+        return {name: None if joules is None else joules / frames for name, joules in used.items()}
 
     @property
     def pixel_accuracy(self) -> float | None:

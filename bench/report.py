@@ -15,14 +15,17 @@ from dataclasses import asdict
 from typing import Any
 
 from cgnet_deploy.bench.agreement import Agreement
+from cgnet_deploy.bench.blocks import block_of, by_block
 from cgnet_deploy.bench.compare import Ratio, against_first, fastest
 from cgnet_deploy.bench.environment import Environment
 from cgnet_deploy.bench.record import Record
+from cgnet_deploy.engines.base import Layer
 
 SCHEMA = 1
-HEADINGS = ("engine", "backend", "precision", "HxW", "batch", "boundary", "mIoU %", "outline F %",
+HEADINGS = ("engine", "backend", "precision", "HxW", "batch", "boundary", "mIoU %", "ms+flip %", "outline F %",
             "differs %", "p50 ms", "p90", "p95", "p99",
-            "mean", "CV %", "frames/s", "MiB",
+            "mean", "CV %", "frames/s", "MiB", "GPU MiB",
+            "CPU J", "GPU J", "board J",
             "p50 ratio (95 %)")  # fmt: skip
 TEXT_HEADINGS = ("engine", "backend", "precision", "boundary")
 EMPTY = "-"
@@ -88,6 +91,7 @@ def _cells(record: Record, name: str, ratio: Ratio | None) -> tuple[str, ...]:
         str(record.batch),
         record.boundary,
         _per_cent(record.miou, 2),
+        _per_cent(record.miou_views, 2),
         _per_cent(record.boundary_f, 2),
         _differing(record.agreement),
         _number(latency.p50, 3),
@@ -98,6 +102,8 @@ def _cells(record: Record, name: str, ratio: Ratio | None) -> tuple[str, ...]:
         _per_cent(record.variation, 1),
         _number(record.throughput_fps, 1),
         _number(record.peak_memory_mib, 0),
+        _number(record.device_memory_mib, 0),
+        *(_number(joules, 4) for joules in record.joules_per_frame.values()),
         "1" if ratio is None else str(ratio),
     )
 
@@ -145,6 +151,30 @@ def _row(record: Record) -> dict[str, Any]:
         "boundary_f": record.boundary_f,
         "differing": None if record.agreement is None else record.agreement.differing,
         "differing_clearly": None if record.agreement is None else record.agreement.differing_clearly,
+        "variation": record.variation,
+        "settled": record.settled,
+        "file_bytes": record.file_bytes,
+        "cold_start_ms": {
+            "libraries": record.cold.libraries_ns / 1e6,
+            "load": record.cold.load_ns / 1e6,
+            "first": record.cold.first_ns / 1e6,
+        },
+        "device_memory_mib": record.device_memory_mib,
+        "joules_per_frame": record.joules_per_frame,
+        "clocks": {when: asdict(getattr(record.conditions, when)) for when in ("before", "during", "after")},
+        "throttled": list(record.conditions.throttled),
+        "miou_ms_flip": record.miou_views,
+        "profile": None if record.profile is None else _profile(record.profile),
+    }
+
+
+def _profile(layers: Sequence[Layer]) -> dict[str, Any]:
+    return {
+        "blocks_ms": {block: ns / 1e6 for block, ns in by_block(layers).items()},
+        "layers": [
+            {"name": layer.name, "kind": layer.kind, "block": block_of(layer), "ms": layer.mean_ns / 1e6}
+            for layer in layers
+        ],
     }
 
 
@@ -161,9 +191,15 @@ def to_csv(records: Sequence[Record]) -> str:
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
     height, width = row["res"]
+    blocks = {"block_ms": row["profile"]["blocks_ms"] if row["profile"] else {}}
+    clocks = {f"clocks.{when}": told for when, told in row["clocks"].items()}
+    tables = {field: row[field] for field in ("latency_ms", "iou", "cold_start_ms", "joules_per_frame")}
     nested = {
-        f"{field}.{key}": value for field in ("latency_ms", "iou") for key, value in row[field].items()
+        f"{field}.{key}": value
+        for field, told in {**tables, **clocks, **blocks}.items()
+        for key, value in told.items()
     }  # fmt: skip
-    lists = ("res", "latency_ms", "iou", "p50_ms_by_round")
-    plain = {field: value for field, value in row.items() if field not in lists}
+    left_out = {"res", "p50_ms_by_round", "clocks", "profile", *tables}
+    plain = {field: value for field, value in row.items() if field not in left_out}
+    plain["throttled"] = "; ".join(row["throttled"])
     return {**plain, "height_px": height, "width_px": width, **nested}

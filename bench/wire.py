@@ -22,18 +22,25 @@ MAX_MESSAGE_BYTES = 64 << 20  # a round of MAX_SAMPLES samples fits
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Load an engine. res: (H, W) px, None for the engine's own; batch: None for the engine's own, else 1."""
+    """Load an engine. res: (H, W) px, None for the engine's own; batch: None for the engine's own, else 1.
+
+    profile: so that it can tell the time of its layers, which makes it slower.
+    """
 
     engine: str
     res: tuple[int, int] | None
     batch: int | None
     threads: int
     contract: str | None
+    profile: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The engine is loaded: what it is, and the size and batch that it will be timed at."""
+    """The engine is loaded: what it is, and the size and batch that it will be timed at.
+
+    libraries_ns: to import its runtime; load_ns: to read, build or compile the file then.
+    """
 
     backend: str
     provider: str
@@ -42,6 +49,23 @@ class Opened:
     class_names: tuple[str, ...]
     res: tuple[int, int]
     batch: int
+    file_bytes: int
+    libraries_ns: int
+    load_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Do the very first inference, on the frames of a .npy file."""
+
+    frames: str
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What it took, from frame to labels: what is compiled or allocated at the first inference is in it."""
+
+    first_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +105,7 @@ class Score:
     """Label the first `images` pictures of a data set and compare them with the truth.
 
     outlines: count boundaries too. keep: a folder for the labels, None to drop them. margins: keep, beside
-    the labels, by how much each won.
+    the labels, by how much each won. views: label from several scales and mirrored too (see views.py).
     """
 
     data: str
@@ -90,14 +114,33 @@ class Score:
     outlines: bool
     keep: str | None
     margins: bool
+    views: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """confusion: the (K, K) counts, row by row. outlines: the (K, 4) counts, None if they weren't asked for."""
+    """confusion: the (K, K) counts, row by row. outlines: (K, 4), views: (K, K), None if they weren't asked for."""
 
     confusion: tuple[int, ...]
     outlines: tuple[int, ...] | None
+    views: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Time each layer over `runs` inferences on the frames of a .npy file."""
+
+    frames: str
+    runs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Profiled:
+    """Of each layer, in the order of the first run: its name, its kind, and its mean time."""
+
+    names: tuple[str, ...]
+    kinds: tuple[str, ...]
+    mean_ns: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +164,14 @@ class Failed:
         return CgnetError(self.message)
 
 
-Request = Open | Warm | Measure | Score
-Reply = Opened | Warmed | Measured | Scored | Progress | Failed
+Request = Open | Begin | Warm | Measure | Score | Profile
+Reply = Opened | Begun | Warmed | Measured | Scored | Profiled | Progress | Failed
 KINDS: dict[str, Callable[..., Request | Reply]] = {
-    kind.__name__: kind for kind in (Open, Warm, Measure, Score, Opened, Warmed, Measured, Scored, Progress, Failed)
-}
+    kind.__name__: kind
+    for kind in (
+        Open, Begin, Warm, Measure, Score, Profile, Opened, Begun, Warmed, Measured, Scored, Profiled, Progress, Failed,
+    )
+}  # fmt: skip
 
 
 def send(connection: Connection[Any, Any], message: Request | Reply) -> None:

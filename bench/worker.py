@@ -8,10 +8,12 @@ is timed it sleeps in a read.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -25,7 +27,18 @@ from cgnet_deploy.errors import CgnetError
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Res
 
-OpenEngine = Callable[[wire.Open], Engine]
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A loaded engine and what loading took. file_bytes: of its file."""
+
+    engine: Engine
+    file_bytes: int
+    libraries_ns: int
+    load_ns: int
+
+
+OpenEngine = Callable[[wire.Open], Start]
 
 
 def serve(connection: Connection[Any, Any], open_engine: OpenEngine) -> None:
@@ -49,19 +62,22 @@ def converse(connection: Connection[Any, Any], open_engine: OpenEngine) -> None:
     request = wire.receive(connection)
     if not isinstance(request, wire.Open):
         raise CgnetError(f"the first message is {type(request).__name__}, wanted Open")
-    with open_engine(request) as engine:
-        session = Session(engine, connection)
+    start = open_engine(request)
+    with start.engine:
+        session = Session(start, connection, lambda res: open_engine(replace(request, res=res, batch=1)).engine)
         wire.send(connection, session.opened())
         while True:
             wire.send(connection, session.answer(wire.receive(connection)))
 
 
 class Session:
-    """An open engine, and the boundary that it is being timed at."""
+    """An open engine, and the boundary that it is being timed at. at_size: opens it once more, for another size."""
 
-    def __init__(self, engine: Engine, connection: Connection[Any, Any]) -> None:
-        self.engine = engine
+    def __init__(self, start: Start, connection: Connection[Any, Any], at_size: Callable[[Res], Engine]) -> None:
+        self.start = start
+        self.engine = engine = start.engine
         self.connection = connection
+        self.at_size = at_size
         self.measure: Callable[[int, int], latency.Round]  # set by `warm`
         n, h, w = engine.info.shape
         if not (n and h and w):
@@ -69,13 +85,17 @@ class Session:
         self.shape = (n, h, w)
 
     def opened(self) -> wire.Opened:
-        info, (batch, *res) = self.engine.info, self.shape
+        info, (batch, *res), start = self.engine.info, self.shape, self.start
         return wire.Opened(
-            info.backend, info.provider, info.precision.value, info.sha256, info.spec.class_names, Res(*res), batch
-        )
+            info.backend, info.provider, info.precision.value, info.sha256, info.spec.class_names, Res(*res), batch,
+            start.file_bytes, start.libraries_ns, start.load_ns,
+        )  # fmt: skip
 
     def answer(self, request: wire.Request | wire.Reply) -> wire.Reply:
         match request:
+            case wire.Begin():
+                frames = np.load(request.frames, allow_pickle=False)
+                return wire.Begun(latency.timed(partial(self.engine.infer, frames))())
             case wire.Warm():
                 return self.warm(request)
             case wire.Measure():
@@ -83,6 +103,10 @@ class Session:
                 return wire.Measured(measured.samples_ns, measured.window_ns, peak_memory_mib())
             case wire.Score():
                 return self.score(request)
+            case wire.Profile():
+                layers = self.engine.profile(np.load(request.frames, allow_pickle=False), request.runs)
+                columns = zip(*((layer.name, layer.kind, layer.mean_ns) for layer in layers), strict=True)
+                return wire.Profiled(*map(tuple, columns))
             case _:
                 raise CgnetError(f"{type(request).__name__} is not something that an engine answers")
 
@@ -101,12 +125,16 @@ class Session:
     def score(self, request: wire.Score) -> wire.Scored:
         # Imported only now: reading pictures is no part of the memory that an engine needs.
         from cgnet_deploy.bench.accuracy import score
+        from cgnet_deploy.bench.views import Views
         from cgnet_deploy.data import open_dataset
 
         dataset = open_dataset(request.data, request.split)
-        return score(
-            self.engine, self.shape, dataset, request, lambda done: wire.send(self.connection, wire.Progress(done))
-        )
+        with contextlib.ExitStack() as stack:
+            views = stack.enter_context(Views(Res(*self.shape[1:]), self.at_size)).labels if request.views else None
+            return score(
+                self.engine, self.shape, dataset, request,
+                lambda done: wire.send(self.connection, wire.Progress(done)), views,
+            )  # fmt: skip
 
 
 def sampler(engine: Engine, boundary: latency.Boundary, frames: U8) -> latency.Sampler:
@@ -133,23 +161,40 @@ def peak_memory_mib() -> float:
     raise CgnetError("/proc/self/status doesn't tell the peak memory (VmHWM)")
 
 
-def open_for_timing(request: wire.Open) -> Engine:
+def open_for_timing(request: wire.Open) -> Start:
     """The engine, opened for definite sizes: those asked for, else its own, else its contract's and one frame."""
     import cv2
 
-    from cgnet_deploy.engines.open import open_engine
+    from cgnet_deploy.engines.open import RUNTIMES, backend_and_path, open_engine
 
     cv2.setNumThreads(request.threads)  # OpenCV has a pool of its own, which no environment variable bounds
-    options = partial(open_engine, request.engine, threads=request.threads, contract=request.contract)
-    engine = options(res=Res(*request.res) if request.res else None, batch=request.batch)
-    n, h, w = engine.info.shape
+    backend, path = backend_and_path(request.engine)
+    libraries_ns = latency.timed(partial(import_ahead, RUNTIMES.get(backend, ())))()
+    options = partial(
+        open_engine, request.engine, threads=request.threads, contract=request.contract, profile=request.profile
+    )
+
+    def opened(res: Res | None, batch: int | None) -> Start:
+        engines: list[Engine] = []
+        load_ns = latency.timed(lambda: engines.append(options(res=res, batch=batch)))()
+        return Start(engines[0], path.stat().st_size, libraries_ns, load_ns)
+
+    start = opened(Res(*request.res) if request.res else None, request.batch)
+    n, h, w = start.engine.info.shape
     if n and h and w:
-        return engine
+        return start
     # Open anew rather than feed any size that it takes: runtimes plan better for sizes that they know.
-    own = engine.info.spec.input.res
-    engine.close()
+    own = start.engine.info.spec.input.res
+    start.engine.close()
     with contextlib.redirect_stderr(io.StringIO()):  # what it has to say it has said
-        return options(res=Res(h or own.height, w or own.width), batch=n or 1)
+        return opened(Res(h or own.height, w or own.width), n or 1)
+
+
+def import_ahead(modules: tuple[str, ...]) -> None:
+    """Import a runtime ahead of its use. One that is missing is told of, with what installs it, when it is used."""
+    for name in modules:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ An engine is not thread-safe: one thread at a time, one engine per thread.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -30,6 +31,33 @@ class EngineInfo:
     spec: ModelSpec
     shape: Shape
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What a runtime tells of one of its layers: the name it has kept, the kind of work, its mean time per inference.
+
+    A runtime that has joined several layers names one of them, all of them, or none.
+    """
+
+    name: str
+    kind: str
+    mean_ns: float
+
+
+WARM_RUNS = 5  # inferences before the ones whose layers are timed
+
+
+def mean_of_last(runs: int, timed: Iterable[tuple[str, str, float]]) -> tuple[Layer, ...]:
+    """Layers from the (name, kind, ns) of WARM_RUNS and then `runs` inferences, in the order of time.
+
+    Only the latter count. Layers that share a name and a kind are told as one.
+    """
+    times: dict[tuple[str, str], list[float]] = {}
+    for name, kind, ns in timed:
+        times.setdefault((name, kind), []).append(ns)
+    warm = {key: len(taken) * WARM_RUNS // (WARM_RUNS + runs) for key, taken in times.items()}
+    return tuple(Layer(*key, sum(taken[warm[key] :]) / runs) for key, taken in times.items())
 
 
 def input_sides(io: IO, shape: Shape) -> tuple[int | None, ...]:
@@ -92,6 +120,14 @@ class Engine(ABC):
     def logits(self, frames: U8) -> F32 | None:
         """(N, H, W, 3) u8 BGR -> (N, K, H, W) f32, or None where this engine gives labels only."""
         return None
+
+    def profile(self, frames: U8, runs: int) -> tuple[Layer, ...]:
+        """The time of each layer, over `runs` inferences on `frames`, of an engine that was opened to tell it.
+
+        Layers are timed one by one, so their sum is more than an inference takes. Raises EngineUnavailable where
+        they can't be.
+        """
+        raise EngineUnavailable(f"{self.info.backend} on {self.info.provider} can't tell the time of its layers")
 
     def close(self) -> None:  # noqa: B027  (most backends have nothing to give back)
         """Give back what the engine holds. Safe to call twice."""

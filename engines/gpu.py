@@ -14,10 +14,11 @@ COMPUTE_CAPABILITY_MINOR = 76
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """architecture: the compute capability as compilers spell it, such as sm_90."""
+    """architecture: the compute capability as compilers spell it, such as sm_90. bus_id: where it is, to NVML."""
 
     name: str
     architecture: str
+    bus_id: str = ""
 
 
 def find_gpu() -> Gpu:
@@ -29,12 +30,14 @@ def find_gpu() -> Gpu:
     if status := driver.cuInit(0):
         raise EngineUnavailable(f"no NVIDIA GPU: the driver doesn't start (CUDA error {status})")
     device, count, major, minor = (ctypes.c_int() for _ in range(4))
-    name = ctypes.create_string_buffer(128)
+    name, place = ctypes.create_string_buffer(128), ctypes.create_string_buffer(32)
     driver.cuDeviceGetCount(ctypes.byref(count))
     if count.value == 0:
         raise EngineUnavailable("no NVIDIA GPU: the driver shows none (is CUDA_VISIBLE_DEVICES set?)")
     driver.cuDeviceGet(ctypes.byref(device), 0)
     driver.cuDeviceGetName(name, len(name), device)
+    driver.cuDeviceGetPCIBusId(place, len(place), device)
     driver.cuDeviceGetAttribute(ctypes.byref(major), COMPUTE_CAPABILITY_MAJOR, device)
     driver.cuDeviceGetAttribute(ctypes.byref(minor), COMPUTE_CAPABILITY_MINOR, device)
-    return Gpu(name.value.decode(errors="replace"), f"sm_{major.value}{minor.value}")
+    architecture = f"sm_{major.value}{minor.value}"
+    return Gpu(name.value.decode(errors="replace"), architecture, place.value.decode(errors="replace"))

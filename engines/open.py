@@ -10,7 +10,7 @@ from cgnet_deploy.artifact import Shape
 from cgnet_deploy.contracts import known_as
 from cgnet_deploy.engines.base import Engine
 from cgnet_deploy.engines.onnxfile import read_onnx
-from cgnet_deploy.engines.openvino import OpenVinoEngine
+from cgnet_deploy.engines.openvino import Arithmetic, OpenVinoEngine
 from cgnet_deploy.engines.ort import OrtEngine
 from cgnet_deploy.engines.plan import read_plan
 from cgnet_deploy.engines.trt import TensorRTEngine
@@ -18,6 +18,13 @@ from cgnet_deploy.errors import UsageError, require
 from cgnet_deploy.spec import ModelSpec, Res
 
 BACKENDS = ("torch", "torch-compile", "torch-compile-bf16", "ort", "ort-cuda", "openvino", "openvino-bf16", "trt")
+# What each backend imports; a plan's own header tells which TensorRT it needs.
+RUNTIMES = {
+    **dict.fromkeys(("torch", "torch-compile", "torch-compile-bf16"), ("torch",)),
+    **dict.fromkeys(("ort", "ort-cuda"), ("onnxruntime",)),
+    **dict.fromkeys(("openvino", "openvino-bf16"), ("openvino",)),
+    "trt": ("pycuda.driver", "cuda.bindings.runtime"),
+}
 SUFFIXES = {".pth": "torch", ".pt": "torch", ".onnx": "ort", ".plan": "trt", ".engine": "trt"}
 
 
@@ -28,11 +35,13 @@ def open_engine(
     batch: int | None = None,
     threads: int | None = None,
     contract: str | None = None,
+    profile: bool = False,
 ) -> Engine:
     """Open the file that `ref` names, `PATH` or `BACKEND:PATH`.
 
     res, batch: the sizes that frames will have; None leaves what the file leaves open. threads: on the CPU.
     contract: the input contract; it overrides a checkpoint's, and a file made of one must have been made for it.
+    profile: so that `Engine.profile` can tell the time of each layer, which makes it slower.
 
     Raises UsageError for an unknown backend, and for sizes or a contract that the file was not made for,
     EngineUnavailable if this machine can't run it, and what the readers raise: ArtifactError, CheckpointError.
@@ -56,8 +65,9 @@ def open_engine(
     check_contract(ref, file.spec, contract)
     shape = narrowed(file.shape, wanted, ref)
     if backend.startswith("openvino"):
-        return OpenVinoEngine(file, shape, threads=threads, arithmetic="bf16" if backend.endswith("bf16") else "f32")
-    return OrtEngine(file, shape, threads=threads, cuda=backend.endswith("cuda"))
+        arithmetic: Arithmetic = "bf16" if backend.endswith("bf16") else "f32"
+        return OpenVinoEngine(file, shape, threads=threads, arithmetic=arithmetic, profile=profile)
+    return OrtEngine(file, shape, threads=threads, cuda=backend.endswith("cuda"), profile=profile)
 
 
 def backend_and_path(ref: str) -> tuple[str, Path]:

@@ -12,10 +12,10 @@ import numpy as np
 
 from cgnet_deploy.artifact import Shape
 from cgnet_deploy.engines.argmax import labels_of
-from cgnet_deploy.engines.base import Engine, EngineInfo, input_sides
+from cgnet_deploy.engines.base import WARM_RUNS, Engine, EngineInfo, Layer, input_sides, mean_of_last
 from cgnet_deploy.engines.onnxfile import OnnxFile
 from cgnet_deploy.errors import ArtifactError, EngineUnavailable, one_line, require
-from cgnet_deploy.pixels import U8, to_tensor
+from cgnet_deploy.pixels import F32, U8, to_tensor
 
 Arithmetic = Literal["f32", "bf16"]
 
@@ -25,16 +25,26 @@ class OpenVinoEngine(Engine):
 
     shape: the (N, H, W) to take, within the file's own; the network is compiled for just that. threads: None
     leaves it to the runtime. arithmetic: the type that it computes in; EngineUnavailable if the CPU can't.
+    profile: as of open_engine.
     """
 
     def __init__(
-        self, file: OnnxFile, shape: Shape, *, threads: int | None = None, arithmetic: Arithmetic = "f32"
+        self,
+        file: OnnxFile,
+        shape: Shape,
+        *,
+        threads: int | None = None,
+        arithmetic: Arithmetic = "f32",
+        profile: bool = False,
     ) -> None:
         ov = require("openvino", extra="openvino")
         self._tensor = ov.Tensor
         settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": arithmetic}
         if threads is not None:
             settings["INFERENCE_NUM_THREADS"] = str(threads)
+        self._profiles = profile
+        if profile:
+            settings["PERF_COUNT"] = "YES"
         try:
             core = ov.Core()
             model = core.read_model(file.content)
@@ -64,3 +74,28 @@ class OpenVinoEngine(Engine):
     def fetch(self) -> U8:
         output = self._request.get_output_tensor().data  # the request's own buffer: the next run overwrites it
         return output.copy() if self._frames_in else labels_of(output)
+
+    def logits(self, frames: U8) -> F32 | None:
+        if self._frames_in:
+            return None
+        self.load(frames)
+        self.enqueue()
+        self.sync()
+        return np.array(
+            self._request.get_output_tensor().data, np.float32
+        )  # a copy: the runtime's own memory is written anew
+
+    def profile(self, frames: U8, runs: int) -> tuple[Layer, ...]:
+        if not self._profiles:
+            return super().profile(frames, runs)
+        self.load(frames)
+        timed = []
+        for _ in range(WARM_RUNS + runs):
+            self.enqueue()
+            self.sync()
+            timed += [
+                (node.node_name, node.node_type, node.real_time.total_seconds() * 1e9)
+                for node in self._request.profiling_info
+                if node.status == node.Status.EXECUTED  # the others were joined with those, or have nothing to do
+            ]
+        return mean_of_last(runs, timed)

@@ -6,26 +6,34 @@ binding keeps on the same side, and `fetch` brings that output to the host.
 
 from __future__ import annotations
 
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
 import numpy as np
 
 from cgnet_deploy.artifact import Shape
 from cgnet_deploy.engines.argmax import labels_of
-from cgnet_deploy.engines.base import Engine, EngineInfo
+from cgnet_deploy.engines.base import WARM_RUNS, Engine, EngineInfo, Layer, mean_of_last
 from cgnet_deploy.engines.onnxfile import OnnxFile
 from cgnet_deploy.errors import ArtifactError, EngineUnavailable, one_line, require
-from cgnet_deploy.pixels import U8, to_tensor
+from cgnet_deploy.pixels import F32, U8, to_tensor
 
 ONLY_ERRORS = 3  # of ONNX Runtime's log
+KERNEL = "_kernel_time"  # what its profile adds to the name of a node
 
 
 class OrtEngine(Engine):
     """An ONNX file in ONNX Runtime.
 
     shape: the (N, H, W) to take, within the file's own. threads: of one operator; None leaves it to the
-    runtime. cuda: run by CUDA, or raise EngineUnavailable; never fall back to the CPU.
+    runtime. cuda: run by CUDA, or raise EngineUnavailable; never fall back to the CPU. profile: as of open_engine.
     """
 
-    def __init__(self, file: OnnxFile, shape: Shape, *, threads: int | None = None, cuda: bool = False) -> None:
+    def __init__(
+        self, file: OnnxFile, shape: Shape, *, threads: int | None = None, cuda: bool = False, profile: bool = False
+    ) -> None:
         ort = require("onnxruntime", extra="gpu" if cuda else "ort")
         self._ort_value = ort.OrtValue
         self._device = "cuda" if cuda else "cpu"
@@ -39,6 +47,11 @@ class OrtEngine(Engine):
         options.log_severity_level = ONLY_ERRORS
         if threads is not None:
             options.intra_op_num_threads = threads
+        self._profiles = tempfile.TemporaryDirectory(prefix="cgnet-ort-") if profile else None
+        if self._profiles:
+            self._content = file.content
+            options.enable_profiling = True
+            options.profile_file_prefix = str(Path(self._profiles.name) / "layers")
         try:
             # With enable_fallback on, a provider that can't start is replaced by the CPU and print() tells of it.
             self._session = ort.InferenceSession(file.content, options, providers=[wanted], enable_fallback=0)
@@ -70,3 +83,50 @@ class OrtEngine(Engine):
         output = self._binding.get_outputs()[0].numpy()
         # On the CPU `output` is no copy but the runtime's own memory.
         return output.copy() if self._frames_in else labels_of(output)
+
+    def logits(self, frames: U8) -> F32 | None:
+        if self._frames_in:
+            return None
+        self.load(frames)
+        self.enqueue()
+        self.sync()
+        return np.array(
+            self._binding.get_outputs()[0].numpy(), np.float32
+        )  # a copy: the runtime's own memory is written anew
+
+    def profile(self, frames: U8, runs: int) -> tuple[Layer, ...]:
+        if self._profiles is None:
+            return super().profile(frames, runs)
+        self.load(frames)
+        for _ in range(WARM_RUNS + runs):
+            self.enqueue()
+            self.sync()
+        nodes = node_names(self._content)
+        events = json.loads(Path(self._session.end_profiling()).read_bytes())
+        self._profiles.cleanup()
+        self._profiles = None
+        return mean_of_last(
+            runs,
+            (
+                (name_of(event["name"], nodes), event["args"]["op_name"], 1e3 * event["dur"])  # dur is in us
+                for event in sorted(events, key=lambda event: event["ts"])
+                if event.get("cat") == "Node" and event["name"].endswith(KERNEL)
+            ),
+        )
+
+
+def node_names(content: bytes) -> dict[str, str]:
+    """The name of each value of an ONNX file -> the name of the node that it comes from."""
+    onnx = require("onnx", extra="export")
+    return {value: node.name for node in onnx.load_from_string(content).graph.node for value in node.output}
+
+
+def name_of(event: str, nodes: Mapping[str, str]) -> str:
+    """What a node of the profile was called in the file.
+
+    Convolutions that ONNX Runtime puts into its blocked layout, or makes of a product, are called after the value
+    that they give, with these additions.
+    """
+    name = event.removesuffix(KERNEL)
+    value = name.removeprefix("InsertedPrecisionFreeCast_").removesuffix("_nchwc").removesuffix("_mul")
+    return nodes.get(name) or nodes.get(value) or name

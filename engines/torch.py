@@ -6,7 +6,8 @@ import torch
 
 from cgnet_deploy.artifact import Shape
 from cgnet_deploy.checkpoint import Checkpoint
-from cgnet_deploy.engines.base import Engine, EngineInfo
+from cgnet_deploy.engines.base import WARM_RUNS, Engine, EngineInfo, Layer
+from cgnet_deploy.errors import EngineUnavailable
 from cgnet_deploy.pixels import F32, U8, to_tensor
 from cgnet_deploy.spec import Precision
 
@@ -69,6 +70,15 @@ class TorchEngine(Engine):
         end.record()
         end.synchronize()
         return int(start.elapsed_time(end) * 1e6)  # CUDA tells milliseconds
+
+    def profile(self, frames: U8, runs: int) -> tuple[Layer, ...]:
+        if isinstance(self._model, torch._dynamo.OptimizedModule):
+            raise EngineUnavailable("what torch.compile makes has no layers; profile it as torch:FILE")
+        from cgnet_deploy.engines.torchprofile import profile
+
+        self.load(frames)
+        with torch.inference_mode(), self._autocast:
+            return profile(self._model, self._planes, WARM_RUNS, runs)
 
     def fetch(self) -> U8:
         labels: U8 = self._labels.cpu().numpy()

@@ -6,12 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from cgnet_deploy.bench.conditions import Clocks, Conditions, Joules
 from cgnet_deploy.bench.latency import Boundary, Round
-from cgnet_deploy.bench.record import Record
+from cgnet_deploy.bench.record import ColdStart, Record
 from cgnet_deploy.confusion import Confusion
+from cgnet_deploy.engines.base import Layer
 from cgnet_deploy.spec import Precision, Res
 
 MS = 1_000_000
+CLOCKS = Clocks(cpu_mhz=2600.0, gpu_mhz=None, gpu_memory_mhz=None, gpu_celsius=None)
+NO_JOULES = Joules(None, None, None)
 
 
 def record(
@@ -23,6 +27,9 @@ def record(
     batch: int = 1,
     settled: bool = True,
     gap_ms: float = 0,
+    joules: Joules = NO_JOULES,
+    throttled: tuple[str, ...] = (),
+    profile: tuple[Layer, ...] | None = None,
 ) -> Record:
     """Samples in milliseconds, round by round; gap_ms: of idle time in each round."""
     rounds = tuple(
@@ -34,4 +41,6 @@ def record(
         class_names=("road", "sky", "car"),
         outlines=None, agreement=None,
         confusion=Confusion(np.asarray(counts, np.int64)) if counts else None, images=5 if counts else 0,
+        file_bytes=2_000_000, cold=ColdStart(100 * MS, 20 * MS, 3 * MS), device_memory_mib=None,
+        conditions=Conditions(CLOCKS, CLOCKS, CLOCKS, throttled, joules), views=None, profile=profile,
     )  # fmt: skip

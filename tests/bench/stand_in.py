@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 import numpy as np
 
 from cgnet_deploy.bench import wire
-from cgnet_deploy.bench.worker import serve
+from cgnet_deploy.bench.worker import Start, serve
 from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.engines.base import Engine, EngineInfo
 from cgnet_deploy.errors import EngineUnavailable
@@ -50,10 +50,10 @@ class StandIn(Engine):
         return self.labels
 
 
-def open_stand_in(request: wire.Open) -> Engine:
+def open_stand_in(request: wire.Open) -> Start:
     if request.engine == "needs a GPU":
         raise EngineUnavailable("no GPU here")
-    return StandIn(request.engine)
+    return Start(StandIn(request.engine), 0, 0, 0)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cgnet_deploy.bench.machine import Machine
 from cgnet_deploy.bench.run import Settings, common, first_frames, load, score
 from cgnet_deploy.data import open_dataset
 from cgnet_deploy.errors import UsageError
@@ -20,7 +21,7 @@ def test_the_official_weights_and_their_graph_are_right_on_the_same_pixels(share
     graph = str(shared / "peers" / "exporter_graph_camvid_360x480.onnx")
     settings = Settings((checkpoint, graph), ("e2e",), threads=1, data=str(shared / "camvid"))
     with ExitStack() as stack:
-        first, second = (load(stack, settings, name) for name in settings.engines)
+        first, second = (load(stack, settings, name, Machine()) for name in settings.engines)
         one, other = (score(engine, settings, 2, None, False).confusion for engine in (first, second))
     assert one is not None
     assert other is not None

@@ -15,7 +15,11 @@ from cgnet_deploy.errors import CgnetError, DataError, EngineUnavailable
     "message",
     [
         wire.Open("cgnet.plan", (1024, 2048), None, 2, "camvid-official"),
-        wire.Opened("ort", "cpu", "f16", "ab", ("Sky", "Straße"), (360, 480), 4),
+        wire.Opened("ort", "cpu", "f16", "ab", ("Sky", "Straße"), (360, 480), 4, 2**40, 10, 2**40),
+        wire.Begin("frames.npy"),
+        wire.Begun(2**40),
+        wire.Profile("frames.npy", 20),
+        wire.Profiled(("a", "b"), ("Conv", ""), (1.5, 2e9)),
         wire.Warm("paced", 29.97, "frames.npy", 200.0, 10, 1),
         Warmed(10, 12345678901, False),
         wire.Measure(1.5, 34),

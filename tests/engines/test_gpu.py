@@ -20,18 +20,23 @@ def driver(*, status: int = 0, devices: int = 1) -> SimpleNamespace:
         buffer.value = b"NVIDIA H100 80GB HBM3"
         return 0
 
+    def place(buffer: ctypes.Array[ctypes.c_char], size: int, device: ctypes.c_int) -> int:
+        buffer.value = b"0000:3B:00.0"
+        return 0
+
     return SimpleNamespace(
         cuInit=lambda flags: status,
         cuDeviceGetCount=lambda count: put(count, devices),
         cuDeviceGet=lambda device, ordinal: put(device, ordinal),
         cuDeviceGetName=name,
+        cuDeviceGetPCIBusId=place,
         cuDeviceGetAttribute=lambda value, attribute, device: put(value, {75: 9, 76: 0}[attribute]),
     )
 
 
-def test_a_gpu_has_a_name_and_an_architecture(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_has_a_name_an_architecture_and_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda _: driver())
-    assert find_gpu() == Gpu("NVIDIA H100 80GB HBM3", "sm_90")
+    assert find_gpu() == Gpu("NVIDIA H100 80GB HBM3", "sm_90", "0000:3B:00.0")
 
 
 @pytest.mark.parametrize(
