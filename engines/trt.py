@@ -22,7 +22,7 @@ from cgnet_deploy.engines.gpu import find_gpu
 from cgnet_deploy.engines.plan import Plan, check_fits
 from cgnet_deploy.engines.trtapi import PACKAGES, create, load_api, new_log, no_collection
 from cgnet_deploy.errors import CgnetError, EngineUnavailable, FrameError, MissingPackage, require
-from cgnet_deploy.pixels import U8, to_tensor
+from cgnet_deploy.pixels import F32, U8, to_tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,12 @@ class TensorRTEngine(Engine):
             end.record(self._stream)
             end.synchronize()
             return int(end.time_since(start) * 1e6)  # CUDA tells milliseconds
+
+    def logits(self, frames: U8) -> F32 | None:
+        if self._io == "frames":
+            return None
+        self.infer(frames)
+        return np.array(self._output.host, np.float32)  # a copy: the next run overwrites it
 
     def profile(self, frames: U8, runs: int) -> tuple[Layer, ...]:
         """Without the graph, which hides its layers. A plan tells no kinds."""

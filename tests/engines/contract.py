@@ -43,6 +43,16 @@ class EngineContract:
         assert len(np.unique(logits.argmax(1))) == logits.shape[1]
         np.testing.assert_array_equal(labels[sure], logits.argmax(1)[sure])
 
+    def test_logits_where_there_are_any_are_those_of_the_labels(self, engine: Engine) -> None:
+        frames = drawn_frames(2, 40, 56)
+        logits = engine.logits(frames)
+        if logits is None:
+            return
+        kept = logits.copy()
+        np.testing.assert_array_equal(engine.infer(frames), logits.argmax(1))
+        engine.logits(drawn_frames(2, 40, 56, seed=9))
+        np.testing.assert_array_equal(logits, kept)  # no runtime's memory
+
     def test_a_batch_is_its_frames(self, engine: Engine) -> None:
         frames = drawn_frames(3, 40, 56)
         together = engine.infer(frames)

@@ -7,7 +7,7 @@ import pytest
 
 from cgnet_deploy.artifact import IO, Artifact, write_artifact
 from cgnet_deploy.engines import trt
-from cgnet_deploy.engines.base import Engine
+from cgnet_deploy.engines.base import Engine, Layer
 from cgnet_deploy.engines.build import Profile, build_plan
 from cgnet_deploy.engines.cudagraph import capture
 from cgnet_deploy.engines.gpu import Gpu, find_gpu
@@ -166,3 +166,15 @@ def test_a_failed_replay_is_told(gpu: FakeGpu) -> None:
     gpu.cudart.cudaGraphLaunch = lambda *_: (type("Status", (), {"name": "cudaErrorIllegalAddress"}),)
     with pytest.raises(CgnetError, match="cudaErrorIllegalAddress"):
         graph.launch()
+
+
+def test_layers_are_timed_without_the_graph_that_hides_them(gpu: FakeGpu, tmp_path: Path) -> None:
+    engine = open_engine(str(faked_plan(tmp_path / "fake.plan", "frames")), profile=True)
+    frames = drawn_frames(1, 40, 56)
+    engine.infer(frames)
+    before = gpu.inferences
+    layers = engine.profile(frames, 4)
+    assert gpu.launches["graph"] == 1  # that of infer
+    # The faked convolution takes as many ms as there have been inferences: those after the 5 of warm-up count.
+    assert layers == (Layer("stem.0.conv/Conv", "", (before + 5 + 2.5) * 1e6), Layer("Reformat", "", 250_000))
+    assert gpu.contexts == 0
