@@ -24,7 +24,7 @@ from cgnet_deploy.bench.notes import notes
 from cgnet_deploy.bench.options import parser
 from cgnet_deploy.bench.page.page import check_packages, page
 from cgnet_deploy.bench.record import Record
-from cgnet_deploy.bench.run import Settings
+from cgnet_deploy.bench.settings import Settings
 from cgnet_deploy.bench.sweep import Grid, sweep
 from cgnet_deploy.errors import UsageError
 

@@ -21,6 +21,7 @@ from cgnet_deploy.bench.boundary import Outlines
 from cgnet_deploy.bench.conditions import Clocks, Conditions, Joules
 from cgnet_deploy.bench.environment import Environment
 from cgnet_deploy.bench.latency import BOUNDARIES, Round
+from cgnet_deploy.bench.nvml import GpuDescription
 from cgnet_deploy.bench.record import ColdStart, Record
 from cgnet_deploy.confusion import Confusion
 from cgnet_deploy.engines.base import Layer
@@ -28,7 +29,7 @@ from cgnet_deploy.errors import UserError
 from cgnet_deploy.spec import Precision, Res
 
 MAX_BYTES = 1 << 30
-SCHEMA = 1
+SCHEMA = 2
 
 
 def append(path: Path, records: Sequence[Record], asked: str, where: Environment) -> None:
@@ -97,8 +98,7 @@ def _rows(path: Path) -> list[_Row]:
             row = json.loads(line)
             if row["schema"] != SCHEMA:
                 raise ValueError(f"schema {row['schema']!r}, wanted {SCHEMA}")
-            where = {**row["environment"], "command": tuple(map(str, row["environment"]["command"]))}
-            rows.append(_Row(_record(row), str(row["asked"]), Environment(**where)))
+            rows.append(_Row(_record(row), str(row["asked"]), _environment(row["environment"])))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise UserError(
                 f"{path}, line {number}, is no row of cgnet-bench ({type(error).__name__}: {error}): name another file"
@@ -176,6 +176,12 @@ def _record(row: dict[str, Any]) -> Record:
             Layer(str(layer["name"]), str(layer["kind"]), float(layer["mean_ns"])) for layer in row["profile"]
         ),
     )  # fmt: skip
+
+
+def _environment(told: dict[str, Any]) -> Environment:
+    lists = {name: tuple(map(str, told[name])) for name in ("command", "cpu_flags")}
+    gpu = None if told["gpu"] is None else GpuDescription(**told["gpu"])
+    return Environment(**{**told, **lists, "gpu": gpu})
 
 
 def _conditions(told: dict[str, Any]) -> Conditions:

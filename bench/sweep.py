@@ -14,7 +14,8 @@ from cgnet_deploy.artifact import sha256_of
 from cgnet_deploy.bench import journal
 from cgnet_deploy.bench.environment import Environment
 from cgnet_deploy.bench.record import Record
-from cgnet_deploy.bench.run import Settings, Show, run
+from cgnet_deploy.bench.run import Show, run
+from cgnet_deploy.bench.settings import Settings
 from cgnet_deploy.engines.open import backend_and_path
 from cgnet_deploy.spec import Res
 from cgnet_deploy.terminal import say

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 from cgnet_deploy.bench.machine import Machine
-from cgnet_deploy.bench.run import Settings, common, first_frames, load, score
+from cgnet_deploy.bench.run import common, first_frames
+from cgnet_deploy.bench.scoring import score
+from cgnet_deploy.bench.settings import Settings
+from cgnet_deploy.bench.turns import load
 from cgnet_deploy.data import open_dataset
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.spec import Res
