@@ -16,7 +16,10 @@ import onnx_ir as ir
 from cgnet_deploy.export.fuse.rule import Rule
 from cgnet_deploy.export.graph import attribute, channels, constant, insert, producer, replace, weights
 
-CHANNELWISE = frozenset({"PRelu", "Relu", "Mul", "Add", "Max", "Min", "ReduceMean", "GlobalAveragePool"})
+CHANNELWISE = frozenset(
+    {"PRelu", "Relu", "Sigmoid", "Mul", "Add", "Max", "Min", "ReduceMean", "GlobalAveragePool", "Resize"}
+)
+SETTINGS = frozenset({"ReduceMean", "Resize"})  # their inputs after the first say how, for all channels alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +43,9 @@ def pattern(node: ir.Node) -> Match | None:
 def check(match: Match) -> str | None:
     if not match.sizes:
         return f"a part of {match.concat.name} has an unknown number of channels"
-    if match.node.op_type == "ReduceMean" and not _over_space(match.node):
-        return f"{match.node.name} reduces more than height and width"
-    for value in match.node.inputs[: 1 if match.node.op_type == "ReduceMean" else None]:
+    if match.node.op_type in SETTINGS and not _over_space(match.node):
+        return f"{match.node.name} changes more than height and width"
+    for value in match.node.inputs[: 1 if match.node.op_type in SETTINGS else None]:
         if value is not None and not _divisible(value, match.sizes):
             return f"{value.name} can't be split as {match.concat.name} is"
     return None
@@ -51,10 +54,13 @@ def check(match: Match) -> str | None:
 def rewrite(match: Match) -> None:
     node = match.node
     attributes = {name: attribute(node, name, 0) for name in node.attributes}
-    inputs = [value for value in node.inputs if value is not None]
-    if node.op_type == "ReduceMean":
-        columns = [(part, inputs[1]) for part in _parts(node, inputs[0], match.sizes)]
+    first, *others = node.inputs
+    assert first is not None
+    columns: list[tuple[ir.Value | None, ...]]
+    if node.op_type in SETTINGS:
+        columns = [(part, *others) for part in _parts(node, first, match.sizes)]
     else:
+        inputs = [value for value in node.inputs if value is not None]
         columns = list(zip(*(_parts(node, value, match.sizes) for value in inputs), strict=True))
     parts = [insert(node, node.op_type, list(column), name=node.name or "", **attributes) for column in columns]
     shape = node.outputs[0].shape
@@ -64,6 +70,10 @@ def rewrite(match: Match) -> None:
 
 
 def _over_space(node: ir.Node) -> bool:
+    """Whether a ReduceMean or a Resize leaves images and channels as they are."""
+    if node.op_type == "Resize":
+        scales = weights(node.inputs[2]) if len(node.inputs) > 2 else None
+        return scales is not None and scales.size == 4 and scales[:2].tolist() == [1, 1]
     axes = weights(node.inputs[1]) if len(node.inputs) > 1 else None
     return axes is not None and sorted(axes.tolist()) in ([2, 3], [-2, -1])
 

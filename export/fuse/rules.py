@@ -2,7 +2,7 @@
 
     FOLD    for every target: fewer nodes, the same forms
     prune   dead channels, if asked for (../prune.py)
-    FORMS   what is fastest where; bench/forms.py measures it again
+    FORMS   what is fastest where; bench/cpu.py measures it again
 
 ONNX Runtime's CPU kernels keep a blocked layout through Conv, Relu, equal-shape Add and Mul, and concats of
 whole blocks; everything else reorders each pixel twice, so little else is left. OpenVINO fuses elementwise chains
@@ -22,10 +22,13 @@ from cgnet_deploy.export.fuse import (
     channel_order,
     concat_conv,
     concat_flat,
+    concat_ragged,
     concat_sink,
+    gate_blocked,
     gate_constant,
     labels_matmul,
     pool_conv,
+    pool_shared,
     prelu_affine,
     prelu_blocked,
     prelu_max,
@@ -50,23 +53,38 @@ FOLD: Rules = (
 # Where a pruned graph left a factor or a shift behind a convolution that picks channels.
 SETTLE: Rules = (scale_fold.RULE, shift_fold.RULE)
 
-FRAMES: Rules = (pool_conv.RULE, channel_order.RULE)
+# The image: pooled once, its pool and its channel order in the kernels.
+IMAGE: Rules = (pool_shared.RULE, pool_conv.RULE, channel_order.RULE)
 
-# Concats sink until they meet the trunk, the trunk's source is split, and they sink through the trunk too.
-HALVES: Rules = (concat_sink.RULE, split_source.RULE, concat_sink.RULE, concat_flat.RULE, concat_conv.RULE)
+# Concats sink until they meet a gate or the trunk; its source is split, and they sink on: through the gates of the
+# normal blocks, then the trunk, then the gate of the down block.
+HALVES: Rules = (
+    concat_sink.RULE,
+    *(split_source.RULE, concat_sink.RULE) * 3,
+    concat_flat.RULE,
+    concat_conv.RULE,
+)
 
 FORMS: dict[Target, Rules] = {
     "generic": (*SETTLE, prelu_max.RULE, prelu_min.RULE),
     "ort-cpu": (
         *SETTLE,
-        *FRAMES,
+        *IMAGE,
+        gate_blocked.RULE,
         *HALVES,
         affine_conv.RULE,
         prelu_blocked.RULE,
         prelu_min.RULE,
         labels_matmul.RULE,
     ),
-    "openvino": (*SETTLE, *FRAMES, prelu_affine.RULE, labels_matmul.RULE),
+    "openvino": (
+        *SETTLE,
+        *IMAGE,
+        concat_ragged.SINK,
+        concat_ragged.CONV,
+        prelu_affine.RULE,
+        labels_matmul.RULE,
+    ),
     "tensorrt": (*SETTLE, prelu_max.RULE, prelu_min.RULE),
 }
 

@@ -1,9 +1,10 @@
-"""A convolution whose result is later added to a concat, as a concat of two convolutions by output channel.
+"""A convolution whose result later meets a concat, as a concat of two convolutions by output channel.
 
     x + concat(y_1, y_2) = concat(x_1 + y_1, x_2 + y_2),  x = conv, perhaps times a gate
+    g concat(y_1, y_2)   = concat(g_1 y_1, g_2 y_2),      g = sigmoid(conv), enlarged
 
 The down block feeds the residual trunk of its stage; split here, the whole trunk stays in halves and the
-concat of every block sinks away (concat_sink.py).
+concat of every block sinks away (concat_sink.py). A gate is split as what it multiplies is.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Match:
 
 
 def pattern(node: ir.Node) -> Match | None:
-    if node.op_type != "Add":
+    if node.op_type not in ("Add", "Mul"):
         return None
     for x, other in (node.inputs, reversed(node.inputs)):
         concat = producer(other, "Concat")
@@ -37,9 +38,10 @@ def pattern(node: ir.Node) -> Match | None:
 
 
 def _source(value: ir.Value | None) -> ir.Node | None:
-    """The convolution behind `value`, through a product with a gate."""
-    product = producer(value, "Mul")
-    return producer(product.inputs[0] if product else value, "Conv")
+    """The convolution behind `value`, through a product with a gate, or through what makes one a gate."""
+    while (node := producer(value, "Mul", "Resize", "Sigmoid")) is not None:
+        value = node.inputs[0]
+    return producer(value, "Conv")
 
 
 def check(match: Match) -> str | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import onnx_ir as ir
 import pytest
 
 from cgnet_deploy.artifact import write_artifact
 from cgnet_deploy.contracts import CONTRACTS, model_spec
 from cgnet_deploy.engines.build import build_plan
 from cgnet_deploy.export.frames import give_labels, take_frames
-from cgnet_deploy.export.graph import count_ops, serialise
+from cgnet_deploy.export.graph import serialise
 from cgnet_deploy.export.half import to_half
 from cgnet_deploy.export.targets import TARGETS, Target
 from cgnet_deploy.spec import Precision, Res
@@ -18,6 +19,7 @@ from tests.export.networks import Character, graph_of, trained
 from tests.export.test_rules import fuse
 
 RES = Res(33, 47)
+GATE_CONVOLUTIONS = 4 * 4  # of four blocks: two linear layers in halves
 
 
 @pytest.mark.parametrize("prune", [False, True], ids=["whole", "pruned"])
@@ -39,5 +41,9 @@ def test_builds_and_keeps_its_types(tmp_path: Path, target: Target, precision: P
         parent_sha256=None, made_with={},
     )  # fmt: skip
     built = build_plan(onnx, tmp_path / "cgnet.plan", builder="rtx")
-    wanted = "half" if precision is Precision.F16 else "float"
-    assert dict(built.convolutions) == {wanted: count_ops(graph)["Conv"]}
+    convolutions = [node for node in graph.graph if node.op_type == "Conv"]
+    halved = [node for node in convolutions if node.outputs[0].dtype == ir.DataType.FLOAT16]
+    # In f16, those of a live gate alone stay f32: the global context does (see half.py).
+    context = len(convolutions) - len(halved)
+    assert precision is Precision.F32 or context == (0 if prune or target != "ort-cpu" else GATE_CONVOLUTIONS)
+    assert dict(built.convolutions) == {name: n for name, n in (("half", len(halved)), ("float", context)) if n}

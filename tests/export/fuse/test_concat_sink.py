@@ -20,6 +20,7 @@ def over_concat(nodes: str, out: str = "2, 7, 5, 4") -> str:
 
 W = {"w": np.random.default_rng(1).normal(size=(3, 4, 1, 1))}
 FEW = np.random.default_rng(2).normal(size=(7, 1, 1))
+TWICE = np.array([1, 1, 2, 3], np.float32)  # twice as high, three times as wide
 
 
 @pytest.mark.parametrize("op", ["Relu", "GlobalAveragePool"])
@@ -65,6 +66,18 @@ def test_a_gate_is_split_as_the_concat_is() -> None:
     assert_fires(model, RULE, left=left)
 
 
+def test_sinks_through_an_enlargement() -> None:
+    model = graph(over_concat('y = Resize <mode = "nearest"> (joint, , scales)', "2, 7, 10, 12"), W | {"scales": TWICE})
+    assert_fires(model, RULE, left={"Conv": 1, "Resize": 2, "Concat": 1})
+
+
+def test_not_through_a_resize_of_channels() -> None:
+    model = graph(
+        over_concat("y = Resize (joint, , scales)", "2, 14, 5, 4"), W | {"scales": np.array([1, 2, 1, 1], np.float32)}
+    )
+    assert_refuses(model, RULE, "Resize changes more than height and width")
+
+
 def test_two_concats_of_the_same_widths_are_added_part_by_part() -> None:
     text = over_concat("a = Relu (x) b = Relu (v) other = Concat <axis = 1> (a, b) y = Add (joint, other)")
     assert_fires(graph(text, W), RULE, left={"Conv": 1, "Relu": 2, "Add": 2, "Concat": 1})
@@ -95,7 +108,7 @@ def test_not_where_the_other_concat_has_other_widths() -> None:
 
 def test_not_where_the_mean_takes_channels_too() -> None:
     text = over_concat("y = ReduceMean (joint, axes)", "2, 1, 1, 1")
-    reason = "ReduceMean reduces more than height and width"
+    reason = "ReduceMean changes more than height and width"
     assert_refuses(graph(text, W | {"axes": np.array([1, 2, 3])}), RULE, reason)
 
 
