@@ -39,7 +39,7 @@ class Profile:
 class BuildReport:
     """A plan, what built it for which architecture, and the parsed network's convolutions by input type.
 
-    convolutions: such as {"half": 78}; the names are TensorRT's.
+    convolutions: such as {"half": 78} or {"int8": 28, "half": 50}; the names are TensorRT's.
     """
 
     artifact: Artifact
@@ -122,10 +122,20 @@ def _gpu_to_build_on() -> Gpu:
 
 
 def convolution_types(trt: ModuleType, network: Any) -> dict[str, int]:
-    """How many convolutions of a parsed network take each type of input, most frequent first."""
-    layers = (network.get_layer(i) for i in range(network.num_layers))
-    types = (layer.get_input(0).dtype.name.lower() for layer in layers if layer.type == trt.LayerType.CONVOLUTION)
-    return dict(Counter(types).most_common())
+    """How many convolutions of a parsed network take each type of input, most frequent first.
+
+    One whose input and kernel both come out of int8 is "int8": a builder takes the two DequantizeLinear into it.
+    """
+    layers = [network.get_layer(i) for i in range(network.num_layers)]
+    dequantised = {layer.get_output(0).name for layer in layers if layer.type == trt.LayerType.DEQUANTIZE}
+
+    def kind(convolution: Any) -> str:
+        x, kernel = convolution.get_input(0), convolution.get_input(1)  # a constant kernel is no tensor
+        if x.name in dequantised and kernel is not None and kernel.name in dequantised:
+            return "int8"
+        return str(x.dtype.name).lower()
+
+    return dict(Counter(kind(layer) for layer in layers if layer.type == trt.LayerType.CONVOLUTION).most_common())
 
 
 def _serialised(

@@ -1,12 +1,13 @@
 """OpenVINO on the CPU, tuned for latency, in f32 or, where the CPU has the instructions, in bf16.
 
 OpenVINO runs an f32 file in bf16 by itself on a CPU that has it, and in f32 where bf16 was asked for on one
-that hasn't; here the type is always asked for, and the one that came is compared.
+that hasn't; here the type is always asked for, and the one that came is compared. In an int8 file it is the type of
+what is not int8; how many convolutions really are is counted in the compiled network and told.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from cgnet_deploy.engines.base import WARM_RUNS, Engine, EngineInfo, Layer, inpu
 from cgnet_deploy.engines.onnxfile import OnnxFile
 from cgnet_deploy.errors import ArtifactError, EngineUnavailable, one_line, require
 from cgnet_deploy.pixels import F32, U8, to_tensor
+from cgnet_deploy.spec import Precision
 
 Arithmetic = Literal["f32", "bf16"]
 
@@ -58,7 +60,13 @@ class OpenVinoEngine(Engine):
             raise EngineUnavailable(f"OpenVINO runs {runs_in} on this CPU, which has no {arithmetic}")
         self._request = compiled.create_infer_request()
         self._frames_in = file.io == "frames"
-        self.info = EngineInfo("openvino", f"CPU {runs_in}", file.precision, file.spec, shape, file.sha256)
+        provider = f"CPU {runs_in}"
+        if file.precision is Precision.INT8:
+            int8, convolutions = _in_int8(compiled)
+            if int8 == 0:
+                raise EngineUnavailable(f"OpenVINO runs no convolution of {file.path} in int8 on this CPU")
+            provider = f"CPU int8 {int8} of {convolutions} convolutions, rest {runs_in}"
+        self.info = EngineInfo("openvino", provider, file.precision, file.spec, shape, file.sha256)
 
     def _load(self, frames: U8) -> None:
         array = np.ascontiguousarray(frames) if self._frames_in else to_tensor(frames, self.info.spec.input)
@@ -99,3 +107,10 @@ class OpenVinoEngine(Engine):
                 if node.status == node.Status.EXECUTED  # the others were joined with those, or have nothing to do
             ]
         return mean_of_last(runs, timed)
+
+
+def _in_int8(compiled: Any) -> tuple[int, int]:
+    """How many convolutions of a compiled network compute in int8, and how many there are."""
+    infos = (node.get_rt_info() for node in compiled.get_runtime_model().get_ops())
+    types = [str(info["runtimePrecision"].value) for info in infos if str(info["layerType"].value) == "Convolution"]
+    return sum(kind in ("u8", "i8") for kind in types), len(types)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,10 @@ from cgnet_deploy.data.dataset import Dataset, fit_frame
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.engines.build import Profile, build_plan, choose_builder
 from cgnet_deploy.errors import UsageError, require
-from cgnet_deploy.export.targets import TARGETS
+from cgnet_deploy.export.calibration_data import LEAST_FRAMES, CalibrationFrames, calibration_frames
+from cgnet_deploy.export.ranges import METHODS
+from cgnet_deploy.export.score import Evaluate, scorer
+from cgnet_deploy.export.targets import SCOPES, TARGETS
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import MIN_SIDE_PX, Precision, Res
 from cgnet_deploy.terminal import Parser, res_argument, run, say, triple_argument
@@ -28,6 +32,7 @@ MAX_BATCH = 256
 VERIFY_PIXELS = 4 * 360 * 480  # what is compared at least: 4 frames of 360x480, one of 1024x2048
 MAX_VERIFIED = 4
 MAX_WATCHED = 1000
+MAX_CALIBRATION = 4096
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,7 +44,7 @@ def _parser() -> Parser:
     parser = Parser("cgnet-export", "A CGNet checkpoint to a verified ONNX file and a TensorRT plan.")
     parser.add_argument("--ckpt", type=Path, required=True, metavar="FILE", help="official, mmseg or own checkpoint")
     precision = parser.add_mutually_exclusive_group()
-    for flag, value in (("--fp32", Precision.F32), ("--fp16", Precision.F16)):
+    for flag, value in (("--fp32", Precision.F32), ("--fp16", Precision.F16), ("--int8", Precision.INT8)):
         precision.add_argument(flag, dest="precision", action="store_const", const=value, default=Precision.F32)
     parser.add_argument(
         "--res", type=res_argument, metavar="HxW", help="height x width in pixels; default: the contract's"
@@ -61,6 +66,28 @@ def _parser() -> Parser:
         "--prune-images", type=int, default=0, metavar="N",
         help="with --prune-dead: also those that never vary on N frames of the train split of --data",
     )  # fmt: skip
+    parser.add_argument(
+        "--calib-data", metavar="DIR",
+        help="with --int8: frames to calibrate on, no labels: a folder of pictures, a data set (train), or scenes",
+    )  # fmt: skip
+    parser.add_argument("--calib-images", type=int, default=128, metavar="N", help="of them at most (default 128)")
+    parser.add_argument("--calib-method", choices=METHODS, default="mse", help="how ranges are chosen (default mse)")
+    parser.add_argument(
+        "--calib-cache",
+        type=Path,
+        metavar="FILE",
+        help="keep the ranges, or use those of an earlier run without frames",
+    )
+    parser.add_argument(
+        "--int8-scope", choices=SCOPES, default="most",
+        help="most: but the image's, the depthwise and the classifier's convolutions (default); all: every convolution",
+    )  # fmt: skip
+    parser.add_argument("--exclude", metavar="REGEX", help="with --int8: convolutions to leave in higher precision")
+    parser.add_argument(
+        "--max-drop", type=float, metavar="POINTS",
+        help="with --fp16 or --int8: keep what costs most in higher precision until the mIoU on --split of --data is "
+        "at most so many points (0 to 100) below f32; exit with 3 where that can't be",
+    )  # fmt: skip
     parser.add_argument("--onnx", type=Path, default=Path("cgnet.onnx"), metavar="FILE")
     parser.add_argument("--engine", type=Path, default=Path("cgnet.plan"), metavar="FILE")
     parser.add_argument("--no-engine", action="store_true", help="write the ONNX file only")
@@ -79,7 +106,8 @@ def _parser() -> Parser:
 def _export(given: argparse.Namespace) -> int:
     _check(given)
     from cgnet_deploy.checkpoint import load_checkpoint
-    from cgnet_deploy.export.pipeline import Request, export_onnx
+    from cgnet_deploy.export.guard import guard
+    from cgnet_deploy.export.pipeline import Int8, Request, prepare, write
 
     checkpoint = load_checkpoint(given.ckpt, contract=given.contract, mean=given.mean, std=given.std, color=given.color)
     res = given.res or checkpoint.spec.input.res
@@ -87,14 +115,26 @@ def _export(given: argparse.Namespace) -> int:
     request = Request(
         given.precision, res, given.batch, given.dynamic, io, given.target, tuple(given.without), given.prune_dead,
         _watched(given, res),
+        Int8(_calibration(given, res), given.calib_method, given.int8_scope, given.exclude, given.calib_cache)
+        if given.precision is Precision.INT8 else None,
     )  # fmt: skip
-    exported = export_onnx(checkpoint, request, _frames(given, res), given.onnx)
+    evaluate = _scorer(given, checkpoint.spec.classes, res)
+    prepared = prepare(checkpoint, request, _frames(given, res))
+    exported, guarded = (
+        guard(prepared, given.max_drop, evaluate, given.onnx) if evaluate else (write(prepared, given.onnx), None)
+    )
     print(f"{given.onnx}  {given.precision.value}, {res.spelled()}, batch {given.batch}; {exported.fusion.summary()}")
     report: dict[str, Any] = {
         "schema": 1, "onnx": str(given.onnx), "engine": None, "precision": given.precision.value,
         "res": list(res), "batch": given.batch, "target": given.target, "fusion": exported.fusion.to_json(),
         "verify": exported.verification.to_json(), "kept_f32": list(exported.kept_f32),
     }  # fmt: skip
+    if prepared.lowering.ranges is not None:
+        int8 = prepared.lowering.to_json(frozenset(exported.kept_f32))
+        print(f"{given.onnx}  {prepared.lowering.summary(frozenset(exported.kept_f32))}")
+        report["int8"] = int8
+    if guarded is not None:
+        report["guard"] = guarded.to_json()
     if exported.pruning is not None:
         print(f"{given.onnx}  pruned: {exported.pruning.summary()}")
         report["pruning"] = exported.pruning.to_json()
@@ -126,9 +166,12 @@ def _check(given: argparse.Namespace) -> None:
         raise UsageError(f"--prune-images {given.prune_images} is not 0 to {MAX_WATCHED} frames")
     if given.prune_images and (not given.prune_dead or given.data is None):
         raise UsageError("--prune-images needs --prune-dead and --data")
-    outputs = [path for path in (given.onnx, None if given.no_engine else given.engine, given.json) if path is not None]
+    _check_precision(given)
+    outputs = [
+        path for path in (given.onnx, None if given.no_engine else given.engine, given.json, given.calib_cache) if path
+    ]
     if len({path.resolve() for path in (given.ckpt, *outputs)}) <= len(outputs):
-        raise UsageError("--ckpt, --onnx, --engine and --json must be different files")
+        raise UsageError("--ckpt, --onnx, --engine, --json and --calib-cache must be different files")
     for path in outputs:
         check_writable(path)
     for package, extra in (
@@ -143,6 +186,42 @@ def _check(given: argparse.Namespace) -> None:
     for name in given.without:
         if name not in NAMES:
             raise UsageError(f"--without {name}: there is no such rule; the rules are {', '.join(NAMES)}")
+
+
+def _check_precision(given: argparse.Namespace) -> None:
+    """Raise UsageError for flags of int8 and of the guard that don't go together."""
+    int8 = given.precision is Precision.INT8
+    for flag, value in (("--calib-data", given.calib_data), ("--calib-cache", given.calib_cache),
+                        ("--exclude", given.exclude)):  # fmt: skip
+        if value is not None and not int8:
+            raise UsageError(f"{flag} needs --int8")
+    if int8 and given.calib_data is None and given.calib_cache is None:
+        raise UsageError("--int8 needs frames to calibrate on: --calib-data DIR, or an earlier run's --calib-cache")
+    if int8 and given.calib_data is None and not given.calib_cache.is_file():
+        raise UsageError(f"{given.calib_cache} is not there: the ranges of no earlier run; --calib-data makes them")
+    if given.exclude is not None:
+        try:
+            re.compile(given.exclude)
+        except re.error as error:
+            raise UsageError(f"--exclude {given.exclude!r} is no regular expression: {error}") from None
+    if not LEAST_FRAMES <= given.calib_images <= MAX_CALIBRATION:
+        raise UsageError(f"--calib-images {given.calib_images} is not {LEAST_FRAMES} to {MAX_CALIBRATION} frames")
+    if given.max_drop is None:
+        return
+    if given.precision is Precision.F32 or given.data is None:
+        raise UsageError("--max-drop needs --fp16 or --int8, and labelled frames: --data")
+    if not 0 <= given.max_drop <= 100:
+        raise UsageError(f"--max-drop {given.max_drop:g} is not 0 to 100 points of mIoU")
+
+
+def _calibration(given: argparse.Namespace, res: Res) -> CalibrationFrames | None:
+    return None if given.calib_data is None else calibration_frames(given.calib_data, given.calib_images, res)
+
+
+def _scorer(given: argparse.Namespace, classes: int, res: Res) -> Evaluate | None:
+    if given.max_drop is None:
+        return None
+    return scorer(open_dataset(given.data, given.split), given.target, classes, res, given.batch)
 
 
 def _frames(given: argparse.Namespace, res: Res) -> list[U8]:

@@ -64,14 +64,19 @@ def to_half(model: ir.Model, keep: frozenset[str]) -> None:
     cache: dict[tuple[int, ir.DataType], ir.Value] = {}
     single = _kept_nodes(model, keep)
     for node in list(model.graph):
-        if node.outputs[0].dtype not in (F16, F32):
+        if node.op_type == "QuantizeLinear":  # its scale has the type of what it reads
+            value = node.inputs[0]
+            wanted = F16 if value is not None and value.dtype == F16 else F32
+        elif node.outputs[0].dtype not in (F16, F32):
             continue  # integers: shapes and labels
-        wanted = F32 if node in single else F16
+        else:
+            wanted = F32 if node in single else F16
         for index, value in enumerate(node.inputs):
             if value is not None and value.dtype in (F16, F32) and value.dtype != wanted and _is_data(node, index):
                 node.replace_input_with(index, _cast(node, value, wanted, cache))
         for value in node.outputs:
-            value.type = ir.TensorType(wanted)
+            if value.dtype in (F16, F32):
+                value.type = ir.TensorType(wanted)
     if model.graph.outputs[0].dtype == F16:
         _restore_output(model)
     tidy(model)
@@ -93,6 +98,11 @@ def _kept_nodes(model: ir.Model, keep: frozenset[str]) -> set[ir.Node]:
         elif (node.name or "") in keep:
             kept.add(node)
         halved |= set(node.outputs)
+    # A cast between a DequantizeLinear and its convolution would keep the two from becoming one int8 kernel.
+    for node in model.graph:
+        if node.op_type == "DequantizeLinear":
+            kept.discard(node)
+            kept |= {node} if all(use.node in kept for use in node.outputs[0].uses()) else set()
     return kept
 
 

@@ -1,4 +1,4 @@
-"""Checkpoint -> traced -> fused -> half -> one ONNX file, each step verified against the one before it.
+"""Checkpoint -> traced -> fused -> f16 or int8 -> one ONNX file, each step verified against the one before it.
 
 Two graphs of the same network go through the same steps: planes to logits, on which the steps are verified,
 and frames to labels, whose labels are compared with the argmax of those logits. One of them is written.
@@ -6,6 +6,7 @@ and frames to labels, whose labels are compared with the argmax of those logits.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,19 +16,41 @@ import torch
 
 from cgnet_deploy.artifact import IO, Artifact, Shape, write_artifact
 from cgnet_deploy.checkpoint import Checkpoint
+from cgnet_deploy.errors import ArtifactError
+from cgnet_deploy.export.calibrate import calibrate, rounding_bias
+from cgnet_deploy.export.calibration_data import CalibrationFrames
 from cgnet_deploy.export.frames import give_labels, take_frames
 from cgnet_deploy.export.fuse.rule import FusionReport, apply
 from cgnet_deploy.export.fuse.rules import FOLD, FORMS, MULTIPLE, Rules
 from cgnet_deploy.export.graph import serialise
-from cgnet_deploy.export.half import out_of_range, to_half
+from cgnet_deploy.export.half import out_of_range
+from cgnet_deploy.export.lower import NOTHING, Lowering
+from cgnet_deploy.export.pairs import faults
+from cgnet_deploy.export.placement import PLACEMENTS, chosen
 from cgnet_deploy.export.prune import PruneReport, observe, prune_dead
+from cgnet_deploy.export.quantize import sites
+from cgnet_deploy.export.ranges import Method
+from cgnet_deploy.export.ranges_file import Made, Ranges, check_made_for, hash_of, read_ranges, write_ranges
 from cgnet_deploy.export.runtime import run_single
-from cgnet_deploy.export.targets import Target
+from cgnet_deploy.export.targets import Scope, Target
 from cgnet_deploy.export.trace import OPSET, Dynamic, trace
 from cgnet_deploy.export.verify import Verification, compare, demand, demand_labels
 from cgnet_deploy.pixels import F32, U8, to_tensor
 from cgnet_deploy.spec import InputSpec, Precision, Res
-from cgnet_deploy.terminal import say
+from cgnet_deploy.terminal import progress, say
+
+BIAS_FRAMES = 16  # of the calibration frames: a mean over their pixels is known well by then
+
+
+@dataclass(frozen=True, slots=True)
+class Int8:
+    """How to quantise. frames: to calibrate on, None to take the ranges of `cache`, a file. exclude: see `chosen`."""
+
+    frames: CalibrationFrames | None
+    method: Method = "mse"
+    scope: Scope = "most"
+    exclude: str | None = None
+    cache: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +70,7 @@ class Request:
     without: tuple[str, ...] = ()
     prune: bool = False
     watch: tuple[U8, ...] = ()
+    int8: Int8 | None = None  # with Precision.INT8
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +81,28 @@ class Exported:
     fusion: FusionReport
     pruning: PruneReport | None
     verification: Verification
-    kept_f32: tuple[str, ...]  # nodes that the range of f16 kept in f32
+    kept_f32: tuple[str, ...]  # nodes that the range of f16, or the guard, kept in f32
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A fused network, verified, and how to lower its precision: all that any file of this export is made from.
+
+    planes: f32 planes to logits. whole: frames to labels, None where planes are wanted. truth: PyTorch's logits.
+    tensors: the frames to verify on, as planes.
+    """
+
+    checkpoint: Checkpoint
+    request: Request
+    planes: ir.Model
+    whole: ir.Model | None
+    frames: Sequence[U8]
+    tensors: Sequence[F32]
+    truth: Sequence[F32]
+    fusion: FusionReport
+    pruning: PruneReport | None
+    verification: Verification
+    lowering: Lowering
 
 
 def export_onnx(checkpoint: Checkpoint, request: Request, frames: Sequence[U8], path: Path) -> Exported:
@@ -65,42 +110,96 @@ def export_onnx(checkpoint: Checkpoint, request: Request, frames: Sequence[U8], 
 
     Raises AccuracyError, and writes nothing, if a step changes what the network computes.
     """
+    return write(prepare(checkpoint, request, frames), path)
+
+
+def prepare(checkpoint: Checkpoint, request: Request, frames: Sequence[U8]) -> Prepared:
+    """Trace, fuse, verify, and calibrate if it is for int8. Raises AccuracyError as `export_onnx` does."""
     spec = checkpoint.spec
     say(f"tracing {spec.name}, {spec.classes} classes, at {request.res.spelled()}, batch {request.batch}")
     planes = trace(checkpoint.model, request.res, batch=request.batch, dynamic=request.dynamic)
-    whole = planes.clone()
-    take_frames(whole, spec.input)
-    give_labels(whole)
+    whole = planes.clone() if request.io == "frames" else None
     tensors = [to_tensor(batch, spec.input) for batch in frames]
     with torch.inference_mode():
         truth: list[F32] = [checkpoint.model(torch.from_numpy(batch)).numpy() for batch in tensors]
 
     report, pruning = _fuse(planes, request, spec.input)
     found = _verified(truth, planes, tensors, Precision.F32, "fused and pruned" if request.prune else "fused")
-    kept: frozenset[str] = frozenset()
-    if request.precision is Precision.F16:
-        kept = out_of_range(planes, tensors)
-        to_half(planes, kept)
-        found = _verified(truth, planes, tensors, Precision.F16, "halved")
-    content = serialise(planes)
-    if request.io == "frames":
-        logits = run_single(content, tensors)
+    lowering = _lowering(planes, checkpoint, request, tensors)
+    if whole is not None:
+        take_frames(whole, spec.input)
+        give_labels(whole)
         report, pruning = _fuse(whole, request, spec.input)
-        if request.precision is Precision.F16:
-            to_half(whole, kept)
-        content = serialise(whole)
-        demand_labels(logits, run_single(content, frames), request.precision)
+    return Prepared(checkpoint, request, planes, whole, frames, tensors, truth, report, pruning, found, lowering)
+
+
+def write(prepared: Prepared, path: Path, keep: frozenset[str] = NOTHING) -> Exported:
+    """Lower all but the convolutions named in `keep`, verify, and write. Raises as `export_onnx` does."""
+    checkpoint, request, lowering = prepared.checkpoint, prepared.request, prepared.lowering
+    planes, found = prepared.planes, prepared.verification
+    if request.precision is not Precision.F32:
+        planes = lowering.apply(planes, keep)
+        assert not (wrong := faults(planes, lowering.storage)), wrong
+        step = "halved" if request.precision is Precision.F16 else "quantised"
+        found = _verified(prepared.truth, planes, prepared.tensors, request.precision, step)
+    content = serialise(planes)
+    if prepared.whole is not None:
+        logits = run_single(content, prepared.tensors)
+        content = serialise(lowering.apply(prepared.whole, keep))
+        demand_labels(logits, run_single(content, prepared.frames), request.precision)
     batch = None if request.dynamic in ("batch", "both") else request.batch
     height, width = (None, None) if request.dynamic in ("size", "both") else request.res
     shape: Shape = (batch, height, width)
     artifact = write_artifact(
-        path, content, kind="onnx", precision=request.precision, spec=spec, io=request.io, shape=shape,
+        path, content, kind="onnx", precision=request.precision, spec=checkpoint.spec, io=request.io, shape=shape,
         parent_sha256=checkpoint.sha256,
         made_with={
             "torch": torch.__version__, "onnx_ir": ir.__version__, "opset": str(OPSET), "target": request.target,
+            **({"calibration": lowering.ranges.made.summary()} if lowering.ranges else {}),
         },
     )  # fmt: skip
-    return Exported(artifact, report, pruning, found, tuple(sorted(kept)))
+    return Exported(artifact, prepared.fusion, prepared.pruning, found, tuple(sorted(lowering.loud | keep)))
+
+
+def _lowering(planes: ir.Model, checkpoint: Checkpoint, request: Request, tensors: Sequence[F32]) -> Lowering:
+    """How to go from the fused graph to the precision asked for."""
+    if request.precision is Precision.F16:
+        found = sites(planes)
+        total = sum(site.macs for site in found)
+        return Lowering(Precision.F16, found, total, loud=out_of_range(planes, tensors))
+    if request.int8 is None:
+        return Lowering(Precision.F32)
+    placement = PLACEMENTS[request.target]
+    taken = chosen(planes, request.int8.scope, request.int8.exclude)
+    ranges = _ranges(planes, checkpoint, request, request.int8)
+    loud = out_of_range(planes, tensors) if placement.rest is Precision.F16 else NOTHING
+    total = sum(site.macs for site in sites(planes))
+    return Lowering(Precision.INT8, taken, total, ranges, placement.storage, placement.rest, loud)
+
+
+def _ranges(planes: ir.Model, checkpoint: Checkpoint, request: Request, int8: Int8) -> Ranges:
+    """The ranges of every convolution, whichever of them int8 takes: read from the cache if it has them."""
+    graph = hashlib.sha256(serialise(planes)).hexdigest()
+    frames = int8.frames
+    wanted = Made(checkpoint.sha256, graph, hash_of(frames) if frames else "", len(frames or ()), int8.method)
+    if int8.cache is not None and (int8.cache.exists() or frames is None):
+        known = read_ranges(int8.cache)
+        check_made_for(int8.cache, known.made, wanted)
+        if not set(known.scales) == set(known.bias) == {site.name for site in sites(planes)}:
+            raise ArtifactError(f"{int8.cache} lacks ranges of some convolutions: remove it to calibrate anew")
+        say(f"ranges of {known.made.summary()} from {int8.cache}")
+        return known
+    assert frames is not None
+    names, spec = [site.name for site in sites(planes)], checkpoint.spec.input
+    batches = -(-len(frames) // request.batch)
+    scales = calibrate(
+        planes, names, progress(frames.batches(request.batch, spec), batches, "calibrating"), int8.method
+    )
+    stride = max(len(frames) // BIAS_FRAMES, 1)
+    ranges = Ranges(wanted, scales, rounding_bias(planes, scales, frames.batches(request.batch, spec, stride)))
+    if int8.cache is not None:
+        write_ranges(int8.cache, ranges)
+    return ranges
 
 
 def _fuse(model: ir.Model, request: Request, spec: InputSpec) -> tuple[FusionReport, PruneReport | None]:
@@ -112,7 +211,8 @@ def _fuse(model: ir.Model, request: Request, spec: InputSpec) -> tuple[FusionRep
             request.watch if model.graph.inputs[0].name == "frames" else [to_tensor(f, spec) for f in request.watch]
         )
         pruning = prune_dead(model, MULTIPLE[request.target], observe(model, frames) if request.watch else {})
-    return folded.then(apply(model, _chosen(FORMS[request.target], request))), pruning
+    forms = FORMS[request.target] if request.int8 is None else PLACEMENTS[request.target].forms
+    return folded.then(apply(model, _chosen(forms, request))), pruning
 
 
 def _chosen(rules: Rules, request: Request) -> Rules:

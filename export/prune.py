@@ -348,13 +348,12 @@ def weights_behind(value: ir.Value) -> int:
 
 def count_macs(model: ir.Model) -> int | None:
     """Multiply-adds of the convolutions for one image; None where the size is open."""
-    total = 0
-    for node in model.graph:
-        if node.op_type != "Conv":
-            continue
-        shape, kernel = node.outputs[0].shape, weights(node.inputs[1])
-        sides = [] if shape is None else [side for side in shape[2:] if isinstance(side, int)]
-        if kernel is None or len(sides) != 2:
-            return None
-        total += math.prod(sides) * kernel.size
-    return total
+    each = [macs_of(node) for node in model.graph if node.op_type == "Conv"]
+    return None if None in each else sum(macs or 0 for macs in each)
+
+
+def macs_of(conv: ir.Node) -> int | None:
+    """Multiply-adds of one convolution for one image; None where the size is open."""
+    shape, kernel = conv.outputs[0].shape, weights(conv.inputs[1])
+    sides = [] if shape is None else [side for side in shape[2:] if isinstance(side, int)]
+    return None if kernel is None or len(sides) != 2 else math.prod(sides) * kernel.size

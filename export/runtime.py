@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,14 +13,20 @@ from cgnet_deploy.errors import require
 Outputs = list[npt.NDArray[Any]]
 
 
-def run_onnx(content: bytes, inputs: Sequence[npt.NDArray[np.generic]]) -> list[Outputs]:
-    """All outputs of an ONNX graph on each of `inputs`, by ONNX Runtime on the CPU."""
+def stream_onnx(content: bytes, inputs: Iterable[npt.NDArray[np.generic]]) -> Iterator[Outputs]:
+    """All outputs of an ONNX graph on each of `inputs` as it is asked for, by ONNX Runtime on the CPU."""
     ort = require("onnxruntime", extra="ort")
     options = ort.SessionOptions()
     options.log_severity_level = 3
     session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    return [session.run(None, {name: array}) for array in inputs]
+    for array in inputs:
+        yield session.run(None, {name: array})
+
+
+def run_onnx(content: bytes, inputs: Sequence[npt.NDArray[np.generic]]) -> list[Outputs]:
+    """All outputs of an ONNX graph on each of `inputs`."""
+    return list(stream_onnx(content, inputs))
 
 
 def run_single(content: bytes, inputs: Sequence[npt.NDArray[np.generic]]) -> Outputs:

@@ -1,4 +1,4 @@
-"""The runtimes that a graph can be made for. What that means is in fuse/rules.py."""
+"""The runtimes that a graph can be made for, and how much of it int8 takes: see fuse/rules.py and placement.py."""
 
 from __future__ import annotations
 
@@ -6,3 +6,6 @@ from typing import Literal, get_args
 
 Target = Literal["generic", "ort-cpu", "openvino", "tensorrt"]
 TARGETS: tuple[Target, ...] = get_args(Target)
+
+Scope = Literal["most", "all"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)

@@ -113,6 +113,8 @@ def test_a_step_that_changes_the_network_ends_with_3(
     assert capsys.readouterr().err.splitlines()[-1].endswith("nothing was written")
 
 
+INT8 = ["--int8", "--calib-data", "scenes", "--calib-images", "8", "--res", "33x47", "--no-engine"]
+
 # The flags, beside --ckpt model.safetensors, and a part of the message.
 BAD_FLAGS: Mapping[str, tuple[list[str], str]] = {
     "a size of nothing": (["--res", "0x0"], "each side must be 32 to 8192 pixels"),
@@ -133,6 +135,24 @@ BAD_FLAGS: Mapping[str, tuple[list[str], str]] = {
     "an unknown rule": (["--without", "batchnorm-con"], "there is no such rule; the rules are"),
     "frames to watch without pruning": (["--prune-images", "5", "--data", "."], "needs --prune-dead and --data"),
     "frames to watch without data": (["--prune-dead", "--prune-images", "5"], "needs --prune-dead and --data"),
+    "int8 without frames": (["--int8"], "--int8 needs frames to calibrate on"),
+    "frames to calibrate on without int8": (["--calib-data", "."], "--calib-data needs --int8"),
+    "what to leave out without int8": (["--fp16", "--exclude", "stem"], "--exclude needs --int8"),
+    "a cache of ranges without int8": (["--calib-cache", "x"], "--calib-cache needs --int8"),
+    "no folder to calibrate on": (["--int8", "--calib-data", "nowhere"], "nowhere is not a folder"),
+    "a folder without frames to calibrate on": (["--int8", "--calib-data", "."], "is neither CamVid"),
+    "one frame to calibrate on": ([*INT8, "--calib-images", "1"], "--calib-images 1 is not 8 to 4096 frames"),
+    "no such cache of ranges": (["--int8", "--calib-cache", "none.json"], "none.json is not there"),
+    "a cache of ranges that is something else": (
+        ["--int8", "--calib-cache", "model.safetensors"], "must be different files"
+    ),
+    "an unknown way to choose ranges": ([*INT8, "--calib-method", "guess"], "invalid choice: 'guess'"),
+    "no regular expression": ([*INT8, "--exclude", "("], "'(' is no regular expression"),
+    "a limit without a lower precision": (["--max-drop", "1", "--data", "scenes"], "--max-drop needs --fp16 or --int8"),
+    "a limit without labels": (["--fp16", "--max-drop", "1"], "and labelled frames: --data"),
+    "a negative limit": (["--fp16", "--max-drop=-1", "--data", "scenes"], "is not 0 to 100 points"),
+    "a limit that is no number": (["--fp16", "--max-drop", "nan", "--data", "scenes"], "is not 0 to 100 points"),
+    "labels of other classes": (["--fp16", "--max-drop", "1", "--data", "scenes"], "the network has 3"),
     "a negative number of frames to watch": (["--prune-dead", "--prune-images", "-1"], "-1 is not 0 to"),
     "no data there": (["--data", "nowhere"], "nowhere is not a folder"),
     "a folder without data": (["--data", "."], "is neither CamVid"),

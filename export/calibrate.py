@@ -1,0 +1,88 @@
+"""Frames -> histograms of what each convolution reads -> scales -> what rounding biases, and how to undo it.
+
+No labels are needed, and what is measured depends on the frames, not on their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from itertools import tee
+
+import numpy as np
+import onnx_ir as ir
+
+from cgnet_deploy.export.fuse.linear import F64, kernel_and_bias
+from cgnet_deploy.export.graph import constant, serialise
+from cgnet_deploy.export.quantize import quantize
+from cgnet_deploy.export.ranges import Histogram, Method, scale_of
+from cgnet_deploy.export.runtime import stream_onnx
+from cgnet_deploy.pixels import F32
+
+
+def read_by(model: ir.Model, convs: Collection[str]) -> dict[str, str]:
+    """Convolution -> the name of the value that it reads."""
+    return {
+        node.name or "": (node.inputs[0].name or "") for node in model.graph if node.name in convs and node.inputs[0]
+    }
+
+
+def histograms(model: ir.Model, convs: Collection[str], inputs: Iterable[F32]) -> dict[str, Histogram]:
+    """Value name -> what it held on `inputs`, of all values that `convs` read. Raises DataError for NaN."""
+    probe = model.clone()
+    wanted = sorted(set(read_by(model, convs).values()))
+    made = {value.name: value for node in probe.graph for value in node.outputs}
+    watched = [name for name in wanted if name in made]  # without the graph's own input, which is no output of it
+    own = [name for name in wanted if name not in made]
+    probe.graph.outputs.extend(made[name] for name in watched)
+    found = {name: Histogram.empty() for name in wanted}
+    inputs, again = tee(inputs)
+    for array, outputs in zip(inputs, stream_onnx(serialise(probe), again), strict=True):
+        for name, values in zip(watched + own, [*outputs[1:], array], strict=False):
+            found[name] = found[name].add(values, name)
+    return found
+
+
+def calibrate(
+    model: ir.Model, convs: Collection[str], inputs: Iterable[F32], method: Method = "mse"
+) -> dict[str, float]:
+    """Convolution -> the scale of what it reads; convolutions that read one value share it."""
+    found = histograms(model, convs, inputs)
+    return {conv: scale_of(found[value], method) for conv, value in read_by(model, convs).items()}
+
+
+def rounding_bias(model: ir.Model, scales: Mapping[str, float], inputs: Iterable[F32]) -> dict[str, F64]:
+    """Convolution -> (C_out,) by how much int8 moves its mean result, on what it reads in f32.
+
+        mean over frames and pixels of  W_8 x_8 - W x
+
+    What rounding adds on average is a constant, and the bias can take it back (`correct`).
+    """
+    probe = model.clone()
+    twins: list[tuple[str, ir.Value]] = []
+    axes = None
+    for conv in list(probe.graph):
+        if conv.name not in scales:
+            continue
+        twin = ir.node("Conv", conv.inputs, {k: a.value for k, a in conv.attributes.items()}, name=f"{conv.name}/int8")
+        conv.append(twin)
+        axes = axes or constant(conv, np.array([0, 2, 3]), "pixels")
+        apart = ir.node("Sub", [twin.outputs[0], conv.outputs[0]])
+        mean = ir.node("ReduceMean", [apart.outputs[0], axes], {"keepdims": 0})
+        twin.append(apart)
+        apart.append(mean)
+        twin.outputs[0].type = apart.outputs[0].type = mean.outputs[0].type = ir.TensorType(ir.DataType.FLOAT)
+        mean.outputs[0].name = f"{conv.name}/bias"
+        twins.append((conv.name or "", mean.outputs[0]))
+    probe.graph.outputs.extend(mean for _, mean in twins)
+    quantize(probe, {f"{name}/int8": scale for name, scale in scales.items()})
+    runs = [outputs[1:] for outputs in stream_onnx(serialise(probe), inputs)]
+    return {name: np.mean([run[i] for run in runs], axis=0, dtype=np.float64) for i, (name, _) in enumerate(twins)}
+
+
+def correct(model: ir.Model, bias: Mapping[str, F64]) -> None:
+    """Take `bias` off the biases of its convolutions, in place; one without a bias gains one."""
+    for conv in model.graph:
+        if (moved := bias.get(conv.name or "")) is not None and conv.op_type == "Conv":
+            value = constant(conv, (kernel_and_bias(conv)[1] - moved).astype(np.float32), f"{conv.name}.corrected")
+            conv.resize_inputs(3)
+            conv.replace_input_with(2, value)

@@ -1,0 +1,70 @@
+"""From a fused f32 graph to the precision asked for, with some convolutions left behind.
+
+What is lowered is a set of convolutions; any of them may be kept in f32, which is how guard.py buys accuracy back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import onnx_ir as ir
+
+from cgnet_deploy.export.calibrate import correct
+from cgnet_deploy.export.half import to_half
+from cgnet_deploy.export.quantize import Site, Storage, quantize
+from cgnet_deploy.export.ranges_file import Ranges
+from cgnet_deploy.spec import Precision
+
+NOTHING: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Lowering:
+    """sites: the convolutions to lower. macs: of all convolutions for an image, 0 where the size is open.
+
+    ranges, storage: of int8. rest: the type of what is not int8. loud: nodes that the range of f16 keeps in f32.
+    """
+
+    precision: Precision
+    sites: tuple[Site, ...] = ()
+    macs: int = 0
+    ranges: Ranges | None = None
+    storage: Storage = "s8"
+    rest: Precision = Precision.F32
+    loud: frozenset[str] = NOTHING
+
+    def apply(self, fused: ir.Model, keep: frozenset[str] = NOTHING) -> ir.Model:
+        """A lowered copy of `fused`, but for the convolutions named in `keep`."""
+        model = fused.clone()
+        if self.ranges is not None:
+            names = [site.name for site in self.sites if site.name not in keep]
+            correct(model, {name: self.ranges.bias[name] for name in names})
+            quantize(model, {name: self.ranges.scales[name] for name in names}, self.storage)
+        if self.precision is Precision.F16:
+            to_half(model, self.loud | keep)
+        elif self.rest is Precision.F16:  # what int8 costs too much keeps its f16, which costs nothing
+            to_half(model, self.loud)
+        return model
+
+    def share(self, keep: frozenset[str] = NOTHING) -> float | None:
+        """The part of the multiply-adds that is lowered, 0 to 1; None where the size is open."""
+        return sum(site.macs for site in self.sites if site.name not in keep) / self.macs if self.macs else None
+
+    def summary(self, keep: frozenset[str]) -> str:
+        """One line: how much of the network int8 takes, and what it was calibrated on."""
+        assert self.ranges is not None
+        share = self.share(keep)
+        count = sum(site.name not in keep for site in self.sites)
+        macs = "" if share is None else f", {share:.1%} of the multiply-adds"
+        return f"int8: {count} convolutions{macs}; the rest {self.rest.value}; ranges: {self.ranges.made.summary()}"
+
+    def to_json(self, keep: frozenset[str]) -> dict[str, Any]:
+        assert self.ranges is not None
+        return {
+            "convolutions": [site.name for site in self.sites if site.name not in keep],
+            "macs_share": self.share(keep),
+            "activations": self.storage,
+            "rest": self.rest.value,
+            "calibration": asdict(self.ranges.made),
+        }

@@ -1,0 +1,59 @@
+"""Which convolutions go to int8, in which forms of the graph, for which target: what docs/int8.md measures.
+
+    most     the dense convolutions between the image and the classifier: 93.8 % of CGNet's multiply-adds
+    all      every convolution
+
+The image's, the depthwise and the classifier's convolutions cost a third of the accuracy that int8 costs and hold
+6 % of the work; a runtime gains nothing by them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from cgnet_deploy.errors import UsageError
+from cgnet_deploy.export.fuse.rules import FORMS, Rules
+from cgnet_deploy.export.quantize import Role, Site, Storage, sites
+from cgnet_deploy.export.targets import Scope, Target
+from cgnet_deploy.spec import Precision
+
+ROLES: dict[Scope, frozenset[Role]] = {
+    "most": frozenset({"dense"}),
+    "all": frozenset({"image", "depthwise", "dense", "classifier"}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """forms: the rules that make the graph. storage: of activations. rest: the type of what is not int8."""
+
+    forms: Rules
+    storage: Storage
+    rest: Precision
+
+
+PLACEMENTS: dict[Target, Placement] = {
+    "generic": Placement(FORMS["generic"], "s8", Precision.F32),
+    "ort-cpu": Placement(FORMS["openvino"], "u8", Precision.F32),
+    "openvino": Placement(FORMS["openvino"], "s8", Precision.F32),
+    "tensorrt": Placement(FORMS["tensorrt"], "s8", Precision.F16),
+}
+
+
+def chosen(model: ir.Model, scope: Scope, exclude: str | None = None) -> tuple[Site, ...]:
+    """The convolutions of a fused graph that int8 takes. exclude: a regular expression, searched in their names.
+
+    Raises UsageError if none is left, or if `exclude` names none.
+    """
+    candidates = [site for site in sites(model) if site.role in ROLES[scope]]
+    if exclude is None:
+        return tuple(candidates)
+    kept = tuple(site for site in candidates if not re.search(exclude, site.name))
+    if len(kept) in (0, len(candidates)):
+        names = ", ".join(site.name for site in candidates[:3])
+        what = "no convolution is left" if not kept else "that is in no convolution's name"
+        raise UsageError(f"--exclude {exclude}: {what}; there are {len(candidates)}, such as {names}")
+    return kept

@@ -1,0 +1,127 @@
+"""Calibrated ranges as a file, and what they hold for: one graph of one checkpoint, some frames, one method.
+
+The file is small, readable JSON. It is used only if it was made for the very same graph; its frames need not be there
+then, so that an int8 file can be made again, byte for byte, without them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cgnet_deploy.artifact import replacing
+from cgnet_deploy.errors import ArtifactError
+from cgnet_deploy.export.fuse.linear import F64
+from cgnet_deploy.pixels import U8
+
+SCHEMA = 1
+MAX_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What ranges were made for. checkpoint, graph, frames: sha256. images: how many frames."""
+
+    checkpoint: str
+    graph: str
+    frames: str
+    images: int
+    method: str
+
+    def summary(self) -> str:
+        """`mse, 128 frames 1a2b3c4d`."""
+        return f"{self.method}, {self.images} frames {self.frames[:8]}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranges:
+    """By convolution: the scale of what it reads, and the (C_out,) by which int8 moves its mean result."""
+
+    made: Made
+    scales: Mapping[str, float]
+    bias: Mapping[str, F64]
+
+
+def hash_of(frames: Iterable[U8]) -> str:
+    """The sha256 of frames, each (H, W, 3) u8: their sizes and pixels."""
+    digest = hashlib.sha256()
+    for frame in frames:
+        digest.update(repr(frame.shape).encode())
+        digest.update(np.ascontiguousarray(frame).data)
+    return digest.hexdigest()
+
+
+def write_ranges(path: Path, ranges: Ranges) -> None:
+    content = {
+        "schema": SCHEMA, "made": asdict(ranges.made), "scales": dict(ranges.scales),
+        "bias": {name: values.tolist() for name, values in ranges.bias.items()},
+    }  # fmt: skip
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def read_ranges(path: Path) -> Ranges:
+    """Raises ArtifactError for a file that can't be read, is no such file, or holds a number that is no scale."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ArtifactError(f"{path} is larger than {MAX_BYTES >> 20} MiB: no calibration cache of ours")
+        return _parse(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ArtifactError(f"{path} can't be read: {error.strerror}") from error
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise ArtifactError(
+            f"{path} is no calibration cache of ours ({type(error).__name__}: {error}); remove it to calibrate anew"
+        ) from error
+
+
+def check_made_for(path: Path, found: Made, wanted: Made) -> None:
+    """Raise ArtifactError, saying what differs, if ranges were not made for what is wanted.
+
+    A field of `wanted` that is empty is not asked for.
+    """
+    names = {
+        "checkpoint": "another checkpoint", "graph": "another form of the graph", "frames": "other frames",
+        "method": "another method",
+    }  # fmt: skip
+    for field, name in names.items():
+        has, asked = getattr(found, field), getattr(wanted, field)
+        if asked and has != asked:
+            raise ArtifactError(
+                f"{path} is a calibration cache of {name} ({has[:12]}, wanted {asked[:12]}); "
+                "remove it to calibrate anew, or name another --calib-cache"
+            )
+
+
+def _parse(data: Any) -> Ranges:
+    if data["schema"] != SCHEMA:
+        raise ValueError(f"schema {data['schema']!r}, wanted {SCHEMA}")
+    made = data["made"]
+    texts = {key: _text(made[key]) for key in ("checkpoint", "graph", "frames", "method")}
+    scales = {str(name): _scale(value) for name, value in data["scales"].items()}
+    bias = {str(name): np.array([_finite(v) for v in values]) for name, values in data["bias"].items()}
+    return Ranges(Made(images=int(made["images"]), **texts), scales, bias)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not a text")
+    return value
+
+
+def _finite(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{value!r} is not a finite number")
+    return float(value)
+
+
+def _scale(value: Any) -> float:
+    if (number := _finite(value)) <= 0:
+        raise ValueError(f"the scale {value!r} is not positive")
+    return number

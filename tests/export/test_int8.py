@@ -1,0 +1,303 @@
+"""`cgnet-export --int8` as it is typed: the file, its ranges, the guard, and frames that can't be calibrated on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from cgnet_deploy.artifact import read_artifact, sidecar_path
+from cgnet_deploy.checkpoint import save_checkpoint
+from cgnet_deploy.contracts import model_spec
+from cgnet_deploy.engines.build import build_plan
+from cgnet_deploy.engines.open import open_engine
+from cgnet_deploy.export import guard as guarding
+from cgnet_deploy.export import pipeline
+from cgnet_deploy.export.cli import main
+from cgnet_deploy.export.guard import Cost, fewest, most_kept
+from cgnet_deploy.pixels import U8
+from cgnet_deploy.spec import Precision, Res
+from tests.export.networks import Character, graph_of, trained
+
+RES = Res(64, 96)
+MODEL = trained(11, character=Character(dead=0.2))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    save(tmp_path / "model.safetensors", MODEL.state_dict())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pipeline, "trace", graph_of)
+    return tmp_path
+
+
+def save(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    model = trained(11, character=Character(dead=0.2))
+    model.load_state_dict(tensors)
+    save_checkpoint(path, model, model_spec("camvid-official", 11, MODEL.blocks), {})
+
+
+def export(*flags: str, data: str = "scenes") -> int:
+    frames = ["--calib-data", data, "--calib-images", "8"] if data else []
+    return main(["--ckpt", "model.safetensors", "--res", str(RES), "--int8", "--no-engine", *frames, *flags])
+
+
+def report(folder: Path, *flags: str) -> dict[str, object]:
+    assert export("--json", "report.json", *flags) == 0
+    found: dict[str, object] = json.loads((folder / "report.json").read_text())
+    return found
+
+
+def test_writes_an_int8_file_that_says_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = report(folder)
+    assert (found["precision"], found["kept_f32"]) == ("int8", [])
+    int8 = found["int8"]
+    assert isinstance(int8, dict)
+    assert len(int8["convolutions"]) == 2 + 2 * 2 + 2
+    assert 0.9 < int8["macs_share"] < 0.98
+    assert (int8["activations"], int8["rest"], int8["calibration"]["images"]) == ("s8", "f32", 8)
+    artifact = read_artifact(folder / "cgnet.onnx")
+    assert (artifact.precision, artifact.io, artifact.shape) == (Precision.INT8, "frames", (1, *RES))
+    assert artifact.made_with["calibration"].startswith("mse, 8 frames ")
+    assert "int8: 8 convolutions, 9" in capsys.readouterr().out
+
+
+def test_the_same_frames_give_the_same_file(folder: Path) -> None:
+    assert export("--onnx", "one.onnx") == export("--onnx", "other.onnx") == 0
+    assert (folder / "one.onnx").read_bytes() == (folder / "other.onnx").read_bytes()
+
+
+def test_ranges_are_kept_and_need_no_frames_again(folder: Path) -> None:
+    assert export("--onnx", "one.onnx", "--calib-cache", "ranges.json") == 0
+    assert export("--onnx", "other.onnx", "--calib-cache", "ranges.json", data="") == 0
+    assert (folder / "one.onnx").read_bytes() == (folder / "other.onnx").read_bytes()
+    # ... and serve any choice of convolutions
+    assert export("--onnx", "all.onnx", "--calib-cache", "ranges.json", "--int8-scope", "all", data="") == 0
+    assert (folder / "all.onnx").read_bytes() != (folder / "one.onnx").read_bytes()
+
+
+def assert_refused(message: str, capsys: pytest.CaptureFixture[str], *flags: str, data: str = "scenes") -> None:
+    capsys.readouterr()
+    assert export(*flags, data=data) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("cgnet-export: error: ")
+    assert message in error
+
+
+def test_ranges_of_another_checkpoint_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert export("--calib-cache", "ranges.json") == 0
+    save(folder / "model.safetensors", trained(11, seed=1).state_dict())
+    assert_refused("is a calibration cache of another checkpoint", capsys, "--calib-cache", "ranges.json", data="")
+
+
+def test_ranges_of_other_frames_or_another_method_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert export("--calib-cache", "ranges.json") == 0
+    cache = ["--calib-cache", "ranges.json"]
+    assert_refused("of other frames", capsys, *cache, data="scenes:1:64x96")
+    assert_refused("of another method", capsys, *cache, "--calib-method", "max", data="")
+    assert_refused("of another form of the graph", capsys, *cache, "--without", "prelu-max", data="")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [("stage9", "that is in no convolution's name; there are 8"), (".", "no convolution is left")],
+)
+def test_refuses_to_leave_out_nothing_or_everything(
+    folder: Path, capsys: pytest.CaptureFixture[str], pattern: str, message: str
+) -> None:
+    assert_refused(message, capsys, "--exclude", pattern)
+
+
+def test_what_is_left_out_stays_in_higher_precision(folder: Path) -> None:
+    int8 = report(folder, "--exclude", "^stem")["int8"]
+    assert isinstance(int8, dict)
+    assert [name for name in int8["convolutions"] if name.startswith("stem")] == []
+    assert len(int8["convolutions"]) == 6
+
+
+def pictures(folder: Path, count: int, make: Callable[[int], U8]) -> str:
+    (folder / "pictures").mkdir()
+    for i in range(count):
+        cv2.imwrite(str(folder / f"pictures/{i}.png"), make(i))
+    return "pictures"
+
+
+def noise(i: int, res: Res = RES) -> U8:
+    return np.random.default_rng(i).integers(0, 256, (*res, 3), np.uint8)
+
+
+def test_calibrates_on_a_folder_of_pictures(folder: Path) -> None:
+    assert export(data=pictures(folder, 9, noise)) == 0
+
+
+@pytest.mark.parametrize(
+    ("count", "make", "message"),
+    [
+        (1, noise, "pictures has 1 frames; calibration wants 8 at least"),
+        (8, lambda i: noise(i, Res(64, 98) if i == 3 else RES), "3.png is 64x98, the network takes 64x96"),
+        (8, lambda i: np.full((*RES, 3), 9 * i, np.uint8), "0.png is of one colour"),
+    ],
+    ids=["one frame", "another size", "constant"],
+)
+def test_refuses_frames_that_tell_no_ranges(
+    folder: Path, capsys: pytest.CaptureFixture[str], count: int, make: Callable[[int], U8], message: str
+) -> None:
+    assert_refused(message, capsys, data=pictures(folder, count, make))
+    assert not (folder / "cgnet.onnx").exists()
+
+
+def test_refuses_ranges_that_are_no_numbers(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Activations that overflow f32 on calibration frames, and not on the frames that are verified on."""
+    monkeypatch.setattr(
+        "cgnet_deploy.export.calibration_data.to_tensor", lambda frames, spec: np.full((1, 3, *RES), 3e38, np.float32)
+    )
+    assert_refused("is NaN or infinite on a calibration frame", capsys)
+
+
+@pytest.mark.parametrize("runtime", ["ort", "openvino"])
+@pytest.mark.parametrize("scope", ["most", "all"])
+def test_runs(folder: Path, runtime: str, scope: str) -> None:
+    pytest.importorskip({"ort": "onnxruntime", "openvino": "openvino"}[runtime])
+    target = {"ort": "ort-cpu", "openvino": "openvino"}[runtime]
+    assert export("--target", target, "--int8-scope", scope) == 0
+    assert main(["--ckpt", "model.safetensors", "--res", str(RES), "--no-engine", "--onnx", "f32.onnx"]) == 0
+    frames = np.stack([noise(1)])
+    with open_engine(f"{runtime}:cgnet.onnx", threads=1) as engine, open_engine("ort:f32.onnx", threads=1) as f32:
+        assert engine.info.precision is Precision.INT8
+        agreement = np.mean(engine.infer(frames) == f32.infer(frames))
+        if runtime == "openvino":
+            assert engine.info.provider.startswith(f"CPU int8 {8 if scope == 'most' else 18} of ")
+            assert engine.info.provider.endswith(", rest f32")
+    assert agreement > 0.7  # random weights
+
+
+def test_a_file_without_int8_that_says_int8_is_refused(folder: Path) -> None:
+    pytest.importorskip("openvino")
+    from cgnet_deploy.errors import EngineUnavailable
+
+    assert main(["--ckpt", "model.safetensors", "--res", str(RES), "--no-engine"]) == 0
+    sidecar = sidecar_path(folder / "cgnet.onnx")
+    sidecar.write_text(sidecar.read_text().replace('"f32"', '"int8"'))
+    with pytest.raises(EngineUnavailable, match=r"no convolution of .* in int8"):
+        open_engine("openvino:cgnet.onnx")
+
+
+@pytest.mark.parametrize(("target", "rest"), [("generic", "float"), ("tensorrt", "half")])
+@pytest.mark.parametrize("scope", ["most", "all"])
+def test_builds_with_its_convolutions_in_int8(folder: Path, target: str, rest: str, scope: str) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    assert export("--target", target, "--int8-scope", scope) == 0
+    built = build_plan(folder / "cgnet.onnx", folder / "cgnet.plan", builder="rtx")
+    assert built.artifact.precision is Precision.INT8
+    # Of 18 of the network; two averages of the image are depthwise convolutions after fusing.
+    assert dict(built.convolutions) == ({"int8": 8, rest: 12} if scope == "most" else {"int8": 18, rest: 2})
+
+
+# The guard.
+
+COSTS = tuple(Cost(name, 1.0, macs) for name, macs in (("a", 10), ("b", 20), ("c", 30), ("d", 40)))
+
+
+@pytest.mark.parametrize("needed", range(13))
+def test_the_fewest_kept_is_found_in_few_trials(needed: int) -> None:
+    tried: list[int] = []
+
+    def met(kept: int) -> bool:
+        tried.append(kept)
+        return kept >= needed
+
+    found = fewest(met, 11)
+    assert found == (needed if needed <= 11 else None)
+    assert len(tried) == len(set(tried)) <= 8
+
+
+def test_what_is_given_was_tried_though_more_is_not_always_better() -> None:
+    tried: dict[int, bool] = {}
+
+    def met(kept: int) -> bool:
+        return tried.setdefault(kept, kept in (4, 6, 7))
+
+    found = fewest(met, 16)
+    assert found is not None
+    assert tried[found]
+
+
+def test_half_of_the_work_stays_lowered() -> None:
+    assert most_kept(COSTS) == 2  # 70 of 100 are left, 40 with three kept
+    assert most_kept(COSTS[3:]) == 0
+
+
+def guarded_export(folder: Path, limit: str, *flags: str) -> int:
+    return export("--data", "scenes:0:64x96", "--max-drop", limit, "--json", "report.json", *flags)
+
+
+@pytest.fixture
+def few_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cgnet_deploy.data.scenes.SIZES", {"train": 12, "val": 3, "test": 3})
+
+
+def test_a_limit_that_holds_keeps_nothing(folder: Path, few_scenes: None) -> None:
+    assert guarded_export(folder, "100") == 0
+    found = json.loads((folder / "report.json").read_text())
+    assert [point["kept"] for point in found["guard"]["curve"]] == [0]
+    assert found["kept_f32"] == []
+
+
+@pytest.mark.parametrize("precision", ["--int8", "--fp16"])
+def test_a_limit_that_plain_lowering_misses_is_reached_by_keeping(
+    folder: Path, few_scenes: None, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    """The mIoU is put in, so that it is known: each of the three worst costs a point."""
+    monkeypatch.setattr("cgnet_deploy.export.cli.scorer", lambda *args: stand_in(3))
+    monkeypatch.setattr(guarding, "LEAST_LOWERED", 0.0)  # this small, three convolutions are most of the work
+    given = ["--calib-data", "scenes", "--calib-images", "8"] if precision == "--int8" else []
+    flags = ["--ckpt", "model.safetensors", "--res", str(RES), "--no-engine", precision, *given]
+    assert main([*flags, "--data", "scenes", "--max-drop", "0.5", "--json", "report.json"]) == 0
+    found = json.loads((folder / "report.json").read_text())
+    curve = {point["kept"]: point for point in found["guard"]["curve"]}
+    assert set(curve) == {0, 1, 2, 4, 3}
+    assert curve[3]["drop"] <= 0.5 < curve[2]["drop"]
+    assert found["kept_f32"] == sorted(cost["name"] for cost in found["guard"]["ranking"][:3])
+    assert [cost["noise"] for cost in found["guard"]["ranking"]] == sorted(
+        (cost["noise"] for cost in found["guard"]["ranking"]), reverse=True
+    )
+    assert read_artifact(folder / "cgnet.onnx").precision.value == found["precision"]
+
+
+def stand_in(points: int) -> Callable[[Path], tuple[float, float]]:
+    """Scores by how many convolutions a file keeps: a point of mIoU for each that is missing."""
+
+    def evaluate(path: Path) -> tuple[float, float]:
+        kept = points if path.stem == "f32" else min(int(path.stem), points)
+        return 0.5 - 0.01 * (points - kept), 1.0
+
+    return evaluate
+
+
+def test_a_limit_that_can_not_be_met_ends_with_3_and_keeps_the_best(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("cgnet_deploy.export.cli.scorer", lambda *args: stand_in(50))
+    (folder / "cgnet.onnx").write_bytes(b"old")
+    assert guarded_export(folder, "0.5") == 3
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "--max-drop 0.5 can't be met" in error
+    assert (folder / "cgnet.onnx").read_bytes() == b"old"
+    best = read_artifact(folder / "cgnet.missed.onnx")
+    assert best.precision is Precision.INT8
+    assert not (folder / "report.json").exists()
+
+
+def test_the_ranking_is_repeatable(folder: Path, few_scenes: None) -> None:
+    rankings = []
+    for _ in range(2):
+        assert guarded_export(folder, "100") == 0
+        rankings.append(json.loads((folder / "report.json").read_text())["guard"]["ranking"])
+    assert rankings[0] == rankings[1]
