@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = ("torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "tensorrt", "tensorrt_rtx", "openvino", "cv2",
          "pycuda", "cuda", "safetensors", "matplotlib", "jinja2", "PIL")  # fmt: skip
-COMMANDS = {"cgnet-bench", "cgnet-convert", "cgnet-export", "cgnet-train"}
+COMMANDS = {"cgnet-bench", "cgnet-convert", "cgnet-doctor", "cgnet-export", "cgnet-train"}
 SOURCES = ("LICENSE", "README.md", "pyproject.toml", "setup.cfg", "cgnet_deploy", "export", "engines", "bench")
 
 
@@ -114,6 +114,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("cgnet_deploy.convert", ["--ckpt", "model.pth", "--to", "mmseg", "out.pth"], "export"),
         ("cgnet_deploy.bench.cli", ["--engine", "model.pth"], "export"),
         ("cgnet_deploy.bench.cli", ["--engine", "model.pth", "--report", "r.html"], "report"),
+        ("cgnet_deploy.doctor.cli", ["--ckpt", "model.pth", "--data", "scenes"], "export"),
         ("cgnet_deploy.train.cli", ["--recipe", "scenes", "--data", "scenes", "--out", "run"], "train"),
     ],
 )

@@ -16,6 +16,7 @@ import pytest
 from cgnet_deploy.bench.cli import main as bench_main
 from cgnet_deploy.convert import main as convert_main
 from cgnet_deploy.data import open_dataset
+from cgnet_deploy.doctor.cli import main as doctor_main
 from cgnet_deploy.export.cli import main as export_main
 from cgnet_deploy.train.cli import main as train_main
 
@@ -82,7 +83,7 @@ def test_every_target_that_readme_names_exists() -> None:
 
 
 def test_every_flag_that_readme_names_exists(capsys: pytest.CaptureFixture[str]) -> None:
-    for main in (bench_main, convert_main, export_main, train_main):
+    for main in (bench_main, convert_main, doctor_main, export_main, train_main):
         with pytest.raises(SystemExit):
             main(["--help"])
     named = re.findall(r"--[a-z][a-z-]+", README.read_text(encoding="utf-8"))

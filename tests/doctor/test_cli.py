@@ -1,0 +1,125 @@
+"""cgnet-doctor as a user types it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from cgnet_deploy.checkpoint import read_network, save_official
+from cgnet_deploy.doctor import cli, packages
+from cgnet_deploy.doctor.cli import main
+from cgnet_deploy.doctor.probe import PROBES, RUNNING, Finding, probe
+
+SCENES = Path(cli.__file__).parents[1] / "weights" / "scenes.pth"
+SMALL = ("--data", "scenes", "--frames", "3", "--res", "120x160", "--threads", "1")
+
+
+def test_our_own_weights_were_trained_with_what_they_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = tmp_path / "found.json"
+    assert main(["--ckpt", str(SCENES), *SMALL, "--json", str(result)]) == 0
+    out = capsys.readouterr().out
+    assert "trained with: RGB minus 120, 120, 120, divided by 60, 60, 60" in out
+    assert "no flag is needed" in out
+    found = json.loads(result.read_text())
+    assert found["candidates"][0]["miou"] == max(one["miou"] for one in found["candidates"])
+    assert (found["flags"], found["own_is_right"], found["frames"]) == ("", True, 3)
+
+
+def test_a_checkpoint_that_commands_would_feed_wrongly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = tmp_path / "official.pth"
+    network = read_network(SCENES)
+    save_official(wrong, network.model, {})  # that format can't say 120 and 60, so commands take camvid-official
+    assert main(["--ckpt", str(wrong), *SMALL]) == 3
+    captured = capsys.readouterr()
+    (flags,) = (line for line in captured.out.splitlines() if line.startswith("cgnet-export --ckpt"))
+    assert " --color rgb --mean " in flags
+    assert " --std " in flags
+    assert "is not the right one: pass --color rgb" in captured.err
+
+
+@pytest.mark.shared
+def test_the_official_weights_were_trained_on_a_swapped_mean(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ckpt, data = shared / "checkpoints" / "cgnet_camvid_official.pth", shared / "camvid"
+    assert main(["--ckpt", str(ckpt), "--data", str(data), "--frames", "4", "--res", "180x240"]) == 0
+    out = capsys.readouterr().out
+    assert "trained with: RGB minus 105.658, 103.33, 99.6254\n" in out
+    best, second = (line.split() for line in out.splitlines()[3:5])
+    assert float(best[0]) - float(second[0]) > 0.5
+    assert "tell it apart" not in out
+
+
+def test_a_network_of_other_classes_is_refused(
+    tmp_path: Path, shared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ckpt = shutil.copy(shared / "fixtures" / "official_k19.pth", tmp_path / "k19.pth")
+    assert main(["--ckpt", str(ckpt), "--data", "scenes"]) == 2
+    assert "11 classes, the network has 19" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [["--ckpt", "a.pth"], ["--data", "scenes"]])
+def test_bad_usage(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(argv) == 2
+    assert "--ckpt and --data go together" in capsys.readouterr().err
+
+
+def test_a_runtime_is_asked_in_a_process_of_its_own() -> None:
+    found = probe("ort")
+    assert found.can
+    assert "CPUExecutionProvider" in found.found
+
+
+@pytest.mark.parametrize(
+    ("module", "said", "todo"),
+    [
+        ("raise ImportError('not here')", "can't be imported", "pip install 'cgnet-deploy[ort]'"),
+        ("import os; os._exit(139)", "crashes (code 139)", "install it again"),
+        ("raise ValueError('a\\nbroken build')", "crashes (code 1): ", "install it again"),
+    ],
+)  # fmt: skip
+def test_a_missing_or_broken_runtime(
+    module: str, said: str, todo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "onnxruntime.py").write_text(module)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    found = probe("ort")
+    assert not found.can
+    assert said in found.found
+    assert todo in found.todo
+
+
+@pytest.mark.parametrize(("able", "code"), [("openvino", 0), (None, 5)])
+def test_a_machine(
+    able: str | None, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        cli, "probe", lambda name: Finding(PROBES[name][0], name == able, "found", "" if able else "do")
+    )
+    assert set(RUNNING) <= set(PROBES)
+    result = tmp_path / "machine.json"
+    assert main(["--json", str(result)]) == code
+    captured = capsys.readouterr()
+    assert len([line for line in captured.out.splitlines() if line.startswith("yes  run ")]) == (able is not None)
+    assert ("no engine of any kind can run here" in captured.err) is (code == 5)
+    assert set(json.loads(result.read_text())["engines"]) == set(PROBES)
+
+
+def test_extras_are_what_the_distribution_declares(monkeypatch: pytest.MonkeyPatch) -> None:
+    declared = ["numpy>=1.26", 'torch>=2.9; extra == "export"', 'onnx>=1.19; extra == "export"', 'x>=1; extra == "dev"',
+                "openvino>=2025.2; extra == 'openvino'"]  # fmt: skip
+    versions = {"torch": "2.13.0+cpu", "onnx": "1.2.0rc1"}
+
+    def version(name: str) -> str:
+        if name not in versions:
+            raise metadata.PackageNotFoundError(name)
+        return versions[name]
+
+    monkeypatch.setattr(metadata, "requires", lambda _: declared)
+    monkeypatch.setattr(metadata, "version", version)
+    export, openvino = packages.extras()
+    assert export.here == ("torch 2.13.0+cpu", "onnx 1.2.0rc1")
+    assert export.lacking == ("onnx 1.2.0rc1 is older than 1.19",)
+    assert (openvino.here, openvino.lacking) == ((), ("openvino is missing",))
