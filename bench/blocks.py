@@ -39,13 +39,14 @@ def by_block(layers: Sequence[Layer]) -> dict[str, float]:
     for layer in layers:
         block = block_of(layer)
         totals[block] = totals.get(block, 0.0) + layer.mean_ns
-    return dict(sorted(totals.items(), key=lambda item: _place(item[0])))
+    return dict(sorted(totals.items(), key=lambda item: place_of(item[0])))
 
 
 PLACES = ("pixels", "stem", "pools", "join1", "stage2", "join2", "stage3", "join3", "classifier", "resize", "argmax",
           OTHER)  # fmt: skip
 
 
-def _place(block: str) -> tuple[int, int]:
+def place_of(block: str) -> tuple[int, int]:
+    """Sorts blocks as an image passes them."""
     stage, _, number = block.partition(".")
     return PLACES.index(stage), int(number or 0)

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from cgnet_deploy.bench.baseline import ALLOWED_DROP
+from cgnet_deploy.bench.blocks import by_block
 from cgnet_deploy.bench.page.figure import GRID, INK, PAPER, SOFT, Chart, chart
-from cgnet_deploy.bench.page.series import Row
+from cgnet_deploy.bench.page.series import Row, shortened
+from cgnet_deploy.engines.base import Layer
 from cgnet_deploy.errors import require
 
 LOG_FROM = 4  # times the smallest value: from there on an axis is logarithmic
@@ -192,30 +194,86 @@ def rounds(name: str, rows: Sequence[Row]) -> Chart:
 
 
 def classes(name: str, rows: Sequence[Row]) -> Chart:
-    """IoU of each class that occurs, one mark an engine."""
+    """IoU of each class that occurs."""
     iou = [row.record.iou for row in rows]
     names = [label for label, value in iou[0].items() if value is not None]
-    lowest = min(value for of_class in iou for value in of_class.values() if value is not None)
+    values = [[100 * (of_class.get(label) or 0) for label in names] for of_class in iou]
+    low = min(10 * (min(map(min, values)) // 10), 90)
+    return dots(
+        name, "IoU of each class", "From the same files that were timed.", names, rows, values, "IoU, %", (low, 100)
+    )
+
+
+def parts(name: str, rows: Sequence[Row]) -> Chart:
+    """Time by part of the network, of rows that have a profile."""
+    found = [by_part(row.record.profile or ()) for row in rows]
+    names = list(dict.fromkeys(part for of_row in found for part in of_row))
+    values = [[of_row.get(part, 0.0) / 1e6 for part in names] for of_row in found]
+    note = (
+        "From a profile, taken in a run of its own: profiling costs time, so the sum is not the latency above. What no "
+        "runtime names after a block of the network is \u201cother\u201d."
+    )
+    most = 1.06 * max(map(max, values))
+    return dots(name, "Time by part of the network", note, names, rows, values, "ms an inference", (0, most))
+
+
+def by_part(layers: Sequence[Layer]) -> dict[str, float]:
+    """Mean ns of each block, the blocks of a stage taken together."""
+    totals: dict[str, float] = {}
+    for block, ns in by_block(layers).items():
+        totals[block.partition(".")[0]] = totals.get(block.partition(".")[0], 0.0) + ns
+    return totals
+
+
+def dots(
+    name: str, title: str, note: str, names: Sequence[str], rows: Sequence[Row], values: Sequence[Sequence[float]],
+    unit: str, span: tuple[float, float],
+) -> Chart:  # fmt: skip
+    """One line a name, on it one mark an engine. values: of each row, by name."""
     height = len(names) * (14 + 5 * len(rows)) + 50
 
     def paint(figure: Any, narrow: bool) -> None:
         axes = figure.add_subplot()
-        for place, (row, of_class) in enumerate(zip(rows, iou, strict=True)):
+        for place, (row, of_row) in enumerate(zip(rows, values, strict=True)):
             shift = 0.34 - 0.68 * (place + 0.5) / len(rows)
             at = [len(names) - 1 - i + shift for i in range(len(names))]
-            values = [100 * (of_class.get(label) or 0) for label in names]
-            (marks,) = axes.plot(values, at, row.marker, color=row.colour,
+            (marks,) = axes.plot(of_row, at, row.marker, color=row.colour,
                                  markersize=6.5, markeredgecolor=PAPER, markeredgewidth=0.7, clip_on=False)  # fmt: skip
             marks.set_gid(row.gid)
         for line in range(1, len(names)):
             axes.axhline(line - 0.5, color=GRID, linewidth=1)
-        axes.set_yticks(
-            range(len(names)), [label if len(label) <= 14 else f"{label[:13]}…" for label in reversed(names)]
-        )
+        axes.set_yticks(range(len(names)), [shortened(label, 16) for label in reversed(names)])
         axes.tick_params(axis="y", labelcolor=INK)
         axes.grid(False, axis="y")
         axes.set_ylim(-0.5, len(names) - 0.5)
-        axes.set_xlim(min(10 * (100 * lowest // 10), 90), 100)
-        axes.set_xlabel("IoU, %")
+        axes.set_xlim(*span)
+        axes.set_xlabel(unit)
 
-    return chart(name, "IoU of each class", "From the same files that were timed.", (height, height), paint)
+    return chart(name, title, note, (height, height), paint)
+
+
+def cold_start(name: str, rows: Sequence[Row]) -> Chart:
+    """How long a fresh process takes to its first labels."""
+
+    def paint(figure: Any, narrow: bool) -> None:
+        axes = figure.add_subplot()
+        for place, row in enumerate(rows):
+            base, cold = len(rows) - 1 - place, row.record.cold
+            steps_ms = [ns / 1e6 for ns in (cold.libraries_ns, cold.load_ns, cold.first_ns)]
+            left = 0.0
+            for step, step_ms, alpha in zip(("libraries", "load", "first"), steps_ms, (0.3, 0.6, 1.0), strict=True):
+                bar = axes.barh(base + 0.22, step_ms, 0.36, left, color=row.colour, alpha=alpha, linewidth=0)[0]
+                bar.set_gid(f"{row.gid}-{step}")
+                left += step_ms
+            said = " + ".join(f"{step_ms:.0f}" for step_ms in steps_ms)
+            across = axes.get_yaxis_transform()
+            axes.text(0, base + 0.55, row.label(26 if narrow else 44), transform=across, color=INK, fontsize=12)
+            axes.text(1, base + 0.55, f"{said} ms", transform=across, color=SOFT, fontsize=11.5, ha="right")
+        axes.set_ylim(-0.1, len(rows))
+        axes.set_yticks([])
+        axes.grid(False, axis="y")
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel("ms from a fresh process to the first labels")
+
+    note = "From light to dark: the runtime's libraries, reading or compiling the file, and the first inference."
+    return chart(name, "Cold start", note, (52 * len(rows) + 46, 52 * len(rows) + 46), paint)

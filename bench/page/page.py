@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cgnet_deploy.bench import report
+from cgnet_deploy.bench.blocks import by_block, place_of
 from cgnet_deploy.bench.compare import against_first, alike
 from cgnet_deploy.bench.environment import Environment
 from cgnet_deploy.bench.gallery import Gallery
@@ -94,6 +94,7 @@ def page(records: Sequence[Record], here: Environment, galleries: Sequence[Galle
         ratios=against_first(records),
         sections=sections(rows),
         classes=class_tables(rows),
+        blocks=block_tables(rows),
         walls=[wall(gallery, rows) for gallery in galleries],
         scored=any(record.images for record in records),
         files=list(dict.fromkeys((row.number, row.record.engine, row.record.sha256) for row in rows)),
@@ -172,8 +173,13 @@ def sections(rows: Sequence[Row]) -> list[Section]:
             drawn.append(charts.rounds(f"rounds-{name}", group))
         found.append(Section(f"{kind[2]}, {kind[0]}, batch {kind[1]}" if several else "", tuple(drawn)))
     for size, group in by_size(rows).items():
-        if group[0].record.confusion is not None and any(v is not None for v in group[0].record.iou.values()):
-            found.append(Section(size if several else "", (charts.classes(f"classes-{size}".replace(" ", ""), group),)))
+        name, drawn = size.replace(", batch ", "-"), []
+        if any(value is not None for value in group[0].record.iou.values()):
+            drawn.append(charts.classes(f"classes-{name}", group))
+        if profiled := [row for row in group if row.record.profile]:
+            drawn.append(charts.parts(f"parts-{name}", profiled))
+        drawn.append(charts.cold_start(f"cold-{name}", group))
+        found.append(Section(size if several else "", tuple(drawn)))
     return found
 
 
@@ -201,6 +207,19 @@ def class_tables(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return tables
 
 
+def block_tables(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Of each size: ms an inference, blocks down, profiled engines across."""
+    tables = []
+    for size, group in by_size(rows).items():
+        profiled = [row for row in group if row.record.profile]
+        times = [by_block(row.record.profile or ()) for row in profiled]
+        blocks = dict.fromkeys(block for of_row in times for block in of_row)
+        lines = [(block, [of_row.get(block) for of_row in times]) for block in sorted(blocks, key=place_of)]
+        if lines:
+            tables.append({"where": size, "numbers": [row.number for row in profiled], "lines": lines})
+    return tables
+
+
 def wall(gallery: Gallery, rows: Sequence[Row]) -> Wall:
     names = {row.number: row.name for row in rows}
     legend = [
@@ -211,12 +230,17 @@ def wall(gallery: Gallery, rows: Sequence[Row]) -> Wall:
 
 
 def environment_lines(here: Environment) -> list[tuple[str, str]]:
-    """All that is known of the machine, whatever an Environment holds."""
-    lines = []
-    for field, value in asdict(here).items():
-        if field == "command":
-            continue
-        if isinstance(value, dict):
-            value = ", ".join(f"{key} {item}" for key, item in value.items())
-        lines.append((field.replace("_", " "), value if isinstance(value, str) else json.dumps(value)))
-    return lines
+    """All that is known of the machine, whatever an Environment holds; the command is shown apart."""
+    told = {field: in_words(value) for field, value in asdict(here).items() if field != "command"}
+    return [(field.replace("_", " "), words) for field, words in told.items() if words]
+
+
+def in_words(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case dict():
+            return ", ".join(f"{key} {item}" for key, item in value.items())
+        case tuple() | list():
+            return ", ".join(map(str, value))
+    return str(value)

@@ -15,7 +15,7 @@ from typing import Any
 
 from cgnet_deploy import __version__
 from cgnet_deploy.artifact import check_writable, replacing
-from cgnet_deploy.bench.environment import cpu_name
+from cgnet_deploy.bench.environment import FLAGS, cpu_flags, cpu_name
 from cgnet_deploy.doctor.contract import Diagnosis, diagnose
 from cgnet_deploy.doctor.packages import NAME, extras
 from cgnet_deploy.doctor.probe import PROBES, RUNNING, probe
@@ -25,8 +25,6 @@ from cgnet_deploy.terminal import Parser, cores, res_argument, run, say, whole
 
 PROG = "cgnet-doctor"
 MAX_FRAMES = 1000
-FEATURES = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_int8", "amx_bf16",
-            "asimd", "asimddp", "i8mm", "bf16")  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,7 +60,8 @@ def _main(argv: Sequence[str] | None) -> int:
 def _machine(args: argparse.Namespace) -> int:
     say("asking each runtime, in a process of its own")
     findings = {name: probe(name) for name in PROBES}
-    print(f"{NAME} {__version__}; {cpu_name()}, {cores()} cores, {', '.join(cpu_features()) or 'no vectors known'}\n")
+    features = [flag for flag in FLAGS if flag in cpu_flags()]
+    print(f"{NAME} {__version__}; {cpu_name()}, {cores()} cores; {' '.join(features)}\n")
     print(table([("", "what", "found", "to do")] + [
         ("yes" if one.can else "no", one.part, one.found, one.todo) for one in findings.values()
     ]))  # fmt: skip
@@ -109,15 +108,6 @@ def _contract(args: argparse.Namespace) -> int:
             f"the contract that commands take for {found.path} is not the right one: pass {found.flags}"
         )
     return 0
-
-
-def cpu_features() -> list[str]:
-    """Of the instructions that decide which precision is fast, those that this CPU has, as Linux calls them."""
-    try:
-        words = set(Path("/proc/cpuinfo").read_text().split())
-    except OSError:
-        return []
-    return [name for name in FEATURES if name in words]
 
 
 def verdict(found: Diagnosis) -> list[str]:

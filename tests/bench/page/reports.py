@@ -10,6 +10,7 @@ from cgnet_deploy.bench.environment import Environment
 from cgnet_deploy.bench.gallery import Gallery, Picture
 from cgnet_deploy.bench.record import Record
 from cgnet_deploy.contracts import ClassTable
+from cgnet_deploy.engines.base import Layer
 from cgnet_deploy.spec import Res
 from tests.bench.records import record
 
@@ -21,6 +22,11 @@ HOSTILE = (
     "</style><link rel=stylesheet href=https://evil.example>\n\u202e.onnx",
 )
 CLASSES = ("<b>road", "]]><script>alert(4)</script>", "car&amp;")
+LAYERS = (
+    Layer("/stem/conv", "Conv", 1_234_567.0),
+    Layer("/stage2.0/f_loc", "Conv", 2_000_000.0),
+    Layer("/stage2.1/<script>alert(6)</script>", "Conv", 345_678.0),
+)
 HERE = Environment(
     date="2026-01-01T00:00:00+00:00",
     command=("cgnet-bench", "--engine", "</script><script>alert(5)</script>"),
@@ -35,7 +41,10 @@ HERE = Environment(
 
 def hostile_records() -> list[Record]:
     return [
-        replace(record(name, ((5.125 + i, 6.25, 7.5), (5.5, 6.125 + i, 9.0)), counts=COUNTS), class_names=CLASSES)
+        replace(
+            record(name, ((5.125 + i, 6.25, 7.5), (5.5, 6.125 + i, 9.0)), counts=COUNTS, profile=LAYERS if i else None),
+            class_names=CLASSES,
+        )
         for i, name in enumerate(HOSTILE)
     ]
 

@@ -99,7 +99,15 @@ def test_every_figure_of_every_row_is_in_it(read: Reader) -> None:
         for value in row.iou.values():
             assert value is None or f"{100 * value:.2f}" in shown
         assert row.sha256 in shown
+    for figure in ("1.235", "2.000", "0.346"):  # ms of each block, of the rows that were profiled
+        assert shown.count(figure) >= 3
     assert json.loads(read.raw["script"][0]) == json.loads(json.dumps(report.to_json(records, HERE)))
+
+
+def test_what_was_measured_is_drawn(html: str) -> None:
+    drawn = re.findall(r'<svg viewBox="[^"]+" role="img" aria-label="([^"]+)"', html)
+    assert set(drawn) == {"Accuracy against latency", "How latency is spread", "Round by round", "IoU of each class",
+                     "Time by part of the network", "Cold start"}  # fmt: skip
 
 
 def test_rows_of_a_sweep_are_told_apart() -> None:

@@ -10,11 +10,12 @@ import pytest
 from PIL import Image
 
 from cgnet_deploy.bench.gallery import Picture, choose
-from cgnet_deploy.bench.page.charts import front, offsets, overlap
+from cgnet_deploy.bench.page.charts import by_part, front, offsets, overlap
 from cgnet_deploy.bench.page.figure import INK, SERIES, themed
 from cgnet_deploy.bench.page.images import CLEAR, NOTHING, TIE, png, spots
 from cgnet_deploy.bench.page.series import Row, rows_of, shortened
 from cgnet_deploy.spec import Res
+from tests.bench.page.reports import LAYERS
 from tests.bench.records import record
 
 
@@ -50,6 +51,10 @@ def test_a_long_name_keeps_both_ends_and_is_one_line() -> None:
     assert shortened("abc", 3) == "abc"
     assert shortened("abcdefghij", 5) == "ab…ij"
     assert shortened("a\nb\x00", 9) == "a?b?"
+
+
+def test_the_blocks_of_a_stage_are_one_part() -> None:
+    assert by_part(LAYERS) == {"stem": 1_234_567, "stage2": 2_345_678}
 
 
 def test_labels_are_placed_above_or_below_and_never_on_the_point() -> None:
