@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -32,14 +33,14 @@ def to_tensor(frames: U8, spec: InputSpec) -> F32:
 
 def colour(labels: U8, spec: ModelSpec) -> U8:
     """(H, W) u8 labels -> (H, W, 3) u8 BGR in the palette; labels without a class are black."""
-    table = np.zeros((256, 3), np.uint8)
-    table[: spec.classes] = np.asarray(spec.palette, np.uint8)[:, ::-1]  # palette is RGB
-    return table[labels]
+    table = np.zeros((256, 1, 3), np.uint8)
+    table[: spec.classes, 0] = np.asarray(spec.palette, np.uint8)[:, ::-1]  # palette is RGB
+    # Several times faster than table[labels]: a video is painted at the rate of its engine.
+    return np.asarray(cv2.applyColorMap(labels, table), np.uint8)
 
 
 def overlay(frame: U8, labels: U8, spec: ModelSpec, alpha: float = 0.5) -> U8:
     """(H, W, 3) u8 BGR frame with its (H, W) u8 labels laid over it; alpha 0 shows the frame, 1 the labels."""
     if frame.shape[:2] != labels.shape:
         raise FrameError(f"a frame of {frame.shape[:2]} with labels of {labels.shape}")
-    mixed = (1 - alpha) * frame.astype(np.float32) + alpha * colour(labels, spec).astype(np.float32)
-    return np.rint(mixed).astype(np.uint8)
+    return np.asarray(cv2.addWeighted(frame, 1 - alpha, colour(labels, spec), alpha, 0.0), np.uint8)

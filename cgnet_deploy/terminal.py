@@ -112,8 +112,8 @@ def run(prog: str, body: Callable[[], int]) -> int:
         return 1
 
 
-def progress(items: Iterable[T], total: int, label: str) -> Iterator[T]:
-    """Yield `items`, showing a bar on a terminal and a plain line at each quarter elsewhere."""
+def progress(items: Iterable[T], total: int | None, label: str) -> Iterator[T]:
+    """Yield `items`, showing a bar on a terminal and a plain line at each quarter elsewhere. total: None if unknown."""
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import track
@@ -122,5 +122,5 @@ def progress(items: Iterable[T], total: int, label: str) -> Iterator[T]:
         return
     for done, item in enumerate(items, 1):
         yield item
-        if total >= 20 and done * 4 // total > (done - 1) * 4 // total:
+        if total and total >= 20 and done * 4 // total > (done - 1) * 4 // total:
             say(f"{label}: {done}/{total}")

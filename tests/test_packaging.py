@@ -14,8 +14,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = ("torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "tensorrt", "tensorrt_rtx", "openvino", "cv2",
-         "pycuda", "cuda", "safetensors", "matplotlib", "jinja2", "PIL")  # fmt: skip
-COMMANDS = {"cgnet-bench", "cgnet-convert", "cgnet-doctor", "cgnet-export", "cgnet-train"}
+         "pycuda", "cuda", "safetensors", "matplotlib", "jinja2", "PIL", "av")  # fmt: skip
+COMMANDS = {"cgnet-bench", "cgnet-convert", "cgnet-doctor", "cgnet-export", "cgnet-train", "cgnet-video"}
 SOURCES = ("LICENSE", "README.md", "pyproject.toml", "setup.cfg", "cgnet_deploy", "export", "engines", "bench")
 
 
@@ -115,6 +115,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("cgnet_deploy.bench.cli", ["--engine", "model.pth"], "export"),
         ("cgnet_deploy.bench.cli", ["--engine", "model.pth", "--report", "r.html"], "report"),
         ("cgnet_deploy.doctor.cli", ["--ckpt", "model.pth", "--data", "scenes"], "export"),
+        ("cgnet_deploy.video.cli", ["--engine", "model.pth", "--input", "0", "--masks", "masks"], "export"),
         ("cgnet_deploy.train.cli", ["--recipe", "scenes", "--data", "scenes", "--out", "run"], "train"),
     ],
 )

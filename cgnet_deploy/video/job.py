@@ -1,0 +1,99 @@
+"""A source through a Segmenter into its sinks, counted and timed."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from cgnet_deploy.clock import CLOCK
+from cgnet_deploy.pixels import U8
+from cgnet_deploy.stats import LatencyMs
+from cgnet_deploy.terminal import progress
+from cgnet_deploy.video.segmenter import Segmenter
+from cgnet_deploy.video.sink import Sink
+from cgnet_deploy.video.source import Picture, Source
+from cgnet_deploy.video.stream import Stream
+
+KEPT_SAMPLES = 100_000  # the latest: a camera runs for weeks, and its memory must not grow
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """frames: shown or written. dropped: of a live source. seconds: from the first read to the last frame done.
+
+    engine_ns: of each inference; age_ns: of each frame from its arrival to its labels. Both of the latest frames.
+    """
+
+    frames: int
+    dropped: int
+    seconds: float
+    engine_ns: tuple[int, ...]
+    age_ns: tuple[int, ...]
+
+    @property
+    def fps(self) -> float:
+        return self.frames / self.seconds if self.seconds else 0.0
+
+    def lines(self) -> list[str]:
+        """For a person."""
+        dropped = f", {self.dropped} dropped" if self.dropped else ""
+        result = [f"{self.frames} frames in {self.seconds:.2f} s: {self.fps:.1f} frames/s{dropped}"]
+        for name, samples in (("engine", self.engine_ns), ("frame to labels", self.age_ns)):
+            if samples:
+                found = asdict(LatencyMs.of(samples))
+                told = "  ".join(f"{key} {value:.2f}" for key, value in found.items() if value is not None)
+                result.append(f"{name}, ms: {told}")
+        return result
+
+    def to_json(self) -> dict[str, Any]:
+        engine, age = (asdict(LatencyMs.of(part)) if part else None for part in (self.engine_ns, self.age_ns))
+        return {
+            "frames": self.frames, "dropped": self.dropped, "seconds": self.seconds, "fps": self.fps,
+            "engine_ms": engine, "frame_to_labels_ms": age,
+        }  # fmt: skip
+
+
+def process(
+    source: Source,
+    segmenter: Segmenter,
+    *,
+    paint: Callable[[U8, U8], U8],
+    overlays: Sink | None = None,
+    masks: Sink | None = None,
+    limit: int | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Segment the source to its end, to `limit` frames, or until `stopped` or a sink has had enough.
+
+    paint: makes what `overlays` gets of a frame and its labels; `masks` gets the labels. Whatever was written is whole
+    when this returns.
+    """
+
+    def work(pictures: Sequence[Picture]) -> list[U8]:
+        return segmenter.segment_batch([picture.pixels for picture in pictures])
+
+    engine_ns, age_ns = deque[int](maxlen=KEPT_SAMPLES), deque[int](maxlen=KEPT_SAMPLES)
+    frames = 0
+    total = source.frames if limit is None or source.frames is None else min(limit, source.frames)
+    with ExitStack() as stack:
+        show = stack.enter_context(overlays) if overlays is not None else None
+        keep = stack.enter_context(masks) if masks is not None else None
+        begin_ns = CLOCK.now_ns()
+        batch = segmenter.info.shape[0] or 1
+        stream = stack.enter_context(Stream(source, work, batch=batch, live=source.live, stopped=stopped))
+        for done in progress(stream, total, "segmenting"):
+            wanted = True
+            if keep is not None:
+                wanted &= keep(done.labels, done.index, done.frame.time_s)
+            if show is not None:
+                wanted &= show(paint(done.frame.pixels, done.labels), done.index, done.frame.time_s)
+            frames += 1
+            engine_ns.append(done.engine_ns)
+            age_ns.append(done.age_ns)
+            if not wanted or frames == limit or stopped():
+                break
+    end_ns = CLOCK.now_ns()
+    return Outcome(frames, stream.dropped, (end_ns - begin_ns) / 1e9, tuple(engine_ns), tuple(age_ns))

@@ -1,0 +1,57 @@
+"""The sound of a video beside its overlays: packets are copied, nothing is decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cgnet_deploy.errors import require
+from cgnet_deploy.terminal import say
+
+
+class Sound:
+    """Copies the first sound track of `source` into `out`, an open PyAV container for `path`, if it has one.
+
+    A track that the container can't hold is left out, and told.
+    """
+
+    def __init__(self, out: Any, source: Path, path: Path) -> None:
+        av = require("av", extra="video")
+        self._out, self._held = out, None
+        self._packets: Iterator[Any] = iter(())
+        try:
+            self._input = av.open(str(source))
+        except av.FFmpegError:  # OpenCV reads it all the same; its sound is lost
+            self._input = None
+            return
+        track = next(iter(self._input.streams.audio), None)
+        if track is None:
+            return
+        codec = track.codec_context.codec.canonical_name
+        if codec not in out.supported_codecs:
+            say(f"the sound of {source} is {codec}, which {path.suffix} can't hold: it is left out; .mkv can")
+            return
+        video = next(iter(self._input.streams.video), None)
+        start_s = float((video.start_time or 0) * video.time_base) if video else 0.0
+        self._start = round(start_s / track.time_base)  # pictures are timed from the first one
+        self._track = out.add_stream_from_template(track)
+        self._packets = self._input.demux(track)
+
+    def copy_until(self, time_s: float) -> None:
+        """Copy what is heard up to `time_s`, counted from the first picture."""
+        while (packet := self._held or next(self._packets, None)) is not None:
+            self._held = None
+            if packet.dts is None or packet.pts is None:  # the mark of the end
+                continue
+            if float((packet.dts - self._start) * packet.time_base) > time_s:
+                self._held = packet
+                return
+            if packet.dts >= self._start:
+                packet.dts, packet.pts = packet.dts - self._start, packet.pts - self._start
+                packet.stream = self._track
+                self._out.mux(packet)
+
+    def close(self) -> None:
+        if self._input is not None:
+            self._input.close()

@@ -1,0 +1,176 @@
+"""Where frames come from: a video file, a folder of pictures, a camera, a network stream.
+
+Every picture carries its time, so that a video of a changing rate keeps it and sound stays in step. OpenCV's
+FFmpeg reads files and streams, in Python and in C++ alike: both see the same pixels.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from cgnet_deploy.clock import CLOCK
+from cgnet_deploy.data import images_in, read_image
+from cgnet_deploy.errors import CgnetError, DataError
+from cgnet_deploy.pixels import U8
+from cgnet_deploy.spec import MAX_PIXELS
+
+DEFAULT_FPS = 25.0  # of a folder of pictures, and of a camera that doesn't tell
+MAX_FPS = 1000.0
+TIMEOUT_MS = 10_000  # of a network stream that says nothing
+NETWORK = re.compile(r"(rtsps?|rtmps?|https?|udp|tcp|srt)://", re.IGNORECASE)
+OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
+# What a file may be. Not among them: playlists, which name other files and hosts, and text, which FFmpeg would draw.
+KINDS = "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,mxf,gif,h264,hevc,m4v,mjpeg,ivf,yuv4mpegpipe"
+LOCAL = f"protocol_whitelist;file|format_whitelist;{KINDS}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """pixels: (H, W, 3) u8 BGR. time_s: since the first one."""
+
+    pixels: U8
+    time_s: float
+
+
+class Source(Protocol):
+    """An iterable of pictures, once.
+
+    live: it doesn't wait for its reader. fps: nominal. frames: how many it announces, None if it can't know. trouble:
+    after the last picture, why it was the last too early, or None.
+    """
+
+    name: str
+    live: bool
+    fps: float
+    frames: int | None
+    trouble: CgnetError | None
+
+    def __iter__(self) -> Iterator[Picture]: ...
+
+
+class Folder:
+    """The pictures of a folder, by name."""
+
+    live = False
+    trouble: CgnetError | None = None
+
+    def __init__(self, folder: Path, fps: float | None = None) -> None:
+        self._paths = images_in(folder)
+        self.name, self.fps = str(folder), fps or DEFAULT_FPS
+        self.frames: int | None = len(self._paths)
+
+    def __iter__(self) -> Iterator[Picture]:
+        for number, path in enumerate(self._paths):
+            yield Picture(read_image(path), number / self.fps)
+
+
+class Capture:
+    """What OpenCV opens. live: cameras and network streams; a file can be played as one, at its own rate."""
+
+    def __init__(self, capture: cv2.VideoCapture, name: str, *, file: bool, live: bool, fps: float | None) -> None:
+        if not capture.isOpened():
+            what = (
+                "is not a video that can be read: it is cut, damaged or of an unknown kind"
+                if file
+                else "doesn't answer"
+            )
+            raise DataError(f"{name} {what}")
+        width, height = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        if width * height > MAX_PIXELS:
+            raise DataError(f"{name} has frames of {height}x{width}; wanted at most {MAX_PIXELS} pixels")
+        own = float(capture.get(cv2.CAP_PROP_FPS))
+        announced = capture.get(cv2.CAP_PROP_FRAME_COUNT) if file else 0
+        self.name, self.live = name, live
+        self._given = fps
+        self.fps = fps or (own if 0 < own <= MAX_FPS else DEFAULT_FPS)  # not a number for many cameras
+        self.frames = round(announced) if 0 < announced < 1e9 else None
+        self.trouble: CgnetError | None = None
+        self._capture, self._file = capture, file
+        self._duration_s = announced / own if self.frames and own > 0 else 0.0
+
+    def __iter__(self) -> Iterator[Picture]:
+        count, time_s, self._last_s, start_ns = 0, 0.0, 0.0, CLOCK.now_ns()
+        try:
+            while True:
+                given, pixels = self._capture.read()
+                if not given:
+                    break
+                time_s = self._time_s(count, time_s, start_ns)
+                if self._file and self.live:
+                    wait_ns = start_ns + time_s * 1e9 - CLOCK.now_ns()
+                    CLOCK.sleep(max(wait_ns, 0) / 1e9)
+                yield Picture(np.asarray(pixels, np.uint8), time_s)
+                count += 1
+        finally:
+            self._capture.release()
+        if not count:
+            raise DataError(f"{self.name} holds no frame that can be read")
+        if not self._file:
+            self.trouble = CgnetError(f"{self.name} gave no more frames after {count}: it ended, or vanished")
+        # By time and not by count: of a changing frame rate FFmpeg's count is a guess. A twentieth is forgiven, by
+        # which sound may outlast the picture.
+        elif self._duration_s - self._last_s > max(0.05 * self._duration_s, 2.5 / self.fps):
+            self.trouble = CgnetError(
+                f"{self.name} is cut or damaged: {count} frames could be read, it announces {self.frames}"
+            )
+
+    def _time_s(self, count: int, before_s: float, start_ns: int) -> float:
+        """When this picture is due: by the clock, by --fps, or as the file says, and never before the last one."""
+        if not self._file:
+            return (CLOCK.now_ns() - start_ns) / 1e9
+        self._last_s = float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1e3
+        if count == 0:
+            self._first_s = self._last_s
+        if self._given:
+            return count / self._given
+        own_s = self._last_s - self._first_s
+        return own_s if count == 0 or own_s > before_s else before_s + 1 / self.fps
+
+
+def open_source(text: str, *, live: bool = False, fps: float | None = None) -> Source:
+    """A folder, a file, a camera's number or device, or a URL.
+
+    live: play a file as a camera would. fps: instead of the file's own, or asked of a camera. Raises DataError for
+    what can't be opened.
+    """
+    if NETWORK.match(text):
+        wait = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, TIMEOUT_MS]
+        # What stands between // and @ is a password: it is not repeated.
+        name = re.sub(r"//[^/@]*@", "//", text)
+        return Capture(cv2.VideoCapture(text, cv2.CAP_FFMPEG, wait), name, file=False, live=True, fps=fps)
+    if text.isdecimal() or text.startswith("/dev/"):
+        camera = cv2.VideoCapture(int(text) if text.isdecimal() else text)
+        if fps:
+            camera.set(cv2.CAP_PROP_FPS, fps)
+        return Capture(camera, f"camera {text}", file=False, live=True, fps=fps)
+    path = Path(text)
+    if path.is_dir():
+        return Folder(path, fps)
+    if not path.is_file():
+        raise DataError(
+            f"{text} does not exist; wanted a video file, a folder of pictures, a camera's number, or a URL such as rtsp://"
+        )
+    with _local_only():
+        return Capture(cv2.VideoCapture(text, cv2.CAP_FFMPEG), text, file=True, live=live, fps=fps)
+
+
+@contextmanager
+def _local_only() -> Iterator[None]:
+    """Let FFmpeg open plain videos only, unless the user has options of his own."""
+    if OPTIONS in os.environ:
+        yield
+        return
+    os.environ[OPTIONS] = LOCAL
+    try:
+        yield
+    finally:
+        del os.environ[OPTIONS]

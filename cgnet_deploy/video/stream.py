@@ -1,0 +1,152 @@
+"""Reading, inference and whatever the caller does with the labels, each in a thread of its own.
+
+    reader thread  --channel-->  engine thread  --channel-->  the caller's loop
+
+Of a file nothing is lost: a full channel makes the one before it wait, so memory is bounded by the two depths.
+Of a live source the newest frame wins: each channel holds one, and throws it out when the next one comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from threading import Thread
+from types import TracebackType
+from typing import Generic, TypeVar
+
+from typing_extensions import Self
+
+from cgnet_deploy.clock import CLOCK
+from cgnet_deploy.pixels import U8
+from cgnet_deploy.video.channel import Channel
+
+T = TypeVar("T")
+
+DEPTH = 4  # frames in each channel: enough to even out a reader that decodes in bursts
+READER_GRACE_S = 15.0  # a camera's read gives up after 10 s; see source.py
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Done(Generic[T]):
+    """One frame with its labels, (H, W) u8.
+
+    index: the number of the frame in its source, from 0; those of dropped frames are missing. engine_ns: what the
+    inference took, shared out over its batch. age_ns: from the frame's arrival to its labels.
+    """
+
+    index: int
+    frame: T
+    labels: U8
+    engine_ns: int
+    age_ns: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Read(Generic[T]):
+    """One frame as it came."""
+
+    index: int
+    frame: T
+    at_ns: int
+
+
+class Stream(Generic[T]):
+    """An iterator over frames with their labels, in order; a context manager that ends its threads.
+
+    work: gives the labels of up to `batch` frames. live: drop frames rather than delay them. stopped: looked at
+    while waiting; ends the stream when it says so. An error of the source or of the engine is raised by the loop,
+    behind the frames that came before it.
+
+    A source that is a generator is closed by the reader.
+    """
+
+    def __init__(
+        self,
+        frames: Iterable[T],
+        work: Callable[[Sequence[T]], Sequence[U8]],
+        *,
+        batch: int = 1,
+        live: bool = False,
+        depth: int = DEPTH,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
+        room = batch if live else max(batch, depth)
+        self._read: Channel[Read[T]] = Channel(room, lossy=live)
+        self._done: Channel[Done[T]] = Channel(room, lossy=live)
+        self._stopped = stopped
+        self._reader = Thread(target=_read, args=(frames, self._read), name="cgnet-reader", daemon=True)
+        self._worker = Thread(
+            target=_work, args=(work, batch, self._read, self._done), name="cgnet-engine", daemon=True
+        )
+        self._reader.start()
+        self._worker.start()
+
+    @property
+    def dropped(self) -> int:
+        """How many frames of a live source were thrown out so far, before the engine or behind it."""
+        return self._read.dropped + self._done.dropped
+
+    def __iter__(self) -> Iterator[Done[T]]:
+        return self
+
+    def __next__(self) -> Done[T]:
+        for done in self._done.take(1, self._stopped):
+            return done
+        self.close()
+        raise StopIteration
+
+    def close(self) -> None:
+        """End both threads; frames under way are lost. Safe to call twice."""
+        self._done.leave()
+        self._read.leave()
+        self._worker.join()
+        self._reader.join(READER_GRACE_S)
+
+    def __del__(self) -> None:
+        # Of a loop left by `break`, without `with`: neither thread holds the Stream, so it gets here.
+        self._done.leave()
+        self._read.leave()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _read(frames: Iterable[T], read: Channel[Read[T]]) -> None:
+    try:
+        iterator = iter(frames)
+        try:
+            for index, frame in enumerate(iterator):
+                if not read.put(Read(index, frame, CLOCK.now_ns())):
+                    break
+        finally:
+            # Here and not by its owner: a capture must not be released while this thread is inside its read.
+            if isinstance(iterator, Generator):
+                iterator.close()
+    except BaseException as error:  # whatever it is, it belongs to the caller
+        read.end(error)
+    else:
+        read.end()
+
+
+def _work(
+    work: Callable[[Sequence[T]], Sequence[U8]], batch: int, read: Channel[Read[T]], done: Channel[Done[T]]
+) -> None:
+    try:
+        while taken := read.take(batch):
+            start_ns = CLOCK.now_ns()
+            labels = work([one.frame for one in taken])
+            end_ns = CLOCK.now_ns()
+            engine_ns = (end_ns - start_ns) // len(taken)
+            for one, its in zip(taken, labels, strict=True):
+                if not done.put(Done(one.index, one.frame, its, engine_ns, end_ns - one.at_ns)):
+                    return
+    except BaseException as error:
+        done.end(error)
+        read.leave()
+    else:
+        done.end()

@@ -1,0 +1,59 @@
+"""Small videos, drawn, in every form that a test needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from cgnet_deploy.pixels import U8
+
+FPS = 25
+RATE_HZ = 16000
+H, W = 40, 56
+
+
+def drawn(count: int, height: int = H, width: int = W, seed: int = 0) -> list[U8]:
+    """Frames of coarse noise that differ from each other."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (count, 5, 7, 3), np.uint8)
+    return [np.asarray(cv2.resize(one, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8) for one in coarse]
+
+
+def clip(
+    path: Path, frames: Sequence[U8], *, codec: str = "ffv1", format: str = "avi", sound: str | None = None
+) -> Path:
+    """A video of 25 frames a second; ffv1 loses nothing. sound: the codec of a tone that lasts as long."""
+    with av.open(str(path), "w", format=format) as out:
+        video = out.add_stream(codec, rate=FPS)
+        video.height, video.width = frames[0].shape[:2] if frames else (H, W)
+        video.pix_fmt = "bgr0" if codec == "ffv1" else "yuv420p"
+        track = out.add_stream(sound, rate=RATE_HZ, layout="mono") if sound else None
+        out.start_encoding()
+        for frame in frames:
+            out.mux(video.encode(av.VideoFrame.from_ndarray(frame, format="bgr24")))
+        out.mux(video.encode(None))
+        if track:
+            length = RATE_HZ * len(frames) // FPS
+            tone = (0.3 * np.sin(np.arange(length) / 3)).astype(np.float32)
+            for start in range(0, length, 1024):
+                part = av.AudioFrame.from_ndarray(tone[None, start : start + 1024], format="fltp", layout="mono")
+                part.sample_rate, part.pts, part.time_base = RATE_HZ, start, Fraction(1, RATE_HZ)
+                out.mux(track.encode(part))
+            out.mux(track.encode(None))
+    return path
+
+
+def frames_of(path: Path) -> list[U8]:
+    """Every frame of a video, by OpenCV."""
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    found: list[U8] = []
+    while True:
+        given, frame = capture.read()
+        if not given:
+            return found
+        found.append(np.asarray(frame, np.uint8))

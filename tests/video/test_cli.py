@@ -1,0 +1,186 @@
+"""`cgnet-video` as it is typed: what it writes, how it ends, and that its masks are the engine's."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from cgnet_deploy.engines.open import open_engine
+from cgnet_deploy.pixels import U8, overlay
+from cgnet_deploy.video.cli import main
+from tests.engines.graphs import SPEC, logits_of, written
+from tests.video.clips import H, W, clip, drawn, frames_of
+
+COMMAND = [sys.executable, "-m", "cgnet_deploy.video.cli"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with an engine and a lossless video of its size."""
+    written(tmp_path / "tiny.onnx", "frames", (1, H, W))
+    clip(tmp_path / "in.avi", drawn(12))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def video(*flags: str, source: str = "in.avi") -> int:
+    return main(["--engine", "tiny.onnx", "--input", source, "--threads", "1", *flags])
+
+
+def masks(folder: Path) -> list[U8]:
+    return [np.asarray(cv2.imread(str(path), cv2.IMREAD_UNCHANGED)) for path in sorted(folder.iterdir())]
+
+
+def test_masks_are_the_engine_s_on_every_pixel(folder: Path) -> None:
+    assert video("--masks", "masks") == 0
+    frames = np.stack(drawn(12))
+    with open_engine("tiny.onnx") as engine:
+        np.testing.assert_array_equal(masks(folder / "masks"), [engine.infer(frame[None])[0] for frame in frames])
+    np.testing.assert_array_equal(masks(folder / "masks"), logits_of(frames).argmax(1))
+    assert sorted(path.name for path in (folder / "masks").iterdir())[::11] == ["000000.png", "000011.png"]
+
+
+def test_masks_have_the_size_of_their_frames(folder: Path) -> None:
+    (folder / "pictures").mkdir()
+    for number, (height, width) in enumerate([(H, W), (91, 133)]):
+        cv2.imwrite(f"pictures/{number}.png", drawn(1, height, width)[0])
+    assert video("--masks", "masks", source="pictures") == 0
+    assert [mask.shape for mask in masks(folder / "masks")] == [(H, W), (91, 133)]
+
+
+def test_overlays_as_pictures(folder: Path) -> None:
+    assert video("--output", "out", "--overlay", "0.25", "--no-legend") == 0
+    for shown, frame in zip(masks(folder / "out"), drawn(12), strict=True):
+        np.testing.assert_array_equal(
+            shown, overlay(frame, logits_of(frame[None]).argmax(1)[0].astype(np.uint8), SPEC, 0.25)
+        )
+
+
+def test_overlays_as_a_video_with_its_sound(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip(folder / "in.mp4", drawn(50), codec="libx264", format="mp4", sound="aac")
+    assert video("--output", "out.mp4", "--json", "told.json", source="in.mp4") == 0
+    assert len(frames_of(folder / "out.mp4")) == 50
+    with av.open("out.mp4") as found:
+        assert [stream.codec_context.name for stream in found.streams] == ["h264", "aac"]
+    first, engine, age = capsys.readouterr().out.splitlines()
+    assert first.startswith("50 frames in ")
+    assert engine.startswith("engine, ms: mean ")
+    assert age.startswith("frame to labels, ms: mean ")
+    told = json.loads((folder / "told.json").read_text())
+    assert (told["frames"], told["dropped"], told["complete"], told["backend"]) == (50, 0, True, "onnxruntime")
+    assert told["fps"] == pytest.approx(50 / told["seconds"])
+    assert told["engine_ms"]["p99"] is None  # of 50 samples nobody can tell
+    assert told["frame_to_labels_ms"]["min"] >= told["engine_ms"]["min"] > 0
+
+
+def test_a_rate_of_one_s_own_leaves_the_sound_out(folder: Path) -> None:
+    clip(folder / "in.mp4", drawn(10), codec="libx264", format="mp4", sound="aac")
+    assert video("--output", "out.mp4", "--fps", "5", source="in.mp4") == 0
+    with av.open("out.mp4") as found:
+        assert [stream.type for stream in found.streams] == ["video"]
+        assert [frame.time for frame in found.decode(video=0)] == pytest.approx([i / 5 for i in range(10)])
+
+
+def test_a_video_that_changes_its_size_is_written_in_its_first(folder: Path) -> None:
+    (folder / "pictures").mkdir()
+    for number, (height, width) in enumerate([(H, W), (91, 133), (H, W)]):
+        cv2.imwrite(f"pictures/{number}.png", drawn(1, height, width)[0])
+    assert video("--output", "out.mp4", "--no-legend", source="pictures") == 0
+    assert [frame.shape for frame in frames_of(folder / "out.mp4")] == [(H, W, 3)] * 3
+
+
+def test_an_end_that_is_asked_for(folder: Path) -> None:
+    assert video("--masks", "masks", "--limit", "5") == 0
+    assert len(masks(folder / "masks")) == 5
+
+
+def test_a_cut_video_ends_with_code_1_and_what_could_be_read(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = clip(folder / "cut.avi", drawn(40))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert video("--output", "out.mp4", "--json", "told.json", source="cut.avi") == 1
+    captured = capfd.readouterr()
+    count = len(frames_of(folder / "out.mp4"))
+    assert 10 <= count < 30
+    assert captured.out.startswith(f"{count} frames in ")
+    (line,) = (line for line in captured.err.splitlines() if "error" in line)
+    assert line == f"cgnet-video: error: cut.avi is cut or damaged: {count} frames could be read, it announces 40"
+    assert json.loads((folder / "told.json").read_text())["complete"] is False
+
+
+def test_a_file_played_live_loses_frames_and_counts_them(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip(folder / "in.mp4", drawn(10), codec="libx264", format="mp4")
+    assert video("--masks", "masks", "--live", "--fps", "1000", "--json", "told.json", source="in.mp4") == 0
+    told = json.loads((folder / "told.json").read_text())
+    assert told["frames"] + told["dropped"] == 10
+    assert len(masks(folder / "masks")) == told["frames"]
+
+
+def test_an_interrupt_leaves_a_video_that_plays(folder: Path) -> None:
+    clip(folder / "long.mp4", drawn(400), codec="libx264", format="mp4", sound="aac")
+    flags = ["--engine", "tiny.onnx", "--input", "long.mp4", "--output", "out.mp4", "--masks", "masks", "--live"]
+    with subprocess.Popen([*COMMAND, *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while len(list(folder.glob("masks/*.png"))) < 4 and process.poll() is None:
+            pass  # it plays for 16 s: there is time
+        process.send_signal(signal.SIGINT)
+        out, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    count = len(frames_of(folder / "out.mp4"))
+    assert 3 <= count < 400
+    assert out.startswith(f"{count} frames in ")
+    with av.open("out.mp4") as found:
+        assert [stream.type for stream in found.streams] == ["video", "audio"]
+    assert not list(folder.glob(".out.mp4*"))
+
+
+BAD = [
+    ([], "nothing to do: give --output, --masks or both"),
+    (["--output", "out.txt"], "--output out.txt: wanted a video (.mp4, .m4v, .mov, .mkv, .avi), a folder or window"),
+    (["--output", "in.avi"], "in.avi is the input"),
+    (["--output", "missing/out.mp4"], "can't be written"),
+    (["--masks", "in.avi"], "in.avi can't be made"),
+    (["--output", "out", "--classes", "Tram"], "--classes Tram: there is no such class"),
+    (["--output", "out", "--overlay", "2"], "'2' is not a number from 0 to 1"),
+    (["--output", "out", "--engine", "no.onnx"], "no.onnx does not exist"),
+    (["--output", "out", "--input", "no.mp4"], "no.mp4 does not exist"),
+    (["--output", "out", "--input", "tiny.onnx"], "tiny.onnx is not a video that can be read"),
+    (["--outptu", "out"], "did you mean --output?"),
+]
+
+
+@pytest.mark.parametrize(("flags", "words"), BAD, ids=[" ".join(flags) or "nothing" for flags, _ in BAD])
+def test_bad_usage_is_one_line(flags: list[str], words: str, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    before = sorted(folder.iterdir())
+    assert video(*flags) == 2
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    assert line.startswith("cgnet-video: error: ")
+    assert words in line
+    assert sorted(folder.iterdir()) == before
+
+
+def test_a_window_without_a_screen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    assert video("--output", "window") == 2
+    assert "there is no screen here" in capsys.readouterr().err
+
+
+def test_a_window_ends_the_run_when_q_is_pressed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[U8] = []
+    monkeypatch.setitem(os.environ, "DISPLAY", ":0")
+    monkeypatch.setattr(cv2, "imshow", lambda title, picture: shown.append(picture))
+    monkeypatch.setattr(cv2, "waitKey", lambda ms: ord("q") if len(shown) == 3 else -1)
+    monkeypatch.setattr(cv2, "getWindowProperty", lambda title, which: 1.0)
+    monkeypatch.setattr(cv2, "destroyAllWindows", lambda: None)
+    assert video("--output", "window") == 0
+    assert len(shown) == 3

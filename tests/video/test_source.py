@@ -1,0 +1,163 @@
+"""Sources, whole and broken: which frames come, when they are due, and what is said at the end."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from cgnet_deploy.clock import Clock
+from cgnet_deploy.errors import DataError
+from cgnet_deploy.video import source as module
+from cgnet_deploy.video.source import open_source
+from tests.video.clips import FPS, clip, drawn
+
+
+def test_a_lossless_file_gives_its_frames_at_their_times(tmp_path: Path) -> None:
+    frames = drawn(10)
+    source = open_source(str(clip(tmp_path / "a.avi", frames)))
+    assert (source.live, source.fps, source.frames) == (False, FPS, 10)
+    pictures = list(source)
+    np.testing.assert_array_equal([picture.pixels for picture in pictures], frames)
+    assert [picture.time_s for picture in pictures] == pytest.approx([i / FPS for i in range(10)])
+    assert source.trouble is None
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "container"),
+    [("a.mp4", "libx264", "mp4"), ("a.mkv", "libx264", "matroska"), ("a.mkv", "ffv1", "matroska")],
+)
+def test_other_containers(name: str, codec: str, container: str, tmp_path: Path) -> None:
+    source = open_source(str(clip(tmp_path / name, drawn(10), codec=codec, format=container)))
+    assert len(list(source)) == 10
+    assert source.trouble is None
+
+
+def test_a_rate_of_one_s_own(tmp_path: Path) -> None:
+    source = open_source(str(clip(tmp_path / "a.avi", drawn(3))), fps=10)
+    assert source.fps == 10
+    assert [picture.time_s for picture in source] == [0, 0.1, 0.2]
+
+
+def test_a_folder_gives_its_pictures_by_name(tmp_path: Path) -> None:
+    small, large = drawn(1)[0], drawn(1, 72, 64)[0]
+    cv2.imwrite(str(tmp_path / "2.png"), small)
+    cv2.imwrite(str(tmp_path / "1.png"), large)
+    source = open_source(str(tmp_path))
+    assert source.frames == 2
+    assert [picture.pixels.shape for picture in source] == [large.shape, small.shape]
+
+
+@pytest.mark.parametrize(("codec", "container"), [("ffv1", "avi"), ("ffv1", "matroska"), ("libx264", "matroska")])
+def test_a_cut_file_gives_what_is_there_and_says_so(codec: str, container: str, tmp_path: Path) -> None:
+    path = clip(tmp_path / "a", drawn(40), codec=codec, format=container)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    source = open_source(str(path))
+    found = len(list(source))
+    assert 10 <= found < 30
+    assert f"a is cut or damaged: {found} frames could be read, it announces 40" in str(source.trouble)
+
+
+def test_a_file_cut_before_its_index_can_t_be_opened(tmp_path: Path) -> None:
+    path = clip(tmp_path / "a.mp4", drawn(40), codec="libx264", format="mp4")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])  # an MP4's index is at its end
+    with pytest.raises(DataError, match=r"a\.mp4 is not a video that can be read"):
+        open_source(str(path))
+
+
+def test_a_video_that_changes_its_size_goes_on(tmp_path: Path) -> None:
+    first = clip(tmp_path / "1.h264", drawn(5), codec="libx264", format="h264")
+    second = clip(tmp_path / "2.h264", drawn(5, 96, 128, seed=1), codec="libx264", format="h264")
+    (both := tmp_path / "both.h264").write_bytes(first.read_bytes() + second.read_bytes())
+    frames = [picture.pixels for picture in open_source(str(both))]
+    assert len(frames) == 10
+    # OpenCV scales what comes later to the first size; it is the second video's picture all the same.
+    wanted = cv2.resize(drawn(5, 96, 128, seed=1)[4], frames[9].shape[1::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(frames[9].astype(int) - wanted).mean() < 12
+
+
+def test_a_video_without_a_frame(tmp_path: Path) -> None:
+    source_path = str(clip(tmp_path / "none.mkv", [], codec="libx264", format="matroska"))
+    with pytest.raises(DataError, match=r"none\.mkv"):
+        list(open_source(source_path))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x00\x01\x02" * 500, b"just a text\n" * 50, b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", b"ffconcat version 1.0"],
+    ids=["empty", "noise", "text", "playlist", "concat"],
+)  # fmt: skip
+def test_what_is_no_video(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.mp4 is not a video that can be read"):
+        open_source(str(tmp_path / "a.mp4"))
+
+
+def test_what_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="does not exist"):
+        open_source(str(tmp_path / "no.mp4"))
+    with pytest.raises(DataError, match="camera /dev/video1234 doesn't answer"):
+        open_source("/dev/video1234")
+
+
+@contextmanager
+def camera(content: bytes) -> Iterator[str]:
+    """A network camera that sends `content` and is then unplugged."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "video/x-matroska")
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://user:secret@127.0.0.1:{server.server_port}/stream"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_a_camera_that_vanishes(tmp_path: Path) -> None:
+    path = clip(tmp_path / "a.mkv", drawn(40), format="matroska")
+    with camera(path.read_bytes()[: path.stat().st_size // 2]) as url:
+        source = open_source(url)
+        assert (source.live, source.frames) == (True, None)
+        count = len(list(source))
+    assert 10 <= count < 30
+    assert f"gave no more frames after {count}: it ended, or vanished" in str(source.trouble)
+    assert "secret" not in str(source.trouble)
+
+
+def test_a_file_played_live_keeps_its_pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [5.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    monkeypatch.setattr(module, "CLOCK", Clock(lambda: round(now[0] * 1e9), sleep))
+    starts = []
+    for picture in open_source(str(clip(tmp_path / "a.avi", drawn(4))), live=True):
+        starts.append(round(now[0] - 5, 3))
+        now[0] += 0.01 if picture.time_s else 0.1  # the first is held for two and a half periods
+    assert starts == [0, 0.1, 0.11, 0.12]
+
+
+def test_the_options_for_ffmpeg_are_the_user_s_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(module.OPTIONS, raising=False)
+    open_source(str(clip(tmp_path / "a.avi", drawn(1))))
+    assert module.OPTIONS not in os.environ

@@ -1,0 +1,139 @@
+"""Videos that are written: that they play, what they hold, and that a full disk is told."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from cgnet_deploy.pixels import U8
+from cgnet_deploy.video import videofile
+from cgnet_deploy.video.videofile import video_file
+from tests.video.clips import clip, drawn, frames_of
+
+
+def write(path: Path, frames: list[U8], *, times: list[float] | None = None, sound: Path | None = None) -> None:
+    with video_file(path, 25.0, sound) as show:
+        for index, frame in enumerate(frames):
+            assert show(frame, index, times[index] if times else index / 25)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".avi", ".m4v"])
+def test_h264_of_the_same_pictures(suffix: str, tmp_path: Path) -> None:
+    frames = drawn(12, 64, 96)
+    write(path := tmp_path / f"a{suffix}", frames)
+    with av.open(str(path)) as found:
+        assert found.streams.video[0].codec_context.name == "h264"
+    for written, frame in zip(frames_of(path), frames, strict=True):
+        # 4:2:0 and compression: near on average; red and blue exchanged would be far.
+        assert np.abs(written.astype(int) - frame).mean() < 12
+        assert np.abs(written[..., ::-1].astype(int) - frame).mean() > 30
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_an_odd_size_gets_one_more_row_and_column(tmp_path: Path) -> None:
+    write(tmp_path / "a.mp4", drawn(3, 33, 47))
+    assert {frame.shape for frame in frames_of(tmp_path / "a.mp4")} == {(34, 48, 3)}
+
+
+def test_times_are_kept(tmp_path: Path) -> None:
+    times = [0.0, 0.04, 0.5, 0.54]  # a camera that slept
+    write(tmp_path / "a.mp4", drawn(4), times=times)
+    with av.open(str(tmp_path / "a.mp4")) as found:
+        assert [frame.time for frame in found.decode(video=0)] == pytest.approx(times)
+
+
+@pytest.mark.parametrize(("codec", "container"), [("aac", "mp4"), ("libmp3lame", "mp4"), ("aac", "matroska")])
+def test_sound_is_copied_packet_by_packet(codec: str, container: str, tmp_path: Path) -> None:
+    frames = drawn(50)
+    source = clip(tmp_path / "in", frames, codec="libx264", format=container, sound=codec)
+    write(tmp_path / "out.mp4", frames, sound=source)
+
+    def packets(path: Path) -> list[bytes]:
+        with av.open(str(path)) as found:
+            return [bytes(packet) for packet in found.demux(audio=0) if packet.size]
+
+    before, after = packets(source), packets(tmp_path / "out.mp4")
+    # All that begins before the last picture's time.
+    assert len(before) - 2 <= len(after) <= len(before)
+    assert after == before[: len(after)]
+
+
+def test_sound_ends_with_the_pictures(tmp_path: Path) -> None:
+    source = clip(tmp_path / "in.mp4", drawn(100), codec="libx264", format="mp4", sound="aac")
+    write(tmp_path / "out.mp4", drawn(25), sound=source)
+    with av.open(str(tmp_path / "out.mp4")) as found:
+        track = found.streams.audio[0]
+        assert 0.7 < float(track.duration * track.time_base) < 1.2  # of 4 seconds
+
+
+def test_sound_that_the_container_can_t_hold_is_left_out_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = clip(tmp_path / "in.avi", drawn(10), sound="pcm_mulaw")
+    write(tmp_path / "out.mp4", drawn(10), sound=source)
+    assert "is pcm_mulaw, which .mp4 can't hold" in capsys.readouterr().err
+    assert len(frames_of(tmp_path / "out.mp4")) == 10
+
+
+def test_a_source_without_sound(tmp_path: Path) -> None:
+    write(tmp_path / "out.mp4", drawn(3), sound=clip(tmp_path / "in.avi", drawn(3)))
+    assert len(frames_of(tmp_path / "out.mp4")) == 3
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi"])
+def test_without_pyav_opencv_writes_and_says_what_is_missing(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(videofile, "has_pyav", lambda: False)
+    write(path := tmp_path / f"a{suffix}", drawn(5, 64, 96))
+    assert len(frames_of(path)) == 5
+    assert "pip install 'cgnet-deploy[video]'" in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_failed_run_leaves_the_old_video(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"old")
+
+    def half() -> None:
+        with video_file(tmp_path / "a.mp4", 25.0, None) as show:
+            show(drawn(1)[0], 0, 0.0)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        half()
+    assert (tmp_path / "a.mp4").read_bytes() == b"old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+FULL = """
+import resource, sys
+import numpy as np
+from pathlib import Path
+from cgnet_deploy.errors import CgnetError
+from cgnet_deploy.pixels import U8
+from cgnet_deploy.video import videofile
+from cgnet_deploy.video.videofile import video_file
+videofile.has_pyav = lambda: sys.argv[2] == "pyav"
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # a write beyond it fails as on a full disk
+noise = np.random.default_rng(0).integers(0, 256, (20, 96, 96, 3), np.uint8)
+try:
+    with video_file(Path(sys.argv[1]), 25.0, None) as show:
+        for index, frame in enumerate(noise):
+            show(frame, index, index / 25)
+except CgnetError as error:
+    print(error.exit_code, error)
+"""
+
+
+@pytest.mark.parametrize("writer", ["pyav", "opencv"])
+def test_a_full_disk_is_one_line_and_leaves_nothing(writer: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    run = subprocess.run([sys.executable, "-c", FULL, path, writer], capture_output=True, text=True, check=False)
+    assert run.stdout.startswith(f"1 {path} can't be written: "), run.stdout + run.stderr
+    assert len(run.stdout.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
