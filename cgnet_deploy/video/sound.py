@@ -47,10 +47,10 @@ class Sound:
             if float((packet.dts - self._start) * packet.time_base) > time_s:
                 self._held = packet
                 return
-            if packet.dts >= self._start:
-                packet.dts, packet.pts = packet.dts - self._start, packet.pts - self._start
-                packet.stream = self._track
-                self._out.mux(packet)
+            # Times may be negative: a decoder is fed some sound before the first that is heard.
+            packet.dts, packet.pts = packet.dts - self._start, packet.pts - self._start
+            packet.stream = self._track
+            self._out.mux(packet)
 
     def close(self) -> None:
         if self._input is not None:

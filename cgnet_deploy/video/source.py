@@ -118,7 +118,7 @@ class Capture:
             self.trouble = CgnetError(f"{self.name} gave no more frames after {count}: it ended, or vanished")
         # By time and not by count: of a changing frame rate FFmpeg's count is a guess. A twentieth is forgiven, by
         # which sound may outlast the picture.
-        elif self._duration_s - self._last_s > max(0.05 * self._duration_s, 2.5 / self.fps):
+        elif self.frames and self._duration_s - self._last_s > max(0.05, 2.5 / self.frames) * self._duration_s:
             self.trouble = CgnetError(
                 f"{self.name} is cut or damaged: {count} frames could be read, it announces {self.frames}"
             )
