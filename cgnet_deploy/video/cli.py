@@ -76,10 +76,10 @@ def _video(given: argparse.Namespace) -> int:
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     with ExitStack() as stack:
-        source = open_source(given.input, live=given.live, fps=given.fps)
         segmenter = stack.enter_context(
             Segmenter(given.engine, res=given.res, threads=given.threads, contract=given.contract)
         )
+        source = open_source(given.input, live=given.live, fps=given.fps)
         classes = [name.strip() for name in given.classes.split(",") if name.strip()]
         painter = Painter(segmenter.info.spec, given.overlay, classes, legend=not given.no_legend)
         interrupts = stack.enter_context(caught_interrupts())
