@@ -20,11 +20,11 @@ class CudaGraph:
 
     def launch(self) -> None:
         """Start the recorded work on its stream."""
-        _checked(self._cudart, self._cudart.cudaGraphLaunch(self._executable, self._stream))
+        checked(self._cudart, self._cudart.cudaGraphLaunch(self._executable, self._stream))
 
     def destroy(self) -> None:
         """Give the graph back; it must not be at work."""
-        _checked(self._cudart, self._cudart.cudaGraphExecDestroy(self._executable))
+        checked(self._cudart, self._cudart.cudaGraphExecDestroy(self._executable))
 
 
 def capture(cudart: ModuleType, stream: int, enqueue: Callable[[], bool]) -> CudaGraph | None:
@@ -33,20 +33,20 @@ def capture(cudart: ModuleType, stream: int, enqueue: Callable[[], bool]) -> Cud
     The caller has run `enqueue` once and waited: what a first run does, such as allocating, can't be recorded.
     """
     mode = cudart.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal  # other threads may go on allocating
-    _checked(cudart, cudart.cudaStreamBeginCapture(stream, mode))
+    checked(cudart, cudart.cudaStreamBeginCapture(stream, mode))
     recorded = enqueue()
     status, graph = cudart.cudaStreamEndCapture(stream)
     if not recorded or status != cudart.cudaError_t.cudaSuccess:
         if status == cudart.cudaError_t.cudaSuccess:
-            _checked(cudart, cudart.cudaGraphDestroy(graph))
+            checked(cudart, cudart.cudaGraphDestroy(graph))
         cudart.cudaGetLastError()  # takes the error back, or whoever asks CUDA next would meet it
         return None
-    executable = _checked(cudart, cudart.cudaGraphInstantiate(graph, 0))
-    _checked(cudart, cudart.cudaGraphDestroy(graph))
+    executable = checked(cudart, cudart.cudaGraphInstantiate(graph, 0))
+    checked(cudart, cudart.cudaGraphDestroy(graph))
     return CudaGraph(cudart, executable, stream)
 
 
-def _checked(cudart: ModuleType, returned: tuple[Any, ...]) -> Any:
+def checked(cudart: ModuleType, returned: tuple[Any, ...]) -> Any:
     """What a call gives beside its status, None if nothing. Raises CgnetError for a bad status."""
     status, *values = returned
     if status != cudart.cudaError_t.cudaSuccess:

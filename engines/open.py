@@ -17,13 +17,16 @@ from cgnet_deploy.engines.trt import TensorRTEngine
 from cgnet_deploy.errors import UsageError, require
 from cgnet_deploy.spec import ModelSpec, Res
 
-BACKENDS = ("torch", "torch-compile", "torch-compile-bf16", "ort", "ort-cuda", "openvino", "openvino-bf16", "trt")
+BACKENDS = (
+    "torch", "torch-compile", "torch-compile-bf16", "torch-graph", "torch-graph-max", "ort", "ort-cuda",
+    "openvino", "openvino-bf16", "trt", "trt-plain",
+)  # fmt: skip
 # What each backend imports; a plan's own header tells which TensorRT it needs.
 RUNTIMES = {
-    **dict.fromkeys(("torch", "torch-compile", "torch-compile-bf16"), ("torch",)),
+    **dict.fromkeys(("torch", "torch-compile", "torch-compile-bf16", "torch-graph", "torch-graph-max"), ("torch",)),
     **dict.fromkeys(("ort", "ort-cuda"), ("onnxruntime",)),
     **dict.fromkeys(("openvino", "openvino-bf16"), ("openvino",)),
-    "trt": ("pycuda.driver", "cuda.bindings.runtime"),
+    **dict.fromkeys(("trt", "trt-plain"), ("pycuda.driver", "cuda.bindings.runtime")),
 }
 SUFFIXES = {".pth": "torch", ".pt": "torch", ".onnx": "ort", ".plan": "trt", ".engine": "trt"}
 
@@ -57,10 +60,17 @@ def open_engine(
             checkpoint = load_checkpoint(path, contract=contract)
             compiled, bf16 = "compile" in backend, backend.endswith("bf16")
             return TorchEngine(checkpoint, wanted, threads=threads, compiled=compiled, bf16=bf16)
-        case "trt":
+        case "torch-graph" | "torch-graph-max":
+            require("torch", extra="export")
+            from cgnet_deploy.checkpoint import load_checkpoint
+            from cgnet_deploy.engines.torchgraph import TorchGraphEngine
+
+            checkpoint = load_checkpoint(path, contract=contract)
+            return TorchGraphEngine(checkpoint, wanted, compiled=backend.endswith("max"))
+        case "trt" | "trt-plain":
             plan = read_plan(path)
             check_contract(ref, plan.artifact.spec, contract)
-            return TensorRTEngine(plan, narrowed(plan.artifact.shape, wanted, ref))
+            return TensorRTEngine(plan, narrowed(plan.artifact.shape, wanted, ref), graph=backend == "trt")
     file = read_onnx(path, contract)
     check_contract(ref, file.spec, contract)
     shape = narrowed(file.shape, wanted, ref)

@@ -6,6 +6,7 @@ binding keeps on the same side, and `fetch` brings that output to the host.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
 from collections.abc import Mapping
@@ -16,8 +17,9 @@ import numpy as np
 from cgnet_deploy.artifact import Shape
 from cgnet_deploy.engines.argmax import labels_of
 from cgnet_deploy.engines.base import WARM_RUNS, Engine, EngineInfo, Layer, mean_of_last
+from cgnet_deploy.engines.cudastream import CudaStream
 from cgnet_deploy.engines.onnxfile import OnnxFile
-from cgnet_deploy.errors import ArtifactError, EngineUnavailable, one_line, require
+from cgnet_deploy.errors import ArtifactError, EngineUnavailable, MissingPackage, one_line, require
 from cgnet_deploy.pixels import F32, U8, to_tensor
 
 ONLY_ERRORS = 3  # of ONNX Runtime's log
@@ -43,6 +45,16 @@ class OrtEngine(Engine):
                 f"this ONNX Runtime has no {wanted}, only {', '.join(ort.get_available_providers())}; "
                 "install the one that has: pip install 'cgnet-deploy[gpu]'"
             )
+        placed: dict[str, str] = {}
+        self._stream: CudaStream | None = None
+        self._running = ort.RunOptions()
+        if cuda:
+            ort.preload_dlls()  # of the packages that PyTorch brings, where the system's loader doesn't look
+            with contextlib.suppress(MissingPackage):  # then it has no clock, and runs all the same
+                self._stream = CudaStream(require("cuda.bindings.runtime", extra="gpu"))
+                placed["user_compute_stream"] = str(self._stream.handle)
+            # `run` needs not wait for the GPU: `sync` does.
+            self._running.add_run_config_entry("disable_synchronize_execution_providers", "1")
         options = ort.SessionOptions()
         options.log_severity_level = ONLY_ERRORS
         if threads is not None:
@@ -54,7 +66,7 @@ class OrtEngine(Engine):
             options.profile_file_prefix = str(Path(self._profiles.name) / "layers")
         try:
             # With enable_fallback on, a provider that can't start is replaced by the CPU and print() tells of it.
-            self._session = ort.InferenceSession(file.content, options, providers=[wanted], enable_fallback=0)
+            self._session = ort.InferenceSession(file.content, options, providers=[(wanted, placed)], enable_fallback=0)
         except Exception as error:  # ONNX Runtime's exceptions share no base class
             raise ArtifactError(f"ONNX Runtime can't run {file.path}: {one_line(error)}") from error
         provider = self._session.get_providers()[0]
@@ -74,10 +86,13 @@ class OrtEngine(Engine):
         self._binding.bind_output(self._output, self._device, 0)
 
     def enqueue(self) -> None:
-        self._session.run_with_iobinding(self._binding)
+        self._session.run_with_iobinding(self._binding, self._running)
 
     def sync(self) -> None:
         self._binding.synchronize_outputs()
+
+    def device_ns(self) -> int:
+        return super().device_ns() if self._stream is None else self._stream.device_ns(self.enqueue)
 
     def fetch(self) -> U8:
         output = self._binding.get_outputs()[0].numpy()

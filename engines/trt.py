@@ -37,10 +37,11 @@ class TensorRTEngine(Engine):
     """A plan on GPU 0.
 
     plan: checked by `read_plan`, so that no byte that isn't ours reaches TensorRT. shape: the (N, H, W) to
-    take, within the plan's own. Raises EngineUnavailable if this machine can't run the plan.
+    take, within the plan's own. graph: record and replay it, where it can be. Raises EngineUnavailable if this
+    machine can't run the plan.
     """
 
-    def __init__(self, plan: Plan, shape: Shape) -> None:
+    def __init__(self, plan: Plan, shape: Shape, *, graph: bool = True) -> None:
         artifact, path, backend = plan.artifact, plan.artifact.path, PACKAGES[plan.builder]
         try:
             gpu = find_gpu()
@@ -70,6 +71,7 @@ class TensorRTEngine(Engine):
         )
         self._sizes: tuple[int, int, int] | None = None
         self._graph: CudaGraph | None = None
+        self._recording = graph
         self._gpu = gpu.name
         self.info = EngineInfo(backend, self._gpu, artifact.precision, artifact.spec, shape, artifact.sha256)
         n, h, w = shape
@@ -170,7 +172,9 @@ class TensorRTEngine(Engine):
         if not self._enqueue():
             raise CgnetError(f"TensorRT can't start: {self._log.reason()}")
         self._stream.synchronize()
-        if self._builder == "tensorrt" or self._execution.is_stream_capturable(self._stream.handle):
+        if self._recording and (
+            self._builder == "tensorrt" or self._execution.is_stream_capturable(self._stream.handle)
+        ):
             self._graph = capture(self._cudart, self._stream.handle, self._enqueue)
         self._sizes = sizes
         # Whether a graph is replayed changes the latency of a small network, so it is told.

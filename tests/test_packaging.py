@@ -36,14 +36,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def package_files() -> set[str]:
-    """Every module, the mark of a typed package, the weights and the report, under the names that one imports."""
+    """Every module and script, the mark of a typed package, the weights and the report, as one imports them."""
     wanted = set()
     for folder, _, names in os.walk(ROOT / "cgnet_deploy", followlinks=True):
         here = Path(folder).relative_to(ROOT)
         wanted |= {
             str(here / name)
             for name in names
-            if name.endswith((".py", ".html", ".css", ".js")) or name == "py.typed" or here.name == "weights"
+            if name.endswith((".py", ".sh", ".html", ".css", ".js")) or name == "py.typed" or here.name == "weights"
         }
     return wanted
 

@@ -32,6 +32,7 @@ for_pycuda() {
     if ! links cuda; then
         cc -x c /dev/null -shared -Wl,-soname,libcuda.so.1 -o "$folder/stubs/libcuda.so"
         export LIBRARY_PATH="$folder/stubs${LIBRARY_PATH:+:$LIBRARY_PATH}"
+        export LDFLAGS="-Wl,--no-as-needed${LDFLAGS:+ $LDFLAGS}" # an empty library looks unneeded to the linker
     fi
     if ! links curand; then
         echo 'CUDA_ENABLE_CURAND = False' >"$folder/home/.aksetup-defaults.py" # read from there by pycuda's setup.py

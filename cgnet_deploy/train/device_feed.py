@@ -12,7 +12,7 @@ which is what resizing first and cropping then gives; rows past the resized imag
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -78,10 +78,10 @@ class DeviceFeed:
         views = [draw_view(size, augment, rng) for rng in rngs]
         rows = np.stack([_sources(v.height, v.top, size[0], augment.crop.height, False) for v in views])
         columns = np.stack([_sources(v.width, v.left, size[1], augment.crop.width, v.mirrored) for v in views])
-        y, x = (torch.from_numpy(c).to(self.device, torch.float32) for c in (rows, columns))  # (n, h), (n, w)
+        y, x = (self._moved(c.astype(np.float32)) for c in (rows, columns))  # (n, h), (n, w)
         inside = (~y.isnan())[:, :, None] & (~x.isnan())[:, None, :]  # (n, h, w)
         y, x = y.nan_to_num(0), x.nan_to_num(0)
-        chosen = torch.tensor([key.sample for key in keys], device=self.device)
+        chosen = self._moved(np.array([key.sample for key in keys]))
         # grid_sample's -1 and 1 are the outer edges of the outermost pixels.
         grid_y = ((2 * y + 1) / size[0] - 1)[:, :, None].expand(inside.shape)
         grid_x = ((2 * x + 1) / size[1] - 1)[:, None, :].expand(inside.shape)
@@ -96,6 +96,13 @@ class DeviceFeed:
         near_y, near_x = (c.add(0.5).floor().long() for c in (y, x))
         labels = self.labels[chosen[:, None, None], near_y[:, :, None], near_x[:, None, :]].long()
         return images, torch.where(inside, labels, self.ignore_label)
+
+    def _moved(self, array: npt.NDArray[Any]) -> Tensor:
+        """A few numbers for the device, which need not have caught up: a plain copy would wait until it has."""
+        tensor = torch.from_numpy(array)
+        if self.device.type != "cuda":
+            return tensor.to(self.device)
+        return tensor.pin_memory().to(self.device, non_blocking=True)  # PyTorch keeps pinned memory until it is read
 
 
 def _sources(resized_side: int, start: int, stored_side: int, crop_side: int, mirrored: bool) -> F64:

@@ -23,6 +23,20 @@ class TestOrt(EngineContract):
         return open_engine(f"ort:{path}", batch=batch, threads=1)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(
+    "CUDAExecutionProvider" not in onnxruntime.get_available_providers(), reason="this ONNX Runtime has no CUDA"
+)
+class TestOrtCuda(EngineContract):
+    @pytest.fixture(params=["tensor_onnx", "frames_onnx"])
+    def path(self, request: pytest.FixtureRequest) -> Path:
+        path: Path = request.getfixturevalue(request.param)
+        return path
+
+    def open(self, path: Path, batch: int | None = None) -> Engine:
+        return open_engine(f"ort-cuda:{path}", batch=batch)
+
+
 def test_the_provider_is_the_one_that_runs(frames_onnx: Path) -> None:
     with open_engine(str(frames_onnx)) as engine:
         assert engine.info.backend == "onnxruntime"

@@ -123,6 +123,13 @@ def test_where_nothing_can_be_recorded_it_runs_plainly_and_says_so(gpu: FakeGpu,
     assert gpu.launches == {"plain": 3, "graph": 0}
 
 
+def test_a_graph_is_left_out_where_that_is_asked_for(gpu: FakeGpu, tmp_path: Path) -> None:
+    engine = open_engine(f"trt-plain:{faked_plan(tmp_path / 'fake.plan', 'frames')}")
+    engine.infer(drawn_frames(1, 40, 56))
+    assert engine.info.provider == "a card, no CUDA graph"
+    assert gpu.launches == {"plain": 2, "graph": 0}
+
+
 def test_frames_that_are_still_being_uploaded_are_not_overwritten(gpu: FakeGpu, tmp_path: Path) -> None:
     engine = open_engine(str(faked_plan(tmp_path / "fake.plan", "frames")))
     first, second = drawn_frames(1, 40, 56, seed=1), drawn_frames(1, 40, 56, seed=2)

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -132,3 +133,43 @@ def test_a_restored_learner_goes_on_exactly() -> None:
     for part in ("model", "averaged"):
         wanted, found = straight.state()[part], second.state()[part]
         assert all(torch.equal(wanted[key], found[key]) for key in wanted)
+
+
+def test_capturing_leaves_the_network_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What make_graphed_callables does to the network, done on a CPU: it runs it, in training mode, a few times."""
+    autocast: list[bool] = []
+
+    def graphed(model: nn.Module, sample: tuple[torch.Tensor]) -> nn.Module:
+        autocast.append(torch.is_autocast_cache_enabled())
+        for _ in range(4):
+            model(*sample)
+        return model
+
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", graphed)
+    captured, plain = learner(replace(SMALL, captured=True)), learner()
+    for taught in (captured, plain):
+        taught.learn(IMAGES, LABELS, 1e-3)
+        taught.learn(IMAGES, LABELS, 1e-3)
+    assert autocast == [False]  # once, and without the cache that a graph can't hold
+    for (key, value), wanted in zip(
+        captured.model.state_dict().items(), plain.model.state_dict().values(), strict=True
+    ):
+        assert torch.equal(value, wanted), key
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no NVIDIA GPU")
+@pytest.mark.parametrize("amp", [False, True])
+def test_a_captured_step_is_the_plain_one(amp: bool) -> None:
+    recipes = [replace(SMALL, amp=amp, captured=captured) for captured in (False, True)]
+    plain, captured = (Learner(fresh(r, 11), r, WEIGHTS, 11, torch.device("cuda")) for r in recipes)
+    for step in range(4):
+        batch = IMAGES.roll(step, 0), LABELS.roll(step, 0)  # a replay must read the new batch, not the recorded one
+        wanted, _ = plain.learn(*batch, 1e-3)
+        loss, _ = captured.learn(*batch, 1e-3)
+        assert math.isclose(float(loss), float(wanted), rel_tol=2e-2 if amp else 1e-3)
+    for (key, value), wanted in zip(
+        captured.model.state_dict().items(), plain.model.state_dict().values(), strict=True
+    ):
+        assert torch.allclose(value.float(), wanted.float(), atol=2e-2 if amp else 2e-3), key
+    assert captured.captured
