@@ -85,10 +85,14 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that is all that pip knows of the world."""
     folder = tmp_path / "index"
     folder.mkdir()
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    only(monkeypatch, folder)
     return folder
+
+
+def only(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    patch.setenv("PIP_CONFIG_FILE", os.devnull)
+    patch.setenv("PIP_NO_INDEX", "1")
+    patch.setenv("PIP_FIND_LINKS", str(folder))
 
 
 def gathered(tmp_path: Path, *wanted: str, target: Target = TARGET) -> dict[str, str]:
@@ -150,17 +154,26 @@ def test_a_file_that_is_no_package_is_told(tmp_path: Path) -> None:
         described(broken)
 
 
-@pytest.fixture
-def packed(index: Path, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pack of sources that need to be built, of something large, and of what both need."""
     pytest.importorskip("tomllib", reason="sources are read with Python 3.11 or later")
+    index = tmp_path_factory.mktemp("index")
     wheel(index, "built_by", "3.0")
     wheel(index, "helper", "1.2", payload=1_300_000)
     sources(index, "needs_building", "0.7", ["helper>=1"], "built_by>=2")
-    out = tmp_path / "pack"
-    assert pack.main(["--python", HERE, "--out", str(out), "--part-mib", "1", "needs_building"]) == 0
+    out = tmp_path_factory.mktemp("made") / "pack"
+    with pytest.MonkeyPatch.context() as patch:
+        only(patch, index)
+        assert pack.main(["--python", HERE, "--out", str(out), "--part-mib", "1", "needs_building"]) == 0
     shutil.rmtree(index)
     return out
+
+
+@pytest.fixture
+def packed(made: Path, tmp_path: Path) -> Path:
+    """A copy of it that a test may spoil."""
+    return Path(shutil.copytree(made, tmp_path / "pack"))
 
 
 def test_the_parts_are_of_the_size_asked_for_and_their_sums_are_told(packed: Path) -> None:
@@ -175,10 +188,11 @@ def test_the_parts_are_of_the_size_asked_for_and_their_sums_are_told(packed: Pat
     assert listed == {path.name: sha256_of(path) for path in packed.iterdir() if path.name != "SHA256SUMS"}
 
 
-@pytest.fixture
-def empty(tmp_path: Path) -> Path:
-    venv.create(tmp_path / "empty", with_pip=True)
-    return tmp_path / "empty" / "bin" / "python"
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment with nothing but pip."""
+    venv.create(folder := tmp_path_factory.mktemp("empty"), with_pip=True)
+    return folder / "bin" / "python"
 
 
 def unpacked(packed: Path, *argv: str) -> subprocess.CompletedProcess[str]:
@@ -199,15 +213,19 @@ def test_it_installs_into_an_empty_environment_without_a_network(packed: Path, e
     assert told == "3.0 1.2\n"
 
 
-def test_one_that_can_not_be_installed_leaves_the_others(packed: Path, empty: Path) -> None:
-    wanted = packed / "requirements.txt"
-    wanted.write_text(wanted.read_text().replace("needs_building==0.7", "needs_building==9\nhelper==1.2"))
-    names = re.findall(r"\S+$", (packed / "SHA256SUMS").read_text(), re.MULTILINE)
-    (packed / "SHA256SUMS").write_text("".join(f"{sha256_of(packed / name)}  {name}\n" for name in names))
-    run = unpacked(packed, str(empty))
+def test_one_that_can_not_be_installed_leaves_the_others(packed: Path, empty: Path, tmp_path: Path) -> None:
+    altered(packed, f"# python {HERE}\nneeds_building==9\nhelper==1.2\n")
+    run = unpacked(packed, str(empty), "--target", str(tmp_path / "site"))
     assert run.returncode == 1
     assert run.stderr.endswith("unpack.sh: error: not installed, for the reasons above: needs_building==9\n")
-    subprocess.run([str(empty), "-c", "import helper"], check=True)
+    assert (tmp_path / "site" / "helper.py").exists()
+
+
+def altered(packed: Path, requirements: str) -> None:
+    """Ask for something else, in a pack whose sums are right."""
+    (packed / "requirements.txt").write_text(requirements)
+    names = re.findall(r"\S+$", (packed / "SHA256SUMS").read_text(), re.MULTILINE)
+    (packed / "SHA256SUMS").write_text("".join(f"{sha256_of(packed / name)}  {name}\n" for name in names))
 
 
 def damage(packed: Path, kind: str) -> None:
@@ -226,11 +244,7 @@ def damage(packed: Path, kind: str) -> None:
         case "the sums are missing":
             (packed / "SHA256SUMS").unlink()
         case "another Python":
-            (packed / "requirements.txt").write_text("# python 3.7\nneeds_building==0.7\n")
-            sums = packed / "SHA256SUMS"
-            kept = [line for line in sums.read_text().splitlines() if not line.endswith("requirements.txt")]
-            kept.append(f"{sha256_of(packed / 'requirements.txt')}  requirements.txt")
-            sums.write_text("\n".join(kept) + "\n")
+            altered(packed, "# python 3.7\nneeds_building==0.7\n")
 
 
 @pytest.mark.parametrize(
