@@ -2,7 +2,7 @@
 #   make demo     checkpoint -> ONNX -> plan, then mIoU and latency of each: no data set, no GPU
 #   make test     the tests                      make check   linter, formatter, types, layers
 #   make bench    our CPU engines beside the exporter's graph and PyTorch; CKPT=, DATA= and RES= choose your own
-#   make gpu      the tests that need an NVIDIA GPU
+#   make gpu      all that needs an NVIDIA GPU: tested, measured, recorded; PART=, DATA= (CamVid) and CKPT= choose
 .PHONY: demo test check gpu bench
 
 PYTHON ?= python3
@@ -36,7 +36,8 @@ check: $(READY)
 	$(BIN)/lint-imports
 
 gpu: $(READY)
-	$(BIN)/python -m pytest -m gpu
+	$(BIN)/python -m cgnet_deploy.bench.gpu $(if $(PART),--part $(PART)) $(if $(filter-out scenes,$(DATA)),--data $(DATA)) \
+	    $(if $(filter-out $(SCENES),$(CKPT)),--ckpt $(CKPT))
 
 # torch comes first and pinned: the version that the exporter's tests were run with, on every machine alike.
 $(READY): setup.cfg pyproject.toml

@@ -90,3 +90,9 @@ def one_line(error: BaseException | str) -> str:
     """The first line of what a library said, printable and short, for a message of ours."""
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
     return "".join(c if c.isprintable() else "?" for c in first[:200])
+
+
+def last_line(said: str) -> str:
+    """The last line of what a failed program said, where the reason usually stands, as by `one_line`."""
+    lines = said.strip().splitlines()
+    return one_line(lines[-1]) if lines else "it gives no reason"

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cgnet_deploy.artifact import sidecar_path
-from cgnet_deploy.bench.environment import cores
 from cgnet_deploy.bench.gpu.contenders import Cell
 from cgnet_deploy.bench.gpu.rows import Row
-from cgnet_deploy.errors import one_line
+from cgnet_deploy.errors import last_line
 from cgnet_deploy.spec import Precision
+from cgnet_deploy.terminal import cores
 
 EXPORT_THREADS = 4
 CALIBRATION_FRAMES = 16  # drawn ones: the matrix compares speed; accuracy is measured elsewhere
@@ -87,6 +87,5 @@ def done(task: Task, until: float, clock: Callable[[], float] = time.monotonic) 
     except subprocess.TimeoutExpired:
         return Row(name, "not run", f"stopped after {left_s:.0f} s, when the time for making files was up")
     if ended.returncode:
-        lines = ended.stderr.strip().splitlines()
-        return Row(name, "failed", one_line(lines[-1] if lines else f"exit code {ended.returncode}"))
+        return Row(name, "failed", last_line(ended.stderr))
     return Row(name, "ran", f"{task.path.stat().st_size / 2**20:.1f} MiB")
