@@ -62,7 +62,10 @@ class Contract(EngineContract):
 @pytest.mark.gpu
 @GPU
 class TestOnAGpu(Contract):
-    pass
+    def test_tells_the_time_of_each_kernel(self, engine: Engine) -> None:
+        layers = engine.profile(drawn_frames(1, 40, 56), 5)
+        assert len(layers) > 10
+        assert min(layer.mean_ns for layer in layers) > 0
 
 
 @pytest.mark.gpu
