@@ -26,7 +26,7 @@ from cgnet_deploy.bench.latency import Boundary, Warmed
 from cgnet_deploy.bench.process import EngineProcess
 from cgnet_deploy.bench.run import first_frames
 from cgnet_deploy.bench.wire import Measure, Measured, Open, Opened, Reply, Request, Score, Scored, Warm
-from cgnet_deploy.errors import CgnetError, one_line
+from cgnet_deploy.errors import CgnetError, EngineUnavailable, UserError, one_line
 from cgnet_deploy.spec import Precision
 from cgnet_deploy.stats import LatencyMs
 from cgnet_deploy.terminal import cores, say
@@ -52,7 +52,7 @@ class Running:
     step_ns: dict[Boundary, int] = field(default_factory=dict)
     samples: dict[Boundary, list[tuple[int, ...]]] = field(default_factory=dict)
     stopped: str = ""
-    out_of_time: bool = False
+    failed: bool = False  # rather than: had no time, or can't run here
     differing: float | None = None
 
 
@@ -75,13 +75,15 @@ class Contest:
         """Its answer, or None: then it has stopped, and says why. least_left_s: time that it has to leave to others."""
         most_s = self.left_s - least_left_s
         if most_s <= 0:
-            one.stopped, one.out_of_time = "the time for this size and batch was up before its turn", True
+            one.stopped = late(one, "before its turn")
             return None
         one.process.stall_s = most_s
         try:
             return one.process.ask(request, wanted)
         except CgnetError as error:
-            one.stopped, one.out_of_time = one_line(error), self.left_s <= least_left_s
+            in_time = self.left_s > least_left_s
+            one.stopped = one_line(error) if in_time else late(one, "while it worked")
+            one.failed = in_time and not isinstance(error, (EngineUnavailable, UserError))
             one.process.process.kill()
             return None
 
@@ -98,12 +100,12 @@ class Contest:
     def warm(self, boundary: Boundary, frames: Path) -> None:
         """One after another, what compiles last and with what the others leave of the time."""
         for one in self.at_work():
-            kept_s = 2 * TURNS * TURN_S * len(self.at_work()) if one.contender.compiles else 0.0
+            kept_s = 0.0
+            if one.contender.compiles:
+                kept_s = sum(turns_s(other.step_ns[boundary]) for other in self.at_work() if boundary in other.step_ns)
             warmed = self.ask(one, Warm(boundary, None, str(frames), 100.0, 5, 2), Warmed, kept_s)
             if warmed:
                 one.step_ns[boundary] = warmed.step_ns
-            elif one.contender.compiles and one.out_of_time:
-                one.stopped = "its kernels were still being compiled when its time was up: give it more with --limit"
 
     def take_turns(self, boundary: Boundary, frames: Path) -> None:
         for turn in range(TURNS):
@@ -137,6 +139,18 @@ class Contest:
                 one.differing = agreement(folder / str(number), folder / "cpu", SCORED).differing
             except CgnetError as error:
                 one.stopped = f"its labels can't be had: {one_line(error)}"
+
+
+def late(one: Running, when: str) -> str:
+    """Why one that had too little time goes no further."""
+    if one.contender.compiles:
+        return "the time that the others leave is too short to compile its kernels: --limit gives it more"
+    return f"the time for this size and batch was up {when}"
+
+
+def turns_s(step_ns: int) -> float:
+    """What the turns of an engine will take, at both boundaries, if `e2e` takes three times as long as `device`."""
+    return TURNS * sum(min(SAMPLES * steps * step_ns / 1e9, TURN_S) + 0.1 for steps in (1, 3))
 
 
 def run_cell(cell: Cell, ckpt: Path, files: Path, reasons: dict[str, str], ideal: Ideal, until: float) -> list[Row]:
@@ -178,7 +192,7 @@ def told(one: Running, cell: Cell, ideal: Ideal) -> list[Row]:
         turns = one.samples.get(boundary, [])
         name = subject(one.contender, boundary)
         if len(turns) < 3:
-            rows.append(Row(name, "not run" if one.out_of_time or not one.opened else "failed", one.stopped))
+            rows.append(Row(name, "failed" if one.failed else "not run", one.stopped))
             continue
         assert one.opened is not None
         samples = tuple(sample for turn in turns for sample in turn)

@@ -18,18 +18,21 @@ from pathlib import Path
 
 from cgnet_deploy.artifact import sidecar_path
 from cgnet_deploy.bench.gpu.contenders import Cell
-from cgnet_deploy.bench.gpu.rows import Row
-from cgnet_deploy.errors import last_line
+from cgnet_deploy.bench.gpu.rows import Row, State
+from cgnet_deploy.errors import EngineUnavailable, UserError, last_line
 from cgnet_deploy.spec import Precision
 from cgnet_deploy.terminal import cores
 
 EXPORT_THREADS = 4
+CANT_RUN = (UserError.exit_code, EngineUnavailable.exit_code)  # a package or a builder that this machine lacks
 CALIBRATION_FRAMES = 16  # drawn ones: the matrix compares speed; accuracy is measured elsewhere
 FLAGS = {
     Precision.F32: ("--fp32",),
     Precision.F16: ("--fp16",),
     Precision.INT8: ("--int8", "--calib-data", "scenes", "--calib-images", str(CALIBRATION_FRAMES)),
 }
+# As the installed command does, but by this interpreter.
+EXPORT = "import sys; from cgnet_deploy.export.cli import main; sys.exit(main(sys.argv[1:]))"
 BUILD = (
     "import sys; from pathlib import Path; from cgnet_deploy.engines.build import build_plan; "
     "from cgnet_deploy.terminal import run; "
@@ -54,7 +57,7 @@ def make(cells: Sequence[Cell], ckpt: Path, folder: Path, until: float) -> list[
         for precision, flags in FLAGS.items():
             onnx, plan = (folder / f"{precision.value}_{cell}.{kind}" for kind in ("onnx", "plan"))
             exports.append(Task(onnx, (
-                "-m", "cgnet_deploy.export.cli", "--ckpt", str(ckpt), *flags, "--res", str(cell.res), "--batch",
+                "-c", EXPORT, "--ckpt", str(ckpt), *flags, "--res", str(cell.res), "--batch",
                 str(cell.batch), "--no-engine", "--onnx", str(onnx),
             )))  # fmt: skip
             plans.append(Task(plan, ("-c", BUILD, str(onnx), str(plan)), after=onnx))
@@ -87,5 +90,8 @@ def done(task: Task, until: float, clock: Callable[[], float] = time.monotonic) 
     except subprocess.TimeoutExpired:
         return Row(name, "not run", f"stopped after {left_s:.0f} s, when the time for making files was up")
     if ended.returncode:
-        return Row(name, "failed", last_line(ended.stderr))
+        state: State = "not run" if ended.returncode in CANT_RUN else "failed"
+        return Row(name, state, last_line(ended.stderr))
+    if not task.path.exists():
+        return Row(name, "failed", f"nothing was written: {last_line(ended.stderr)}")
     return Row(name, "ran", f"{task.path.stat().st_size / 2**20:.1f} MiB")

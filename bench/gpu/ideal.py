@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cgnet_deploy.bench.floor import Fusion, floor_bytes
 from cgnet_deploy.bench.gpu.contenders import Cell, Contender
-from cgnet_deploy.errors import CgnetError
+from cgnet_deploy.errors import CgnetError, require
 from cgnet_deploy.spec import Precision
 
 VALUE_BYTES = {Precision.F32: 4, Precision.F16: 2, Precision.INT8: 1}
@@ -25,6 +25,7 @@ class Ideal:
     @classmethod
     def of(cls, ckpt: Path, bytes_per_s: float | None) -> Ideal:
         """Of a checkpoint. Raises what reading it raises."""
+        require("torch", extra="export")
         from cgnet_deploy.checkpoint import load_checkpoint
 
         checkpoint = load_checkpoint(ckpt)

@@ -22,7 +22,7 @@ from cgnet_deploy.bench.gpu.contenders import CELLS, CONTENDERS, HEADLINE, Cell,
 from cgnet_deploy.bench.gpu.files import FLAGS, make
 from cgnet_deploy.bench.gpu.ideal import Ideal
 from cgnet_deploy.bench.gpu.rows import Row, read_record, write_record
-from cgnet_deploy.errors import CgnetError, last_line, one_line, require
+from cgnet_deploy.errors import CgnetError, EngineUnavailable, MissingPackage, last_line, one_line, require
 from cgnet_deploy.terminal import run
 
 ROOT = Path(__file__).resolve().parents[2]  # of a checkout: the tests are there
@@ -75,10 +75,14 @@ def tests(job: Job) -> list[Row]:
     if importlib.util.find_spec("pytest") is None:
         return [Row("pytest -m gpu", "not run", "not installed: pytest")]
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider"]
-    ended = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
-        timeout=max(job.left_s - 2, 1),
-    )  # fmt: skip
+    try:
+        ended = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+            timeout=max(job.left_s - 2, 1),
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        told = f"its {error.timeout:.0f} s were up; until then pytest told: {last_line((error.stdout or b'').decode())}"
+        return [Row("pytest -m gpu", "not run", told)]
     lines = [line for line in ended.stdout.splitlines() if line.strip()]
     last = last_line(ended.stdout or ended.stderr)
     kept = [line for line in lines if line.startswith(("FAILED", "ERROR", "SKIPPED"))]
@@ -128,7 +132,7 @@ def profile(job: Job) -> list[Row]:
         who = next(who for who in CONTENDERS if subject(who, BOUNDARIES[0]) == best.subject)
         out = job.record("layers")
         ended = subprocess.run(
-            [sys.executable, "-m", "cgnet_deploy.bench.cli", "--engine",
+            [sys.executable, "-c", BENCH, "--engine",
              who.engine(Path(job.ckpt), Path(job.files), HEADLINE), "--res", str(HEADLINE.res), "--batch",
              str(HEADLINE.batch), "--boundary", "device", "--duration", "1", "--profile", "--json", str(out)],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=max(job.left_s - 2, 1),
@@ -140,6 +144,7 @@ def profile(job: Job) -> list[Row]:
     return [Row(PROFILED, "failed", "; ".join(skipped))]
 
 
+BENCH = "import sys; from cgnet_deploy.bench.cli import main; sys.exit(main(sys.argv[1:]))"
 PROFILED = f"layers of the fastest at {HEADLINE}"
 TRAINED = {"f32": (), "f16": ("amp=true",), "f16, captured": ("amp=true", "captured=true")}
 
@@ -212,13 +217,13 @@ def _without_gpu(*subjects: str) -> Callable[[], dict[str, str]]:
 
 PARTS = (
     Part("environment", 15, environment, _without_gpu("GPU")),
-    Part("tests", 55, tests, _without_gpu("pytest -m gpu")),
+    Part("tests", 50, tests, _without_gpu("pytest -m gpu")),
     Part("copy", 20, copy, _without_gpu("copy within the GPU's memory")),
-    Part("files", 80, files, _without_gpu("ONNX files and plans of the matrix")),
-    _cell_part(HEADLINE, 105),
+    Part("files", 70, files, _without_gpu("ONNX files and plans of the matrix")),
+    _cell_part(HEADLINE, 130),
     *(_cell_part(cell, 30 if cell.batch == 1 else 25) for cell in CELLS if cell != HEADLINE),
     Part("profile", 20, profile, _without_gpu(PROFILED)),
-    Part("training", 40, training, _without_gpu(*(f"training, {name}" for name in TRAINED))),
+    Part("training", 30, training, _without_gpu(*(f"training, {name}" for name in TRAINED))),
 )  # fmt: skip
 
 
@@ -234,6 +239,8 @@ def _main(name: str, described: Path) -> int:
     begin = time.monotonic()
     try:
         rows = part.work(job)
+    except (MissingPackage, EngineUnavailable) as error:
+        rows = [Row(subject, "not run", one_line(error)) for subject in part.subjects()]
     except CgnetError as error:
         rows = [Row(subject, "failed", one_line(error)) for subject in part.subjects()]
     except subprocess.TimeoutExpired as error:

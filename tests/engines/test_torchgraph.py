@@ -70,8 +70,11 @@ class TestOnAGpu(Contract):
 
 @pytest.mark.gpu
 @GPU
-class TestCompiledOnAGpu(Contract):
-    backend = "torch-graph-max"
+def test_compiled_it_gives_the_same_labels(path: Path) -> None:
+    frames = drawn_frames(1, 40, 56)  # one size only: each takes its time to compile
+    wanted = open_engine(f"torch-graph:{path}").infer(frames)
+    labels = open_engine(f"torch-graph-max:{path}").infer(frames)
+    assert (labels == wanted).mean() > 0.98
 
 
 class TestWithoutItsGraph(Contract):

@@ -28,11 +28,11 @@ except EngineUnavailable as error:
 @pytest.mark.gpu
 @pytest.mark.skipif(bool(NO_GPU), reason=NO_GPU)
 class TestTensorRT(EngineContract):
-    @pytest.fixture(params=["tensor_onnx", "frames_onnx"])
-    def path(self, request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    @pytest.fixture(scope="class", params=["tensor_onnx", "frames_onnx"])
+    def path(self, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
         profile = Profile((1, 40, 56), (2, 40, 56), (3, 72, 112))
         onnx: Path = request.getfixturevalue(request.param)
-        return build_plan(onnx, tmp_path / "tiny.plan", profile=profile).artifact.path
+        return build_plan(onnx, tmp_path_factory.mktemp("plan") / "tiny.plan", profile=profile).artifact.path
 
     def open(self, path: Path, batch: int | None = None) -> Engine:
         return open_engine(str(path), batch=batch)

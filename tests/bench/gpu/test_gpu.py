@@ -12,7 +12,7 @@ import pytest
 from cgnet_deploy.bench.environment import describe
 from cgnet_deploy.bench.gpu import __main__ as gpu
 from cgnet_deploy.bench.gpu import contenders, files, parts
-from cgnet_deploy.bench.gpu.contenders import CELLS, CONTENDERS, HEADLINE
+from cgnet_deploy.bench.gpu.contenders import CELLS, CONTENDERS, HEADLINE, Cell
 from cgnet_deploy.bench.gpu.files import Task, done
 from cgnet_deploy.bench.gpu.ideal import Ideal
 from cgnet_deploy.bench.gpu.parts import PARTS, Job, Part, images_per_s, parsed, spelled
@@ -168,6 +168,9 @@ def test_files_are_made_once_and_say_why_they_are_not(tmp_path: Path) -> None:
     assert (
         done(Task(tmp_path / "c", failing), time.monotonic()).told == "the time for making files was up before its turn"
     )
+    assert done(Task(tmp_path / "e", ("-c", "")), until).state == "failed"  # exit code 0, and no file
+    missing = ("-c", "import sys; print('no builder', file=sys.stderr); sys.exit(2)")
+    assert done(Task(tmp_path / "f", missing), until) == Row("f", "not run", "no builder")
     waiting = ("-c", "import threading; threading.Event().wait()")
     assert "stopped after" in done(Task(tmp_path / "d", waiting), time.monotonic() + 0.5).told
 
@@ -187,6 +190,14 @@ def test_every_file_of_a_cell_is_asked_for(tmp_path: Path, monkeypatch: pytest.M
     assert {task.path for task in asked} >= {
         contenders.file_of(who, tmp_path, HEADLINE) for who in CONTENDERS if who.runs != "checkpoint"
     }
+
+
+def test_the_exporter_is_found(tmp_path: Path) -> None:
+    """With a checkpoint that isn't there: the command runs, and says what cgnet-export says."""
+    rows = files.make([Cell(Res(64, 96), 1)], tmp_path / "none.pth", tmp_path, time.monotonic() + 60)
+    assert [row.state for row in rows] == ["not run"] * 6
+    assert all("none.pth" in row.told for row in rows[:3])
+    assert rows[3].told == "f32_64x96x1.onnx is missing"
 
 
 def test_training_speed_is_read_from_the_runs_log(tmp_path: Path) -> None:
