@@ -50,5 +50,5 @@ def checked(cudart: ModuleType, returned: tuple[Any, ...]) -> Any:
     """What a call gives beside its status, None if nothing. Raises CgnetError for a bad status."""
     status, *values = returned
     if status != cudart.cudaError_t.cudaSuccess:
-        raise CgnetError(f"CUDA graph: {status.name}")
+        raise CgnetError(f"CUDA: {status.name}")
     return values[0] if values else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ from cgnet_deploy.engines.argmax import labels_of
 from cgnet_deploy.engines.base import WARM_RUNS, Engine, EngineInfo, Layer, mean_of_last
 from cgnet_deploy.engines.cudastream import CudaStream
 from cgnet_deploy.engines.onnxfile import OnnxFile
-from cgnet_deploy.errors import ArtifactError, EngineUnavailable, MissingPackage, one_line, require
+from cgnet_deploy.errors import ArtifactError, CgnetError, EngineUnavailable, MissingPackage, one_line, require
 from cgnet_deploy.pixels import F32, U8, to_tensor
 
 ONLY_ERRORS = 3  # of ONNX Runtime's log
@@ -49,9 +50,10 @@ class OrtEngine(Engine):
         self._stream: CudaStream | None = None
         self._running = ort.RunOptions()
         if cuda:
-            ort.preload_dlls()  # of the packages that PyTorch brings, where the system's loader doesn't look
-            with contextlib.suppress(MissingPackage):  # then it has no clock, and runs all the same
-                self._stream = CudaStream(require("cuda.bindings.runtime", extra="gpu"))
+            with contextlib.redirect_stdout(sys.stderr):  # where it prints what it can't load
+                ort.preload_dlls()  # from the packages that PyTorch brings, where the system's loader doesn't look
+            self._stream = self._own_stream()
+            if self._stream:
                 placed["user_compute_stream"] = str(self._stream.handle)
             # `run` needs not wait for the GPU: `sync` does.
             self._running.add_run_config_entry("disable_synchronize_execution_providers", "1")
@@ -76,6 +78,16 @@ class OrtEngine(Engine):
         self._output = self._session.get_outputs()[0].name
         self._frames_in = file.io == "frames"
         self.info = EngineInfo("onnxruntime", provider, file.precision, file.spec, shape, file.sha256)
+
+    @staticmethod
+    def _own_stream() -> CudaStream | None:
+        """None without cuda-python: then it has no clock, and runs all the same."""
+        try:
+            return CudaStream(require("cuda.bindings.runtime", extra="gpu"))
+        except MissingPackage:
+            return None
+        except CgnetError as error:
+            raise EngineUnavailable(f"CUDA can't start here: {error}") from error
 
     def _load(self, frames: U8) -> None:
         array = np.ascontiguousarray(frames) if self._frames_in else to_tensor(frames, self.info.spec.input)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from cgnet_deploy.engines import ort
 from cgnet_deploy.engines.base import Engine
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.errors import ArtifactError, EngineUnavailable
@@ -59,6 +61,18 @@ def test_a_fall_back_to_the_cpu_is_refused(frames_onnx: Path, monkeypatch: pytes
         pytest.warns(UserWarning, match="CUDAExecutionProvider"),
         pytest.raises(EngineUnavailable, match="but runs CPUExecutionProvider"),
     ):
+        open_engine(f"ort-cuda:{frames_onnx}")
+
+
+def test_cuda_that_can_not_start_is_told(frames_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the packages are installed and the driver isn't."""
+    cudart = SimpleNamespace(
+        cudaError_t=SimpleNamespace(cudaSuccess=0),
+        cudaStreamCreate=lambda: (SimpleNamespace(name="cudaErrorInsufficientDriver"), None),
+    )
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(ort, "require", lambda name, extra: cudart if name.startswith("cuda") else onnxruntime)
+    with pytest.raises(EngineUnavailable, match="CUDA can't start here: CUDA: cudaErrorInsufficientDriver"):
         open_engine(f"ort-cuda:{frames_onnx}")
 
 
