@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cgnet_deploy.bench.baseline import ALLOWED_DROP
-from cgnet_deploy.bench.blocks import by_block
+from cgnet_deploy.bench.blocks import by_block, place_of
 from cgnet_deploy.bench.page.figure import GRID, INK, PAPER, SOFT, Chart, chart
 from cgnet_deploy.bench.page.series import Row, shortened
 from cgnet_deploy.engines.base import Layer
@@ -113,13 +113,18 @@ def time_axis(axes: Any, low: float, high: float, margin: float) -> None:
         axes.set_xscale("log")
         room = (high / low) ** margin
         axes.set_xlim(low / room, high * room)
-        axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_locator(ticker.LogLocator(subs=steps(low, high)))
         axes.xaxis.set_minor_locator(ticker.NullLocator())
     else:
         room = margin * (high - low) or margin * low
         axes.set_xlim(max(low - room, 0), high + room)
         axes.xaxis.set_major_locator(ticker.MaxNLocator(6))
     axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def steps(low: float, high: float) -> tuple[float, ...]:
+    """The numbers of a decade that a logarithmic axis is marked at: enough of them on a short one."""
+    return (1, 1.5, 2, 3, 4, 6, 8) if high < 15 * low else (1, 2, 5)
 
 
 def latency(name: str, rows: Sequence[Row]) -> Chart:
@@ -180,7 +185,7 @@ def rounds(name: str, rows: Sequence[Row]) -> Chart:
                           fontsize=11)  # fmt: skip
         if max(values) > LOG_FROM * min(values):
             axes.set_yscale("log")
-            axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_locator(ticker.LogLocator(subs=steps(min(values), max(values))))
             axes.yaxis.set_minor_locator(ticker.NullLocator())
         else:
             axes.set_ylim(0, 1.08 * max(values))
@@ -207,7 +212,7 @@ def classes(name: str, rows: Sequence[Row]) -> Chart:
 def parts(name: str, rows: Sequence[Row]) -> Chart:
     """Time by part of the network, of rows that have a profile."""
     found = [by_part(row.record.profile or ()) for row in rows]
-    names = list(dict.fromkeys(part for of_row in found for part in of_row))
+    names = sorted({part for of_row in found for part in of_row}, key=place_of)
     values = [[of_row.get(part, 0.0) / 1e6 for part in names] for of_row in found]
     note = (
         "From a profile, taken in a run of its own: profiling costs time, so the sum is not the latency above. What no "

@@ -86,7 +86,7 @@ def page(records: Sequence[Record], here: Environment, galleries: Sequence[Galle
         here=here,
         cards=cards(rows),
         verdicts=report.verdicts(records),
-        notes=list(notes(records)),
+        notes=[note.removeprefix("note: ") for note in notes(records)],
         engines=sorted(numbers.items()),
         columns=[column for column in report.columns(records) if not said_above(column)],
         text_headings=report.TEXT_HEADINGS,
