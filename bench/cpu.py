@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from cgnet_deploy.bench import cli as bench
 from cgnet_deploy.bench.latency import measure, timed
-from cgnet_deploy.errors import CgnetError, require
+from cgnet_deploy.errors import CgnetError, MissingPackage, require
 from cgnet_deploy.export import cli as export
 from cgnet_deploy.terminal import Parser, cores, res_argument, run, say
 
@@ -49,8 +49,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", default=str(cores()), metavar="N")
     parser.add_argument("--data", metavar="DIR", help="labelled frames for the mIoU beside each latency")
     parser.add_argument("--iterations", default="100", metavar="N", help="inferences of each row at least")
-    parser.add_argument("--bf16", action="store_true", help="bf16 rows too: for a CPU that has it")
-    parser.add_argument("--compiled", action="store_true", help="torch.compile too: it needs a C++ compiler")
+    parser.add_argument("--compiled", action="store_true", help="torch.compile too: minutes, and a C++ compiler")
     parser.add_argument("--out", required=True, metavar="FILE", help="the result as JSON")
     return parser
 
@@ -71,10 +70,9 @@ def compare(given: argparse.Namespace) -> int:
             )
             if code:
                 raise CgnetError(f"the variant {name} can't be exported; the line above says why")
-        runtimes = OPENVINO_TYPES if given.bf16 else OPENVINO_TYPES[:1]
-        engines = [f"ort:{exporter}", *(f"{runtime}:{exporter}" for runtime in runtimes)]
-        engines += [f"torch:{given.ckpt}"]
-        engines += [f"torch-compile{kind}:{given.ckpt}" for kind in ("", "-bf16")[: 1 + given.bf16] if given.compiled]
+        bf16 = not why_no_bf16()
+        runtimes = OPENVINO_TYPES[: 1 + bf16]
+        engines = [*peers(given.ckpt, exporter, given.compiled)]
         engines += [f"ort:{path}" for name, path in ours.items() if name.startswith("ort")]
         engines += [f"{runtime}:{ours[name]}" for name in ours if name.startswith("openvino") for runtime in runtimes]
         chosen = [part for engine in engines for part in ("--engine", engine)]
@@ -84,6 +82,37 @@ def compare(given: argparse.Namespace) -> int:
              "--iterations", given.iterations, "--json", given.out]
             + (["--data", given.data] if given.data else [])
         )  # fmt: skip
+
+
+def peers(ckpt: str, exporter: str, compiled: bool) -> Iterator[str]:
+    """The engines to compare with, as cgnet-bench takes them; what is missing here is named on stderr."""
+    wanted = [
+        (f"ort:{exporter}", None),
+        (f"openvino:{exporter}", None),
+        (f"openvino-bf16:{exporter}", why_no_bf16()),
+        (f"ncnn:{exporter}", why_no_ncnn()),
+        (f"torch:{ckpt}", None),
+        (f"torch-compile:{ckpt}", None if compiled else "--compiled adds it"),
+        (f"torch-compile-bf16:{ckpt}", why_no_bf16() if compiled else "--compiled adds it"),
+    ]
+    for engine, missing in wanted:
+        if missing is None:
+            yield engine
+        else:
+            say(f"missing: {engine}: {missing}")
+
+
+def why_no_bf16() -> str | None:
+    capabilities = require("openvino", extra="openvino").Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return None if "BF16" in capabilities else "this CPU has no bf16"
+
+
+def why_no_ncnn() -> str | None:
+    try:
+        require("ncnn", extra="peers"), require("pnnx", extra="peers")
+    except MissingPackage as error:
+        return str(error)
+    return None
 
 
 def peak_gflops() -> float:

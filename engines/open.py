@@ -9,6 +9,7 @@ from pathlib import Path
 from cgnet_deploy.artifact import Shape
 from cgnet_deploy.contracts import known_as
 from cgnet_deploy.engines.base import Engine
+from cgnet_deploy.engines.ncnn import NcnnEngine
 from cgnet_deploy.engines.onnxfile import read_onnx
 from cgnet_deploy.engines.openvino import Arithmetic, OpenVinoEngine
 from cgnet_deploy.engines.ort import OrtEngine
@@ -19,13 +20,14 @@ from cgnet_deploy.spec import ModelSpec, Res
 
 BACKENDS = (
     "torch", "torch-compile", "torch-compile-bf16", "torch-graph", "torch-graph-max", "ort", "ort-cuda",
-    "openvino", "openvino-bf16", "trt", "trt-plain",
+    "openvino", "openvino-bf16", "ncnn", "trt", "trt-plain",
 )  # fmt: skip
 # What each backend imports; a plan's own header tells which TensorRT it needs.
 RUNTIMES = {
     **dict.fromkeys(("torch", "torch-compile", "torch-compile-bf16", "torch-graph", "torch-graph-max"), ("torch",)),
     **dict.fromkeys(("ort", "ort-cuda"), ("onnxruntime",)),
     **dict.fromkeys(("openvino", "openvino-bf16"), ("openvino",)),
+    "ncnn": ("ncnn", "pnnx"),
     **dict.fromkeys(("trt", "trt-plain"), ("pycuda.driver", "cuda.bindings.runtime")),
 }
 SUFFIXES = {".pth": "torch", ".pt": "torch", ".onnx": "ort", ".plan": "trt", ".engine": "trt"}
@@ -77,6 +79,8 @@ def open_engine(
     if backend.startswith("openvino"):
         arithmetic: Arithmetic = "bf16" if backend.endswith("bf16") else "f32"
         return OpenVinoEngine(file, shape, threads=threads, arithmetic=arithmetic, profile=profile)
+    if backend == "ncnn":
+        return NcnnEngine(file, shape, threads=threads)
     return OrtEngine(file, shape, threads=threads, cuda=backend.endswith("cuda"), profile=profile)
 
 
