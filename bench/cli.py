@@ -27,6 +27,7 @@ from cgnet_deploy.bench.record import Record
 from cgnet_deploy.bench.settings import Settings
 from cgnet_deploy.bench.sweep import Grid, sweep
 from cgnet_deploy.errors import UsageError
+from cgnet_deploy.spec import Res
 
 STDOUT = Path("-")
 FORMS = ("json", "csv", "markdown", "report")
@@ -47,7 +48,7 @@ def bench(argv: Sequence[str]) -> int:
         records, here = journal.read_last_run(args.journal)
     else:
         here = describe(args.threads, ("cgnet-bench", *argv))
-        grid = Grid(args.res or (None,), args.batch or (None,), args.jsonl)
+        grid = Grid(*cells(args), args.jsonl)
         records = sweep(settings_of(args), grid, here, galleries.append if args.report else None)
     publish(args, records, here, galleries)
     if args.fail_under_miou is not None:
@@ -78,6 +79,15 @@ def settings_of(args: argparse.Namespace) -> Settings:
     )
 
 
+def cells(args: argparse.Namespace) -> tuple[Sequence[Res | None], Sequence[int | None]]:
+    """The sizes and the batches to go through, each once."""
+    if args.shapes:
+        batch, res = args.shapes
+        return (res,), (batch,)
+    batches = dict.fromkeys(batch for given in args.batch or () for batch in given)
+    return tuple(dict.fromkeys(args.res or ())) or (None,), tuple(batches) or (None,)
+
+
 def check(args: argparse.Namespace) -> None:
     """Raise UserError for flags that don't go together or a file that can't be written, before any work."""
     if (args.engine is None) == (args.journal is None):
@@ -87,7 +97,11 @@ def check(args: argparse.Namespace) -> None:
         defaults, written = vars(parser().parse_args(())), {"journal", *FORMS, *GATES}
         for name in sorted(vars(args).keys() - written):
             if getattr(args, name) != defaults[name]:
-                raise UsageError(f"--{name} is about measuring, and --from measures nothing: leave one out")
+                raise UsageError(
+                    f"--{name.replace('_', '-')} is about measuring, and --from measures nothing: leave one out"
+                )
+    if args.shapes and (args.res or args.batch):
+        raise UsageError("--shapes says what --res and --batch say: leave it, or them, out")
     if ("paced" in (args.boundary or [])) != (args.fps is not None):
         raise UsageError("--boundary paced and --fps go together: one says what to pace, the other how fast")
     needs_data = {"--split": args.split, "--limit": args.limit, "--outlines": args.outlines or None,
@@ -120,7 +134,8 @@ def publish(
     )
     for note in notes(records):
         terminal.say(note)
-    table = "\n".join([report.table(records), *report.verdicts(records)])
+    layers = report.details(records)
+    table = "\n".join([report.table(records), *report.verdicts(records), *(("", layers) if layers else ())])
     if STDOUT in (path for path, _ in forms):
         terminal.say(table)
     else:

@@ -20,6 +20,8 @@ def notes(records: Sequence[Record]) -> Iterator[str]:
             yield f"{row}: samples vary by {record.variation:.0%} (CV): is the machine busy, or changing its clock?"
         elif not record.settled:
             yield f"{row}: its time had not settled when the warm-up ended; --warmup gives it longer"
+        if record.conditions.throttled:
+            yield f"{row}: held back while it was timed: {', '.join(record.conditions.throttled)}"
     yield from _bound(records)
     if any(record.latency_ms.p99 is None for record in records):
         yield f"note: p99 needs {P99_SAMPLES} samples a row: --iterations {P99_SAMPLES}"

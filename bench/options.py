@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 from cgnet_deploy.bench.latency import BOUNDARIES
+from cgnet_deploy.spec import Res
 from cgnet_deploy.terminal import Parser, cores, real, res_argument, whole
 
 MAX_BATCH = 1024
@@ -34,9 +36,15 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--batch",
         action="append",
-        type=whole(1, MAX_BATCH),
+        type=batches,
         metavar="N",
-        help="frames per inference (default: the engine's own, or 1); repeat it to go through several",
+        help="frames per inference (default: the engine's own, or 1); repeat it to go through several, or say 1..8",
+    )
+    add(
+        "--shapes",
+        type=shapes,
+        metavar="NAME:NxHxWx3",
+        help="trtexec's way to say --batch and --res: NAME:NxHxWx3 for frames, NAME:Nx3xHxW for planes",
     )
     add(
         "--threads",
@@ -133,3 +141,21 @@ def parser() -> argparse.ArgumentParser:
     add("--fail-under-miou", type=real(0, 1), metavar="X", help="exit with 3 if an engine's mIoU (0 to 1) is below X")
     add("--fail-over-ms", type=real(0, 1e9), metavar="Y", help="exit with 4 if a row's p50 latency is above Y ms")
     return parser
+
+
+def batches(text: str) -> tuple[int, ...]:
+    """argparse type: one batch, such as 4, or a range, such as 1..8, both ends included."""
+    first, dots, last = text.partition("..")
+    number = whole(1, MAX_BATCH)
+    numbers = range(number(first), number(last if dots else first) + 1)
+    if not numbers:
+        raise argparse.ArgumentTypeError(f"{text!r} goes down; wanted a range such as 1..8")
+    return tuple(numbers)
+
+
+def shapes(text: str) -> tuple[int, Res]:
+    """argparse type: the batch and the size in what trtexec calls a shape."""
+    match = re.fullmatch(r"[^,]+:(\d{1,4})x(?:3x(\d{1,6}x\d{1,6})|(\d{1,6}x\d{1,6})x3)", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is not one input's NAME:NxHxWx3 or NAME:Nx3xHxW")
+    return whole(1, MAX_BATCH)(match[1]), res_argument(match[2] or match[3])

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from typing import Any
 
 from cgnet_deploy.bench.agreement import Agreement
-from cgnet_deploy.bench.blocks import block_of, by_block
+from cgnet_deploy.bench.blocks import block_of, by_block, place_of
 from cgnet_deploy.bench.compare import Ratio, against_first, fastest
 from cgnet_deploy.bench.environment import Environment
 from cgnet_deploy.bench.record import Record
@@ -71,6 +71,28 @@ def verdicts(records: Sequence[Record]) -> list[str]:
         else:
             lines.append(f"no winner at {where}: {names[best.engine]} is lowest, but its {against} may be noise")
     return lines
+
+
+def details(records: Sequence[Record]) -> str:
+    """Of each engine its cold start, and where its layers were timed the time of each block; empty if none were."""
+    engines = {(record.engine, record.res, record.batch): record for record in records if record.profile is not None}
+    if not engines:
+        return ""
+    names = short_names(records)
+    told = {key: by_block(record.profile or ()) for key, record in engines.items()}
+    blocks = dict.fromkeys(block for times in told.values() for block in times)
+    rows = [("ms", *(f"{names[engine]} {res}, batch {batch}" for engine, res, batch in engines))]
+    rows += [
+        (f"start: {part}", *(_number(getattr(record.cold, f"{part}_ns") / 1e6, 1) for record in engines.values()))
+        for part in ("libraries", "load", "first")
+    ]
+    rows += [
+        (block, *(_number(ns / 1e6 if (ns := times.get(block)) else None, 3) for times in told.values()))
+        for block in sorted(blocks, key=place_of)
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
 
 
 def short_names(records: Sequence[Record]) -> dict[str, str]:

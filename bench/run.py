@@ -20,10 +20,11 @@ from cgnet_deploy.bench.conditions import conditions
 from cgnet_deploy.bench.gallery import Gallery, gallery
 from cgnet_deploy.bench.latency import Round
 from cgnet_deploy.bench.machine import here
+from cgnet_deploy.bench.process import EngineProcess
 from cgnet_deploy.bench.record import ColdStart, Record
 from cgnet_deploy.bench.scoring import Accuracy, score_all
 from cgnet_deploy.bench.settings import Settings
-from cgnet_deploy.bench.turns import begin, layers_of, load, take_turns
+from cgnet_deploy.bench.turns import StartProcess, begin, layers_of, load, take_turns
 from cgnet_deploy.data import Dataset, check_classes, fit_frame, open_dataset
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.pixels import U8
@@ -34,16 +35,16 @@ T = TypeVar("T")
 Show = Callable[[Gallery], None]
 
 
-def run(settings: Settings, show: Show | None = None) -> tuple[Record, ...]:
+def run(settings: Settings, show: Show | None = None, start: StartProcess = EngineProcess) -> tuple[Record, ...]:
     """Rows by boundary, then by engine, in the order given. Raises whatever an engine's process met.
 
-    show: is given pictures of what was scored, if anything was.
+    show: is given pictures of what was scored, if anything was. start: starts the process of an engine.
     """
     dataset = open_dataset(settings.data, settings.split) if settings.data else None
     images = min(len(dataset), settings.limit or len(dataset)) if dataset else 0
     with ExitStack() as stack:
         machine = here()
-        engines = [load(stack, settings, name, machine) for name in settings.engines]
+        engines = [load(stack, settings, name, machine, start) for name in settings.engines]
         res = Res(*common("--res", [(engine.name, Res(*engine.info.res)) for engine in engines]))
         batch = common("--batch", [(engine.name, engine.info.batch) for engine in engines])
         say(f"{res.spelled()}, batch {batch}, {settings.threads} threads")

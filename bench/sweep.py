@@ -45,7 +45,7 @@ def sweep(settings: Settings, grid: Grid, where: Environment, show: Show | None 
 def _cell(settings: Settings, path: Path | None, where: Environment, show: Show | None) -> Sequence[Record]:
     if path is None:
         return run(settings, show)
-    asked = in_words(settings)
+    asked = in_words(settings, where)
     done = journal.read(path, asked)
     if done:
         say(f"{done[0].res.spelled()}, batch {done[0].batch}: {len(done)} rows are in {path} already")
@@ -55,7 +55,8 @@ def _cell(settings: Settings, path: Path | None, where: Environment, show: Show 
     return records
 
 
-def in_words(settings: Settings) -> str:
-    """All that makes a cell what it is: the settings, and the content of the engines' files."""
+def in_words(settings: Settings, where: Environment) -> str:
+    """All that makes a cell what it is: the settings, the content of the engines' files, the machine, its packages."""
     files = [sha256_of(backend_and_path(name)[1]) for name in settings.engines]
-    return json.dumps([asdict(settings), files])
+    machine = [where.cpu, where.cores, where.gpu and (where.gpu.name, where.gpu.driver), where.python, where.packages]
+    return json.dumps([asdict(settings), files, machine])

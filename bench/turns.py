@@ -5,6 +5,7 @@ The machine is read before, during and after every round, by the process that wa
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ ROUNDS = 10  # enough for an interval on a ratio: of 10 turns, 95 % of medians d
 FIRST_STEPS, LATER_STEPS = 10, 2  # of warm-up at least: an engine whose turn comes again has been warm
 FIRST_PATIENCE, LATER_PATIENCE = 10, 1
 PROFILE_RUNS = 20
+
+StartProcess = Callable[[str, int], EngineProcess]  # by an engine's name and its number of threads
 
 
 @dataclass(slots=True)
@@ -53,10 +56,12 @@ class Turn:
     watched: Watched
 
 
-def load(stack: ExitStack, settings: Settings, name: str, machine: Machine) -> Loaded:
+def load(
+    stack: ExitStack, settings: Settings, name: str, machine: Machine, start: StartProcess = EngineProcess
+) -> Loaded:
     """Start the process of an engine and wait until it is open; `stack` ends it."""
     before = machine.read()
-    process = stack.enter_context(EngineProcess(name, settings.threads))
+    process = stack.enter_context(start(name, settings.threads))
     asked = Open(name, settings.res, settings.batch, settings.threads, settings.contract)
     engine = Loaded(name, process, process.ask(asked, Opened), machine)
     engine.grew(before, machine.read())

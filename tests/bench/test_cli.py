@@ -16,6 +16,7 @@ import pytest
 
 from cgnet_deploy.artifact import write_artifact
 from cgnet_deploy.bench.cli import main
+from cgnet_deploy.bench.machine import Machine
 from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.spec import Precision
 from tests.bench.conftest import WriteEngine
@@ -136,6 +137,48 @@ def test_a_run_against_its_own_result_passes_and_against_a_better_one_fails(
     assert "it was 0.3383" in capsys.readouterr().err
 
 
+def test_a_row_tells_of_its_start_its_conditions_and_its_layers(
+    write_engine: WriteEngine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine, result = write_engine("a.onnx", 3, sides=(1, 32, 48)), tmp_path / "result.json"
+    assert main(["--engine", str(engine), "--profile", "--json", str(result), *QUICK]) == 0
+    given = json.loads(result.read_text())
+    (row,) = given["rows"]
+    assert row["file_bytes"] == engine.stat().st_size
+    assert set(row["cold_start_ms"]) == {"libraries", "load", "first"}
+    assert all(ms > 0 for ms in row["cold_start_ms"].values())
+    assert row["cold_start_ms"]["libraries"] > row["latency_ms"]["p50"]  # ONNX Runtime is not imported in that time
+    (layer,) = (layer for layer in row["profile"]["layers"] if layer["kind"] == "Conv")
+    assert layer["ms"] > 0
+    assert sum(row["profile"]["blocks_ms"].values()) == pytest.approx(
+        sum(layer["ms"] for layer in row["profile"]["layers"])
+    )
+    machine = Machine()
+    assert (row["clocks"]["before"]["cpu_mhz"] is None) is (machine.read().cpu_mhz is None)
+    assert (row["joules_per_frame"]["cpu"] is None) is ("cpu" in machine.unmeasured)
+    assert given["environment"]["ram_mib"] > 0
+    assert set(given["environment"]["energy"]) == {"cpu", "gpu", "board"}
+    told = capsys.readouterr().out
+    assert "start: libraries" in told
+    assert "other" in told  # the only node of this graph has no name
+
+
+@pytest.mark.parametrize("shape", ["frames:2x32x48x3", "frames:2x3x32x48"])
+def test_a_shape_as_trtexec_says_it(shape: str, write_engine: WriteEngine, capsys: pytest.CaptureFixture[str]) -> None:
+    engine = str(write_engine("a.onnx", 0))
+    assert main([f"--loadEngine={engine}", f"--shapes={shape}", "--json", "-", *QUICK]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert (row["res"], row["batch"]) == ([32, 48], 2)
+
+
+def test_a_range_of_batches_is_gone_through(write_engine: WriteEngine, capsys: pytest.CaptureFixture[str]) -> None:
+    engine = str(write_engine("a.onnx", 0))
+    assert main(["--engine", engine, "--res", "32x48", "--batch", "1..3", "--batch", "2", "--json", "-", *QUICK]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["batch"] for row in rows] == [1, 2, 3]
+    assert all(row["throughput_fps"] > 0 for row in rows)
+
+
 SWEEP = ("--res", "32x48", "--res", "64x32", "--batch", "1", "--batch", "2")
 CELLS = [([32, 48], 1), ([32, 48], 2), ([64, 32], 1), ([64, 32], 2)]
 
@@ -181,6 +224,11 @@ BAD_USAGE = [
     (["--res", "axb"], "not HEIGHTxWIDTH"),
     (["--res", "100000x100000"], "out of range"),
     (["--batch", "0"], "not a whole number from 1"),
+    (["--batch", "3..1"], "goes down"),
+    (["--batch", "1..9999"], "not a whole number from 1"),
+    (["--shapes", "1x3x32x48"], "NAME:NxHxWx3"),
+    (["--shapes", "x:1x3x32x48", "--batch", "2"], "leave it, or them, out"),
+    (["--ms-flip"], "--ms-flip needs --data"),
     (["--threads", "-1"], "not a whole number from 1"),
     (["--duration", "nan"], "not a number from 0"),
     (["--engin", "x.onnx"], "did you mean --engine?"),

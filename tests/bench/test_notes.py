@@ -23,6 +23,11 @@ def test_a_row_that_never_settled_is_noted() -> None:
     assert "had not settled" in line
 
 
+def test_what_held_a_row_back_is_noted() -> None:
+    (line,) = notes([record(rounds_ms=((10.0,) * 1000,), throttled=("CPU: too hot", "GPU: power cap"))])
+    assert line == "note: a.onnx at e2e: held back while it was timed: CPU: too hot, GPU: power cap"
+
+
 def test_a_missing_p99_is_explained_once() -> None:
     assert list(notes([record(), record()])).count("note: p99 needs 1000 samples a row: --iterations 1000") == 1
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
 from cgnet_deploy.bench import environment, report
+from cgnet_deploy.bench.conditions import Joules
+from cgnet_deploy.engines.base import Layer
 from tests.bench.records import record
 
 COUNTS = [[6, 2, 0], [0, 4, 0], [0, 0, 0]]  # IoU 6/8 and 4/6; the third class occurs nowhere
@@ -68,7 +71,7 @@ def test_the_table_cuts_nothing_off_and_lines_up() -> None:
         for line, cell in zip((first, second), cells, strict=True):
             assert line[:end].endswith(f" {cell}")
     assert first.endswith(" 1")
-    assert second.endswith(" 2.000 (2.000 to 2.000)")
+    assert second.endswith(" 2.000 (1.944 to 2.056)")
     assert "p99" not in header  # a column that no row fills
 
 
@@ -90,7 +93,7 @@ def test_a_winner_is_named_only_where_the_difference_exceeds_the_noise() -> None
     steady = record("x/a.onnx", ((10, 10), (10, 10), (10, 10)))
     slower, alike = record("b.onnx", ((12, 12), (12, 12), (13, 13))), record("c.onnx", ((9, 9), (10, 10), (12, 12)))
     (line,) = report.verdicts([slower, steady])
-    assert line.startswith("fastest at e2e: a.onnx, p50 0.833 (0.769 to 0.833) of b.onnx's")
+    assert line.startswith("fastest at e2e: a.onnx, p50 0.833 (0.756 to 0.852) of b.onnx's")
     (line,) = report.verdicts([steady, slower, alike])
     assert line.startswith("no winner at e2e: a.onnx is lowest")
     assert "c.onnx" in line
@@ -103,3 +106,30 @@ def test_markdown_is_a_github_table() -> None:
     assert rule.startswith("| :-- | :-- |")
     assert row.startswith("| a\\|b.onnx |")
     assert heading.count(" | ") == rule.count(" | ") == row.count(" | ")
+
+
+def test_the_time_of_each_block_stands_beside_that_of_the_other_engines() -> None:
+    one = record("x/a.onnx", profile=(Layer("stem.0.conv/Conv", "Conv", 2e6), Layer("stage3.10/Add", "Add", 1e5)))
+    two = record("b.pth", profile=(Layer("stage3.2/add", "add", 3e6), Layer("stem.0.conv/conv", "conv", 4e6)))
+    heading, _, *lines = report.details(
+        [one, replace(one, boundary="host"), two, record("unprofiled.onnx")]
+    ).splitlines()
+    assert heading.split("  ")[-2:] == ["a.onnx 1024x2048, batch 1", "b.pth 1024x2048, batch 1"]
+    assert [line.split() for line in lines] == [
+        ["start:", "libraries", "100.0", "100.0"],
+        ["start:", "load", "20.0", "20.0"],
+        ["start:", "first", "3.0", "3.0"],
+        ["stem", "2.000", "4.000"],
+        ["stage3.2", "-", "3.000"],
+        ["stage3.10", "0.100", "-"],
+    ]
+    assert report.details([record()]) == ""
+
+
+def test_energy_is_told_a_frame_and_has_a_column_where_it_is_measured() -> None:
+    row = record(batch=2, joules=Joules(12.0, None, 6.0))  # three samples of two frames
+    assert row.joules_per_frame == {"cpu": 2.0, "gpu": None, "board": 1.0}
+    heading = report.table([row]).splitlines()[0]
+    assert "CPU J" in heading
+    assert "GPU J" not in heading
+    assert "CPU J" not in report.table([record()])
