@@ -21,8 +21,8 @@ HERE = describe(2, ())
 COUNTS = [[900, 100, 0], [100, 900, 0], [0, 0, 1000]]
 
 
-def timed(rng: np.random.Generator, slower: float = 1.0, noise: float = 0.03) -> Record:
-    """Ten turns round 20 ms, each with a pace of its own."""
+def timed(rng: np.random.Generator, slower: float = 1.0, noise: float = 0.02) -> Record:
+    """Ten turns round 20 ms, each with a pace of its own; on a quiet machine they vary by less (bench/trial.py)."""
     return record(
         rounds_ms=tuple((20 * slower * float(pace),) * 10 for pace in np.exp(noise * rng.standard_normal(10)))
     )
@@ -35,16 +35,15 @@ def written(path: Path, *records: Record) -> Path:
 
 def test_a_regression_of_ten_per_cent_fails_and_noise_does_not(tmp_path: Path) -> None:
     rng = np.random.default_rng(11)
-    failures = {1.0: 0, 1.1: 0}
-    for slower in failures:
+    failures = dict.fromkeys([(1.0, 0.02), (1.0, 0.1), (1.1, 0.02)], 0)
+    for slower, noise in failures:
         for _ in range(20):
-            baseline = read_baseline(written(tmp_path / "then.json", timed(rng)))
+            baseline = read_baseline(written(tmp_path / "then.json", timed(rng, noise=noise)))
             try:
-                check_against(baseline, [timed(rng, slower)], HERE)
+                check_against(baseline, [timed(rng, slower, noise)], HERE)
             except PerformanceError:
-                failures[slower] += 1
-    assert failures[1.0] == 0
-    assert failures[1.1] >= 10  # of 20: turns that vary by 3 % leave 10 % in the balance with the 5 % allowed
+                failures[slower, noise] += 1
+    assert failures == {(1.0, 0.02): 0, (1.0, 0.1): 0, (1.1, 0.02): 20}
 
 
 def test_a_clear_regression_always_fails(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_the_table_cuts_nothing_off_and_lines_up() -> None:
         for line, cell in zip((first, second), cells, strict=True):
             assert line[:end].endswith(f" {cell}")
     assert first.endswith(" 1")
-    assert second.endswith(" 2.000 (1.944 to 2.056)")
+    assert second.endswith(" 2.000 (1.945 to 2.056)")
     assert "p99" not in header  # a column that no row fills
 
 
@@ -93,7 +93,7 @@ def test_a_winner_is_named_only_where_the_difference_exceeds_the_noise() -> None
     steady = record("x/a.onnx", ((10, 10), (10, 10), (10, 10)))
     slower, alike = record("b.onnx", ((12, 12), (12, 12), (13, 13))), record("c.onnx", ((9, 9), (10, 10), (12, 12)))
     (line,) = report.verdicts([slower, steady])
-    assert line.startswith("fastest at e2e: a.onnx, p50 0.833 (0.756 to 0.852) of b.onnx's")
+    assert line.startswith("fastest at e2e: a.onnx, p50 0.833 (0.755 to 0.855) of b.onnx's")
     (line,) = report.verdicts([steady, slower, alike])
     assert line.startswith("no winner at e2e: a.onnx is lowest")
     assert "c.onnx" in line

@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
+import cgnet_deploy
 from cgnet_deploy.bench.accuracy import score
 from cgnet_deploy.bench.views import SCALES, Views, scaled
 from cgnet_deploy.bench.wire import Score
-from cgnet_deploy.checkpoint import load_checkpoint, save_checkpoint
+from cgnet_deploy.checkpoint import load_checkpoint
 from cgnet_deploy.confusion import Confusion
-from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.data import open_dataset
 from cgnet_deploy.engines.base import Engine
 from cgnet_deploy.engines.open import open_engine
@@ -21,7 +21,6 @@ from cgnet_deploy.errors import UsageError
 from cgnet_deploy.spec import Res
 from cgnet_deploy.train import evaluate
 from tests.bench.conftest import WriteEngine
-from tests.networks import drawn
 
 RES = Res(64, 96)
 
@@ -31,11 +30,10 @@ def test_the_scales_are_the_trainers() -> None:
     assert scaled(Res(360, 480), 1.75) == Res(630, 840)
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("views") / "tiny.pth"
-    save_checkpoint(path, drawn(11, seed=3), model_spec("camvid-official", 11, (2, 2)), {})
-    return path
+@pytest.fixture
+def checkpoint() -> Path:
+    """The shipped network: one that is drawn sees one class everywhere."""
+    return Path(cgnet_deploy.__file__).parent / "weights" / "scenes.pth"
 
 
 def test_labels_are_the_trainers_but_for_ties(checkpoint: Path) -> None:
@@ -46,9 +44,9 @@ def test_labels_are_the_trainers_but_for_ties(checkpoint: Path) -> None:
         found = views.labels(frame)
     # The trainer resizes normalised planes, an engine takes resized frames, which are rounded to whole numbers.
     assert len(np.unique(wanted)) > 2
-    assert (found == wanted).mean() > 0.99
+    assert (found == wanted).mean() > 0.995
     once = evaluate.predict(loaded.model, frame, loaded.spec.input, (1.0,), flip=False)
-    assert (once == wanted).mean() < 0.99  # many views are not one
+    assert (once == wanted).mean() < 0.95  # many views are not one
 
 
 def test_an_engine_of_one_size_is_refused(write_engine: WriteEngine) -> None:
