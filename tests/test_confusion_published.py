@@ -64,15 +64,15 @@ def test_it_equals_torchmetrics(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_it_equals_the_script_of_cityscapes(seed: int, tmp_path: Path) -> None:
     script = pytest.importorskip("cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling")
-    from cityscapesscripts.helpers.labels import id2label, trainId2label
+    table = pytest.importorskip("cityscapesscripts.helpers.labels")
 
     truth, labels = drawn(seed, 19, absent=(4, 18))
     found = sum((Confusion.of(t, p, 19, IGNORE) for t, p in zip(truth, labels, strict=True)), Confusion.empty(19))
 
     # It works on files of label ids, of which 19 are classes and the others are ignored.
     ids = np.zeros(256, np.uint8)
-    ids[:19] = [trainId2label[k].id for k in range(19)]
-    ids[IGNORE] = next(label.id for label in id2label.values() if label.ignoreInEval and label.id >= 0)
+    ids[:19] = [table.trainId2label[k].id for k in range(19)]
+    ids[IGNORE] = next(label.id for label in table.id2label.values() if label.ignoreInEval and label.id >= 0)
     args = SimpleNamespace(evalInstLevelScore=False, evalPixelAccuracy=False)
     counts = script.generateMatrix(args)
     for i, (t, p) in enumerate(zip(truth, labels, strict=True)):
