@@ -16,15 +16,16 @@ from cgnet_deploy.engines.ort import OrtEngine
 from cgnet_deploy.engines.plan import read_plan
 from cgnet_deploy.engines.trt import TensorRTEngine
 from cgnet_deploy.errors import UsageError, require
-from cgnet_deploy.spec import ModelSpec, Res
+from cgnet_deploy.spec import ModelSpec, Precision, Res
 
 BACKENDS = (
-    "torch", "torch-compile", "torch-compile-bf16", "torch-graph", "torch-graph-max", "ort", "ort-cuda",
-    "openvino", "openvino-bf16", "ncnn", "trt", "trt-plain",
+    "torch", "torch-compile", "torch-compile-bf16", "torch-graph", "torch-graph-max", "torch-fast",
+    "torch-fast-f16", "ort", "ort-cuda", "openvino", "openvino-bf16", "ncnn", "trt", "trt-plain",
 )  # fmt: skip
 # What each backend imports; a plan's own header tells which TensorRT it needs.
 RUNTIMES = {
     **dict.fromkeys(("torch", "torch-compile", "torch-compile-bf16", "torch-graph", "torch-graph-max"), ("torch",)),
+    **dict.fromkeys(("torch-fast", "torch-fast-f16"), ("torch", "triton")),
     **dict.fromkeys(("ort", "ort-cuda"), ("onnxruntime",)),
     **dict.fromkeys(("openvino", "openvino-bf16"), ("openvino",)),
     "ncnn": ("ncnn", "pnnx"),
@@ -44,6 +45,9 @@ def open_engine(
 ) -> Engine:
     """Open the file that `ref` names, `PATH` or `BACKEND:PATH`.
 
+    A checkpoint without a backend runs by our own kernels where there are a GPU and Triton, and by plain PyTorch
+    elsewhere; both compute in f32, and `engine.info` says which it is.
+
     res, batch: the sizes that frames will have; None leaves what the file leaves open. threads: on the CPU.
     contract: the input contract; it overrides a checkpoint's, and a file made of one must have been made for it.
     profile: so that `Engine.profile` can tell the time of each layer, which makes it slower.
@@ -57,9 +61,12 @@ def open_engine(
         case "torch" | "torch-compile" | "torch-compile-bf16":
             require("torch", extra="export")
             from cgnet_deploy.checkpoint import load_checkpoint
+            from cgnet_deploy.engines.fast.choice import fast_or_none
             from cgnet_deploy.engines.torch import TorchEngine
 
             checkpoint = load_checkpoint(path, contract=contract)
+            if path == Path(ref) and not profile and (engine := fast_or_none(checkpoint, wanted)):
+                return engine
             compiled, bf16 = "compile" in backend, backend.endswith("bf16")
             return TorchEngine(checkpoint, wanted, threads=threads, compiled=compiled, bf16=bf16)
         case "torch-graph" | "torch-graph-max":
@@ -69,6 +76,14 @@ def open_engine(
 
             checkpoint = load_checkpoint(path, contract=contract)
             return TorchGraphEngine(checkpoint, wanted, compiled=backend.endswith("max"))
+        case "torch-fast" | "torch-fast-f16":
+            require("torch", extra="export")
+            require("triton", extra="fast")
+            from cgnet_deploy.checkpoint import load_checkpoint
+            from cgnet_deploy.engines.fast.engine import FastEngine
+
+            precision = Precision.F16 if backend.endswith("f16") else Precision.F32
+            return FastEngine(load_checkpoint(path, contract=contract), wanted, precision=precision)
         case "trt" | "trt-plain":
             plan = read_plan(path)
             check_contract(ref, plan.artifact.spec, contract)

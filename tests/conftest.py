@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from cgnet_deploy.engines.gpu import find_gpu
+from cgnet_deploy.errors import EngineUnavailable
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+# Where there is no GPU, Triton's kernels are interpreted. It reads this once, when it is first imported.
+try:
+    find_gpu()
+except EngineUnavailable:
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
 @pytest.fixture(scope="session")

@@ -38,6 +38,7 @@ def lint(folder: Path, *command: str) -> tuple[int, str]:
         ("cgnet_deploy/video/job.py", "cgnet_deploy.train.bar", "imports run downward only"),
         ("cgnet_deploy/stray.py", "cgnet_deploy.errors", "imports run downward only"),
         ("engines/ort.py", "torch", "torch only where"),
+        ("engines/torch.py", "triton", "Triton only where"),
         ("engines/ort.py", "onnx_ir", "graphs are rewritten in export only"),
         ("engines/trt.py", "tensorrt", "runtimes are optional"),
         ("cgnet_deploy/video/sound.py", "av", "runtimes are optional"),

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = ("torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "tensorrt", "tensorrt_rtx", "openvino", "cv2",
-         "pycuda", "cuda", "safetensors", "matplotlib", "jinja2", "PIL", "av")  # fmt: skip
+         "pycuda", "cuda", "safetensors", "matplotlib", "jinja2", "PIL", "av", "triton")  # fmt: skip
 COMMANDS = {"cgnet-bench", "cgnet-convert", "cgnet-doctor", "cgnet-export", "cgnet-train", "cgnet-video"}
 SOURCES = ("LICENSE", "README.md", "pyproject.toml", "setup.cfg", "cgnet_deploy", "export", "engines", "bench")
 

@@ -6,10 +6,27 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from cgnet_deploy.artifact import Artifact, read_artifact, sidecar_path
+from cgnet_deploy.checkpoint import save_checkpoint
 from cgnet_deploy.engines.build import BuildReport, build_plan
-from tests.engines.graphs import DYNAMIC, FIXED, written
+from cgnet_deploy.pixels import to_tensor
+from tests.engines.graphs import CLASSES, DYNAMIC, FIXED, SPEC, drawn_frames, written
+from tests.networks import drawn
+
+
+@pytest.fixture(scope="session")
+def drawn_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A drawn network whose classifier's bias is set so that every class wins somewhere."""
+    path = tmp_path_factory.mktemp("torch") / "tiny.pth"
+    network = drawn(CLASSES, bias=True)
+    assert network.classifier.bias is not None
+    with torch.no_grad():
+        logits = network(torch.from_numpy(to_tensor(drawn_frames(2, 40, 56, seed=7), SPEC.input)))
+        network.classifier.bias -= logits.mean((0, 2, 3))
+    save_checkpoint(path, network, SPEC, {})
+    return path
 
 
 @pytest.fixture(scope="session")
