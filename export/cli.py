@@ -29,6 +29,7 @@ from cgnet_deploy.spec import MIN_SIDE_PX, Precision, Res
 from cgnet_deploy.terminal import Parser, res_argument, run, say, triple_argument
 
 MAX_BATCH = 256
+TRITON_BATCH = 8
 VERIFY_PIXELS = 4 * 360 * 480  # what is compared at least: 4 frames of 360x480, one of 1024x2048
 MAX_VERIFIED = 4
 MAX_WATCHED = 1000
@@ -49,7 +50,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--res", type=res_argument, metavar="HxW", help="height x width in pixels; default: the contract's"
     )
-    parser.add_argument("--batch", type=int, default=1, metavar="N", help="frames per inference (default 1)")
+    parser.add_argument("--batch", type=int, metavar="N", help="frames per inference (default 1, with --triton 8)")
     parser.add_argument(
         "--dynamic", choices=("none", "batch", "size", "both"), default="none",
         help="what the file leaves open; a plan then takes up to --batch frames of up to --res, and is tuned for those",
@@ -99,11 +100,19 @@ def _parser() -> Parser:
     parser.add_argument("--mean", type=triple_argument, metavar="A,B,C", help="0-255 scale, in the order of --color")
     parser.add_argument("--std", type=triple_argument, metavar="A,B,C", help="0-255 scale, in the order of --color")
     parser.add_argument("--color", choices=("rgb", "bgr"), help="the order in which the network reads channels")
+    parser.add_argument(
+        "--triton", type=Path, metavar="DIR", help="write a Triton model repository too; it opens the batch (--dynamic)"
+    )
+    parser.add_argument("--deepstream", type=Path, metavar="DIR", help="write a DeepStream nvinfer folder too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was done and measured")
     return parser
 
 
 def _export(given: argparse.Namespace) -> int:
+    if given.batch is None:
+        given.batch = TRITON_BATCH if given.triton else 1
+    if given.triton:  # which batches requests by itself
+        given.dynamic = {"none": "batch", "size": "both"}.get(given.dynamic, given.dynamic)
     _check(given)
     from cgnet_deploy.checkpoint import load_checkpoint
     from cgnet_deploy.export.guard import guard
@@ -138,6 +147,11 @@ def _export(given: argparse.Namespace) -> int:
     if exported.pruning is not None:
         print(f"{given.onnx}  pruned: {exported.pruning.summary()}")
         report["pruning"] = exported.pruning.to_json()
+    if given.deepstream:
+        from cgnet_deploy.export.deepstream import write_deepstream
+
+        print(write_deepstream(prepared, frozenset(exported.kept_f32), given.deepstream))
+    plan: Path | None = None
     if not given.no_engine:
         # Not sooner: where nothing can build a plan, the ONNX file is kept.
         builder = choose_builder(given.builder)
@@ -152,6 +166,11 @@ def _export(given: argparse.Namespace) -> int:
             "engine": str(given.engine), "builder": built.builder, "builder_version": built.version,
             "architecture": built.architecture, "convolutions": dict(built.convolutions),
         }  # fmt: skip
+        plan = given.engine if builder == "tensorrt" else None  # the server has no TensorRT for RTX
+    if given.triton:
+        from cgnet_deploy.export.tritonserver import write_repository
+
+        print("\n".join(write_repository(given.triton, exported.artifact, plan, batch=given.batch, res=res)))
     if given.json:
         with replacing(given.json) as temporary:
             temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

@@ -211,3 +211,13 @@ def test_refuses_a_checkpoint_that_is_no_file(
 def test_refuses_a_network_without_a_known_contract(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_official(folder / "three.pth", trained(), {})
     assert_refused(folder, ["--ckpt", "three.pth"], "no input contract is known for 3 classes", capsys)
+
+
+def test_server_folders_open_the_batch(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--ckpt", "model.safetensors", "--res", "33x47", "--no-engine"]
+    assert main([*flags, "--triton", "models", "--deepstream", "ds"]) == 0
+    assert read_artifact(folder / "cgnet.onnx").shape == (None, 33, 47)
+    assert (folder / "models/cgnet_onnxruntime/1/model.onnx").read_bytes() == (folder / "cgnet.onnx").read_bytes()
+    assert "max_batch_size: 8" in (folder / "models/cgnet_openvino/config.pbtxt").read_text()
+    assert "batch-size=8" in (folder / "ds/config_infer.txt").read_text()
+    assert "cgnet_tensorrt/1/model.plan  is missing" in capsys.readouterr().out

@@ -1,0 +1,114 @@
+"""A folder for DeepStream's Gst-nvinfer: an ONNX file in the form that it feeds and reads, its configuration, labels.
+
+nvinfer gives a network    y = net-scale-factor * (x - offsets[c])    f32 planes in the order of model-color-format
+
+so mean and colour order are in the configuration. Its factor is one number: where std differs by channel the factor
+is 1 and the division is in the graph. nvinfer then takes as class of a pixel the first c whose value is largest and
+above both -1 and segmentation-threshold: of logits, which may all be negative, it would leave pixels without a class.
+So the graph gives probabilities, of which the largest is at least 1 / K. Written against the documentation and
+checked by that arithmetic; not yet run by DeepStream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+
+from cgnet_deploy.artifact import replacing
+from cgnet_deploy.errors import UserError
+from cgnet_deploy.export.graph import constant, insert, serialise, tidy
+from cgnet_deploy.export.pipeline import Prepared
+from cgnet_deploy.export.runtime import run_single
+from cgnet_deploy.export.verify import demand_labels
+from cgnet_deploy.pixels import F32, U8
+from cgnet_deploy.spec import InputSpec, ModelSpec, Precision, Res
+
+NETWORK_MODE = {Precision.F32: 0, Precision.INT8: 1, Precision.F16: 2}
+PROBABILITIES = "probabilities"
+
+
+def write_deepstream(prepared: Prepared, kept_f32: frozenset[str], folder: Path) -> str:
+    """Write cgnet.onnx, config_infer.txt and labels.txt; what was written, in one line.
+
+    kept_f32: as in the file that was exported. Raises AccuracyError if what nvinfer would show differs from it.
+    """
+    request, spec = prepared.request, prepared.checkpoint.spec
+    plain = prepared.planes
+    if request.precision is not Precision.F32:
+        plain = prepared.lowering.apply(plain, kept_f32)
+    logits = run_single(serialise(plain), prepared.tensors)
+    model = plain.clone()
+    adapt(model, spec.input)
+    content = serialise(model)
+    settings = properties(spec, request.precision, request.res, request.batch)
+    shown = run_single(content, [as_nvinfer_feeds(frames, settings) for frames in prepared.frames])
+    demand_labels(logits, [one.argmax(1).astype(np.uint8) for one in shown], request.precision)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} can't be made: {error.strerror}") from error
+    text = "[property]\n" + "".join(f"{key}={value}\n" for key, value in settings.items())
+    labels = "".join(f"{name}\n" for name in spec.class_names)
+    for name, part in (("cgnet.onnx", content), ("config_infer.txt", text.encode()), ("labels.txt", labels.encode())):
+        with replacing(folder / name) as temporary:
+            temporary.write_bytes(part)
+    return f"{folder}  config_infer.txt and cgnet.onnx for nvinfer: {spec.input.color} planes to {PROBABILITIES}"
+
+
+def adapt(model: ir.Model, spec: InputSpec) -> None:
+    """Let a graph from normalised planes to logits take what nvinfer feeds and give what it reads."""
+    graph = model.graph
+    if not _one_std(spec):
+        planes, anchor = graph.inputs[0], graph[0]
+        fed = ir.Value(name="fed", type=planes.type, shape=planes.shape)
+        scale = constant(anchor, (1 / np.asarray(spec.std, np.float32))[:, None, None], "fed.scale")
+        planes.replace_all_uses_with(insert(anchor, "Mul", [fed, scale], name="fed/Mul"))
+        graph.inputs[0] = fed
+        fed.name = planes.name
+    logits = graph.outputs[0]
+    softmax = ir.node("Softmax", [logits], {"axis": 1}, name="probabilities/Softmax")
+    graph.append(softmax)
+    result = softmax.outputs[0]
+    result.name, result.type, result.shape = PROBABILITIES, logits.type, logits.shape
+    graph.outputs[0] = result
+    tidy(model)
+
+
+def properties(spec: ModelSpec, precision: Precision, res: Res, batch: int) -> dict[str, str]:
+    """The keys of nvinfer's [property] group, in the order in which they are written."""
+    std = spec.input.std
+    return {
+        "gpu-id": "0",
+        "gie-unique-id": "1",
+        "process-mode": "1",  # whole frames
+        "network-type": "2",  # segmentation
+        "network-mode": str(NETWORK_MODE[precision]),
+        "onnx-file": "cgnet.onnx",
+        "labelfile-path": "labels.txt",
+        "batch-size": str(batch),
+        "infer-dims": f"3;{res.height};{res.width}",
+        "model-color-format": {"rgb": "0", "bgr": "1"}[spec.input.color],
+        "net-scale-factor": repr(1 / std[0] if _one_std(spec.input) else 1.0),
+        "offsets": ";".join(map(repr, spec.input.mean)),
+        "maintain-aspect-ratio": "0",  # the frame is stretched, as data/dataset.py does
+        "scaling-filter": "1",  # linear
+        "num-detected-classes": str(spec.classes),
+        "output-blob-names": PROBABILITIES,
+        "segmentation-output-order": "0",  # NCHW
+        "segmentation-threshold": "0.0",
+    }
+
+
+def as_nvinfer_feeds(frames: U8, settings: Mapping[str, str]) -> F32:
+    """(N, H, W, 3) u8 BGR -> (N, 3, H, W) f32, by the arithmetic that the documentation gives."""
+    planes = frames if settings["model-color-format"] == "1" else frames[..., ::-1]
+    offsets = np.array(settings["offsets"].split(";"), np.float32)
+    fed = np.float32(settings["net-scale-factor"]) * (planes.astype(np.float32) - offsets)
+    return np.ascontiguousarray(fed.transpose(0, 3, 1, 2))
+
+
+def _one_std(spec: InputSpec) -> bool:
+    return len(set(spec.std)) == 1

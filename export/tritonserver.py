@@ -1,0 +1,135 @@
+"""A model repository for Triton Inference Server: one exported network, served by three backends.
+
+    DIR/cgnet_onnxruntime/config.pbtxt, labels.txt, 1/model.onnx
+    DIR/cgnet_openvino/config.pbtxt, labels.txt, 1/model.onnx
+    DIR/cgnet_tensorrt/config.pbtxt, labels.txt, 1/model.plan   (the plan where TensorRT built one)
+
+Names, types and dims are read from the ONNX file, not repeated here. Triton batches requests that wait at the same
+time where the file leaves the batch open; of a fixed batch every request is one batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir as ir
+
+from cgnet_deploy.artifact import Artifact, replacing
+from cgnet_deploy.errors import UserError
+from cgnet_deploy.spec import Res
+
+TYPES = {ir.DataType.UINT8: "TYPE_UINT8", ir.DataType.FLOAT: "TYPE_FP32", ir.DataType.FLOAT16: "TYPE_FP16"}
+QUEUE_US = 2000  # how long a request may wait for others: well below the time of one frame
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """kind: of the instances. file: the name of the model in its version's folder."""
+
+    name: str
+    kind: str
+    file: str
+
+
+BACKENDS = (
+    Backend("onnxruntime", "KIND_AUTO", "model.onnx"),
+    Backend("openvino", "KIND_CPU", "model.onnx"),
+    Backend("tensorrt", "KIND_GPU", "model.plan"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """dims: without the batch where that is Triton's, -1 where open."""
+
+    name: str
+    type: str
+    dims: tuple[int, ...]
+
+
+def write_repository(folder: Path, onnx: Artifact, plan: Path | None, *, batch: int, res: Res) -> list[str]:
+    """Write the repository; what was written, a line each.
+
+    plan: built by TensorRT of that ONNX file, None where there is none. batch: frames per inference at most, where
+    the file leaves that open. res: what is fed at the start where the file leaves the size open.
+    """
+    model = ir.load(onnx.path)
+    given, result = model.graph.inputs[0], model.graph.outputs[0]
+    open_batch = onnx.shape[0] is None
+    tensors = (_tensor(given, open_batch), _tensor(result, open_batch))
+    labels = "".join(f"{name}\n" for name in onnx.spec.class_names)
+    lines = []
+    for backend in BACKENDS:
+        home = folder / f"cgnet_{backend.name}"
+        _make(home / "1")
+        config = pbtxt(home.name, backend, *tensors, batch=batch if open_batch else 0, res=res)
+        _write(home / "config.pbtxt", config.encode())
+        _write(home / "labels.txt", labels.encode())
+        source = plan if backend.name == "tensorrt" else onnx.path
+        place = home / "1" / backend.file
+        if source is None:
+            lines.append(f"{place}  is missing: build it on the server, with its TensorRT, from {onnx.path}")
+        else:
+            _write(place, source.read_bytes())
+            lines.append(f"{home}  {tensors[0].name} {tensors[0].type} -> {tensors[1].name} {tensors[1].type}")
+    return lines
+
+
+def pbtxt(name: str, backend: Backend, given: Tensor, result: Tensor, *, batch: int, res: Res) -> str:
+    """The text of a config.pbtxt. batch: 0 where a request is a batch."""
+    height_px, width_px = (1, 2) if given.type == "TYPE_FP32" else (0, 1)  # where in dims, after the batch
+    fed = list(given.dims)
+    for place, side in ((height_px, res.height), (width_px, res.width)):
+        place += 0 if batch else 1
+        fed[place] = side if fed[place] < 0 else fed[place]
+    preferred = sorted({size for size in (batch // 2, batch) if size > 1})
+    batching = (
+        f"dynamic_batching {{\n{_list('  preferred_batch_size', preferred)}"
+        f"  max_queue_delay_microseconds: {QUEUE_US}\n}}\n"
+        if batch > 1
+        else ""
+    )
+    return (
+        f'name: "{name}"\n'
+        f'backend: "{backend.name}"\n'
+        f'default_model_filename: "{backend.file}"\n'
+        f"max_batch_size: {batch}\n"
+        f"input [\n  {{\n{_tensor_text(given)}  }}\n]\n"
+        f'output [\n  {{\n{_tensor_text(result)}    label_filename: "labels.txt"\n  }}\n]\n'
+        f"{batching}"
+        f"instance_group [\n  {{\n    count: 1\n    kind: {backend.kind}\n  }}\n]\n"
+        # The first inference plans kernels and memory; it is done before the first request.
+        f'model_warmup [\n  {{\n    name: "first"\n    batch_size: 1\n    inputs {{\n      key: "{given.name}"\n'
+        f"      value {{\n        data_type: {given.type}\n{_list('        dims', fed)}"
+        "        zero_data: true\n      }\n    }\n  }\n]\n"
+    )
+
+
+def _tensor_text(tensor: Tensor) -> str:
+    return f'    name: "{tensor.name}"\n    data_type: {tensor.type}\n{_list("    dims", tensor.dims)}'
+
+
+def _list(key: str, values: Sequence[int]) -> str:
+    return f"{key}: [ {', '.join(map(str, values))} ]\n"
+
+
+def _tensor(value: ir.Value, open_batch: bool) -> Tensor:
+    assert value.name is not None
+    assert value.dtype is not None
+    assert value.shape is not None
+    sides = [side if isinstance(side, int) else -1 for side in value.shape]
+    return Tensor(value.name, TYPES[value.dtype], tuple(sides[1:] if open_batch else sides))
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} can't be made: {error.strerror}") from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
