@@ -6,6 +6,7 @@ No labels are needed, and what is measured depends on the frames, not on their o
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from itertools import tee
 
 import numpy as np
@@ -13,32 +14,40 @@ import onnx_ir as ir
 
 from cgnet_deploy.export.fuse.linear import F64, kernel_and_bias
 from cgnet_deploy.export.graph import constant, serialise
-from cgnet_deploy.export.quantize import quantize
+from cgnet_deploy.export.quantize import branches, quantize
 from cgnet_deploy.export.ranges import Histogram, Method, scale_of
 from cgnet_deploy.export.runtime import stream_onnx
 from cgnet_deploy.pixels import F32
 
 
+@dataclass(frozen=True, slots=True)
+class Scales:
+    """reads, results: by convolution, of what it reads and of its raw result. added: by node, of residual branches."""
+
+    reads: Mapping[str, float]
+    results: Mapping[str, float]
+    added: Mapping[str, float]
+
+
 def read_by(model: ir.Model, convs: Collection[str]) -> dict[str, str]:
     """Convolution -> the name of the value that it reads."""
-    return {
-        node.name or "": (node.inputs[0].name or "") for node in model.graph if node.name in convs and node.inputs[0]
-    }
+    reads = {node.name or "": node.inputs[0] for node in model.graph if node.name in convs}
+    return {name: value.name or "" for name, value in reads.items() if value is not None}
 
 
-def histograms(model: ir.Model, convs: Collection[str], inputs: Iterable[F32]) -> dict[str, Histogram]:
-    """Value name -> what it held on `inputs`, of all values that `convs` read. Raises DataError for NaN."""
+def histograms(model: ir.Model, values: Collection[str], inputs: Iterable[F32]) -> dict[str, Histogram]:
+    """Value name -> what it held on `inputs`, of all of `values`. Raises DataError for NaN."""
     probe = model.clone()
-    wanted = sorted(set(read_by(model, convs).values()))
     made = {value.name: value for node in probe.graph for value in node.outputs}
+    wanted = sorted(set(values))
     watched = [name for name in wanted if name in made]  # without the graph's own input, which is no output of it
     own = [name for name in wanted if name not in made]
     probe.graph.outputs.extend(made[name] for name in watched)
     found = {name: Histogram.empty() for name in wanted}
     inputs, again = tee(inputs)
     for array, outputs in zip(inputs, stream_onnx(serialise(probe), again), strict=True):
-        for name, values in zip(watched + own, [*outputs[1:], array], strict=False):
-            found[name] = found[name].add(values, name)
+        for name, values_of in zip(watched + own, [*outputs[1:], array], strict=False):
+            found[name] = found[name].add(values_of, name)
     return found
 
 
@@ -46,11 +55,29 @@ def calibrate(
     model: ir.Model, convs: Collection[str], inputs: Iterable[F32], method: Method = "mse"
 ) -> dict[str, float]:
     """Convolution -> the scale of what it reads; convolutions that read one value share it."""
-    found = histograms(model, convs, inputs)
-    return {conv: scale_of(found[value], method) for conv, value in read_by(model, convs).items()}
+    reads = read_by(model, convs)
+    found = histograms(model, reads.values(), inputs)
+    return {conv: scale_of(found[value], method) for conv, value in reads.items()}
 
 
-def rounding_bias(model: ir.Model, scales: Mapping[str, float], inputs: Iterable[F32]) -> dict[str, F64]:
+def calibrate_all(
+    model: ir.Model, convs: Collection[str], inputs: Iterable[F32], method: Method, *, results: bool
+) -> Scales:
+    """The scales of all that may be stored in int8; of raw results only if they are asked for."""
+    reads, made = read_by(model, convs), {n.name or "": n.outputs[0].name or "" for n in model.graph if n.name in convs}
+    added = {node: value.name or "" for node, value in branches(model, convs).items()}
+    raw = made if results else {}
+    found = histograms(model, {*reads.values(), *raw.values(), *added.values()}, inputs)
+
+    def scales(names: Mapping[str, str]) -> dict[str, float]:
+        return {name: scale_of(found[value], method) for name, value in names.items()}
+
+    return Scales(scales(reads), scales(raw), scales(added))
+
+
+def rounding_bias(
+    model: ir.Model, scales: Mapping[str, float], inputs: Iterable[F32], results: Mapping[str, float] | None = None
+) -> dict[str, F64]:
     """Convolution -> (C_out,) by how much int8 moves its mean result, on what it reads in f32.
 
         mean over frames and pixels of  W_8 x_8 - W x
@@ -74,7 +101,10 @@ def rounding_bias(model: ir.Model, scales: Mapping[str, float], inputs: Iterable
         mean.outputs[0].name = f"{conv.name}/bias"
         twins.append((conv.name or "", mean.outputs[0]))
     probe.graph.outputs.extend(mean for _, mean in twins)
-    quantize(probe, {f"{name}/int8": scale for name, scale in scales.items()})
+    twin_scales = {f"{name}/int8": scale for name, scale in scales.items()}
+    quantize(
+        probe, twin_scales, results={f"{name}/int8": scale for name, scale in results.items()} if results else None
+    )
     runs = [outputs[1:] for outputs in stream_onnx(serialise(probe), inputs)]
     return {name: np.mean([run[i] for run in runs], axis=0, dtype=np.float64) for i, (name, _) in enumerate(twins)}
 

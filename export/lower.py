@@ -23,7 +23,8 @@ NOTHING: frozenset[str] = frozenset()
 class Lowering:
     """sites: the convolutions to lower. macs: of all convolutions for an image, 0 where the size is open.
 
-    ranges, storage: of int8. rest: the type of what is not int8. loud: nodes that the range of f16 keeps in f32.
+    Of int8: ranges; storage of activations; results, whether raw results get a pair too; trunk, whether all that is
+    stored is int8. rest: the type of what is not int8. loud: nodes that the range of f16 keeps in f32.
     """
 
     precision: Precision
@@ -31,6 +32,8 @@ class Lowering:
     macs: int = 0
     ranges: Ranges | None = None
     storage: Storage = "s8"
+    results: bool = False
+    trunk: bool = False
     rest: Precision = Precision.F32
     loud: frozenset[str] = NOTHING
 
@@ -40,7 +43,14 @@ class Lowering:
         if self.ranges is not None:
             names = [site.name for site in self.sites if site.name not in keep]
             correct(model, {name: self.ranges.bias[name] for name in names})
-            quantize(model, {name: self.ranges.scales[name] for name in names}, self.storage)
+            scales = self.ranges.scales
+            quantize(
+                model,
+                {name: scales.reads[name] for name in names},
+                self.storage,
+                results={name: scales.results[name] for name in names} if self.results else None,
+                added=scales.added if self.trunk else None,
+            )
         if self.precision is Precision.F16:
             to_half(model, self.loud | keep)
         elif self.rest is Precision.F16:  # what int8 costs too much keeps its f16, which costs nothing
@@ -65,6 +75,8 @@ class Lowering:
             "convolutions": [site.name for site in self.sites if site.name not in keep],
             "macs_share": self.share(keep),
             "activations": self.storage,
+            "raw_results": self.results,
+            "trunk": self.trunk,
             "rest": self.rest.value,
             "calibration": asdict(self.ranges.made),
         }

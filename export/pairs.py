@@ -17,20 +17,20 @@ ACTIVATIONS = frozenset({"PRelu", "Relu", "Max", "Min"})  # what each form of a 
 THROUGH = frozenset({"Concat", "QuantizeLinear", "DequantizeLinear"})
 
 
-def faults(model: ir.Model, storage: Storage = "s8") -> tuple[str, ...]:
-    """One line for each, () for a graph that is in order."""
-    return tuple(fault for node in model.graph for fault in _faults(node, storage))
+def faults(model: ir.Model, storage: Storage = "s8", *, results: bool = False) -> tuple[str, ...]:
+    """One line for each, () for a graph that is in order. results: pairs may stand on raw results."""
+    return tuple(fault for node in model.graph for fault in _faults(node, storage, results))
 
 
-def _faults(node: ir.Node, storage: Storage) -> Iterator[str]:
+def _faults(node: ir.Node, storage: Storage, results: bool) -> Iterator[str]:
     match node.op_type:
-        case "QuantizeLinear":
+        case "QuantizeLinear" if not results:
             yield from _before_activation(node)
         case "DequantizeLinear":
             yield from _scale(node)
             yield from _stored(node) if weights(node.inputs[0]) is not None else _activation(node, storage)
         case "Conv":
-            yield from _convolution(node)
+            yield from _convolution(node, results)
 
 
 def _before_activation(node: ir.Node) -> Iterator[str]:
@@ -88,9 +88,10 @@ def _stored(node: ir.Node) -> Iterator[str]:
         yield f"{node.name} has weights that are not symmetric"
 
 
-def _convolution(node: ir.Node) -> Iterator[str]:
+def _convolution(node: ir.Node, results: bool) -> Iterator[str]:
     x, kernel = (producer(value, "DequantizeLinear") for value in node.inputs[:2])
-    if (x is None) != (kernel is None):
+    # Where raw results have pairs, the convolutions that are a PReLU's form read them, and stay f32.
+    if (x is None) != (kernel is None) and not (results and kernel is None):
         yield f"{node.name} has only one of its inputs in int8"
     if len(node.inputs) > 2 and producer(node.inputs[2], "DequantizeLinear") is not None:
         yield f"{node.name} has a quantised bias"

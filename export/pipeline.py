@@ -17,7 +17,7 @@ import torch
 from cgnet_deploy.artifact import IO, Artifact, Shape, write_artifact
 from cgnet_deploy.checkpoint import Checkpoint
 from cgnet_deploy.errors import ArtifactError
-from cgnet_deploy.export.calibrate import calibrate, rounding_bias
+from cgnet_deploy.export.calibrate import calibrate_all, rounding_bias
 from cgnet_deploy.export.calibration_data import CalibrationFrames
 from cgnet_deploy.export.frames import give_labels, take_frames
 from cgnet_deploy.export.fuse.rule import FusionReport, apply
@@ -139,7 +139,7 @@ def write(prepared: Prepared, path: Path, keep: frozenset[str] = NOTHING) -> Exp
     planes, found = prepared.planes, prepared.verification
     if request.precision is not Precision.F32:
         planes = lowering.apply(planes, keep)
-        assert not (wrong := faults(planes, lowering.storage)), wrong
+        assert not (wrong := faults(planes, lowering.storage, results=lowering.results)), wrong
         step = "halved" if request.precision is Precision.F16 else "quantised"
         found = _verified(prepared.truth, planes, prepared.tensors, request.precision, step)
     content = serialise(planes)
@@ -167,14 +167,25 @@ def _lowering(planes: ir.Model, checkpoint: Checkpoint, request: Request, tensor
         found = sites(planes)
         total = sum(site.macs for site in found)
         return Lowering(Precision.F16, found, total, loud=out_of_range(planes, tensors))
-    if request.int8 is None:
+    int8 = request.int8
+    if int8 is None:
         return Lowering(Precision.F32)
     placement = PLACEMENTS[request.target]
-    taken = chosen(planes, request.int8.scope, request.int8.exclude)
-    ranges = _ranges(planes, checkpoint, request, request.int8)
+    taken = chosen(planes, int8.scope, int8.exclude)
+    ranges = _ranges(planes, checkpoint, request, int8)
     loud = out_of_range(planes, tensors) if placement.rest is Precision.F16 else NOTHING
     total = sum(site.macs for site in sites(planes))
-    return Lowering(Precision.INT8, taken, total, ranges, placement.storage, placement.rest, loud)
+    return Lowering(
+        Precision.INT8,
+        taken,
+        total,
+        ranges,
+        placement.storage,
+        placement.results,
+        int8.scope == "stored",
+        placement.rest,
+        loud,
+    )
 
 
 def _ranges(planes: ir.Model, checkpoint: Checkpoint, request: Request, int8: Int8) -> Ranges:
@@ -185,18 +196,20 @@ def _ranges(planes: ir.Model, checkpoint: Checkpoint, request: Request, int8: In
     if int8.cache is not None and (int8.cache.exists() or frames is None):
         known = read_ranges(int8.cache)
         check_made_for(int8.cache, known.made, wanted)
-        if not set(known.scales) == set(known.bias) == {site.name for site in sites(planes)}:
+        if not set(known.scales.reads) == set(known.bias) == {site.name for site in sites(planes)}:
             raise ArtifactError(f"{int8.cache} lacks ranges of some convolutions: remove it to calibrate anew")
         say(f"ranges of {known.made.summary()} from {int8.cache}")
         return known
     assert frames is not None
     names, spec = [site.name for site in sites(planes)], checkpoint.spec.input
     batches = -(-len(frames) // request.batch)
-    scales = calibrate(
-        planes, names, progress(frames.batches(request.batch, spec), batches, "calibrating"), int8.method
-    )
+    scales = calibrate_all(
+        planes, names, progress(frames.batches(request.batch, spec), batches, "calibrating"), int8.method,
+        results=PLACEMENTS[request.target].results,
+    )  # fmt: skip
     stride = max(len(frames) // BIAS_FRAMES, 1)
-    ranges = Ranges(wanted, scales, rounding_bias(planes, scales, frames.batches(request.batch, spec, stride)))
+    moved = rounding_bias(planes, scales.reads, frames.batches(request.batch, spec, stride), scales.results)
+    ranges = Ranges(wanted, scales, moved)
     if int8.cache is not None:
         write_ranges(int8.cache, ranges)
     return ranges

@@ -2,6 +2,7 @@
 
     most     the dense convolutions between the image and the classifier: 93.8 % of CGNet's multiply-adds
     all      every convolution
+    stored   every convolution, and all that is stored between them: the residual trunk too
 
 The image's, the depthwise and the classifier's convolutions cost a third of the accuracy that int8 costs and hold
 6 % of the work; a runtime gains nothing by them.
@@ -15,7 +16,8 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from cgnet_deploy.errors import UsageError
-from cgnet_deploy.export.fuse.rules import FORMS, Rules
+from cgnet_deploy.export.fuse import labels_matmul, prelu_affine
+from cgnet_deploy.export.fuse.rules import FORMS, IMAGE, SETTLE, Rules
 from cgnet_deploy.export.quantize import Role, Site, Storage, sites
 from cgnet_deploy.export.targets import Scope, Target
 from cgnet_deploy.spec import Precision
@@ -23,22 +25,27 @@ from cgnet_deploy.spec import Precision
 ROLES: dict[Scope, frozenset[Role]] = {
     "most": frozenset({"dense"}),
     "all": frozenset({"image", "depthwise", "dense", "classifier"}),
+    "stored": frozenset({"image", "depthwise", "dense", "classifier"}),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """forms: the rules that make the graph. storage: of activations. rest: the type of what is not int8."""
+    """forms: the rules that make the graph. storage: of activations. rest: the type of what is not int8.
+
+    results: whether a convolution's raw result gets a pair too.
+    """
 
     forms: Rules
     storage: Storage
     rest: Precision
+    results: bool = False
 
 
 PLACEMENTS: dict[Target, Placement] = {
     "generic": Placement(FORMS["generic"], "s8", Precision.F32),
-    "ort-cpu": Placement(FORMS["openvino"], "u8", Precision.F32),
-    "openvino": Placement(FORMS["openvino"], "s8", Precision.F32),
+    "ort-cpu": Placement(FORMS["ort-cpu"], "u8", Precision.F32, results=True),
+    "openvino": Placement((*SETTLE, *IMAGE, prelu_affine.RULE, labels_matmul.RULE), "s8", Precision.F32),
     "tensorrt": Placement(FORMS["tensorrt"], "s8", Precision.F16),
 }
 

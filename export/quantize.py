@@ -5,9 +5,11 @@
 
 TensorRT knows no other way, and ONNX Runtime and OpenVINO turn the pairs into integer kernels. Where they stand is all:
 
-- on what a convolution reads, and nowhere else: a pair on a raw result, before its PReLU, costs four times as much
-  accuracy as all others together (one stem convolution gives -7.4 to 2.5, and its PReLU -1.6 to 2.5) and keeps the
-  PReLU from joining the convolution;
+- on what a convolution reads, and nowhere else: a pair on a raw result, before its PReLU, costs accuracy (one stem
+  convolution gives -7.4 to 2.5, and its PReLU -1.6 to 2.5) and keeps the PReLU from joining the convolution. ONNX
+  Runtime alone wants it (`results`): its integer kernel is DQ, Conv, Q, and without the Q it computes in f32;
+- where all that is stored shall be int8 (`added`), all readers of such a value read the pair, and what is added to a
+  residual trunk has a pair of its own; the global context keeps reading f32;
 - weights with one scale per filter, max |w| / 127, floored: half of the official filters are dead, and theirs is zero;
 - the bias stays f32: as int32 with scale s_x s_W it overflows for a third of all channels, and TensorRT refuses it;
 - symmetric, zero point 0, or 128 where a runtime wants u8: the same numbers.
@@ -15,7 +17,7 @@ TensorRT knows no other way, and ONNX Runtime and OpenVINO turn the pairs into i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,7 +25,7 @@ import numpy as np
 import onnx_ir as ir
 
 from cgnet_deploy.export.fuse.linear import F64, is_constant, is_depthwise, kernel_and_bias
-from cgnet_deploy.export.graph import channels, constant, insert, tidy
+from cgnet_deploy.export.graph import channels, constant, insert, sole_user, tidy, weights
 from cgnet_deploy.export.prune import macs_of
 from cgnet_deploy.export.ranges import LEVELS, storable
 
@@ -34,6 +36,7 @@ ZERO: dict[Storage, np.int8 | np.uint8] = {"s8": np.int8(0), "u8": np.uint8(128)
 
 
 IMAGE_CHANNELS = 3
+CONTEXT = frozenset({"ReduceMean", "GlobalAveragePool"})  # a mean over the image is better taken in f32
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +49,18 @@ class Site:
 
 
 def sites(model: ir.Model) -> tuple[Site, ...]:
-    """The network's convolutions in order, without the averages of the image that some targets compute as such."""
-    convs = [node for node in model.graph if node.op_type == "Conv" and is_constant(node) and not _averages(node)]
+    """The network's convolutions in order, without what some targets compute as such: averages, PReLUs and gates."""
+    convs = [node for node in model.graph if node.op_type == "Conv" and is_constant(node) and not _is_form(node)]
     first = _nearest(list(model.graph), {node: [v.producer() for v in node.inputs if v] for node in model.graph})
     last = _nearest(list(model.graph)[::-1], {n: [use.node for use in n.outputs[0].uses()] for n in model.graph})
     return tuple(Site(conv.name or "", _role(conv, first, last), macs_of(conv) or 0) for conv in convs)
 
 
-def _averages(conv: ir.Node) -> bool:
-    """Three channels in, three out: the image, halved."""
-    return channels(conv.inputs[0]) == channels(conv.outputs[0]) == IMAGE_CHANNELS if conv.inputs[0] else False
+def _is_form(conv: ir.Node) -> bool:
+    """Three channels in, three out: the image, halved. A factor a channel: a PReLU's, a norm's or a gate's."""
+    ends = {channels(value) for value in (conv.inputs[0], conv.outputs[0]) if value is not None}
+    kernel = weights(conv.inputs[1])
+    return ends == {IMAGE_CHANNELS} or (kernel is not None and is_depthwise(conv) and kernel[0].size == 1)
 
 
 def _nearest(nodes: list[ir.Node], neighbours: Mapping[ir.Node, list[ir.Node | None]]) -> set[ir.Node]:
@@ -64,18 +69,28 @@ def _nearest(nodes: list[ir.Node], neighbours: Mapping[ir.Node, list[ir.Node | N
     found: set[ir.Node] = set()
     for node in nodes:
         behind = any(other in met for other in neighbours[node])
-        if behind or (node.op_type == "Conv" and not _averages(node)):
+        if behind or (node.op_type == "Conv" and not _is_form(node)):
             met.add(node)
             found |= set() if behind else {node}
     return found
 
 
 def _role(conv: ir.Node, first: set[ir.Node], last: set[ir.Node]) -> Role:
-    if conv in first:
+    if conv in first and not _is_summand(conv):
         return "image"
     if is_depthwise(conv):
         return "depthwise"
     return "classifier" if conv in last else "dense"
+
+
+def _is_summand(conv: ir.Node) -> bool:
+    """Whether it is a part of a convolution over a concat, here the image's part (fuse/concat_conv.py)."""
+    reader = sole_user(conv.outputs[0])
+    return (
+        reader is not None
+        and reader.op_type == "Add"
+        and not any(weights(value) is not None for value in reader.inputs)
+    )
 
 
 def quantize_weights(kernel: F64) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.int8]], F64]:
@@ -86,12 +101,22 @@ def quantize_weights(kernel: F64) -> tuple[np.ndarray[tuple[int, ...], np.dtype[
     return np.clip(levels, -LEVELS, LEVELS).astype(np.int8), scale
 
 
-def quantize(model: ir.Model, scales: Mapping[str, float], storage: Storage = "s8") -> None:
+def quantize(
+    model: ir.Model,
+    scales: Mapping[str, float],
+    storage: Storage = "s8",
+    *,
+    results: Mapping[str, float] | None = None,
+    added: Mapping[str, float] | None = None,
+) -> None:
     """Put int8 on the input and the weights of the convolutions that `scales` names, in place.
 
-    scales: convolution -> the scale of what it reads.
+    scales: convolution -> the scale of what it reads. results: convolution -> the scale of its raw result, where that
+    gets a pair too. added: node -> the scale of what it adds to a trunk (see `branches`), where all that is stored
+    gets one.
     """
     pairs: dict[tuple[ir.Value, float], ir.Value] = {}
+    places = branches(model, scales) if added is not None else {}
     for conv in list(model.graph):
         scale = scales.get(conv.name or "") if conv.op_type == "Conv" else None
         x = conv.inputs[0] if scale is not None else None
@@ -101,7 +126,46 @@ def quantize(model: ir.Model, scales: Mapping[str, float], storage: Storage = "s
             pairs[x, scale] = _pair(conv, x, scale, storage)
         conv.replace_input_with(0, pairs[x, scale])
         conv.replace_input_with(1, _stored(conv))
+        if results is not None:
+            _store_for_all(model, conv.outputs[0], results[conv.name or ""], storage)
+    if added is not None:
+        for (x, _), pair in pairs.items():
+            if channels(x) != IMAGE_CHANNELS:  # the image is averaged as it came
+                _read(x, pair)
+        for node in list(model.graph):
+            if node.name in places:
+                branch = places[node.name]
+                _store_for_all(model, branch, added[node.name], storage)
     tidy(model)
+
+
+def branches(model: ir.Model, convs: Collection[str]) -> dict[str, ir.Value]:
+    """Sum -> what it adds to a value that one of `convs` reads: the residual branches of a stage."""
+    read = {node.inputs[0] for node in model.graph if node.op_type == "Conv" and node.name in convs}
+    found: dict[str, ir.Value] = {}
+    for node in model.graph:
+        if node.op_type == "Add" and any(value in read for value in node.inputs):
+            others = [value for value in node.inputs if value is not None and value not in read]
+            if len(others) == 1 and weights(others[0]) is None:
+                found[node.name or ""] = others[0]
+    return found
+
+
+def _store_for_all(model: ir.Model, x: ir.Value, scale: float, storage: Storage) -> None:
+    """Let all that reads `x` read it through int8."""
+    readers = {use.node for use in x.uses()}
+    first = next((node for node in model.graph if node in readers), None)
+    if first is not None:
+        _read(x, _pair(first, x, scale, storage))
+
+
+def _read(x: ir.Value, pair: ir.Value) -> None:
+    back = pair.producer()
+    assert back is not None
+    assert back.inputs[0] is not None
+    for use in list(x.uses()):
+        if use.node is not back.inputs[0].producer() and use.node.op_type not in CONTEXT:
+            use.node.replace_input_with(use.idx, pair)
 
 
 def _pair(anchor: ir.Node, x: ir.Value, scale: float, storage: Storage) -> ir.Value:

@@ -18,6 +18,7 @@ import numpy as np
 
 from cgnet_deploy.artifact import replacing
 from cgnet_deploy.errors import ArtifactError
+from cgnet_deploy.export.calibrate import Scales
 from cgnet_deploy.export.fuse.linear import F64
 from cgnet_deploy.pixels import U8
 
@@ -42,10 +43,10 @@ class Made:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranges:
-    """By convolution: the scale of what it reads, and the (C_out,) by which int8 moves its mean result."""
+    """scales: see Scales. bias: by convolution, the (C_out,) by which int8 moves its mean result."""
 
     made: Made
-    scales: Mapping[str, float]
+    scales: Scales
     bias: Mapping[str, F64]
 
 
@@ -60,7 +61,7 @@ def hash_of(frames: Iterable[U8]) -> str:
 
 def write_ranges(path: Path, ranges: Ranges) -> None:
     content = {
-        "schema": SCHEMA, "made": asdict(ranges.made), "scales": dict(ranges.scales),
+        "schema": SCHEMA, "made": asdict(ranges.made), "scales": asdict(ranges.scales),
         "bias": {name: values.tolist() for name, values in ranges.bias.items()},
     }  # fmt: skip
     with replacing(path) as temporary:
@@ -104,9 +105,12 @@ def _parse(data: Any) -> Ranges:
         raise ValueError(f"schema {data['schema']!r}, wanted {SCHEMA}")
     made = data["made"]
     texts = {key: _text(made[key]) for key in ("checkpoint", "graph", "frames", "method")}
-    scales = {str(name): _scale(value) for name, value in data["scales"].items()}
+    reads, results, added = (
+        {str(name): _scale(value) for name, value in data["scales"][kind].items()}
+        for kind in ("reads", "results", "added")
+    )
     bias = {str(name): np.array([_finite(v) for v in values]) for name, values in data["bias"].items()}
-    return Ranges(Made(images=int(made["images"]), **texts), scales, bias)
+    return Ranges(Made(images=int(made["images"]), **texts), Scales(reads, results, added), bias)
 
 
 def _text(value: Any) -> str:

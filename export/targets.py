@@ -7,5 +7,5 @@ from typing import Literal, get_args
 Target = Literal["generic", "ort-cpu", "openvino", "tensorrt"]
 TARGETS: tuple[Target, ...] = get_args(Target)
 
-Scope = Literal["most", "all"]
+Scope = Literal["most", "all", "stored"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)

@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 
 from cgnet_deploy.errors import ArtifactError
+from cgnet_deploy.export.calibrate import Scales
 from cgnet_deploy.export.ranges_file import Made, Ranges, check_made_for, hash_of, read_ranges, write_ranges
 
 MADE = Made("c" * 64, "d" * 64, "f" * 64, 16, "mse")
-RANGES = Ranges(MADE, {"stem.0.conv/Conv": 0.1 + 0.2}, {"stem.0.conv/Conv": np.array([1 / 3, -2e-7])})
+RANGES = Ranges(
+    MADE, Scales({"stem.0.conv/Conv": 0.1 + 0.2}, {}, {"add": 0.7}), {"stem.0.conv/Conv": np.array([1 / 3, -2e-7])}
+)
 
 
 def test_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -46,7 +49,7 @@ def with_field(field: str, value: str) -> Made:
 def spoilt(change: Callable[[Any], object]) -> str:
     data = {
         "schema": 1, "made": {"checkpoint": "c", "graph": "d", "frames": "f", "images": 16, "method": "mse"},
-        "scales": {"a": 0.5}, "bias": {"a": [0.0]},
+        "scales": {"reads": {"a": 0.5}, "results": {}, "added": {}}, "bias": {"a": [0.0]},
     }  # fmt: skip
     change(data)
     return json.dumps(data)
@@ -59,11 +62,11 @@ BAD = {
     "deeply nested": "[" * 100_000,
     "another schema": spoilt(lambda d: d.update(schema=2)),
     "no scales": spoilt(lambda d: d.pop("scales")),
-    "a scale of zero": spoilt(lambda d: d["scales"].update(a=0)),
-    "a negative scale": spoilt(lambda d: d["scales"].update(a=-1)),
-    "a scale that is NaN": spoilt(lambda d: d["scales"].update(a=float("nan"))),
+    "a scale of zero": spoilt(lambda d: d["scales"]["reads"].update(a=0)),
+    "a negative scale": spoilt(lambda d: d["scales"]["reads"].update(a=-1)),
+    "a scale that is NaN": spoilt(lambda d: d["scales"]["reads"].update(a=float("nan"))),
     "an infinite bias": spoilt(lambda d: d["bias"].update(a=[float("inf")])),
-    "a scale in words": spoilt(lambda d: d["scales"].update(a="large")),
+    "a scale in words": spoilt(lambda d: d["scales"]["reads"].update(a="large")),
     "a hash that is none": spoilt(lambda d: d["made"].update(checkpoint=7)),
 }
 
