@@ -1,0 +1,229 @@
+// Reads a video, labels it, and writes the overlay or the labels: three threads, so that the network waits for
+// neither the decoder nor the encoder.
+//
+//   cgnet_video --engine cgnet.onnx --input drive.mp4 --output overlay.mp4
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <unistd.h>
+
+#include <opencv2/core.hpp>
+#include <opencv2/core/utils/logger.hpp>
+#include <opencv2/imgproc.hpp>
+
+#include <cgnet/overlay.hpp>
+#include <cgnet/segmenter.hpp>
+
+#include "channel.hpp"
+#include "options.hpp"
+#include "video.hpp"
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr std::size_t depth = 4;  // frames in each channel: enough to even out a decoder that works in bursts
+
+std::atomic<bool> interrupted{false};
+static_assert(std::atomic<bool>::is_always_lock_free, "or a signal handler must not touch it");
+
+extern "C" void interrupt(int) { interrupted = true; }
+
+struct Labelled {
+  cv::Mat frame;   // (H, W) u8 BGR
+  cv::Mat labels;  // (H, W) u8
+};
+
+/// Labels of another size: each pixel takes the one under its centre. OpenCV's INTER_NEAREST_EXACT means the same, but
+/// 4.6 and 5.0 differ where a centre falls between two pixels; whole numbers don't.
+cv::Mat nearest(const cv::Mat& labels, const cv::Size& size) {
+  cv::Mat resized(size, CV_8UC1);
+  const auto source = [](int i, int from, int to) {
+    return static_cast<int>((2LL * i + 1) * from / (2LL * to));
+  };
+  for (int y = 0; y < size.height; ++y) {
+    const auto* const from = labels.ptr<std::uint8_t>(source(y, labels.rows, size.height));
+    auto* const to = resized.ptr<std::uint8_t>(y);
+    for (int x = 0; x < size.width; ++x) to[x] = from[source(x, labels.cols, size.width)];
+  }
+  return resized;
+}
+
+/// Labels of a frame of any size. As in Python's Segmenter: the frame is resized linearly to a size that the engine
+/// has fixed, its labels by the nearest neighbour back.
+cv::Mat labels_of(const cgnet::Segmenter& segmenter, const cv::Mat& frame) {
+  const cgnet::Info& info = segmenter.info();
+  const cv::Size own(info.width != 0 ? info.width : frame.cols, info.height != 0 ? info.height : frame.rows);
+  cv::Mat fitted = frame;
+  if (frame.size() != own) cv::resize(frame, fitted, own, 0, 0, cv::INTER_LINEAR);
+  cv::Mat labels(own, CV_8UC1);
+  segmenter.segment({fitted.data, fitted.rows, fitted.cols, fitted.step}, labels.data);
+  return frame.size() == own ? labels : nearest(labels, frame.size());
+}
+
+class Progress {
+ public:
+  explicit Progress(long frames) : frames_(frames) {}
+
+  void tick(long done) {
+    const auto now = Clock::now();
+    if (now - told_ < (terminal_ ? std::chrono::milliseconds(200) : std::chrono::seconds(10))) return;
+    told_ = now;
+    const double rate = static_cast<double>(done) / std::chrono::duration<double>(now - start_).count();
+    const std::string of = frames_ > 0 ? " of " + std::to_string(frames_) : "";
+    std::fprintf(stderr, "%s%ld%s frames, %.1f frames/s%s", terminal_ ? "\r" : "", done, of.c_str(), rate,
+                 terminal_ ? "  " : "\n");
+  }
+
+  void end() const {
+    if (terminal_) std::fprintf(stderr, "\r%50s\r", "");
+  }
+
+  double seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
+
+ private:
+  long frames_;
+  bool terminal_ = isatty(STDERR_FILENO) != 0;
+  Clock::time_point start_ = Clock::now();
+  Clock::time_point told_ = start_;
+};
+
+/// Whatever ends a thread, for the one that joins it.
+template <typename Work>
+std::thread guarded(std::exception_ptr& error, Work work) {
+  return std::thread([&error, work = std::move(work)] {
+    try {
+      work();
+    } catch (...) {
+      error = std::current_exception();
+    }
+  });
+}
+
+double percentile(std::vector<double> sorted, double share) {
+  std::sort(sorted.begin(), sorted.end());
+  return sorted[static_cast<std::size_t>(share * static_cast<double>(sorted.size() - 1))];
+}
+
+int run(const Settings& settings) {
+  Reader reader(settings.input);
+  std::optional<VideoFile> video;
+  std::optional<MaskFile> masks;
+  if (!settings.output.empty()) video.emplace(settings.output, settings.codec, reader.fps());
+  if (!settings.masks.empty()) masks.emplace(settings.masks);
+  cgnet::Options options;
+  options.threads = settings.threads;
+  const cgnet::Segmenter segmenter(settings.engine, options);
+  const cgnet::Overlay overlay(segmenter.info().classes, settings.alpha);
+  std::fprintf(stderr, "%s on %s, %s\n", segmenter.info().backend.c_str(), segmenter.info().provider.c_str(),
+               segmenter.info().precision.c_str());
+
+  Channel<cv::Mat> frames(depth);
+  Channel<Labelled> labelled(depth);
+  std::exception_ptr read_error;
+  std::exception_ptr write_error;
+  std::exception_ptr engine_error;
+
+  std::thread reading = guarded(read_error, [&] {
+    try {
+      for (long i = 0; (settings.limit == 0 || i < settings.limit) && !interrupted; ++i) {
+        cv::Mat frame = reader.next();
+        if (frame.empty() || !frames.put(std::move(frame))) break;
+      }
+    } catch (...) {
+      frames.end();
+      throw;
+    }
+    frames.end();
+  });
+  std::thread writing = guarded(write_error, [&] {
+    try {
+      cv::Mat picture;
+      while (std::optional<Labelled> item = labelled.take()) {
+        const cv::Mat& frame = item->frame;
+        if (masks) masks->write(item->labels.data, item->labels.total());
+        if (!video) continue;
+        picture.create(frame.size(), CV_8UC3);
+        overlay.draw({frame.data, frame.rows, frame.cols, frame.step}, item->labels.data, picture.data);
+        video->write(picture);
+      }
+    } catch (...) {
+      labelled.leave();
+      throw;
+    }
+  });
+
+  const long announced = settings.limit > 0 ? settings.limit : reader.announced();
+  Progress progress(announced);
+  std::vector<double> engine_ms;
+  cv::Size size;
+  try {
+    while (std::optional<cv::Mat> frame = frames.take()) {
+      size = frame->size();
+      const auto before = Clock::now();
+      cv::Mat labels = labels_of(segmenter, *frame);
+      engine_ms.push_back(std::chrono::duration<double, std::milli>(Clock::now() - before).count());
+      if (!labelled.put({std::move(*frame), std::move(labels)})) break;
+      progress.tick(static_cast<long>(engine_ms.size()));
+    }
+  } catch (...) {
+    engine_error = std::current_exception();
+  }
+  frames.leave();
+  labelled.end();
+  reading.join();
+  writing.join();
+  progress.end();
+  // An engine or an output that failed leaves nothing; a source that ends early leaves what it gave, whole.
+  if (engine_error) std::rethrow_exception(engine_error);
+  if (write_error) std::rethrow_exception(write_error);
+  const double seconds = progress.seconds();
+  if (!engine_ms.empty()) {
+    if (video) video->finish();
+    if (masks) masks->finish();
+    std::printf("%zu frames of H=%d W=%d in %.2f s: %.1f frames/s; network p50 %.2f ms, p95 %.2f ms\n",
+                engine_ms.size(), size.height, size.width, seconds, static_cast<double>(engine_ms.size()) / seconds,
+                percentile(engine_ms, 0.5), percentile(engine_ms, 0.95));
+  }
+  if (read_error) std::rethrow_exception(read_error);
+  if (interrupted) {
+    std::fprintf(stderr, "cgnet_video: stopped; what was done is written\n");
+    return 130;  // what a shell gives for SIGINT
+  }
+  if (settings.limit == 0) reader.check_whole();
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc == 2 && (std::strcmp(argv[1], "--help") == 0 || std::strcmp(argv[1], "-h") == 0)) {
+    std::fputs(usage, stdout);
+    return 0;
+  }
+  // What is wrong is told in one line of ours.
+  cv::utils::logging::setLogLevel(cv::utils::logging::LOG_LEVEL_SILENT);
+  setenv("OPENCV_FFMPEG_LOGLEVEL", "-8", 0);
+  std::signal(SIGINT, interrupt);
+  std::signal(SIGTERM, interrupt);
+  try {
+    return run(parse(argc, argv));
+  } catch (const cgnet::Error& error) {
+    std::fprintf(stderr, "cgnet_video: %s\n", error.what());
+    return error.exit_code();
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "cgnet_video: %s\n", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,69 @@
+#include "options.hpp"
+
+#include <charconv>
+#include <cstring>
+#include <string_view>
+#include <system_error>
+
+#include <cgnet/segmenter.hpp>
+
+const char* const usage =
+    "usage: cgnet_video --engine FILE --input FILE [--output FILE] [--masks FILE]\n"
+    "                   [--overlay A] [--codec CODE] [--limit N] [--threads N]\n"
+    "\n"
+    "A video with its labels laid over it, by a file of cgnet-export.\n"
+    "\n"
+    "  --engine FILE   .onnx for OpenVINO, .plan or .engine for TensorRT\n"
+    "  --input FILE    whatever OpenCV reads\n"
+    "  --output FILE   .avi, .mp4 or .mkv: the overlay\n"
+    "  --masks FILE    the labels as they are: u8, (frames, height, width), without a header\n"
+    "  --overlay A     opacity of the labels, 0 to 1 (default 0.5)\n"
+    "  --codec CODE    four letters, such as FFV1, which loses nothing; default: MJPG in .avi, else mp4v\n"
+    "  --limit N       frames to read at most\n"
+    "  --threads N     of the CPU's runtime\n";
+
+namespace {
+
+template <typename Number>
+Number number(std::string_view flag, std::string_view text, Number least, Number most) {
+  Number value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || !(value >= least && value <= most))
+    throw cgnet::UsageError(std::string(flag) + " " + std::string(text) + ": wanted " + std::to_string(least) + " to " +
+                            std::to_string(most));
+  return value;
+}
+
+}  // namespace
+
+Settings parse(int argc, const char* const* argv) {
+  Settings settings;
+  for (int i = 1; i < argc; i += 2) {
+    const std::string_view flag = argv[i];
+    if (i + 1 == argc) throw cgnet::UsageError(std::string(flag) + ": its value is missing; see cgnet_video --help");
+    const char* const value = argv[i + 1];
+    if (flag == "--engine")
+      settings.engine = value;
+    else if (flag == "--input")
+      settings.input = value;
+    else if (flag == "--output")
+      settings.output = value;
+    else if (flag == "--masks")
+      settings.masks = value;
+    else if (flag == "--codec")
+      settings.codec = value;
+    else if (flag == "--overlay")
+      settings.alpha = number(flag, value, 0.0, 1.0);
+    else if (flag == "--limit")
+      settings.limit = number(flag, value, 1L, 1'000'000'000L);
+    else if (flag == "--threads")
+      settings.threads = number(flag, value, 1, 1024);
+    else
+      throw cgnet::UsageError("there is no " + std::string(flag) + "; see cgnet_video --help");
+  }
+  if (settings.engine.empty() || settings.input.empty() || (settings.output.empty() && settings.masks.empty()))
+    throw cgnet::UsageError("wanted --engine, --input, and --output or --masks; see cgnet_video --help");
+  if (!settings.codec.empty() && settings.codec.size() != 4)
+    throw cgnet::UsageError("--codec " + settings.codec + ": wanted four letters, such as FFV1");
+  return settings;
+}

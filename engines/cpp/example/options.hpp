@@ -1,0 +1,20 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+struct Settings {
+  std::filesystem::path engine;
+  std::filesystem::path input;
+  std::filesystem::path output;  ///< empty: none
+  std::filesystem::path masks;   ///< empty: none
+  std::string codec;             ///< four letters; empty: by the suffix of `output`
+  double alpha = 0.5;
+  long limit = 0;   ///< frames; 0: all
+  int threads = 0;  ///< 0: as many as the runtime wants
+};
+
+extern const char* const usage;
+
+/// Throws cgnet::UsageError, saying what was wanted.
+Settings parse(int argc, const char* const* argv);

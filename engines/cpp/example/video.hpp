@@ -1,0 +1,78 @@
+// Video files by OpenCV, with what it keeps to itself: a video that is cut, one that changes size, a full disk.
+#pragma once
+
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+
+#include <opencv2/core.hpp>
+#include <opencv2/videoio.hpp>
+
+class Reader {
+ public:
+  /// Throws cgnet::Error with exit code 2 for what is no video.
+  explicit Reader(const std::filesystem::path& path);
+
+  /// The next frame, (H, W) of u8 BGR and memory of its own; an empty one at the end.
+  /// Throws cgnet::FrameError if the size changes.
+  cv::Mat next();
+
+  double fps() const noexcept { return fps_; }
+  long announced() const noexcept { return announced_; }  ///< frames, 0 if not known
+  long read() const noexcept { return read_; }
+
+  /// Throws cgnet::Error if fewer frames could be read than the file announces, by more than a guess is wrong by.
+  void check_whole() const;
+
+ private:
+  std::filesystem::path path_;
+  cv::VideoCapture capture_;
+  cv::Size size_;
+  double fps_ = 25;
+  long announced_ = 0;
+  long read_ = 0;
+};
+
+/// A file under a temporary name in the same folder, renamed by `keep`, else removed.
+class Temporary {
+ public:
+  explicit Temporary(std::filesystem::path path);
+  Temporary(const Temporary&) = delete;
+  Temporary& operator=(const Temporary&) = delete;
+  ~Temporary();
+  const std::filesystem::path& path() const noexcept { return temporary_; }
+  const std::filesystem::path& final_path() const noexcept { return path_; }
+  void keep();
+
+ private:
+  std::filesystem::path path_;
+  std::filesystem::path temporary_;
+};
+
+/// An overlay video. OpenCV doesn't say if a frame could be written: `finish` counts them in the file.
+class VideoFile {
+ public:
+  VideoFile(const std::filesystem::path& path, const std::string& codec, double fps);
+  void write(const cv::Mat& picture);
+  void finish();
+
+ private:
+  Temporary file_;
+  std::string codec_;
+  double fps_;
+  cv::VideoWriter writer_;
+  long written_ = 0;
+};
+
+/// Labels as they are, frame after frame.
+class MaskFile {
+ public:
+  explicit MaskFile(const std::filesystem::path& path);
+  void write(const unsigned char* labels, std::size_t bytes);
+  void finish();
+
+ private:
+  Temporary file_;
+  std::ofstream stream_;
+};

@@ -1,0 +1,206 @@
+#include "artifact.hpp"
+
+#include <cmath>
+#include <fstream>
+#include <limits>
+#include <stdexcept>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+#include "sha256.hpp"
+
+namespace cgnet {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+constexpr std::uintmax_t max_sidecar_bytes = 1U << 20U;
+constexpr std::uintmax_t max_file_bytes = 1U << 29U;  // 512 MiB; a CGNet is 2 MiB
+constexpr int schema = 1;
+constexpr int max_side_px = 8192;
+constexpr int max_batch = 1 << 16;
+constexpr std::size_t max_classes = 255;  // labels are u8, and one value is left for "ignore"
+const char* const again = "; export it again with cgnet-export";
+
+/// A sidecar that says something else than it should; the message says what.
+struct Unfit : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+std::string read_whole(const fs::path& path, std::uintmax_t most, const char* wanted) {
+  std::error_code error;
+  const std::uintmax_t size = fs::file_size(path, error);
+  if (error) throw ArtifactError(path.string() + " can't be read: " + error.message());
+  if (size > most) throw ArtifactError(path.string() + " is larger than " + std::to_string(most) + " bytes: " + wanted);
+  std::string content(static_cast<std::size_t>(size), '\0');
+  std::ifstream stream(path, std::ios::binary);
+  if (!stream.read(content.data(), static_cast<std::streamsize>(size)))
+    throw ArtifactError(path.string() + " can't be read" + again);
+  return content;
+}
+
+int integer(const Json& value, int least, int most, const char* what) {
+  if (!value.is_number_integer()) throw Unfit(std::string(what) + " is not an integer");
+  const auto number = value.is_number_unsigned() && value.get<std::uint64_t>() > std::numeric_limits<std::int32_t>::max()
+                          ? std::numeric_limits<std::int64_t>::max()
+                          : value.get<std::int64_t>();
+  if (number < least || number > most)
+    throw Unfit(std::string(what) + " is not " + std::to_string(least) + " to " + std::to_string(most));
+  return static_cast<int>(number);
+}
+
+/// Three finite numbers.
+std::array<float, 3> triple(const Json& value, const char* what) {
+  if (!value.is_array() || value.size() != 3) throw Unfit(std::string(what) + " is not three numbers");
+  std::array<float, 3> numbers{};
+  for (std::size_t i = 0; i < 3; ++i) {
+    if (!value[i].is_number()) throw Unfit(std::string(what) + " is not three numbers");
+    numbers[i] = static_cast<float>(value[i].get<double>());
+    if (!std::isfinite(numbers[i])) throw Unfit(std::string(what) + " is not finite");
+  }
+  return numbers;
+}
+
+/// 1 to 64 characters, none of them a control character. That it is UTF-8 the parser has seen to.
+std::string class_name(const Json& value) {
+  const auto name = value.get<std::string>();
+  std::size_t characters = 0;
+  for (const char c : name) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7f) throw Unfit("a class name holds a control character");
+    if ((byte & 0xc0U) != 0x80U) ++characters;
+  }
+  if (characters < 1 || characters > 64) throw Unfit("a class name is not 1 to 64 characters");
+  return name;
+}
+
+std::vector<Class> classes_of(const Json& spec) {
+  const Json& names = spec.at("class_names");
+  const Json& palette = spec.at("palette");
+  if (!names.is_array() || !palette.is_array()) throw Unfit("class_names or palette is not a list");
+  if (names.empty() || names.size() > max_classes) throw Unfit("a CGNet here has 1 to 255 classes");
+  if (palette.size() != names.size()) throw Unfit("the palette has another length than the class names");
+  std::vector<Class> classes;
+  for (std::size_t k = 0; k < names.size(); ++k) {
+    if (!palette[k].is_array() || palette[k].size() != 3) throw Unfit("a palette colour is not three values");
+    Class entry{class_name(names[k]), {}};
+    for (std::size_t i = 0; i < 3; ++i)
+      entry.rgb[i] = static_cast<std::uint8_t>(integer(palette[k][i], 0, 255, "a palette colour"));
+    classes.push_back(std::move(entry));
+  }
+  return classes;
+}
+
+InputSpec input_of(const Json& input) {
+  InputSpec spec;
+  spec.mean = triple(input.at("mean"), "mean");
+  spec.std = triple(input.at("std"), "std");
+  for (const float value : spec.std)
+    if (!(value > 0)) throw Unfit("std is not three positive numbers");
+  const auto color = input.at("color").get<std::string>();
+  if (color != "rgb" && color != "bgr") throw Unfit("colour order is neither 'rgb' nor 'bgr'");
+  spec.channels = color == "rgb" ? std::array<std::size_t, 3>{2, 1, 0} : std::array<std::size_t, 3>{0, 1, 2};
+  return spec;
+}
+
+Shape shape_of(const Json& sides) {
+  if (!sides.is_array() || sides.size() != 3) throw Unfit("shape is not (N, H, W)");
+  const auto side = [&](std::size_t i, int most) { return sides[i].is_null() ? 0 : integer(sides[i], 1, most, "shape"); };
+  return {side(0, max_batch), side(1, max_side_px), side(2, max_side_px)};
+}
+
+std::string checked_sha256(const Json& value) {
+  const auto sha256 = value.get<std::string>();
+  if (sha256.size() != 64 || sha256.find_first_not_of("0123456789abcdef") != std::string::npos)
+    throw Unfit("sha256 is not 64 hexadecimal digits");
+  return sha256;
+}
+
+Kind kind_of(const std::string& name) {
+  if (name == "checkpoint") return Kind::checkpoint;
+  if (name == "onnx") return Kind::onnx;
+  if (name == "plan") return Kind::plan;
+  throw Unfit("kind is none of checkpoint, onnx, plan");
+}
+
+Io io_of(const std::string& name) {
+  if (name == "frames") return Io::frames;
+  if (name == "tensor") return Io::tensor;
+  throw Unfit("io is neither 'frames' nor 'tensor'");
+}
+
+}  // namespace
+
+Artifact parse_sidecar(const fs::path& path, const std::string& text) {
+  const std::string name = path.string() + ".json";
+  Artifact artifact;
+  artifact.path = path;
+  try {
+    const Json data = Json::parse(text);
+    if (integer(data.at("schema"), std::numeric_limits<int>::min(), std::numeric_limits<int>::max(), "schema") != schema)
+      throw Unfit("schema is not " + std::to_string(schema));
+    artifact.kind = kind_of(data.at("kind").get<std::string>());
+    artifact.io = io_of(data.at("io").get<std::string>());
+    artifact.precision = data.at("precision").get<std::string>();
+    if (artifact.precision != "f32" && artifact.precision != "f16" && artifact.precision != "int8")
+      throw Unfit("precision is none of f32, f16, int8");
+    artifact.shape = shape_of(data.at("shape"));
+    const Json& spec = data.at("spec");
+    artifact.input = input_of(spec.at("input"));
+    artifact.classes = classes_of(spec);
+    artifact.ignore_label = integer(spec.at("ignore_label"), 0, 255, "ignore label");
+    artifact.sha256 = checked_sha256(data.at("sha256"));
+    artifact.made_with = data.at("made_with").get<std::map<std::string, std::string>>();
+  } catch (const Json::parse_error& error) {
+    throw ArtifactError(name + " can't be read: " + one_line(error.what()) + again);
+  } catch (const Json::exception& error) {
+    throw ArtifactError(name + " is not a sidecar of ours (" + one_line(error.what()) + ")" + again);
+  } catch (const Unfit& error) {
+    throw ArtifactError(name + " is not a sidecar of ours (" + error.what() + ")" + again);
+  }
+  return artifact;
+}
+
+File read_file(const fs::path& path) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (!fs::exists(status)) throw ArtifactError(path.string() + " does not exist");
+  if (!fs::is_regular_file(status)) throw ArtifactError(path.string() + " is not a file");
+  const fs::path sidecar = path.string() + ".json";
+  if (!fs::exists(sidecar, error))
+    throw ArtifactError(path.string() + " has no sidecar " + sidecar.filename().string() + again);
+  Artifact artifact = parse_sidecar(path, read_whole(sidecar, max_sidecar_bytes, "not a sidecar of ours"));
+  std::string content = read_whole(path, max_file_bytes, "not a CGNet");
+  if (sha256_of(content) != artifact.sha256)
+    throw ArtifactError(path.string() + " is not the file that " + sidecar.filename().string() +
+                        " describes (sha256 differs): it was cut or altered" + again);
+  return {std::move(artifact), std::move(content)};
+}
+
+std::string spelled(const Shape& shape) {
+  const auto side = [](int value) { return value == 0 ? std::string("any") : std::to_string(value); };
+  return side(shape.batch) + "x" + side(shape.height) + "x" + side(shape.width);
+}
+
+Shape narrowed(const Artifact& artifact, const Shape& wanted) {
+  const Shape& own = artifact.shape;
+  const auto differs = [](int is, int want) { return want < 0 || (is != 0 && want != 0 && is != want); };
+  if (differs(own.batch, wanted.batch) || differs(own.height, wanted.height) || differs(own.width, wanted.width))
+    throw UsageError(artifact.path.string() + " takes NxHxW = " + spelled(own) + ", not " + spelled(wanted) +
+                        "; export it again for the size you want");
+  const auto side = [](int is, int want) { return is == 0 ? want : is; };
+  return {side(own.batch, wanted.batch), side(own.height, wanted.height), side(own.width, wanted.width)};
+}
+
+std::string one_line(const std::string& text) {
+  const std::size_t start = text.find_first_not_of(" \t\r\n");
+  if (start == std::string::npos) return "it gives no reason";
+  std::string line = text.substr(start, text.find_first_of("\r\n", start) - start).substr(0, 200);
+  for (char& c : line)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  return line;
+}
+
+}  // namespace cgnet

@@ -1,0 +1,94 @@
+#include "plan.hpp"
+
+#include <vector>
+
+namespace cgnet {
+namespace {
+
+constexpr std::size_t header_bytes = 28;
+constexpr std::size_t version_at = 24;
+const char* const tensorrt = "tensorrt";
+const char* const rtx = "tensorrt_rtx";
+
+/// `10.13.3.9` -> {10, 13, 3, 9}; what follows the digits of a part, such as rc1, is left out.
+std::vector<int> version_of(const std::string& text) {
+  std::vector<int> numbers;
+  std::size_t at = 0;
+  while (at < text.size()) {
+    int number = 0;
+    std::size_t digits = 0;
+    for (; at < text.size() && text[at] >= '0' && text[at] <= '9' && digits < 9; ++at, ++digits)
+      number = 10 * number + (text[at] - '0');
+    if (digits == 0) break;
+    numbers.push_back(number);
+    const std::size_t dot = text.find('.', at);
+    if (dot == std::string::npos) break;
+    at = dot + 1;
+  }
+  return numbers;
+}
+
+std::string dotted(const std::vector<int>& version) {
+  std::string text;
+  for (const int number : version) text += (text.empty() ? "" : ".") + std::to_string(number);
+  return text;
+}
+
+/// What built the plan, by its sidecar: a key of `made_with`, or an empty string.
+std::string builder_of(const Artifact& plan) {
+  for (const char* builder : {tensorrt, rtx})
+    if (plan.made_with.count(builder) != 0) return builder;
+  return "";
+}
+
+}  // namespace
+
+std::string rebuild(const Artifact& plan) {
+  const std::string flag = plan.precision == "f32" ? "--fp32" : plan.precision == "f16" ? "--fp16" : "--int8";
+  std::string command = "cgnet-export --ckpt CHECKPOINT " + flag;
+  if (plan.shape.height != 0 && plan.shape.width != 0)
+    command += " --res " + std::to_string(plan.shape.height) + "x" + std::to_string(plan.shape.width);
+  if (plan.shape.batch > 1) command += " --batch " + std::to_string(plan.shape.batch);
+  const std::string builder = builder_of(plan) == rtx ? "rtx" : "tensorrt";
+  return command + " --builder " + builder + " --engine " + plan.path.string();
+}
+
+void check_plan(const File& file) {
+  const Artifact& plan = file.artifact;
+  const std::string path = plan.path.string();
+  const std::string builder = builder_of(plan);
+  if (builder.empty() || plan.made_with.count("architecture") == 0)
+    throw ArtifactError("the sidecar of " + path + " doesn't say what built it; export it again with cgnet-export");
+  const std::string tag = file.content.substr(0, 4);
+  if (file.content.size() < header_bytes || (tag != "ftrt" && tag != "vtrt"))
+    throw ArtifactError(path + " is not a TensorRT plan; make it again with: " + rebuild(plan));
+  const std::string wrote = tag == "ftrt" ? tensorrt : rtx;
+  std::vector<int> version;
+  for (std::size_t i = version_at; i < header_bytes; ++i)
+    version.push_back(static_cast<unsigned char>(file.content[i]));
+  const std::string& said = plan.made_with.at(builder);
+  std::vector<int> begins = version;
+  begins.resize(version_of(said).size());
+  if (wrote != builder || begins != version_of(said))
+    throw ArtifactError(path + " was written by " + wrote + " " + dotted(version) + ", its sidecar says " + builder +
+                        " " + one_line(said) + "; make it again with: " + rebuild(plan));
+}
+
+void check_fits(const Artifact& plan, const std::array<int, 4>& installed, const std::string& gpu,
+                const std::string& architecture) {
+  const std::string path = plan.path.string();
+  if (builder_of(plan) != tensorrt)
+    throw EngineUnavailable(path + " was built by TensorRT for RTX, which this library doesn't run; build it with: " +
+                            "cgnet-export --builder tensorrt, or run it from Python");
+  const std::string& built_by = plan.made_with.at(tensorrt);
+  const std::vector<int> here(installed.begin(), installed.end());
+  if (version_of(built_by) != here)
+    throw EngineUnavailable(path + " was built by tensorrt " + one_line(built_by) + ", and " + dotted(here) +
+                            " is installed, which can't read it; build it here again: " + rebuild(plan));
+  const std::string& built_for = plan.made_with.at("architecture");
+  if (built_for != architecture)
+    throw EngineUnavailable(path + " was built for " + one_line(built_for) + ", and this GPU (" + gpu + ") is " +
+                            architecture + "; build it here again: " + rebuild(plan));
+}
+
+}  // namespace cgnet

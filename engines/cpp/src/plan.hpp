@@ -1,0 +1,25 @@
+// A plan before TensorRT sees it: whole, known, and made for this machine, or refused with the reason.
+//
+// A plan opens with 28 bytes: a tag that tells its builder, and in bytes 24 to 27 the builder's version, major, minor,
+// patch, build. See cgnet_deploy/engines/plan.py, whose rules these are.
+#pragma once
+
+#include <array>
+#include <string>
+
+#include "artifact.hpp"
+
+namespace cgnet {
+
+/// Throws ArtifactError if `file` is not a plan, or was not written by what its sidecar says.
+void check_plan(const File& file);
+
+/// Throws EngineUnavailable unless the plan was built by the `installed` TensorRT and for `architecture`, such as
+/// sm_90, that of the GPU called `gpu`. The plan has passed `check_plan`.
+void check_fits(const Artifact& plan, const std::array<int, 4>& installed, const std::string& gpu,
+                const std::string& architecture);
+
+/// The command that makes a plan anew.
+std::string rebuild(const Artifact& plan);
+
+}  // namespace cgnet

@@ -1,0 +1,168 @@
+#include <cgnet/segmenter.hpp>
+
+#include <condition_variable>
+#include <limits>
+#include <mutex>
+#include <utility>
+
+#include "artifact.hpp"
+#include "backend.hpp"
+#include "plan.hpp"
+
+namespace cgnet {
+
+// Out of line, so that each class has one type_info in all shared libraries of a process.
+Error::~Error() = default;
+UsageError::~UsageError() = default;
+ArtifactError::~ArtifactError() = default;
+FrameError::~FrameError() = default;
+EngineUnavailable::~EngineUnavailable() = default;
+
+namespace {
+
+std::unique_ptr<Engine> open_engine(const File& file, const Shape& shape, const Options& options) {
+  const std::string path = file.artifact.path.string();
+  switch (file.artifact.kind) {
+    case Kind::onnx:
+#ifdef CGNET_OPENVINO
+      return open_openvino(file, shape, options);
+#else
+      throw EngineUnavailable(path + " needs OpenVINO, and this build of cgnet has none: -DCGNET_OPENVINO=ON");
+#endif
+    case Kind::plan:
+      check_plan(file);
+#ifdef CGNET_TENSORRT
+      return open_tensorrt(file, shape, options);
+#else
+      throw EngineUnavailable(path + " needs TensorRT, and this build of cgnet has none: -DCGNET_TENSORRT=ON");
+#endif
+    case Kind::checkpoint:
+      break;
+  }
+  throw ArtifactError(path + " is a checkpoint, wanted an ONNX file or a plan; make one with cgnet-export");
+}
+
+/// Raise FrameError for what is no frame of an engine that takes `shape`, and for frames of more than one size.
+Batch checked(const Frame* frames, std::size_t count, const Shape& shape) {
+  if (frames == nullptr || count == 0) throw FrameError("no frames; wanted 1 or more of (H, W, 3), BGR");
+  if (count > static_cast<std::size_t>(std::numeric_limits<int>::max())) throw FrameError("too many frames at once");
+  const Frame& first = frames[0];
+  for (std::size_t i = 0; i < count; ++i) {
+    const Frame& frame = frames[i];
+    const std::string size = std::to_string(frame.height) + "x" + std::to_string(frame.width);
+    if (frame.pixels == nullptr || frame.height <= 0 || frame.width <= 0)
+      throw FrameError("a frame of " + size + " without pixels; wanted (H, W, 3), BGR");
+    if (frame.stride != 0 && frame.stride < 3 * static_cast<std::size_t>(frame.width))
+      throw FrameError("a frame " + size + " whose rows are " + std::to_string(frame.stride) +
+                       " bytes apart; wanted 3 bytes a pixel");
+    if (frame.height != first.height || frame.width != first.width)
+      throw FrameError("frames of " + std::to_string(first.height) + "x" + std::to_string(first.width) + " and " + size +
+                       " in one batch; wanted one size");
+  }
+  const Batch batch{frames, static_cast<int>(count), first.height, first.width};
+  const auto differs = [](int want, int got) { return want != 0 && want != got; };
+  if (differs(shape.batch, batch.count) || differs(shape.height, batch.height) || differs(shape.width, batch.width))
+    throw FrameError("frames are NxHxW = " + spelled({batch.count, batch.height, batch.width}) +
+                     ", this engine takes " + spelled(shape) + "; resize them, or export for that size");
+  return batch;
+}
+
+}  // namespace
+
+class Segmenter::Impl {
+ public:
+  Impl(const std::filesystem::path& path, const Options& options) {
+    if (options.contexts < 1 || options.contexts > 64)
+      throw UsageError("contexts is " + std::to_string(options.contexts) + ", wanted 1 to 64");
+    if (options.threads < 0) throw UsageError("threads is " + std::to_string(options.threads) + ", wanted 0 or more");
+    const File file = read_file(path);
+    const Artifact& artifact = file.artifact;
+    shape_ = narrowed(artifact, {options.batch, options.height, options.width});
+    engine_ = open_engine(file, shape_, options);
+    for (int i = 0; i < options.contexts; ++i) contexts_.push_back(engine_->new_context());
+    for (const auto& context : contexts_) idle_.push_back(context.get());
+    info_.backend = artifact.kind == Kind::onnx ? "openvino" : "tensorrt";
+    info_.provider = engine_->provider();
+    info_.precision = artifact.precision;
+    info_.sha256 = artifact.sha256;
+    info_.classes = artifact.classes;
+    info_.ignore_label = artifact.ignore_label;
+    info_.batch = shape_.batch;
+    info_.height = shape_.height;
+    info_.width = shape_.width;
+  }
+
+  const Info& info() const noexcept { return info_; }
+
+  void run(const Frame* frames, std::size_t count, std::uint8_t* labels) {
+    const Batch batch = checked(frames, count, shape_);
+    if (labels == nullptr) throw FrameError("no memory for the labels; wanted a byte a pixel");
+    const Borrowed context(*this);
+    context->run(batch, labels);
+  }
+
+  std::size_t device_bytes() const noexcept {
+    std::size_t bytes = engine_->device_bytes();
+    for (const auto& context : contexts_) bytes += context->device_bytes();
+    return bytes;
+  }
+
+ private:
+  /// One of the contexts, from when it is free until the end of a call, however that ends.
+  class Borrowed {
+   public:
+    explicit Borrowed(Impl& owner) : owner_(owner) {
+      std::unique_lock lock(owner_.mutex_);
+      owner_.freed_.wait(lock, [&] { return !owner_.idle_.empty(); });
+      context_ = owner_.idle_.back();
+      owner_.idle_.pop_back();
+    }
+    Borrowed(const Borrowed&) = delete;
+    Borrowed& operator=(const Borrowed&) = delete;
+    ~Borrowed() {
+      {
+        const std::lock_guard lock(owner_.mutex_);
+        owner_.idle_.push_back(context_);  // never beyond the capacity that the constructor made
+      }
+      owner_.freed_.notify_one();
+    }
+    Context* operator->() const { return context_; }
+
+   private:
+    Impl& owner_;
+    Context* context_ = nullptr;
+  };
+
+  Shape shape_;
+  Info info_;
+  std::unique_ptr<Engine> engine_;
+  std::vector<std::unique_ptr<Context>> contexts_;  // after engine_: they go first
+  std::mutex mutex_;
+  std::condition_variable freed_;
+  std::vector<Context*> idle_;  // guarded by mutex_
+};
+
+Segmenter::Segmenter(const std::filesystem::path& file, const Options& options)
+    : impl_(std::make_unique<Impl>(file, options)) {}
+Segmenter::~Segmenter() = default;
+Segmenter::Segmenter(Segmenter&&) noexcept = default;
+Segmenter& Segmenter::operator=(Segmenter&&) noexcept = default;
+
+const Info& Segmenter::info() const noexcept { return impl_->info(); }
+
+std::vector<std::uint8_t> Segmenter::segment(const Frame& frame) const {
+  if (frame.height <= 0 || frame.width <= 0) throw FrameError("a frame without pixels; wanted (H, W, 3), BGR");
+  std::vector<std::uint8_t> labels(static_cast<std::size_t>(frame.height) * static_cast<std::size_t>(frame.width));
+  segment(frame, labels.data());
+  return labels;
+}
+
+void Segmenter::segment(const Frame& frame, std::uint8_t* labels) const { impl_->run(&frame, 1, labels); }
+
+void Segmenter::segment(const Frame* frames, std::size_t count, std::uint8_t* labels) const {
+  impl_->run(frames, count, labels);
+}
+
+std::size_t Segmenter::device_bytes() const noexcept { return impl_->device_bytes(); }
+
+}  // namespace cgnet

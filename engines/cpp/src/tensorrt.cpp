@@ -1,0 +1,362 @@
+// A plan in TensorRT 10 or 11. Written against their documentation and headers; not yet run on a GPU.
+//
+// One engine holds the weights; each context has a stream, buffers and a recorded graph of its own, made for one
+// (N, H, W) and made anew only when frames of another size come, which a plan with dynamic sides may take. The graph
+// is the whole call: upload, kernels where the plan is one of planes and logits, the network, download. A frame thus
+// costs one launch, a copy into pinned memory before it and one out of it after.
+#include <array>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include <NvInferRuntime.h>
+#include <cuda_runtime_api.h>
+
+#include "backend.hpp"
+#include "cuda.hpp"
+#include "kernels.hpp"
+#include "pixels.hpp"
+#include "plan.hpp"
+
+namespace cgnet {
+namespace {
+
+namespace trt = nvinfer1;
+
+/// Keeps the last error, on one line. TensorRT calls it from any thread.
+class Log final : public trt::ILogger {
+ public:
+  void log(Severity severity, const char* message) noexcept override {
+    if (severity > Severity::kERROR) return;
+    try {
+      const std::lock_guard lock(mutex_);
+      reason_ = one_line(message);
+    } catch (...) {  // no memory for a message is no reason to end the process
+    }
+  }
+
+  std::string reason() const {
+    const std::lock_guard lock(mutex_);
+    return reason_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::string reason_ = "it gives no reason";
+};
+
+struct Gpu {
+  int device = 0;
+  std::string name;
+  std::string architecture;  // such as sm_90
+};
+
+/// The GPU that is current in this thread. Throws EngineUnavailable if there is none.
+Gpu find_gpu(const std::string& path) {
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status != cudaSuccess || count == 0) {
+    cudaGetLastError();
+    const char* reason = status == cudaSuccess ? "the driver shows none" : cudaGetErrorString(status);
+    throw EngineUnavailable(path + " can't run here: no NVIDIA GPU: " + reason);
+  }
+  Gpu gpu;
+  cuda::check(cudaGetDevice(&gpu.device), "asking for the current GPU");
+  cudaDeviceProp properties{};
+  cuda::check(cudaGetDeviceProperties(&properties, gpu.device), "asking for the GPU's name");
+  gpu.name = properties.name;
+  gpu.architecture = "sm_" + std::to_string(properties.major) + std::to_string(properties.minor);
+  return gpu;
+}
+
+/// The four sides of an input: (N, H, W, 3) of frames, (N, 3, H, W) of planes.
+trt::Dims input_dims(Io io, const Batch& batch) {
+  if (io == Io::frames) return trt::Dims4(batch.count, batch.height, batch.width, 3);
+  return trt::Dims4(batch.count, 3, batch.height, batch.width);
+}
+
+bool equal(const trt::Dims& dims, const std::array<std::int64_t, 4>& sides, int count) {
+  if (dims.nbDims != count) return false;
+  for (int i = 0; i < count; ++i)
+    if (dims.d[i] != sides[static_cast<std::size_t>(i)]) return false;
+  return true;
+}
+
+bool within(const trt::Dims& least, const trt::Dims& dims, const trt::Dims& most) {
+  if (least.nbDims != dims.nbDims || most.nbDims != dims.nbDims) return false;
+  for (int i = 0; i < dims.nbDims; ++i)
+    if (dims.d[i] < least.d[i] || dims.d[i] > most.d[i]) return false;
+  return true;
+}
+
+std::string size_of(const Batch& batch) {
+  return "NxHxW = " + spelled({batch.count, batch.height, batch.width});
+}
+
+/// What all contexts of an engine share; they hold it, so none outlives it.
+struct Loaded {
+  Artifact artifact;
+  Gpu gpu;
+  Log log;  // before runtime and engine: they write to it until they are gone
+  std::unique_ptr<trt::IRuntime> runtime;
+  std::unique_ptr<trt::ICudaEngine> engine;
+  std::string input;
+  std::string output;
+};
+
+class TensorRTContext final : public Context {
+ public:
+  explicit TensorRTContext(std::shared_ptr<Loaded> loaded) : loaded_(std::move(loaded)) {
+    const cuda::Current current(loaded_->gpu.device);
+    stream_ = cuda::new_stream();
+    execution_.reset(loaded_->engine->createExecutionContext());
+    if (execution_ == nullptr)
+      throw Error("TensorRT can't make a context for " + loaded_->artifact.path.string() + " on " +
+                  loaded_->gpu.name + ": " + loaded_->log.reason());
+  }
+
+  ~TensorRTContext() override {
+    cudaStreamSynchronize(stream_.get());  // nothing may be at work in what goes now
+  }
+
+  void run(const Batch& batch, std::uint8_t* labels) override {
+    const cuda::Current current(loaded_->gpu.device);
+    if (batch.count != bound_.batch || batch.height != bound_.height || batch.width != bound_.width) bind(batch);
+    pack(batch, static_cast<std::uint8_t*>(frames_host_.get()));
+    if (graph_ != nullptr)
+      cuda::check(cudaGraphLaunch(graph_.get(), stream_.get()), "launching the graph");
+    else
+      enqueue(batch);
+    cuda::check(cudaStreamSynchronize(stream_.get()), "running the network");
+    std::memcpy(labels, labels_host_.get(), batch.pixels());
+  }
+
+  std::size_t device_bytes() const noexcept override {
+    return static_cast<std::size_t>(loaded_->engine->getDeviceMemorySizeV2()) + buffer_bytes_;
+  }
+
+  bool replays_a_graph() const noexcept { return graph_ != nullptr; }
+
+  /// Make buffers and graph for batches of this size. Throws FrameError if the plan doesn't take it.
+  void bind(const Batch& batch) {
+    unbind();
+    const Io io = loaded_->artifact.io;
+    const char* input = loaded_->input.c_str();
+    choose_profile(batch);
+    if (!execution_->setInputShape(input, input_dims(io, batch)))
+      throw FrameError("the plan was not built for " + size_of(batch) + ": " + loaded_->log.reason());
+    check_output(batch);
+
+    const std::size_t pixels = batch.pixels();
+    const std::size_t classes = loaded_->artifact.classes.size();
+    frames_host_ = cuda::new_pinned_memory(3 * pixels);
+    labels_host_ = cuda::new_pinned_memory(pixels);
+    frames_ = device_memory(3 * pixels);
+    labels_ = device_memory(pixels);
+    if (io == Io::tensor) {
+      planes_ = device_memory(3 * pixels * sizeof(float));
+      logits_ = device_memory(classes * pixels * sizeof(float));
+    }
+    void* const given = io == Io::frames ? frames_.get() : planes_.get();
+    void* const result = io == Io::frames ? labels_.get() : logits_.get();
+    if (!execution_->setTensorAddress(input, given) ||
+        !execution_->setTensorAddress(loaded_->output.c_str(), result))
+      throw Error("TensorRT refuses its buffers: " + loaded_->log.reason());
+
+    std::memset(frames_host_.get(), 0, 3 * pixels);
+    enqueue(batch);  // once outside of a recording: what a first run does, such as allocating, can't be recorded
+    cuda::check(cudaStreamSynchronize(stream_.get()), "running the network for the first time");
+    record(batch);
+    bound_ = {batch.count, batch.height, batch.width};
+  }
+
+ private:
+  void unbind() {
+    bound_ = {};
+    cudaStreamSynchronize(stream_.get());
+    graph_.reset();
+    for (cuda::DeviceMemory* memory : {&frames_, &labels_, &planes_, &logits_}) memory->reset();
+    frames_host_.reset();
+    labels_host_.reset();
+    buffer_bytes_ = 0;
+  }
+
+  cuda::DeviceMemory device_memory(std::size_t bytes) {
+    cuda::DeviceMemory memory = cuda::new_device_memory(bytes);
+    buffer_bytes_ += bytes;
+    return memory;
+  }
+
+  /// Switch to the first profile of the plan that takes this size; fixed plans have one, which takes theirs.
+  void choose_profile(const Batch& batch) {
+    const trt::ICudaEngine& engine = *loaded_->engine;
+    const char* input = loaded_->input.c_str();
+    const trt::Dims wanted = input_dims(loaded_->artifact.io, batch);
+    const int profiles = engine.getNbOptimizationProfiles();
+    for (int i = 0; i < profiles; ++i) {
+      const trt::Dims least = engine.getProfileShape(input, i, trt::OptProfileSelector::kMIN);
+      const trt::Dims most = engine.getProfileShape(input, i, trt::OptProfileSelector::kMAX);
+      if (!within(least, wanted, most)) continue;
+      if (i != profile_) {
+        if (!execution_->setOptimizationProfileAsync(i, stream_.get()))
+          throw Error("TensorRT can't switch to profile " + std::to_string(i) + ": " + loaded_->log.reason());
+        cuda::check(cudaStreamSynchronize(stream_.get()), "switching profiles");
+        profile_ = i;
+      }
+      return;
+    }
+    throw FrameError("the plan was not built for " + size_of(batch) + "; build it for that size: " +
+                     rebuild(loaded_->artifact));
+  }
+
+  /// The labels are copied into memory of the caller: the plan must give just as many as there are pixels.
+  void check_output(const Batch& batch) const {
+    const trt::Dims given = execution_->getTensorShape(loaded_->output.c_str());
+    const auto classes = static_cast<std::int64_t>(loaded_->artifact.classes.size());
+    const bool fits = loaded_->artifact.io == Io::frames
+                          ? equal(given, {batch.count, batch.height, batch.width, 0}, 3)
+                          : equal(given, {batch.count, classes, batch.height, batch.width}, 4);
+    if (!fits)
+      throw ArtifactError(loaded_->artifact.path.string() + " doesn't give a label for each pixel of " +
+                          size_of(batch) + "; make it again with: " + rebuild(loaded_->artifact));
+  }
+
+  /// Put one whole call on the stream: frames up, the network, labels down.
+  void enqueue(const Batch& batch) {
+    const Artifact& artifact = loaded_->artifact;
+    const std::size_t pixels = batch.pixels();
+    const auto n = static_cast<std::size_t>(batch.count);
+    const std::size_t plane = pixels / n;
+    const std::size_t classes = artifact.classes.size();
+    cudaStream_t stream = stream_.get();
+    auto* const frames = static_cast<std::uint8_t*>(frames_.get());
+    auto* const labels = static_cast<std::uint8_t*>(labels_.get());
+
+    cuda::check(cudaMemcpyAsync(frames, frames_host_.get(), 3 * pixels, cudaMemcpyHostToDevice, stream),
+                "uploading frames");
+    if (artifact.io == Io::tensor) {
+      const cuda::PlaneSpec spec = plane_spec(artifact.input);
+      cuda::check(cuda::to_tensor(frames, static_cast<float*>(planes_.get()), n, plane, spec, stream),
+                  "normalising frames");
+    }
+    if (!execution_->enqueueV3(stream)) throw Error("TensorRT can't start: " + loaded_->log.reason());
+    if (artifact.io == Io::tensor)
+      cuda::check(cuda::labels_of(static_cast<const float*>(logits_.get()), labels, n, plane, classes, stream),
+                  "taking the largest class");
+    cuda::check(cudaMemcpyAsync(labels_host_.get(), labels, pixels, cudaMemcpyDeviceToHost, stream),
+                "downloading labels");
+  }
+
+  static cuda::PlaneSpec plane_spec(const InputSpec& input) {
+    cuda::PlaneSpec spec{};
+    for (std::size_t c = 0; c < 3; ++c) {
+      spec.mean[c] = input.mean[c];
+      spec.std[c] = input.std[c];
+      spec.channel[c] = static_cast<int>(input.channels[c]);
+    }
+    return spec;
+  }
+
+  /// Record one call as a graph. Where it can't be recorded there is none, and each call is enqueued anew.
+  void record(const Batch& batch) {
+    // Other threads may go on allocating: only this one must not while it records.
+    cuda::check(cudaStreamBeginCapture(stream_.get(), cudaStreamCaptureModeThreadLocal), "recording a graph");
+    bool recorded = true;
+    try {
+      enqueue(batch);
+    } catch (const Error&) {
+      recorded = false;
+    }
+    cudaGraph_t raw = nullptr;
+    const cudaError_t ended = cudaStreamEndCapture(stream_.get(), &raw);
+    const cuda::Graph graph(raw);
+    cudaGraphExec_t executable = nullptr;
+    if (!recorded || ended != cudaSuccess || cudaGraphInstantiateWithFlags(&executable, raw, 0) != cudaSuccess) {
+      cudaGetLastError();  // takes the error back, or the next check would meet it
+      return;
+    }
+    graph_.reset(executable);
+  }
+
+  // In the order in which they must be made; they go in the opposite one, the engine last.
+  std::shared_ptr<Loaded> loaded_;
+  cuda::Stream stream_;
+  std::unique_ptr<trt::IExecutionContext> execution_;
+  int profile_ = 0;  // what a new context has
+  Shape bound_;      // zeros while nothing is bound
+  cuda::DeviceMemory frames_, labels_, planes_, logits_;
+  cuda::PinnedMemory frames_host_, labels_host_;
+  cuda::GraphExec graph_;
+  std::size_t buffer_bytes_ = 0;
+};
+
+class TensorRTEngine final : public Engine {
+ public:
+  TensorRTEngine(const File& file, const Shape& shape)
+      : loaded_(std::make_shared<Loaded>()), shape_(shape), plan_bytes_(file.content.size()) {
+    const std::string path = file.artifact.path.string();
+    loaded_->artifact = file.artifact;
+    loaded_->gpu = find_gpu(path);
+    check_fits(file.artifact,
+               {getInferLibMajorVersion(), getInferLibMinorVersion(), getInferLibPatchVersion(),
+                getInferLibBuildVersion()},
+               loaded_->gpu.name, loaded_->gpu.architecture);
+    loaded_->runtime.reset(trt::createInferRuntime(loaded_->log));
+    if (loaded_->runtime == nullptr) throw EngineUnavailable("TensorRT can't start: " + loaded_->log.reason());
+    loaded_->engine.reset(loaded_->runtime->deserializeCudaEngine(file.content.data(), file.content.size()));
+    if (loaded_->engine == nullptr)
+      throw EngineUnavailable("TensorRT refuses " + path + " on " + loaded_->gpu.name + ": " +
+                              loaded_->log.reason() + "; build it here again: " + rebuild(file.artifact));
+    name_tensors();
+  }
+
+  std::unique_ptr<Context> new_context() override {
+    auto context = std::make_unique<TensorRTContext>(loaded_);
+    if (shape_.batch != 0 && shape_.height != 0 && shape_.width != 0) {
+      const cuda::Current current(loaded_->gpu.device);
+      context->bind({nullptr, shape_.batch, shape_.height, shape_.width});
+      replays_ = context->replays_a_graph() ? ", CUDA graph" : ", no CUDA graph";
+    }
+    return context;
+  }
+
+  // Whether a graph is replayed changes the latency of a small network, so it is told where it is known.
+  std::string provider() const override { return loaded_->gpu.name + replays_; }
+
+  // TensorRT 10.3 doesn't tell what an engine's weights take; the plan holds them all and little else.
+  std::size_t device_bytes() const noexcept override { return plan_bytes_; }
+
+ private:
+  /// Find the input and the output, and see that they are what the sidecar says: their buffers follow from it.
+  void name_tensors() {
+    const trt::ICudaEngine& engine = *loaded_->engine;
+    const bool frames = loaded_->artifact.io == Io::frames;
+    const trt::DataType wanted = frames ? trt::DataType::kUINT8 : trt::DataType::kFLOAT;
+    bool fits = engine.getNbIOTensors() == 2;
+    for (int i = 0; fits && i < 2; ++i) {
+      const char* name = engine.getIOTensorName(i);
+      (engine.getTensorIOMode(name) == trt::TensorIOMode::kINPUT ? loaded_->input : loaded_->output) = name;
+      fits = engine.getTensorDataType(name) == wanted && engine.getTensorFormat(name) == trt::TensorFormat::kLINEAR &&
+             engine.getTensorLocation(name) == trt::TensorLocation::kDEVICE;
+    }
+    if (!fits || loaded_->input.empty() || loaded_->output.empty())
+      throw ArtifactError(loaded_->artifact.path.string() + " is not a plan from " +
+                          (frames ? "u8 frames to u8 labels" : "f32 planes to f32 logits") +
+                          ", as its sidecar says; make it again with: " + rebuild(loaded_->artifact));
+  }
+
+  std::shared_ptr<Loaded> loaded_;
+  Shape shape_;
+  std::size_t plan_bytes_;
+  std::string replays_;
+};
+
+}  // namespace
+
+std::unique_ptr<Engine> open_tensorrt(const File& file, const Shape& shape, const Options& options) {
+  static_cast<void>(options.threads);  // of a CPU's runtime
+  return std::make_unique<TensorRTEngine>(file, shape);
+}
+
+}  // namespace cgnet

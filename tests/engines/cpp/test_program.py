@@ -1,0 +1,279 @@
+"""cgnet_video as a user builds it: what it writes, and what it says of bad input."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from cgnet_deploy import __version__
+from cgnet_deploy.artifact import Artifact, sidecar_path
+from cgnet_deploy.data import fit_frame
+from cgnet_deploy.engines.open import open_engine
+from cgnet_deploy.pixels import U8, overlay
+from cgnet_deploy.spec import Res
+from tests.engines.cpp.conftest import SOURCE, Sanitized, cmake, read_video
+from tests.engines.graphs import FIXED, drawn_frames, written
+
+FRAMES = drawn_frames(9, 40, 56)
+MakeVideo = Callable[[str, U8], Path]
+
+
+def run(program: Path, *flags: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(program), *(str(flag) for flag in flags)], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def labels_of(path: Path, frames: U8) -> U8:
+    with open_engine(f"openvino:{path}", threads=1) as engine:
+        return np.concatenate([engine.infer(frame[None]) for frame in frames])
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory, make_video: MakeVideo) -> Path:
+    return make_video("drawn.avi", FRAMES)
+
+
+@pytest.mark.parametrize("network", ["frames_onnx", "tensor_onnx"])
+def test_masks_and_overlay_are_those_of_python(
+    network: str, program: Path, video: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    engine: Path = request.getfixturevalue(network)
+    masks, out = tmp_path / "masks.u8", tmp_path / "overlay.avi"
+    flags: list[str | Path] = [
+        "--masks",
+        masks,
+        "--output",
+        out,
+        "--codec",
+        "FFV1",
+        "--overlay",
+        "0.3",
+        "--threads",
+        "1",
+    ]
+    done = run(program, "--engine", engine, "--input", video, *flags)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("9 frames of H=40 W=56 in ")
+    labels = labels_of(engine, FRAMES)
+    assert len(np.unique(labels)) > 2
+    np.testing.assert_array_equal(np.fromfile(masks, np.uint8).reshape(labels.shape), labels)
+    with open_engine(f"openvino:{engine}") as opened:
+        expected = [overlay(*pair, opened.info.spec, 0.3) for pair in zip(FRAMES, labels, strict=True)]
+    np.testing.assert_array_equal(read_video(out), np.stack(expected))
+    assert {path.name for path in tmp_path.iterdir()} == {"masks.u8", "overlay.avi"}
+
+
+def test_a_video_of_another_size_is_resized_as_python_does(
+    program: Path, fixed_onnx: Artifact, tmp_path: Path, make_video: MakeVideo
+) -> None:
+    frames = drawn_frames(3, 80, 112)  # twice: no pixel's centre lies between two others, where OpenCVs differ
+    masks = tmp_path / "masks.u8"
+    video = make_video("large.avi", frames)
+    done = run(program, "--engine", fixed_onnx.path, "--input", video, "--masks", masks, "--limit", "2")
+    assert done.returncode == 0, done.stderr
+    small = labels_of(fixed_onnx.path, np.stack([fit_frame(frame, Res(40, 56)) for frame in frames[:2]]))
+    expected = [cv2.resize(one, (112, 80), interpolation=cv2.INTER_NEAREST_EXACT) for one in small]
+    np.testing.assert_array_equal(np.fromfile(masks, np.uint8).reshape(2, 80, 112), np.stack(expected))
+
+
+def test_a_cut_video_gives_what_it_holds_and_fails(
+    program: Path, frames_onnx: Path, video: Path, tmp_path: Path
+) -> None:
+    cut, masks = tmp_path / "cut.avi", tmp_path / "masks.u8"
+    content = video.read_bytes()
+    cut.write_bytes(content[: len(content) // 2])
+    done = run(program, "--engine", frames_onnx, "--input", cut, "--masks", masks)
+    assert done.returncode == 1
+    assert "cut.avi is cut or damaged: " in done.stderr.splitlines()[-1]
+    count = masks.stat().st_size // (40 * 56)
+    assert 0 < count < len(FRAMES)
+    labels = labels_of(frames_onnx, FRAMES[:count])
+    np.testing.assert_array_equal(np.fromfile(masks, np.uint8).reshape(labels.shape), labels)
+
+
+def no_sidecar(folder: Path) -> str:
+    sidecar_path(folder / "tiny.onnx").unlink()
+    return "has no sidecar tiny.onnx.json; export it again"
+
+
+def altered(folder: Path) -> str:
+    content = bytearray((folder / "tiny.onnx").read_bytes())
+    content[-9] ^= 1
+    (folder / "tiny.onnx").write_bytes(content)
+    return "tiny.onnx is not the file that tiny.onnx.json describes (sha256 differs)"
+
+
+def no_json(folder: Path) -> str:
+    sidecar_path(folder / "tiny.onnx").write_text("[" * 100_000)
+    return "tiny.onnx.json can't be read: "
+
+
+def other_schema(folder: Path) -> str:
+    sidecar = sidecar_path(folder / "tiny.onnx")
+    sidecar.write_text(sidecar.read_text().replace('"schema": 1', '"schema": 2'))
+    return "is not a sidecar of ours (schema is not 1)"
+
+
+def no_mean(folder: Path) -> str:
+    sidecar = sidecar_path(folder / "tiny.onnx")
+    sidecar.write_text(sidecar.read_text().replace('"mean"', '"median"'))
+    return "is not a sidecar of ours ("
+
+
+def large_sidecar(folder: Path) -> str:
+    sidecar_path(folder / "tiny.onnx").write_bytes(b" " * (1 << 20) + b"{}")
+    return "is larger than 1048576 bytes: not a sidecar of ours"
+
+
+def no_network(folder: Path) -> str:
+    (folder / "tiny.onnx").unlink()
+    return "tiny.onnx does not exist"
+
+
+def no_plan(folder: Path) -> str:
+    sidecar = sidecar_path(folder / "tiny.onnx")
+    made = '"made_with": {"tensorrt": "10.13.3.9", "architecture": "sm_90", '
+    text = sidecar.read_text().replace('"kind": "onnx"', '"kind": "plan"').replace('"made_with": {', made)
+    sidecar.write_text(text)
+    return "tiny.onnx is not a TensorRT plan; make it again with: cgnet-export --ckpt CHECKPOINT --fp32 --res 40x56"
+
+
+def no_video(folder: Path) -> str:
+    (folder / "drawn.avi").write_bytes(b"RIFF" + bytes(1000))
+    return "drawn.avi is not a video that OpenCV can read"
+
+
+def no_folder(folder: Path) -> str:
+    shutil.rmtree(folder / "out")
+    return "can't be written: is "
+
+
+BAD = (no_sidecar, altered, no_json, other_schema, no_mean, large_sidecar, no_network, no_plan, no_video, no_folder)
+
+
+@pytest.fixture
+def bad_folder(tmp_path: Path, video: Path) -> Path:
+    """A network, a video and a folder for the output, for a test to spoil."""
+    written(tmp_path / "tiny.onnx", "frames", FIXED)
+    shutil.copy(video, tmp_path)
+    (tmp_path / "out").mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize("spoil", BAD, ids=lambda spoil: spoil.__name__)
+def test_bad_input_is_one_line_and_exit_code_2(spoil: Callable[[Path], str], program: Path, bad_folder: Path) -> None:
+    says = spoil(bad_folder)
+    out = bad_folder / "out"
+    flags: list[str | Path] = ["--engine", bad_folder / "tiny.onnx", "--input", bad_folder / "drawn.avi"]
+    done = run(program, *flags, "--output", out / "o.avi", "--masks", out / "m.u8")
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("cgnet_video: ")
+    assert says in line
+    assert not out.is_dir() or not list(out.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        ([], "wanted --engine, --input, and --output or --masks"),
+        (["--engin", "x"], "there is no --engin"),
+        (["--overlay", "2"], "--overlay 2: wanted 0"),
+        (["--limit", "-1"], "--limit -1: wanted 1"),
+        (["--engine"], "--engine: its value is missing"),
+    ],
+)
+def test_bad_usage_is_one_line(flags: list[str], says: str, program: Path) -> None:
+    done = run(program, *flags)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert says in line
+
+
+def test_a_plan_without_a_backend_for_it_says_so(program: Path, plan: Artifact, video: Path, tmp_path: Path) -> None:
+    done = run(program, "--engine", plan.path, "--input", video, "--masks", tmp_path / "m.u8")
+    assert done.returncode == 5
+    assert done.stderr.splitlines()[-1].endswith("this build of cgnet has none: -DCGNET_TENSORRT=ON")
+
+
+def test_an_interrupt_leaves_whole_files(
+    program: Path, frames_onnx: Path, tmp_path: Path, make_video: MakeVideo
+) -> None:
+    video = make_video("long.avi", np.concatenate([FRAMES] * 200))
+    masks, out = tmp_path / "masks.u8", tmp_path / "overlay.avi"
+    command = [program, "--engine", frames_onnx, "--input", video, "--masks", masks, "--output", out]
+    with subprocess.Popen([str(part) for part in command], stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        assert b"openvino" in process.stderr.readline()  # it is told when the engine is open
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+    assert process.returncode in (130, 2)
+    if process.returncode == 130 and masks.exists():
+        count = masks.stat().st_size // (40 * 56)
+        assert count < 200 * len(FRAMES)
+        assert len(read_video(out)) == count
+    assert {path.name for path in tmp_path.iterdir()} <= {"masks.u8", "overlay.avi"}
+
+
+def test_the_guide_builds_and_runs(prefix: Path, fixed_onnx: Artifact, tmp_path: Path, video: Path) -> None:
+    guide = (SOURCE.parents[1] / "docs" / "cpp.md").read_text(encoding="utf-8")
+    code, package = (re.findall(f"```{kind}\n(.*?)```", guide, re.DOTALL)[0] for kind in ("cpp", "cmake"))
+    for path in (fixed_onnx.path, sidecar_path(fixed_onnx.path)):
+        shutil.copy(path, tmp_path / path.name.replace("tiny", "cgnet"))
+    shutil.copy(video, tmp_path / "drive.avi")
+    (tmp_path / "pipeline.cpp").write_text(code)
+    find, link = package.splitlines()
+    (tmp_path / "CMakeLists.txt").write_text(
+        f"cmake_minimum_required(VERSION 3.20)\nproject(pipeline LANGUAGES CXX)\n{find}\n"
+        f"add_executable(pipeline pipeline.cpp)\n{link}\n"
+        "target_include_directories(pipeline SYSTEM PRIVATE /usr/include/opencv4)\n"
+        "target_link_libraries(pipeline PRIVATE opencv_core opencv_videoio)\n"
+    )
+    cmake(tmp_path, tmp_path / "build", f"CMAKE_PREFIX_PATH={prefix}")
+    done = subprocess.run([tmp_path / "build" / "pipeline"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert read_video(tmp_path / "overlay.avi").shape == FRAMES.shape
+
+
+def test_versions_agree() -> None:
+    assert f"project(cgnet VERSION {__version__} " in (SOURCE / "CMakeLists.txt").read_text(encoding="utf-8")
+
+
+def test_the_program_is_clean_under_sanitizers(
+    sanitized: Sanitized, frames_onnx: Path, video: Path, tmp_path: Path
+) -> None:
+    masks, out = tmp_path / "masks.u8", tmp_path / "overlay.avi"
+    flags: list[str | Path] = ["--engine", frames_onnx, "--input", video, "--masks", masks, "--output", out]
+    flags += ["--threads", "1"]
+    done = sanitized.run(sanitized.program, *flags)
+    assert done.returncode == 0, done.stderr
+    labels = labels_of(frames_onnx, FRAMES)
+    np.testing.assert_array_equal(np.fromfile(masks, np.uint8).reshape(labels.shape), labels)
+
+
+@pytest.mark.shared
+def test_the_masks_of_real_frames_are_those_of_python(
+    shared: Path, program: Path, tmp_path: Path, make_video: MakeVideo
+) -> None:
+    from cgnet_deploy.data import open_dataset
+    from cgnet_deploy.export.cli import main
+
+    engine, masks = tmp_path / "cgnet.onnx", tmp_path / "masks.u8"
+    checkpoint = shared / "checkpoints/cgnet_camvid_official.pth"
+    assert main(["--ckpt", str(checkpoint), "--fp32", "--res", "180x240", "--no-engine", "--onnx", str(engine)]) == 0
+    dataset = open_dataset(str(shared / "camvid"), "val")
+    frames = np.stack([fit_frame(dataset.frame(i), Res(180, 240)) for i in range(0, 100, 25)])
+    done = run(program, "--engine", engine, "--input", make_video("val.avi", frames), "--masks", masks)
+    assert done.returncode == 0, done.stderr
+    with open_engine(f"openvino:{engine}") as opened:
+        labels = np.concatenate([opened.infer(frame[None]) for frame in frames])
+    np.testing.assert_array_equal(np.fromfile(masks, np.uint8).reshape(labels.shape), labels)
