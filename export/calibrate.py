@@ -75,14 +75,13 @@ def calibrate_all(
     return Scales(scales(reads), scales(raw), scales(added))
 
 
-def rounding_bias(
-    model: ir.Model, scales: Mapping[str, float], inputs: Iterable[F32], results: Mapping[str, float] | None = None
-) -> dict[str, F64]:
+def rounding_bias(model: ir.Model, scales: Mapping[str, float], inputs: Iterable[F32]) -> dict[str, F64]:
     """Convolution -> (C_out,) by how much int8 moves its mean result, on what it reads in f32.
 
         mean over frames and pixels of  W_8 x_8 - W x
 
-    What rounding adds on average is a constant, and the bias can take it back (`correct`).
+    What rounding adds on average is a constant, and the bias can take it back (`correct`). A pair on the raw result is
+    left out: what that rounds is not linear in the bias.
     """
     probe = model.clone()
     twins: list[tuple[str, ir.Value]] = []
@@ -101,10 +100,7 @@ def rounding_bias(
         mean.outputs[0].name = f"{conv.name}/bias"
         twins.append((conv.name or "", mean.outputs[0]))
     probe.graph.outputs.extend(mean for _, mean in twins)
-    twin_scales = {f"{name}/int8": scale for name, scale in scales.items()}
-    quantize(
-        probe, twin_scales, results={f"{name}/int8": scale for name, scale in results.items()} if results else None
-    )
+    quantize(probe, {f"{name}/int8": scale for name, scale in scales.items()})
     runs = [outputs[1:] for outputs in stream_onnx(serialise(probe), inputs)]
     return {name: np.mean([run[i] for run in runs], axis=0, dtype=np.float64) for i, (name, _) in enumerate(twins)}
 

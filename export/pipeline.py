@@ -208,7 +208,7 @@ def _ranges(planes: ir.Model, checkpoint: Checkpoint, request: Request, int8: In
         results=PLACEMENTS[request.target].results,
     )  # fmt: skip
     stride = max(len(frames) // BIAS_FRAMES, 1)
-    moved = rounding_bias(planes, scales.reads, frames.batches(request.batch, spec, stride), scales.results)
+    moved = rounding_bias(planes, scales.reads, frames.batches(request.batch, spec, stride))
     ranges = Ranges(wanted, scales, moved)
     if int8.cache is not None:
         write_ranges(int8.cache, ranges)

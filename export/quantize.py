@@ -36,6 +36,7 @@ ZERO: dict[Storage, np.int8 | np.uint8] = {"s8": np.int8(0), "u8": np.uint8(128)
 
 
 IMAGE_CHANNELS = 3
+MOST_BIAS = 2.0**30
 CONTEXT = frozenset({"ReduceMean", "GlobalAveragePool"})  # a mean over the image is better taken in f32
 
 
@@ -93,10 +94,12 @@ def _is_summand(conv: ir.Node) -> bool:
     )
 
 
-def quantize_weights(kernel: F64) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.int8]], F64]:
-    """(C_out, ...) as int8, and the (C_out,) scales."""
+def quantize_weights(
+    kernel: F64, least: F64 | float = 0.0
+) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.int8]], F64]:
+    """(C_out, ...) as int8, and the (C_out,) scales, none below `least`."""
     peak = np.abs(kernel).reshape(len(kernel), -1).max(1)
-    scale = storable(peak / LEVELS).astype(np.float64)
+    scale = storable(np.maximum(peak / LEVELS, least)).astype(np.float64)
     levels = np.rint(kernel / scale[:, None, None, None])
     return np.clip(levels, -LEVELS, LEVELS).astype(np.int8), scale
 
@@ -125,7 +128,7 @@ def quantize(
         if (x, scale) not in pairs:
             pairs[x, scale] = _pair(conv, x, scale, storage)
         conv.replace_input_with(0, pairs[x, scale])
-        conv.replace_input_with(1, _stored(conv))
+        conv.replace_input_with(1, _stored(conv, scale))
         if results is not None:
             _store_for_all(model, conv.outputs[0], results[conv.name or ""], storage)
     if added is not None:
@@ -180,10 +183,11 @@ def _pair(anchor: ir.Node, x: ir.Value, scale: float, storage: Storage) -> ir.Va
     return back
 
 
-def _stored(conv: ir.Node) -> ir.Value:
+def _stored(conv: ir.Node, read_scale: float) -> ir.Value:
     """The kernel of `conv` as int8 and a scale for each filter."""
-    kernel, _ = kernel_and_bias(conv)
-    levels, scale = quantize_weights(kernel)
+    kernel, bias = kernel_and_bias(conv)
+    # ONNX Runtime makes an int32 of the bias, with scale s_x s_W: a dead filter's, with a live bias, would overflow it.
+    levels, scale = quantize_weights(kernel, np.abs(bias) / (read_scale * MOST_BIAS))
     name = f"{conv.name}.weight"
     stored = constant(conv, levels, f"{name}.int8")
     factor = constant(conv, scale.astype(np.float32), f"{name}.scale")

@@ -14,6 +14,7 @@ import torch
 from cgnet_deploy.artifact import read_artifact, sidecar_path
 from cgnet_deploy.checkpoint import save_checkpoint
 from cgnet_deploy.contracts import model_spec
+from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.engines.build import build_plan
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.export import guard as guarding
@@ -168,7 +169,7 @@ def test_runs(folder: Path, runtime: str, scope: str) -> None:
     target = {"ort": "ort-cpu", "openvino": "openvino"}[runtime]
     assert export("--target", target, "--int8-scope", scope) == 0
     assert main(["--ckpt", "model.safetensors", "--res", str(RES), "--no-engine", "--onnx", "f32.onnx"]) == 0
-    frames = np.stack([noise(1)])
+    frames = open_dataset(f"scenes:0:{RES}", "val").frame(1)[None]  # of the kind that it was calibrated on
     with open_engine(f"{runtime}:cgnet.onnx", threads=1) as engine, open_engine("ort:f32.onnx", threads=1) as f32:
         assert engine.info.precision is Precision.INT8
         agreement = np.mean(engine.infer(frames) == f32.infer(frames))

@@ -54,7 +54,7 @@ def quantised(model: ir.Model, scope: Scope = "all", target: Target = "generic")
     placement, made = PLACEMENTS[target], model.clone()
     scales = calibrate_all(model, names, frames(), "mse", results=placement.results)
     results = scales.results or None
-    correct(made, rounding_bias(model, scales.reads, frames(), results))
+    correct(made, rounding_bias(model, scales.reads, frames()))
     added = scales.added if scope == "stored" else None
     quantize(made, scales.reads, placement.storage, results=results, added=added)
     return made
