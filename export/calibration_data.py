@@ -36,17 +36,19 @@ class CalibrationFrames:
         return len(self.numbers)
 
     def __iter__(self) -> Iterator[U8]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, index: int) -> U8:
         """Raises DataError for a frame of another size or of one colour."""
-        for number in self.numbers:
-            name, frame = self.read(number)
-            if frame.shape[:2] != tuple(self.res):
-                raise DataError(
-                    f"{name} is {Res(*frame.shape[:2])}, the network takes {self.res}: ranges depend on the size; "
-                    "resize the calibration frames as your video is resized, or give --res"
-                )
-            if (frame == frame[0, 0]).all():
-                raise DataError(f"{name} is of one colour: it shows no range of a feature; calibrate on real frames")
-            yield frame
+        name, frame = self.read(self.numbers[index])
+        if frame.shape[:2] != tuple(self.res):
+            raise DataError(
+                f"{name} is {Res(*frame.shape[:2])}, the network takes {self.res}: ranges depend on the size; "
+                "resize the calibration frames as your video is resized, or give --res"
+            )
+        if (frame == frame[0, 0]).all():
+            raise DataError(f"{name} is of one colour: it shows no range of a feature; calibrate on real frames")
+        return frame
 
     def batches(self, batch: int, spec: InputSpec, stride: int = 1) -> Iterator[F32]:
         """(batch, 3, H, W) normalised planes of each `stride`-th frame; the first ones fill the last batch up."""

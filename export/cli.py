@@ -34,6 +34,7 @@ VERIFY_PIXELS = 4 * 360 * 480  # what is compared at least: 4 frames of 360x480,
 MAX_VERIFIED = 4
 MAX_WATCHED = 1000
 MAX_CALIBRATION = 4096
+MAX_STEPS = 100_000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -81,7 +82,13 @@ def _parser() -> Parser:
     )
     parser.add_argument(
         "--int8-scope", choices=SCOPES, default="most",
-        help="most: but the image's, the depthwise and the classifier's convolutions (default); all: every convolution",
+        help="most: but the image's, the depthwise and the classifier's convolutions (default); all: every "
+        "convolution; trunk: the residual additions read int8 too",
+    )  # fmt: skip
+    parser.add_argument(
+        "--distill", type=int, default=0, metavar="STEPS",
+        help="with --int8: let the int8 network learn to be its f32 self on the frames of --calib-data, without "
+        "labels; 150 steps take a few minutes (default 0: none)",
     )  # fmt: skip
     parser.add_argument("--exclude", metavar="REGEX", help="with --int8: convolutions to leave in higher precision")
     parser.add_argument(
@@ -124,7 +131,8 @@ def _export(given: argparse.Namespace) -> int:
     request = Request(
         given.precision, res, given.batch, given.dynamic, io, given.target, tuple(given.without), given.prune_dead,
         _watched(given, res),
-        Int8(_calibration(given, res), given.calib_method, given.int8_scope, given.exclude, given.calib_cache)
+        Int8(_calibration(given, res), given.calib_method, given.int8_scope, given.exclude, given.calib_cache,
+             given.distill)
         if given.precision is Precision.INT8 else None,
     )  # fmt: skip
     evaluate = _scorer(given, checkpoint.spec.classes, res)
@@ -214,6 +222,14 @@ def _check_precision(given: argparse.Namespace) -> None:
                         ("--exclude", given.exclude)):  # fmt: skip
         if value is not None and not int8:
             raise UsageError(f"{flag} needs --int8")
+    if given.distill and (not int8 or given.calib_data is None):
+        raise UsageError("--distill needs --int8 and frames: --calib-data DIR")
+    if given.distill and (given.int8_scope == "stored" or given.target == "ort-cpu"):
+        raise UsageError(
+            "--distill trains pairs on what convolutions read alone: not --int8-scope stored or --target ort-cpu"
+        )
+    if not 0 <= given.distill <= MAX_STEPS:
+        raise UsageError(f"--distill {given.distill} is not 0 to {MAX_STEPS} steps")
     if int8 and given.calib_data is None and given.calib_cache is None:
         raise UsageError("--int8 needs frames to calibrate on: --calib-data DIR, or an earlier run's --calib-cache")
     if int8 and given.calib_data is None and not given.calib_cache.is_file():

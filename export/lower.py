@@ -10,7 +10,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from cgnet_deploy.export.calibrate import correct
+from cgnet_deploy.export.calibrate import correct, retrain
 from cgnet_deploy.export.half import to_half
 from cgnet_deploy.export.quantize import Site, Storage, quantize
 from cgnet_deploy.export.ranges_file import Ranges
@@ -42,6 +42,7 @@ class Lowering:
         model = fused.clone()
         if self.ranges is not None:
             names = [site.name for site in self.sites if site.name not in keep]
+            retrain(model, {name: kernel for name, kernel in self.ranges.kernels.items() if name in names})
             correct(model, {name: self.ranges.bias[name] for name in names})
             scales = self.ranges.scales
             quantize(

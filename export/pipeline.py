@@ -19,6 +19,7 @@ from cgnet_deploy.checkpoint import Checkpoint
 from cgnet_deploy.errors import ArtifactError
 from cgnet_deploy.export.calibrate import calibrate_all, rounding_bias
 from cgnet_deploy.export.calibration_data import CalibrationFrames
+from cgnet_deploy.export.distill import Recipe, distill
 from cgnet_deploy.export.frames import give_labels, take_frames
 from cgnet_deploy.export.fuse.rule import FusionReport, apply
 from cgnet_deploy.export.fuse.rules import FOLD, FORMS, MULTIPLE, Rules
@@ -44,13 +45,17 @@ BIAS_FRAMES = 16  # of the calibration frames: a mean over their pixels is known
 
 @dataclass(frozen=True, slots=True)
 class Int8:
-    """How to quantise. frames: to calibrate on, None to take the ranges of `cache`, a file. exclude: see `chosen`."""
+    """How to quantise. frames: to calibrate on, None to take the ranges of `cache`, a file. exclude: see `chosen`.
+
+    distill: steps of training on the frames, see distill.py.
+    """
 
     frames: CalibrationFrames | None
     method: Method = "mse"
     scope: Scope = "most"
     exclude: str | None = None
     cache: Path | None = None
+    distill: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +177,8 @@ def _lowering(planes: ir.Model, checkpoint: Checkpoint, request: Request, tensor
         return Lowering(Precision.F32)
     placement = PLACEMENTS[request.target]
     taken = chosen(planes, int8.scope, int8.exclude)
-    ranges = _ranges(planes, checkpoint, request, int8)
+    recipe = Recipe(int8.distill, taken) if int8.distill else None
+    ranges = _ranges(planes, checkpoint, request, int8, recipe)
     loud = out_of_range(planes, tensors) if placement.rest is Precision.F16 else NOTHING
     total = sum(site.macs for site in sites(planes))
     return Lowering(
@@ -188,11 +194,14 @@ def _lowering(planes: ir.Model, checkpoint: Checkpoint, request: Request, tensor
     )
 
 
-def _ranges(planes: ir.Model, checkpoint: Checkpoint, request: Request, int8: Int8) -> Ranges:
+def _ranges(planes: ir.Model, checkpoint: Checkpoint, request: Request, int8: Int8, recipe: Recipe | None) -> Ranges:
     """The ranges of every convolution, whichever of them int8 takes: read from the cache if it has them."""
     graph = hashlib.sha256(serialise(planes)).hexdigest()
     frames = int8.frames
-    wanted = Made(checkpoint.sha256, graph, hash_of(frames) if frames else "", len(frames or ()), int8.method)
+    wanted = Made(
+        checkpoint.sha256, graph, hash_of(frames) if frames else "", len(frames or ()), int8.method,
+        recipe.summary() if recipe else "",
+    )  # fmt: skip
     if int8.cache is not None and (int8.cache.exists() or frames is None):
         known = read_ranges(int8.cache)
         check_made_for(int8.cache, known.made, wanted)
@@ -210,6 +219,8 @@ def _ranges(planes: ir.Model, checkpoint: Checkpoint, request: Request, int8: In
     stride = max(len(frames) // BIAS_FRAMES, 1)
     moved = rounding_bias(planes, scales.reads, frames.batches(request.batch, spec, stride))
     ranges = Ranges(wanted, scales, moved)
+    if recipe is not None:
+        ranges = distill(planes, ranges, frames, spec, recipe)
     if int8.cache is not None:
         write_ranges(int8.cache, ranges)
     return ranges

@@ -1,16 +1,19 @@
 """Calibrated ranges as a file, and what they hold for: one graph of one checkpoint, some frames, one method.
 
+Where the weights were distilled on the frames (distill.py), it holds those too.
+
 The file is small, readable JSON. It is used only if it was made for the very same graph; its frames need not be there
 then, so that an int8 file can be made again, byte for byte, without them.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,34 +23,44 @@ from cgnet_deploy.artifact import replacing
 from cgnet_deploy.errors import ArtifactError
 from cgnet_deploy.export.calibrate import Scales
 from cgnet_deploy.export.fuse.linear import F64
-from cgnet_deploy.pixels import U8
+from cgnet_deploy.pixels import F32, U8
 
 SCHEMA = 1
 MAX_BYTES = 64 << 20
+SHOWN = 40  # characters of what differs
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What ranges were made for. checkpoint, graph, frames: sha256. images: how many frames."""
+    """What ranges were made for. checkpoint, graph, frames: sha256. images: how many frames.
+
+    distilled: how weights were trained on them, empty if they were not.
+    """
 
     checkpoint: str
     graph: str
     frames: str
     images: int
     method: str
+    distilled: str = ""
 
     def summary(self) -> str:
         """`mse, 128 frames 1a2b3c4d`."""
-        return f"{self.method}, {self.images} frames {self.frames[:8]}"
+        distilled = f", distilled in {self.distilled}" if self.distilled else ""
+        return f"{self.method}, {self.images} frames {self.frames[:8]}{distilled}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranges:
-    """scales: see Scales. bias: by convolution, the (C_out,) by which int8 moves its mean result."""
+    """scales: see Scales. bias: by convolution, the (C_out,) by which int8 moves its mean result.
+
+    kernels: (C_out, C_in / groups, kh, kw) of those whose weights were distilled, which int8 takes instead.
+    """
 
     made: Made
     scales: Scales
     bias: Mapping[str, F64]
+    kernels: Mapping[str, F32] = field(default_factory=dict)
 
 
 def hash_of(frames: Iterable[U8]) -> str:
@@ -63,6 +76,7 @@ def write_ranges(path: Path, ranges: Ranges) -> None:
     content = {
         "schema": SCHEMA, "made": asdict(ranges.made), "scales": asdict(ranges.scales),
         "bias": {name: values.tolist() for name, values in ranges.bias.items()},
+        "kernels": {name: {"shape": kernel.shape, "f32": _packed(kernel)} for name, kernel in ranges.kernels.items()},
     }  # fmt: skip
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
@@ -89,13 +103,13 @@ def check_made_for(path: Path, found: Made, wanted: Made) -> None:
     """
     names = {
         "checkpoint": "another checkpoint", "graph": "another form of the graph", "frames": "other frames",
-        "method": "another method",
+        "method": "another method", "distilled": "another distillation",
     }  # fmt: skip
-    for field, name in names.items():
-        has, asked = getattr(found, field), getattr(wanted, field)
+    for key, name in names.items():
+        has, asked = getattr(found, key), getattr(wanted, key)
         if asked and has != asked:
             raise ArtifactError(
-                f"{path} is a calibration cache of {name} ({has[:12]}, wanted {asked[:12]}); "
+                f"{path} is a calibration cache of {name} ({has[:SHOWN] or 'none'}, wanted {asked[:SHOWN]}); "
                 "remove it to calibrate anew, or name another --calib-cache"
             )
 
@@ -110,7 +124,22 @@ def _parse(data: Any) -> Ranges:
         for kind in ("reads", "results", "added")
     )
     bias = {str(name): np.array([_finite(v) for v in values]) for name, values in data["bias"].items()}
-    return Ranges(Made(images=int(made["images"]), **texts), Scales(reads, results, added), bias)
+    kernels = {str(name): _unpacked(value) for name, value in data.get("kernels", {}).items()}
+    return Ranges(
+        Made(images=int(made["images"]), distilled=_text(made.get("distilled", "")), **texts),
+        Scales(reads, results, added), bias, kernels,
+    )  # fmt: skip
+
+
+def _packed(kernel: F32) -> str:
+    return base64.b64encode(kernel.astype("<f4").tobytes()).decode("ascii")
+
+
+def _unpacked(value: Any) -> F32:
+    kernel: F32 = np.frombuffer(base64.b64decode(value["f32"], validate=True), "<f4").astype(np.float32)
+    if not np.isfinite(kernel).all():
+        raise ValueError("a kernel is not finite")
+    return kernel.reshape([int(size) for size in value["shape"]])
 
 
 def _text(value: Any) -> str:
