@@ -13,7 +13,6 @@ import multiprocessing
 import resource
 import statistics
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -21,6 +20,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.spec import Res
 from cgnet_deploy.terminal import Parser, res_argument, run
 from cgnet_deploy.train.learner import Learner, fresh
@@ -95,10 +95,10 @@ def _measure(args: argparse.Namespace) -> int:
     samples_s: dict[str, list[float]] = {name: [] for name in LOOPS}
     for turn in range(WARM_UP + args.steps):
         for name, step in steps.items():
-            start = time.perf_counter()
+            start_ns = CLOCK.now_ns()
             step()
             if turn >= WARM_UP:
-                samples_s[name].append(time.perf_counter() - start)
+                samples_s[name].append((CLOCK.now_ns() - start_ns) / 1e9)
     print(f"batch {args.batch}, {args.crop.spelled()}, {args.threads} threads, median of {args.steps} steps in turns")
     for name in LOOPS:
         rate = args.batch / statistics.median(samples_s[name])
