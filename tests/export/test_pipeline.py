@@ -16,7 +16,7 @@ from cgnet_deploy.artifact import IO, read_artifact
 from cgnet_deploy.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.errors import AccuracyError
-from cgnet_deploy.export import pipeline
+from cgnet_deploy.export import lower, pipeline
 from cgnet_deploy.export.frames import take_frames
 from cgnet_deploy.export.fuse.linear import convolution, kernel_and_bias
 from cgnet_deploy.export.fuse.rule import Rule
@@ -190,7 +190,7 @@ def test_a_halving_that_goes_wrong_is_refused(checkpoint: Checkpoint, monkeypatc
         assert x is not None
         last.replace_input_with(0, insert(last, "Neg", [x]))
 
-    monkeypatch.setattr(pipeline, "to_half", negated)
+    monkeypatch.setattr(lower, "to_half", negated)
     assert_refused(checkpoint, replace(PLAIN, precision=Precision.F16), "halved: the f16 graph disagrees")
 
 
