@@ -213,15 +213,15 @@ SCENES = Recipe(
     split="train",
     input=InputSpec((120.0, 120.0, 120.0), (60.0, 60.0, 60.0), "rgb", Res(360, 480)),
     batch=4,
-    steps=1000,
+    steps=3000,
     augment=Augment(Res(192, 192), Scale(0.5, 1.15)),
     optimiser=Optimiser("adamw", lr=4e-3, beta2=0.99, weight_decay=0.01, decay_all=False),
     schedule=OneCycle(),
     class_weights=ByFrequency(c=1.15),
     blocks=(3, 9),
     clip=5.0,
-    ema=0.97,
-    validate_every=500,
+    ema=0.99,
+    validate_every=1500,
 )
 
 RECIPES = {
