@@ -83,7 +83,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--int8-scope", choices=SCOPES, default="most",
         help="most: but the image's, the depthwise and the classifier's convolutions (default); all: every "
-        "convolution; trunk: the residual additions read int8 too",
+        "convolution; stored: the residual additions read int8 too",
     )  # fmt: skip
     parser.add_argument(
         "--distill", type=int, default=0, metavar="STEPS",
@@ -224,10 +224,6 @@ def _check_precision(given: argparse.Namespace) -> None:
             raise UsageError(f"{flag} needs --int8")
     if given.distill and (not int8 or given.calib_data is None):
         raise UsageError("--distill needs --int8 and frames: --calib-data DIR")
-    if given.distill and (given.int8_scope == "stored" or given.target == "ort-cpu"):
-        raise UsageError(
-            "--distill trains pairs on what convolutions read alone: not --int8-scope stored or --target ort-cpu"
-        )
     if not 0 <= given.distill <= MAX_STEPS:
         raise UsageError(f"--distill {given.distill} is not 0 to {MAX_STEPS} steps")
     if int8 and given.calib_data is None and given.calib_cache is None:

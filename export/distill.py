@@ -2,10 +2,10 @@
 
     loss = sum (z' - z)^2 / sum z^2  +  0.1 KL(softmax z || softmax z')
 
-z are the f32 network's scores on a crop, z' those of the same graph with int8 where the file will have it
-(replay.py). Only what the file can hold learns: the weights and biases of the quantised convolutions, and the log of
-the scale of what they read. No labels are needed, so the frames that ranges are calibrated on are enough. This is
-quantisation-aware training, not post-training quantisation: say so where a figure is quoted.
+z are the f32 network's scores on a crop, z' those of the int8 file, replayed with every pair that it has (replay.py).
+Only what the file can hold learns: the weights and biases of the quantised convolutions, and the log of the scale of
+each pair. No labels are needed, so the frames that ranges are calibrated on are enough. This is quantisation-aware
+training, not post-training quantisation: say so where a figure is quoted.
 
 The rates are small on purpose. The network starts a rounding error away from its teacher; rates five times as large
 first raise the loss, and end with less mIoU (docs/int8.md). Weights that are zero stay zero: Adam divides by the size
@@ -15,7 +15,7 @@ of a gradient, and would wake the dead filters of a trained CGNet at full speed.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,14 +25,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cgnet_deploy.errors import CgnetError
+from cgnet_deploy.export.calibrate import Scales
 from cgnet_deploy.export.calibration_data import CalibrationFrames
-from cgnet_deploy.export.fuse.linear import kernel_and_bias
+from cgnet_deploy.export.fuse.linear import F64, kernel_and_bias
+from cgnet_deploy.export.graph import producer
+from cgnet_deploy.export.lower import Lowering
 from cgnet_deploy.export.prune import NO_WEIGHT
-from cgnet_deploy.export.quantize import IMAGE_CHANNELS, Site
+from cgnet_deploy.export.quantize import IMAGE_CHANNELS, MOST_BIAS
+from cgnet_deploy.export.ranges import LEVELS
 from cgnet_deploy.export.ranges_file import Ranges
-from cgnet_deploy.export.replay import Replay, Weights, weights_of
-from cgnet_deploy.pixels import U8, to_tensor
-from cgnet_deploy.spec import InputSpec, Res
+from cgnet_deploy.export.replay import Replay, fake, stored_scale
+from cgnet_deploy.pixels import F32, U8, to_tensor
+from cgnet_deploy.spec import InputSpec, Precision, Res
 from cgnet_deploy.terminal import progress, say
 
 WEIGHT_RATE, SCALE_RATE = 4e-6, 1.5e-3
@@ -40,62 +44,109 @@ KL_SHARE = 0.1
 CROP = Res(240, 320)  # at most: the memory of a step does not grow with the frames
 SEED = 0
 WATCHED = 8  # crops on which it is told whether it helped
+BELOW = 1 - 2.0**-12  # a stored scale was rounded up to f16: from a little below, exp(log) rounds up to it again
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """steps: crops, one each. sites: the convolutions that int8 takes."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Student:
+    """The int8 graph of `replay`, and the leaves that learn in place of its constants.
 
-    steps: int
-    sites: Sequence[Site]
-
-    def summary(self) -> str:
-        """`150 steps of 78 convolutions`."""
-        return f"{self.steps} steps of {len(self.sites)} convolutions"
-
-
-def distill(model: ir.Model, ranges: Ranges, frames: CalibrationFrames, spec: InputSpec, recipe: Recipe) -> Ranges:
-    """The ranges with what `recipe.sites` learned, or as they were if that is no nearer to f32.
-
-    model: the fused graph of planes. The same frames, recipe and number of threads give the same result. Raises
-    CgnetError if the loss is no number.
+    convs: by name, those in int8; kernels: (C_out, C_in / groups, kh, kw) and biases: (C_out,) theirs.
+    log_scales: () by the value that a pair has as its scale.
     """
-    network = Replay(model)
-    names = [site.name for site in recipe.sites]
-    learned = weights_of(model, {name: ranges.scales.reads[name] for name in names}, ranges.bias)
-    for kernel in learned.kernels.values():
-        # The image's channels stand in another order where a target reads BGR: those kernels differ between graphs.
-        kernel.requires_grad_(kernel.shape[1] != IMAGE_CHANNELS)
+
+    replay: Replay
+    convs: Mapping[str, ir.Node]
+    kernels: Mapping[str, Tensor]
+    biases: Mapping[str, Tensor]
+    log_scales: Mapping[ir.Value, Tensor]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """planes -> scores."""
+        given = {value: stored_scale(log.exp()) for value, log in self.log_scales.items()}
+        for name, conv in self.convs.items():
+            scale, kernel, bias = pair_scale(conv.inputs[0]), conv.inputs[1], conv.inputs[2]
+            assert scale is not None
+            assert kernel is not None
+            assert bias is not None
+            given[kernel] = rounded(self.kernels[name], self.biases[name], given[scale])
+            given[bias] = self.biases[name]
+        return self.replay(x, given)
+
+
+def student_of(fused: ir.Model, lowering: Lowering) -> Student:
+    """What `lowering` makes of the fused graph of planes; it starts with the file's own numbers."""
+    model = replace(lowering, rest=Precision.F32).apply(fused)
+    replay, names = Replay(model), {site.name for site in lowering.sites}
+    convs = {node.name or "": node for node in model.graph if node.name in names}
+    own = {node.name: kernel_and_bias(node)[0] for node in fused.graph if node.name in names}
+    # The image's channels stand in another order where a target reads BGR: those kernels differ between graphs.
+    kernels = {name: leaf(own[name]).requires_grad_(own[name].shape[1] != IMAGE_CHANNELS) for name in convs}
+    bias = {name: replay.constants[value] for name, conv in convs.items() if (value := conv.inputs[2]) is not None}
+    scales = [node.inputs[1] for node in model.graph if node.op_type == "QuantizeLinear"]
+    logs = {pair: (BELOW * replay.constants[pair]).log().requires_grad_() for pair in scales if pair is not None}
+    return Student(replay, convs, kernels, {name: leaf(array.numpy()) for name, array in bias.items()}, logs)
+
+
+def leaf(array: F32 | F64) -> Tensor:
+    return torch.from_numpy(array.astype(np.float32)).requires_grad_()
+
+
+def rounded(kernel: Tensor, bias: Tensor, scale: Tensor) -> Tensor:
+    """A kernel in int8 and back, as quantize.py stores it. scale: of what the convolution reads."""
+    peak = kernel.detach().abs().flatten(1).amax(1)
+    least = bias.detach().abs() / (scale.detach() * MOST_BIAS)
+    return fake(kernel, stored_scale(torch.maximum(peak / LEVELS, least))[:, None, None, None])
+
+
+def pair_scale(value: ir.Value | None) -> ir.Value | None:
+    """The scale of the pair that gives `value`, None if none does."""
+    pair = producer(value, "DequantizeLinear")
+    return None if pair is None else pair.inputs[1]
+
+
+def recipe(lowering: Lowering, steps: int) -> str:
+    """`150 steps of 78 convolutions and the trunk`: what trained ranges depend on, besides frames and graph."""
+    return f"{steps} steps of {len(lowering.sites)} convolutions{' and the trunk' if lowering.trunk else ''}"
+
+
+def distill(fused: ir.Model, lowering: Lowering, frames: CalibrationFrames, spec: InputSpec, steps: int) -> Ranges:
+    """The ranges of `lowering` with what its convolutions learned, or as they were if that is no nearer to f32.
+
+    fused: the graph of planes. The same frames, steps and number of threads give the same result. Raises CgnetError
+    if the loss is no number.
+    """
+    assert lowering.ranges is not None
+    teacher, student = Replay(fused), student_of(fused, lowering)
     watched = [centre(frames[i * len(frames) // WATCHED]) for i in range(WATCHED)]
     held = [torch.from_numpy(to_tensor(crop, spec)) for crop in watched]
-    before = noise(network, learned, held)
-    train(network, learned, frames, spec, recipe.steps)
-    after = noise(network, learned, held)
-    say(f"distilled in {recipe.summary()}: noise of the logits {decibel(before)} -> {decibel(after)}")
+    before = noise(teacher, student, held)
+    train(teacher, student, frames, spec, steps)
+    after = noise(teacher, student, held)
+    say(f"distilled in {recipe(lowering, steps)}: noise of the logits {decibel(before)} -> {decibel(after)}")
     if not after < before:
         say("distilled: no nearer to f32 than before; the weights stay as they were")
-        return ranges
-    return absorbed(model, ranges, learned)
+        return lowering.ranges
+    return absorbed(fused, lowering.ranges, student)
 
 
-def train(network: Replay, learned: Weights, frames: CalibrationFrames, spec: InputSpec, steps: int) -> None:
-    """Let `learned` learn, in place."""
+def train(teacher: Replay, student: Student, frames: CalibrationFrames, spec: InputSpec, steps: int) -> None:
+    """Let the leaves of `student` learn, in place."""
     rng = np.random.default_rng(SEED)
-    kernels = [kernel for kernel in learned.kernels.values() if kernel.requires_grad]
+    kernels = [kernel for kernel in student.kernels.values() if kernel.requires_grad]
     alive = [kernel.detach().abs() >= NO_WEIGHT for kernel in kernels]
-    scales = list({id(scale): scale for scale in learned.log_scales.values()}.values())
     optimiser = torch.optim.Adam(
         [
-            {"params": [*kernels, *learned.biases.values()], "lr": WEIGHT_RATE},
-            {"params": scales, "lr": SCALE_RATE},
+            {"params": [*kernels, *student.biases.values()], "lr": WEIGHT_RATE},
+            {"params": [*student.log_scales.values()], "lr": SCALE_RATE},
         ]
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps)))
     for step in progress(range(steps), steps, "distilling"):
         x = torch.from_numpy(to_tensor(cut(frames[int(rng.integers(len(frames)))], rng), spec))
         with torch.no_grad():
-            wanted = network(x)
-        loss = distance(wanted, network(x, learned))
+            wanted = teacher(x)
+        loss = distance(wanted, student(x))
         if not math.isfinite(loss.item()):
             raise CgnetError(f"distilling: the loss is {loss.item()} at step {step}; export without --distill")
         optimiser.zero_grad()
@@ -117,10 +168,10 @@ def relative(wanted: Tensor, given: Tensor) -> Tensor:
     return (given - wanted).square().sum() / wanted.square().sum()
 
 
-def noise(network: Replay, learned: Weights, inputs: Sequence[Tensor]) -> float:
+def noise(teacher: Replay, student: Student, inputs: Sequence[Tensor]) -> float:
     """What int8 adds to the scores, as a share of their power."""
     with torch.no_grad():
-        return float(np.mean([relative(network(x), network(x, learned)).item() for x in inputs]))
+        return float(np.mean([relative(teacher(x), student(x)).item() for x in inputs]))
 
 
 def decibel(share: float) -> str:
@@ -142,13 +193,33 @@ def centre(frame: U8) -> U8:
     return np.ascontiguousarray(frame[top : top + height, left : left + width])[None]
 
 
-def absorbed(model: ir.Model, ranges: Ranges, learned: Weights) -> Ranges:
+def absorbed(fused: ir.Model, ranges: Ranges, student: Student) -> Ranges:
     """What was learned, as what int8 does to the f32 graph."""
-    own = {conv.name or "": kernel_and_bias(conv)[1] for conv in model.graph if conv.name in learned.biases}
-    reads = {name: math.exp(log.item()) for name, log in learned.log_scales.items()}
+    own = {conv.name or "": kernel_and_bias(conv)[1] for conv in fused.graph if conv.name in student.convs}
+    scales, learned = ranges.scales, learned_scales(student, ranges.scales)
     return Ranges(
         ranges.made,
-        replace(ranges.scales, reads={**ranges.scales.reads, **reads}),
-        {**ranges.bias, **{name: own[name] - bias.detach().numpy() for name, bias in learned.biases.items()}},
-        {name: kernel.detach().numpy() for name, kernel in learned.kernels.items() if kernel.requires_grad},
+        Scales(
+            {**scales.reads, **learned.reads}, {**scales.results, **learned.results}, {**scales.added, **learned.added}
+        ),
+        {**ranges.bias, **{name: own[name] - bias.detach().numpy() for name, bias in student.biases.items()}},
+        {name: kernel.detach().numpy() for name, kernel in student.kernels.items() if kernel.requires_grad},
     )
+
+
+def learned_scales(student: Student, known: Scales) -> Scales:
+    """The scales of the pairs that the graph has, by what they stand on."""
+    scale = {pair: math.exp(log.item()) for pair, log in student.log_scales.items()}
+    reads, results, added = {}, {}, {}
+    for name, conv in student.convs.items():
+        reads[name] = pair_scale(conv.inputs[0])
+        for use in conv.outputs[0].uses():
+            if name in known.results and use.node.op_type == "QuantizeLinear":
+                results[name] = use.node.inputs[1]
+    ends = {*reads.values(), *results.values(), None}
+    for node in student.replay.nodes:
+        for value in node.inputs if node.name in known.added else ():
+            if (branch := pair_scale(value)) not in ends:
+                added[node.name or ""] = branch
+    kinds = ({name: scale[pair] for name, pair in kind.items() if pair} for kind in (reads, results, added))
+    return Scales(*kinds)

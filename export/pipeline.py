@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx_ir as ir
@@ -19,7 +19,7 @@ from cgnet_deploy.checkpoint import Checkpoint
 from cgnet_deploy.errors import ArtifactError
 from cgnet_deploy.export.calibrate import calibrate_all, rounding_bias
 from cgnet_deploy.export.calibration_data import CalibrationFrames
-from cgnet_deploy.export.distill import Recipe, distill
+from cgnet_deploy.export.distill import distill, recipe
 from cgnet_deploy.export.frames import give_labels, take_frames
 from cgnet_deploy.export.fuse.rule import FusionReport, apply
 from cgnet_deploy.export.fuse.rules import FOLD, FORMS, MULTIPLE, Rules
@@ -176,31 +176,26 @@ def _lowering(planes: ir.Model, checkpoint: Checkpoint, request: Request, tensor
     if int8 is None:
         return Lowering(Precision.F32)
     placement = PLACEMENTS[request.target]
-    taken = chosen(planes, int8.scope, int8.exclude)
-    recipe = Recipe(int8.distill, taken) if int8.distill else None
-    ranges = _ranges(planes, checkpoint, request, int8, recipe)
-    loud = out_of_range(planes, tensors) if placement.rest is Precision.F16 else NOTHING
-    total = sum(site.macs for site in sites(planes))
-    return Lowering(
+    lowering = Lowering(
         Precision.INT8,
-        taken,
-        total,
-        ranges,
-        placement.storage,
-        placement.results,
-        int8.scope == "stored",
-        placement.rest,
-        loud,
+        chosen(planes, int8.scope, int8.exclude),
+        sum(site.macs for site in sites(planes)),
+        storage=placement.storage,
+        results=placement.results,
+        trunk=int8.scope == "stored",
+        rest=placement.rest,
+        loud=out_of_range(planes, tensors) if placement.rest is Precision.F16 else NOTHING,
     )
+    return replace(lowering, ranges=_ranges(planes, checkpoint, request, int8, lowering))
 
 
-def _ranges(planes: ir.Model, checkpoint: Checkpoint, request: Request, int8: Int8, recipe: Recipe | None) -> Ranges:
+def _ranges(planes: ir.Model, checkpoint: Checkpoint, request: Request, int8: Int8, lowering: Lowering) -> Ranges:
     """The ranges of every convolution, whichever of them int8 takes: read from the cache if it has them."""
     graph = hashlib.sha256(serialise(planes)).hexdigest()
     frames = int8.frames
     wanted = Made(
         checkpoint.sha256, graph, hash_of(frames) if frames else "", len(frames or ()), int8.method,
-        recipe.summary() if recipe else "",
+        recipe(lowering, int8.distill) if int8.distill else "",
     )  # fmt: skip
     if int8.cache is not None and (int8.cache.exists() or frames is None):
         known = read_ranges(int8.cache)
@@ -214,13 +209,13 @@ def _ranges(planes: ir.Model, checkpoint: Checkpoint, request: Request, int8: In
     batches = -(-len(frames) // request.batch)
     scales = calibrate_all(
         planes, names, progress(frames.batches(request.batch, spec), batches, "calibrating"), int8.method,
-        results=PLACEMENTS[request.target].results,
+        results=lowering.results,
     )  # fmt: skip
     stride = max(len(frames) // BIAS_FRAMES, 1)
     moved = rounding_bias(planes, scales.reads, frames.batches(request.batch, spec, stride))
     ranges = Ranges(wanted, scales, moved)
-    if recipe is not None:
-        ranges = distill(planes, ranges, frames, spec, recipe)
+    if int8.distill:
+        ranges = distill(planes, replace(lowering, ranges=ranges), frames, spec, int8.distill)
     if int8.cache is not None:
         write_ranges(int8.cache, ranges)
     return ranges

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,24 +13,25 @@ import torch
 
 from cgnet_deploy.checkpoint import save_checkpoint
 from cgnet_deploy.contracts import model_spec
-from cgnet_deploy.errors import ArtifactError, CgnetError
+from cgnet_deploy.errors import ArtifactError, CgnetError, require
 from cgnet_deploy.export import distill as distilling
 from cgnet_deploy.export import pipeline
-from cgnet_deploy.export.calibrate import Scales, calibrate, correct, retrain, rounding_bias
+from cgnet_deploy.export.calibrate import Scales, calibrate_all, retrain, rounding_bias
 from cgnet_deploy.export.calibration_data import CalibrationFrames, calibration_frames
 from cgnet_deploy.export.cli import main
-from cgnet_deploy.export.distill import Recipe, distill
+from cgnet_deploy.export.distill import distill, student_of
 from cgnet_deploy.export.fuse.linear import kernel_and_bias
 from cgnet_deploy.export.graph import serialise
+from cgnet_deploy.export.lower import Lowering
 from cgnet_deploy.export.pairs import faults
+from cgnet_deploy.export.placement import PLACEMENTS, chosen
 from cgnet_deploy.export.prune import NO_WEIGHT
-from cgnet_deploy.export.quantize import quantize, sites
+from cgnet_deploy.export.quantize import sites
 from cgnet_deploy.export.ranges_file import Made, Ranges, read_ranges, write_ranges
-from cgnet_deploy.export.replay import Replay, fake, stored_scale, weights_of
-from cgnet_deploy.export.runtime import run_onnx
-from cgnet_deploy.export.targets import TARGETS, Target
+from cgnet_deploy.export.replay import Replay, fake, stored_scale
+from cgnet_deploy.export.targets import SCOPES, TARGETS, Scope, Target
 from cgnet_deploy.pixels import F32
-from cgnet_deploy.spec import InputSpec, Res
+from cgnet_deploy.spec import InputSpec, Precision, Res
 from tests.export.networks import Character, graph_of, trained
 from tests.export.test_quantize import DEAD, SMALL, frames, fused
 
@@ -37,41 +39,69 @@ MADE = Made("c" * 64, "g" * 64, "f" * 64, 2, "mse")
 SPEC = InputSpec((105.0, 103.0, 99.0), (1.0, 1.0, 1.0), "rgb", SMALL)
 
 
-def ranges_of(model: ir.Model) -> Ranges:
-    scales = calibrate(model, [site.name for site in sites(model)], frames())
-    return Ranges(MADE, Scales(scales, {}, {}), rounding_bias(model, scales, frames()))
+def lowering_of(model: ir.Model, target: Target = "generic", scope: Scope = "all") -> Lowering:
+    """As pipeline.py makes it, with what is not int8 in f32."""
+    placement, names = PLACEMENTS[target], [site.name for site in sites(model)]
+    scales = calibrate_all(model, names, frames(), "mse", results=placement.results)
+    ranges = Ranges(MADE, scales, rounding_bias(model, scales.reads, frames()))
+    return Lowering(
+        Precision.INT8, chosen(model, scope), 0, ranges, placement.storage, placement.results, scope == "stored"
+    )
 
 
 def scores(model: ir.Model, x: F32) -> F32:
-    """What ONNX Runtime computes before the resize."""
+    """What ONNX says a graph computes before the resize: ONNX Runtime without its own integer kernels."""
     probe = model.clone()
     resize = probe.graph.outputs[0].producer()
     assert resize is not None
     assert resize.inputs[0] is not None
     probe.graph.outputs.append(resize.inputs[0])
-    found: F32 = run_onnx(serialise(probe), [x])[0][1]
+    ort = require("onnxruntime", extra="ort")
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(serialise(probe), options, providers=["CPUExecutionProvider"])
+    found: F32 = session.run(None, {session.get_inputs()[0].name: x})[1]
     return found
 
 
-@pytest.mark.parametrize("prune", [False, True], ids=["whole", "pruned"])
+@pytest.mark.parametrize("scope", SCOPES)
 @pytest.mark.parametrize("target", TARGETS)
-def test_what_is_trained_is_what_the_file_computes(target: Target, prune: bool) -> None:
-    """A pair in another place, or a scale rounded otherwise, moves scores by a hundredth of their size."""
-    model = fused(trained(character=DEAD), target, prune=prune)
-    ranges, x = ranges_of(model), frames()[0]
-    written = model.clone()
-    correct(written, ranges.bias)
-    quantize(written, ranges.scales.reads)
-    assert faults(written) == ()
-    replay = Replay(model)
+def test_what_is_trained_is_what_the_file_computes(target: Target, scope: Scope) -> None:
+    model = fused(trained(character=DEAD), target, prune=scope == "all")
+    lowering, x = lowering_of(model, target, scope), frames()[1]
+    written, student = lowering.apply(model), student_of(model, lowering)
+    assert faults(written, lowering.storage, results=lowering.results) == ()
     with torch.no_grad():
-        given = replay(torch.from_numpy(x), weights_of(model, ranges.scales.reads, ranges.bias)).numpy()
-        plain = replay(torch.from_numpy(x)).numpy()
+        given, plain, file = (run(torch.from_numpy(x)).numpy() for run in (student, Replay(model), Replay(written)))
+    assert (given == file).all()  # what learns starts at the file's own numbers
     wanted, unquantised = scores(written, x), scores(model, x)
-    # Sums in another order flip the rounding of a value of thousands by a level, which gives up to 0.7 % of the
-    # noise of int8; clamping at -127 in place of -128, the smallest fault there is, gave 3 %.
-    assert np.square(given - wanted).sum() < 0.01 * np.square(wanted - unquantised).sum()
+    # Sums in another order may flip the rounding of a value by a level, which gives up to 2 % of the noise of int8;
+    # all scales off by one step of f16, the smallest fault there is, gave 11 %.
+    assert np.square(given - wanted).sum() < 0.03 * np.square(wanted - unquantised).sum()
     assert np.abs(plain - unquantised).max() < 1e-5 * np.abs(unquantised).max()
+
+
+@pytest.mark.parametrize("target", ["generic", "ort-cpu"])
+def test_what_every_pair_learned_comes_back_to_the_file(target: Target) -> None:
+    """Each scale, kernel and bias is moved as training would; the file made of it computes what the student does."""
+    model = fused(trained(character=DEAD), target)
+    lowering, x = lowering_of(model, target, "stored"), frames()[1]
+    student = student_of(model, lowering)
+    assert lowering.ranges is not None
+    with torch.no_grad():
+        for i, leaf in enumerate((*student.log_scales.values(), *student.biases.values())):
+            leaf += 0.02 * (1 + i % 3)
+        for kernel in student.kernels.values():
+            kernel *= 1.03 if kernel.requires_grad else 1
+        given = student(torch.from_numpy(x)).numpy()
+    learned = distilling.absorbed(model, lowering.ranges, student)
+    for kind in ("reads", "results", "added"):
+        before, after = getattr(lowering.ranges.scales, kind), getattr(learned.scales, kind)
+        assert set(after) == set(before)
+        assert all(1.01 < after[name] / before[name] < 1.08 for name in before)
+    wanted = scores(replace(lowering, ranges=learned).apply(model), x)
+    moved = np.square(wanted - scores(lowering.apply(model), x)).sum()
+    assert np.square(given - wanted).sum() < 0.03 * moved
 
 
 def test_rounding_passes_gradients_and_clipping_stops_them() -> None:
@@ -100,10 +130,6 @@ def scenes() -> CalibrationFrames:
     return calibration_frames("scenes", 8, SMALL)
 
 
-def recipe(model: ir.Model, steps: int) -> Recipe:
-    return Recipe(steps, sites(model))
-
-
 def test_a_few_steps_bring_it_nearer_to_f32(
     scenes: CalibrationFrames, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -111,8 +137,10 @@ def test_a_few_steps_bring_it_nearer_to_f32(
     monkeypatch.setattr(distilling, "SCALE_RATE", 2e-3)
     monkeypatch.setattr(distilling, "WEIGHT_RATE", 1e-4)
     model = fused(trained(character=DEAD))
-    before = ranges_of(model)
-    after = distill(model, before, scenes, SPEC, recipe(model, 40))
+    lowering = lowering_of(model, scope="stored")
+    before = lowering.ranges
+    assert before is not None
+    after = distill(model, lowering, scenes, SPEC, 40)
     text = capsys.readouterr().err
     noises = [
         float(word) for word in text.replace(" dB", "").split() if word.replace(".", "").isdigit() and "." in word
@@ -126,7 +154,7 @@ def test_a_few_steps_bring_it_nearer_to_f32(
             assert (kernel[dead] == own[dead].astype(np.float32)).all()
             assert dead.all() or (kernel[~dead] != own[~dead]).any()
     assert any((np.abs(kernel) < NO_WEIGHT).any() for kernel in after.kernels.values())
-    again = distill(model, before, scenes, SPEC, recipe(model, 40))
+    again = distill(model, lowering, scenes, SPEC, 40)
     assert again.scales == after.scales
     assert all((again.kernels[name] == kernel).all() for name, kernel in after.kernels.items())
 
@@ -134,15 +162,15 @@ def test_a_few_steps_bring_it_nearer_to_f32(
 def test_what_does_not_help_is_not_taken(scenes: CalibrationFrames, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distilling, "WEIGHT_RATE", 0.5)
     model = fused(trained())
-    before = ranges_of(model)
-    assert distill(model, before, scenes, SPEC, recipe(model, 2)) is before
+    lowering = lowering_of(model)
+    assert distill(model, lowering, scenes, SPEC, 2) is lowering.ranges
 
 
 def test_a_loss_that_is_no_number_ends_it(scenes: CalibrationFrames) -> None:
     model = fused(trained())
     spec = InputSpec((3e38, 3e38, 3e38), (1e-3, 1e-3, 1e-3), "rgb", SMALL)
     with np.errstate(over="ignore"), pytest.raises(CgnetError, match=r"the loss is nan at step 0"):
-        distill(model, ranges_of(model), scenes, spec, recipe(model, 2))
+        distill(model, lowering_of(model), scenes, spec, 2)
 
 
 def test_weights_of_another_network_are_refused() -> None:
@@ -190,7 +218,7 @@ def test_as_it_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     for flags, message in (
         ([*calibrated, "--distill", "30", "--calib-cache", "r.json"], "of another distillation"),
         ([*fixed, "--calib-cache", "r.json", "--distill", "20"], "--distill needs --int8 and frames"),
-        ([*calibrated, "--distill", "20", "--target", "ort-cpu"], "--distill trains pairs on what convolutions read"),
+        ([*calibrated, "--distill", "20", "--calib-cache", "r.json", "--int8-scope", "stored"], "another distillation"),
         ([*calibrated, "--distill", "-1"], "--distill -1 is not 0 to"),
     ):
         assert main(flags) == 2
