@@ -31,6 +31,8 @@ RUNTIMES = {
     "ncnn": ("ncnn", "pnnx"),
     **dict.fromkeys(("trt", "trt-plain"), ("pycuda.driver", "cuda.bindings.runtime")),
 }
+# Run by the CPU alone, with one engine's threads apart from another's.
+ON_CPU = ("ort", "openvino", "openvino-bf16")
 SUFFIXES = {".pth": "torch", ".pt": "torch", ".onnx": "ort", ".plan": "trt", ".engine": "trt"}
 
 

@@ -7,6 +7,7 @@ what is not int8; how many convolutions really are is counted in the compiled ne
 
 from __future__ import annotations
 
+import os
 from typing import Any, Literal
 
 import numpy as np
@@ -44,6 +45,8 @@ class OpenVinoEngine(Engine):
         settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": arithmetic}
         if threads is not None:
             settings["INFERENCE_NUM_THREADS"] = str(threads)
+            if threads < len(os.sched_getaffinity(0)):
+                settings["ENABLE_CPU_PINNING"] = "NO"  # pinned, two engines would share the first cores
         self._profiles = profile
         if profile:
             settings["PERF_COUNT"] = "YES"

@@ -17,6 +17,7 @@ from pathlib import Path
 import cv2
 
 from cgnet_deploy.artifact import check_writable, replacing
+from cgnet_deploy.engines.open import ON_CPU, backend_and_path
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.interrupts import caught_interrupts
 from cgnet_deploy.terminal import Parser, cores, real, res_argument, run, whole
@@ -65,6 +66,12 @@ def parser() -> Parser:
     add("--limit", type=whole(1, 10**9), metavar="N", help="end after N frames")
     add("--res", type=res_argument, metavar="HxW", help="pixels, of an engine that leaves its size open (the frame's)")
     add("--threads", type=whole(1, 1024), default=cores(), metavar="N", help="CPU threads (default: all, %(default)s)")
+    add(
+        "--engines",
+        type=whole(1, 64),
+        metavar="N",
+        help="inferences at a time, which share the threads (default: 2 of a file on a CPU, else 1)",
+    )
     add("--contract", metavar="NAME", help="input contract of an engine that has none of its own")
     add("--json", type=Path, metavar="FILE", help="write frames, frames per second and latencies")
     return result
@@ -75,11 +82,14 @@ def _video(given: argparse.Namespace) -> int:
     # What OpenCV and FFmpeg have to say of a bad file is said in one line of ours.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    cv2.setNumThreads(1)  # the other cores are the engine's
     with ExitStack() as stack:
-        segmenter = stack.enter_context(
-            Segmenter(given.engine, res=given.res, threads=given.threads, contract=given.contract)
-        )
         source = open_source(given.input, live=given.live, fps=given.fps)
+        engines = given.engines or default_engines(given.engine, given.threads, live=source.live)
+        threads = max(1, given.threads // engines)
+        segmenter = stack.enter_context(
+            Segmenter(given.engine, res=given.res, threads=threads, contract=given.contract, engines=engines)
+        )
         classes = [name.strip() for name in given.classes.split(",") if name.strip()]
         painter = Painter(segmenter.info.spec, given.overlay, classes, legend=not given.no_legend)
         interrupts = stack.enter_context(caught_interrupts())
@@ -108,6 +118,17 @@ def _video(given: argparse.Namespace) -> int:
     if source.trouble is not None:  # what came before it is written
         raise source.trouble
     return 0
+
+
+def default_engines(ref: str, threads: int, *, live: bool) -> int:
+    """How many engines serve a source best.
+
+    Two on a CPU, each with half of the threads: one thread of an engine waits for the others after every layer, so
+    that whatever decodes, paints or encodes on a core of one halts them all. Not of a live source: a frame takes
+    longer that way. A GPU does one inference after the other.
+    """
+    backend, _ = backend_and_path(ref)
+    return 2 if backend in ON_CPU and not live and threads % 2 == 0 else 1
 
 
 def _overlays(given: argparse.Namespace, source: Source) -> Sink | None:

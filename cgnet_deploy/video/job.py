@@ -83,7 +83,9 @@ def process(
         keep = stack.enter_context(masks) if masks is not None else None
         begin_ns = CLOCK.now_ns()
         batch = segmenter.info.shape[0] or 1
-        stream = stack.enter_context(Stream(source, work, batch=batch, live=source.live, stopped=stopped))
+        stream = stack.enter_context(
+            Stream(source, work, batch=batch, live=source.live, workers=segmenter.engines, stopped=stopped)
+        )
         for done in progress(stream, total, "segmenting"):
             wanted = True
             if keep is not None:

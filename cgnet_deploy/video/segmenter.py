@@ -64,6 +64,11 @@ class Segmenter:
         """What runs, where, and what each label means."""
         return self._engines[0].info
 
+    @property
+    def engines(self) -> int:
+        """How many calls run at once."""
+        return len(self._engines)
+
     def segment(self, frame: U8) -> U8:
         """(H, W, 3) u8 BGR -> (H, W) u8 labels. Raises FrameError for anything else."""
         return self.segment_batch([frame])[0]
@@ -91,14 +96,16 @@ class Segmenter:
         depth: int = DEPTH,
         stopped: Callable[[], bool] = lambda: False,
     ) -> Stream[U8]:
-        """Read, infer and consume at the same time: an iterator of `Done`, in order.
+        """Read, infer and consume at the same time: an iterator of `Done`, in order. Without `live` all engines work.
 
         live: frames that come faster than they are served are dropped, the newest wins, `dropped` counts them; without
         it the source waits and nothing is lost. depth: frames that wait at most on each side of the engine. stopped:
         ends the stream when it returns True.
         """
         n = self.info.shape[0] or 1
-        return Stream(frames, self.segment_batch, batch=n, live=live, depth=depth, stopped=stopped)
+        return Stream(
+            frames, self.segment_batch, batch=n, live=live, depth=depth, workers=self.engines, stopped=stopped
+        )
 
     def close(self) -> None:
         """Wait for the calls under way, then give back every engine. Safe to call twice."""

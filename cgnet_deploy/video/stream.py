@@ -2,6 +2,9 @@
 
     reader thread  --channel-->  engine thread  --channel-->  the caller's loop
 
+Several engine threads are lanes side by side, each between two channels of its own. Reader and caller go through the
+lanes in turn, a batch at a time, and so the order is kept.
+
 Of a file nothing is lost: a full channel makes the one before it wait, so memory is bounded by the two depths.
 Of a live source the newest frame wins: each channel holds one, and throws it out when the next one comes.
 """
@@ -21,6 +24,7 @@ from cgnet_deploy.pixels import U8
 from cgnet_deploy.video.channel import Channel
 
 T = TypeVar("T")
+C = TypeVar("C")
 
 DEPTH = 4  # frames in each channel: enough to even out a reader that decodes in bursts
 READER_GRACE_S = 15.0  # a camera's read gives up after 10 s; see source.py
@@ -53,9 +57,9 @@ class Read(Generic[T]):
 class Stream(Generic[T]):
     """An iterator over frames with their labels, in order; a context manager that ends its threads.
 
-    work: gives the labels of up to `batch` frames. live: drop frames rather than delay them. stopped: looked at
-    while waiting; ends the stream when it says so. An error of the source or of the engine is raised by the loop,
-    behind the frames that came before it.
+    work: gives the labels of up to `batch` frames; `workers` threads call it at once, one thread if `live`. live: drop
+    frames rather than delay them. stopped: looked at while waiting; ends the stream when it says so. An error of the
+    source or of an engine is raised by the loop, behind the frames that came before it.
 
     A source that is a generator is closed by the reader.
     """
@@ -68,44 +72,52 @@ class Stream(Generic[T]):
         batch: int = 1,
         live: bool = False,
         depth: int = DEPTH,
+        workers: int = 1,
         stopped: Callable[[], bool] = lambda: False,
     ) -> None:
-        room = batch if live else max(batch, depth)
-        self._read: Channel[Read[T]] = Channel(room, lossy=live)
-        self._done: Channel[Done[T]] = Channel(room, lossy=live)
-        self._stopped = stopped
-        self._reader = Thread(target=_read, args=(frames, self._read), name="cgnet-reader", daemon=True)
-        self._worker = Thread(
-            target=_work, args=(work, batch, self._read, self._done), name="cgnet-engine", daemon=True
-        )
-        self._reader.start()
-        self._worker.start()
+        lanes = 1 if live else workers
+        room = batch if live else max(batch, -(-depth // lanes))
+        self._read: list[Channel[Read[T]]] = [Channel(room, lossy=live) for _ in range(lanes)]
+        self._done: list[Channel[Done[T]]] = [Channel(room, lossy=live) for _ in range(lanes)]
+        self._stopped, self._batch, self._given = stopped, batch, 0
+        self._workers = [
+            Thread(target=_work, args=(work, batch, *lane), name="cgnet-engine", daemon=True)
+            for lane in zip(self._read, self._done, strict=True)
+        ]
+        self._reader = Thread(target=_read, args=(frames, batch, self._read), name="cgnet-reader", daemon=True)
+        for thread in (*self._workers, self._reader):
+            thread.start()
 
     @property
     def dropped(self) -> int:
         """How many frames of a live source were thrown out so far, before the engine or behind it."""
-        return self._read.dropped + self._done.dropped
+        return sum(read.dropped + done.dropped for read, done in zip(self._read, self._done, strict=True))
 
     def __iter__(self) -> Iterator[Done[T]]:
         return self
 
     def __next__(self) -> Done[T]:
-        for done in self._done.take(1, self._stopped):
+        for done in _turn(self._done, self._batch, self._given).take(1, self._stopped):
+            self._given += 1
             return done
         self.close()
         raise StopIteration
 
     def close(self) -> None:
-        """End both threads; frames under way are lost. Safe to call twice."""
-        self._done.leave()
-        self._read.leave()
-        self._worker.join()
+        """End all threads; frames under way are lost. Safe to call twice."""
+        self._leave()
+        for thread in self._workers:
+            thread.join()
         self._reader.join(READER_GRACE_S)
 
     def __del__(self) -> None:
-        # Of a loop left by `break`, without `with`: neither thread holds the Stream, so it gets here.
-        self._done.leave()
-        self._read.leave()
+        # Of a loop left by `break`, without `with`: no thread holds the Stream, so it gets here.
+        self._leave()
+
+    def _leave(self) -> None:
+        for read, done in zip(self._read, self._done, strict=True):
+            done.leave()
+            read.leave()
 
     def __enter__(self) -> Self:
         return self
@@ -116,21 +128,29 @@ class Stream(Generic[T]):
         self.close()
 
 
-def _read(frames: Iterable[T], read: Channel[Read[T]]) -> None:
+def _turn(lanes: Sequence[Channel[C]], batch: int, count: int) -> Channel[C]:
+    """Whose turn it is after `count` frames."""
+    return lanes[count // batch % len(lanes)]
+
+
+def _read(frames: Iterable[T], batch: int, lanes: Sequence[Channel[Read[T]]]) -> None:
+    count, trouble = 0, None
     try:
         iterator = iter(frames)
         try:
-            for index, frame in enumerate(iterator):
-                if not read.put(Read(index, frame, CLOCK.now_ns())):
+            for frame in iterator:
+                if not _turn(lanes, batch, count).put(Read(count, frame, CLOCK.now_ns())):
                     break
+                count += 1
         finally:
             # Here and not by its owner: a capture must not be released while this thread is inside its read.
             if isinstance(iterator, Generator):
                 iterator.close()
-    except BaseException as error:  # whatever it is, it belongs to the caller
-        read.end(error)
-    else:
-        read.end()
+    except BaseException as error:  # whatever it is, it belongs to the caller, behind the frames before it
+        trouble = error
+    last = _turn(lanes, batch, count)
+    for lane in lanes:
+        lane.end(trouble if lane is last else None)
 
 
 def _work(

@@ -23,7 +23,9 @@ from cgnet_deploy.video.sink import Write
 from cgnet_deploy.video.sound import Sound
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".avi": "avi"}
-X264 = {"preset": "veryfast", "crf": "20"}
+# Of a 360x480 frame 1 ms instead of the 5 of "veryfast", at the same PSNR, for twice the bytes: the cores are the
+# engine's.
+X264 = {"preset": "ultrafast", "crf": "20"}
 TICKS = 90_000  # a second, MPEG's own
 BT601 = 6  # AVColorSpace SMPTE170M: the matrix by which swscale makes YUV of BGR; untagged HD would be taken for BT.709
 

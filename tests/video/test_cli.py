@@ -16,7 +16,7 @@ import pytest
 
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.pixels import U8, overlay
-from cgnet_deploy.video.cli import main
+from cgnet_deploy.video.cli import default_engines, main
 from tests.engines.graphs import SPEC, logits_of, written
 from tests.video.clips import H, W, clip, drawn, frames_of
 
@@ -184,3 +184,25 @@ def test_a_window_ends_the_run_when_q_is_pressed(folder: Path, monkeypatch: pyte
     monkeypatch.setattr(cv2, "destroyAllWindows", lambda: None)
     assert video("--output", "window") == 0
     assert len(shown) == 3
+
+
+@pytest.mark.parametrize(
+    ("ref", "threads", "live", "engines"),
+    [
+        ("a.onnx", 8, False, 2),
+        ("openvino:a.onnx", 2, False, 2),
+        ("a.onnx", 8, True, 1),
+        ("a.onnx", 1, False, 1),
+        ("a.plan", 8, False, 1),
+        ("ort-cuda:a.onnx", 8, False, 1),
+    ],
+)
+def test_a_file_on_a_cpu_has_two_engines(ref: str, threads: int, live: bool, engines: int) -> None:
+    assert default_engines(ref, threads, live=live) == engines
+
+
+def test_masks_of_several_engines_are_those_of_one(folder: Path) -> None:
+    for engines in ("1", "3"):
+        assert video("--masks", engines, "--engines", engines) == 0
+    for one, other in zip(masks(folder / "1"), masks(folder / "3"), strict=True):
+        np.testing.assert_array_equal(one, other)

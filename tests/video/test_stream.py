@@ -36,9 +36,10 @@ def no_thread_is_left() -> Iterator[None]:
     assert ours() == []
 
 
+@pytest.mark.parametrize("workers", [1, 2, 3])
 @pytest.mark.parametrize("batch", [1, 3])
-def test_every_frame_of_a_file_comes_in_order_with_its_own_labels(batch: int) -> None:
-    stream = Stream(numbered(50), labelled, batch=batch)
+def test_every_frame_of_a_file_comes_in_order_with_its_own_labels(batch: int, workers: int) -> None:
+    stream = Stream(numbered(50), labelled, batch=batch, workers=workers)
     done = list(stream)
     assert [one.index for one in done] == [one.frame for one in done] == list(range(50))
     assert [int(one.labels[0, 0]) for one in done] == list(range(50))
@@ -92,7 +93,7 @@ def test_of_a_live_source_the_newest_frame_wins_and_the_others_are_counted() -> 
         return labelled(frames)
 
     with Stream(camera(), work, live=True) as stream:
-        stream._worker.join(10)  # the consumer is slow too: it comes when all is over
+        stream._workers[0].join(10)  # the consumer is slow too: it comes when all is over
         assert [one.index for one in stream] == [9]
         assert stream.dropped == 9
 
@@ -105,6 +106,43 @@ def test_an_error_of_the_source_comes_behind_its_frames() -> None:
     stream = Stream(source(), labelled)
     assert next(stream).index == 0
     with pytest.raises(OSError, match="unplugged"):
+        next(stream)
+
+
+def test_engines_work_at_once_and_a_slow_one_changes_no_order() -> None:
+    second_is_done = Event()
+
+    def work(frames: Sequence[int]) -> list[U8]:
+        if frames[0] == 0:
+            assert second_is_done.wait(10)  # would never come if the first held the second up
+        elif frames[0] == 1:
+            second_is_done.set()
+        return labelled(frames)
+
+    assert [one.index for one in Stream(numbered(9), work, workers=2)] == list(range(9))
+
+
+@pytest.mark.parametrize("given", range(7))
+def test_an_error_of_the_source_comes_in_its_turn_whichever_engine_has_it(given: int) -> None:
+    def source() -> Iterator[int]:
+        yield from range(given)
+        raise OSError("unplugged")
+
+    stream = Stream(source(), labelled, batch=2, workers=3)
+    assert [next(stream).index for _ in range(given)] == list(range(given))
+    with pytest.raises(OSError, match="unplugged"):
+        next(stream)
+
+
+def test_an_error_of_one_of_the_engines_comes_in_its_turn_and_ends_the_others() -> None:
+    def work(frames: Sequence[int]) -> list[U8]:
+        if frames[0] == 5:
+            raise ValueError("out of memory")
+        return labelled(frames)
+
+    stream = Stream(numbered(1000), work, workers=2)
+    assert [next(stream).index for _ in range(5)] == list(range(5))
+    with pytest.raises(ValueError, match="out of memory"):
         next(stream)
 
 
@@ -151,4 +189,4 @@ def test_a_stream_that_is_stopped_ends_though_its_source_hangs() -> None:
 
 
 def test_the_depth_has_a_default() -> None:
-    assert Stream(numbered(0), labelled)._read._room == DEPTH
+    assert Stream(numbered(0), labelled)._read[0]._room == DEPTH

@@ -1,4 +1,4 @@
-// Reads a video, labels it, and writes the overlay or the labels: three threads, so that the network waits for
+// Reads a video, labels it, and writes the overlay or the labels: threads of their own, so that the network waits for
 // neither the decoder nor the encoder.
 //
 //   cgnet_video --engine cgnet.onnx --input drive.mp4 --output overlay.mp4
@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <thread>
@@ -99,22 +100,98 @@ class Progress {
   Clock::time_point told_ = start_;
 };
 
-/// Whatever ends a thread, for the one that joins it.
-template <typename Work>
-std::thread guarded(std::exception_ptr& error, Work work) {
-  return std::thread([&error, work = std::move(work)] {
+/// One thread of the engine between two channels. Reader and writer go through the lanes in turn, so that the order is
+/// kept.
+struct Lane {
+  Channel<cv::Mat> frames{depth};
+  Channel<Labelled> labelled{depth};
+  std::vector<double> engine_ms;
+  std::exception_ptr error;
+  std::thread thread;
+
+  void work(const cgnet::Segmenter& segmenter) noexcept {
     try {
-      work();
+      while (std::optional<cv::Mat> frame = frames.take()) {
+        const auto before = Clock::now();
+        cv::Mat labels = labels_of(segmenter, *frame);
+        engine_ms.push_back(std::chrono::duration<double, std::milli>(Clock::now() - before).count());
+        if (!labelled.put({std::move(*frame), std::move(labels)})) break;
+      }
     } catch (...) {
       error = std::current_exception();
     }
-  });
-}
+    frames.leave();
+    labelled.end();
+  }
+};
+
+/// Reader and engines in threads of their own; the caller's is the writer's.
+class Pipeline {
+ public:
+  Pipeline(Reader& reader, const cgnet::Segmenter& segmenter, std::size_t lanes, long limit) : lanes_(lanes) {
+    for (Lane& lane : lanes_) lane.thread = std::thread([&lane, &segmenter] { lane.work(segmenter); });
+    reading_ = std::thread([this, &reader, limit] { read(reader, limit); });
+  }
+  Pipeline(const Pipeline&) = delete;
+  Pipeline& operator=(const Pipeline&) = delete;
+  ~Pipeline() { stop(); }
+
+  /// The next frame and its labels, in order; nothing at the end.
+  std::optional<Labelled> next() { return turn(given_++).labelled.take(); }
+
+  /// End all threads; what is under way is lost.
+  void stop() {
+    for (Lane& lane : lanes_) {
+      lane.labelled.leave();
+      lane.frames.leave();
+    }
+    for (Lane& lane : lanes_)
+      if (lane.thread.joinable()) lane.thread.join();
+    if (reading_.joinable()) reading_.join();
+  }
+
+  /// Whatever ended an engine or, if none was, null; after `stop`.
+  std::exception_ptr engine_error() const {
+    for (const Lane& lane : lanes_)
+      if (lane.error) return lane.error;
+    return nullptr;
+  }
+  std::exception_ptr read_error() const { return read_error_; }
+
+  std::vector<double> engine_ms() const {
+    std::vector<double> all;
+    for (const Lane& lane : lanes_) all.insert(all.end(), lane.engine_ms.begin(), lane.engine_ms.end());
+    return all;
+  }
+
+ private:
+  Lane& turn(std::size_t count) { return lanes_[count % lanes_.size()]; }
+
+  void read(Reader& reader, long limit) noexcept {
+    try {
+      for (long i = 0; (limit == 0 || i < limit) && !interrupted; ++i) {
+        cv::Mat frame = reader.next();
+        if (frame.empty() || !turn(static_cast<std::size_t>(i)).frames.put(std::move(frame))) break;
+      }
+    } catch (...) {
+      read_error_ = std::current_exception();
+    }
+    for (Lane& lane : lanes_) lane.frames.end();
+  }
+
+  std::vector<Lane> lanes_;
+  std::thread reading_;
+  std::exception_ptr read_error_;
+  std::size_t given_ = 0;
+};
 
 double percentile(std::vector<double> sorted, double share) {
   std::sort(sorted.begin(), sorted.end());
   return sorted[static_cast<std::size_t>(share * static_cast<double>(sorted.size() - 1))];
 }
+
+/// Two on a CPU: what decodes or encodes on one core then halts one inference, not both halves of the only one.
+int default_contexts(const std::filesystem::path& engine) { return engine.extension() == ".onnx" ? 2 : 1; }
 
 int run(const Settings& settings) {
   Reader reader(settings.input);
@@ -124,79 +201,40 @@ int run(const Settings& settings) {
   if (!settings.masks.empty()) masks.emplace(settings.masks);
   cgnet::Options options;
   options.threads = settings.threads;
+  options.contexts = settings.contexts > 0 ? settings.contexts : default_contexts(settings.engine);
   const cgnet::Segmenter segmenter(settings.engine, options);
   const cgnet::Overlay overlay(segmenter.info().classes, settings.alpha);
   std::fprintf(stderr, "%s on %s, %s\n", segmenter.info().backend.c_str(), segmenter.info().provider.c_str(),
                segmenter.info().precision.c_str());
 
-  Channel<cv::Mat> frames(depth);
-  Channel<Labelled> labelled(depth);
-  std::exception_ptr read_error;
-  std::exception_ptr write_error;
-  std::exception_ptr engine_error;
-
-  std::thread reading = guarded(read_error, [&] {
-    try {
-      for (long i = 0; (settings.limit == 0 || i < settings.limit) && !interrupted; ++i) {
-        cv::Mat frame = reader.next();
-        if (frame.empty() || !frames.put(std::move(frame))) break;
-      }
-    } catch (...) {
-      frames.end();
-      throw;
+  Progress progress(settings.limit > 0 ? settings.limit : reader.announced());
+  Pipeline pipeline(reader, segmenter, static_cast<std::size_t>(options.contexts), settings.limit);
+  cv::Mat picture;
+  long done = 0;
+  while (std::optional<Labelled> item = pipeline.next()) {
+    const cv::Mat& frame = item->frame;
+    if (masks) masks->write(item->labels.data, item->labels.total());
+    if (video) {
+      picture.create(frame.size(), CV_8UC3);
+      overlay.draw({frame.data, frame.rows, frame.cols, frame.step}, item->labels.data, picture.data);
+      video->write(picture);
     }
-    frames.end();
-  });
-  std::thread writing = guarded(write_error, [&] {
-    try {
-      cv::Mat picture;
-      while (std::optional<Labelled> item = labelled.take()) {
-        const cv::Mat& frame = item->frame;
-        if (masks) masks->write(item->labels.data, item->labels.total());
-        if (!video) continue;
-        picture.create(frame.size(), CV_8UC3);
-        overlay.draw({frame.data, frame.rows, frame.cols, frame.step}, item->labels.data, picture.data);
-        video->write(picture);
-      }
-    } catch (...) {
-      labelled.leave();
-      throw;
-    }
-  });
-
-  const long announced = settings.limit > 0 ? settings.limit : reader.announced();
-  Progress progress(announced);
-  std::vector<double> engine_ms;
-  cv::Size size;
-  try {
-    while (std::optional<cv::Mat> frame = frames.take()) {
-      size = frame->size();
-      const auto before = Clock::now();
-      cv::Mat labels = labels_of(segmenter, *frame);
-      engine_ms.push_back(std::chrono::duration<double, std::milli>(Clock::now() - before).count());
-      if (!labelled.put({std::move(*frame), std::move(labels)})) break;
-      progress.tick(static_cast<long>(engine_ms.size()));
-    }
-  } catch (...) {
-    engine_error = std::current_exception();
+    progress.tick(++done);
   }
-  frames.leave();
-  labelled.end();
-  reading.join();
-  writing.join();
+  pipeline.stop();
   progress.end();
   // An engine or an output that failed leaves nothing; a source that ends early leaves what it gave, whole.
-  if (engine_error) std::rethrow_exception(engine_error);
-  if (write_error) std::rethrow_exception(write_error);
-  const double seconds = progress.seconds();
-  if (!engine_ms.empty()) {
+  if (pipeline.engine_error()) std::rethrow_exception(pipeline.engine_error());
+  if (done > 0) {
     if (video) video->finish();
     if (masks) masks->finish();
-    std::printf("%zu frames of H=%d W=%d in %.2f s: %.1f frames/s; network p50 %.2f ms, p95 %.2f ms\n",
-                engine_ms.size(), size.height, size.width, seconds, static_cast<double>(engine_ms.size()) / seconds,
+    const double seconds = progress.seconds();
+    const std::vector<double> engine_ms = pipeline.engine_ms();
+    std::printf("%ld frames of H=%d W=%d in %.2f s: %.1f frames/s; network p50 %.2f ms, p95 %.2f ms\n", done,
+                reader.size().height, reader.size().width, seconds, static_cast<double>(done) / seconds,
                 percentile(engine_ms, 0.5), percentile(engine_ms, 0.95));
   }
-  if (read_error) std::rethrow_exception(read_error);
+  if (pipeline.read_error()) std::rethrow_exception(pipeline.read_error());
   if (interrupted) {
     std::fprintf(stderr, "cgnet_video: stopped; what was done is written\n");
     return 130;  // what a shell gives for SIGINT

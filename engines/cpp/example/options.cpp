@@ -9,7 +9,7 @@
 
 const char* const usage =
     "usage: cgnet_video --engine FILE --input FILE [--output FILE] [--masks FILE]\n"
-    "                   [--overlay A] [--codec CODE] [--limit N] [--threads N]\n"
+    "                   [--overlay A] [--codec CODE] [--limit N] [--contexts N] [--threads N]\n"
     "\n"
     "A video with its labels laid over it, by a file of cgnet-export.\n"
     "\n"
@@ -20,7 +20,8 @@ const char* const usage =
     "  --overlay A     opacity of the labels, 0 to 1 (default 0.5)\n"
     "  --codec CODE    four letters, such as FFV1, which loses nothing; default: MJPG in .avi, else mp4v\n"
     "  --limit N       frames to read at most\n"
-    "  --threads N     of the CPU's runtime\n";
+    "  --contexts N    inferences at a time (default: 2 of a .onnx, 1 of a plan)\n"
+    "  --threads N     of the CPU's runtime, all contexts together\n";
 
 namespace {
 
@@ -56,6 +57,8 @@ Settings parse(int argc, const char* const* argv) {
       settings.alpha = number(flag, value, 0.0, 1.0);
     else if (flag == "--limit")
       settings.limit = number(flag, value, 1L, 1'000'000'000L);
+    else if (flag == "--contexts")
+      settings.contexts = number(flag, value, 1, 64);
     else if (flag == "--threads")
       settings.threads = number(flag, value, 1, 1024);
     else

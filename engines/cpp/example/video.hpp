@@ -18,6 +18,7 @@ class Reader {
   /// Throws cgnet::FrameError if the size changes.
   cv::Mat next();
 
+  cv::Size size() const noexcept { return size_; }  ///< of the frames read
   double fps() const noexcept { return fps_; }
   long announced() const noexcept { return announced_; }  ///< frames, 0 if not known
   long read() const noexcept { return read_; }

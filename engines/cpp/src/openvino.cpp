@@ -92,7 +92,8 @@ class OpenVinoEngine final : public Engine {
   OpenVinoEngine(const File& file, const Shape& shape, const Options& options) : artifact_(file.artifact) {
     const std::string path = artifact_.path.string();
     ov::AnyMap settings{ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY),
-                        ov::hint::inference_precision(ov::element::f32)};
+                        ov::hint::inference_precision(ov::element::f32),
+                        ov::hint::enable_cpu_pinning(false)};  // two engines would share the first cores
     if (options.threads > 0) settings.insert(ov::inference_num_threads(options.threads));
     if (options.contexts > 1) settings.insert(ov::num_streams(options.contexts));
     try {
