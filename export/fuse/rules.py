@@ -26,16 +26,17 @@ from cgnet_deploy.export.fuse import (
     concat_sink,
     gate_blocked,
     gate_constant,
-    labels_matmul,
     pool_conv,
     pool_shared,
     prelu_affine,
     prelu_blocked,
     prelu_max,
     prelu_min,
+    resize_matmul,
     scale_fold,
     shift_fold,
     split_source,
+    stem_rows,
 )
 from cgnet_deploy.export.fuse.rule import Rule
 from cgnet_deploy.export.targets import Target
@@ -75,7 +76,8 @@ FORMS: dict[Target, Rules] = {
         affine_conv.RULE,
         prelu_blocked.RULE,
         prelu_min.RULE,
-        labels_matmul.RULE,
+        stem_rows.RULE,
+        resize_matmul.RULE,
     ),
     "openvino": (
         *SETTLE,
@@ -83,7 +85,7 @@ FORMS: dict[Target, Rules] = {
         concat_ragged.SINK,
         concat_ragged.CONV,
         prelu_affine.RULE,
-        labels_matmul.RULE,
+        resize_matmul.RULE,
     ),
     "tensorrt": (*SETTLE, prelu_max.RULE, prelu_min.RULE),
 }

@@ -83,7 +83,7 @@ def test_fused_official_weights_give_the_network_s_logits(shared: Path) -> None:
         assert_logits(graph, x.numpy(), wanted)
         check_onnx(graph)
         if target == "ort-cpu":  # nothing that leaves the runtime's blocked layout
-            assert set(report.ops_after) == {"Conv", "Add", "Relu", "Resize"}
+            assert set(report.ops_after) == {"Conv", "Add", "Relu", "MatMul", "Gather", "Reshape"}
 
 
 def test_folding_leaves_one_node_less_for_each_norm_but_the_joins() -> None:
@@ -125,7 +125,10 @@ def test_any_network_is_fused_to_the_same_function(
     model = trained(classes, blocks, character, bias=bool(seed % 2), seed=seed)
     x = planes(res, batch=batch, generator=torch.Generator().manual_seed(seed))
     graph = graph_of(model, res, batch=batch)
-    assert_every_norm_is_folded(fuse(graph, target, prune=prune), blocks)
+    report = fuse(graph, target, prune=prune)
+    assert_every_norm_is_folded(report, blocks)
+    if target == "ort-cpu" and character.steepest <= 1:  # a slope above 1 leaves a Min, which needs no convolution
+        assert_places(report, "stem-rows", fired=res.height % 4 == 0, skipped=res.height % 4 != 0)
     assert_logits(graph, x.numpy(), logits(model, x))
 
 
