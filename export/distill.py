@@ -118,8 +118,7 @@ def distill(fused: ir.Model, lowering: Lowering, frames: CalibrationFrames, spec
     """
     assert lowering.ranges is not None
     teacher, student = Replay(fused), student_of(fused, lowering)
-    watched = [centre(frames[i * len(frames) // WATCHED]) for i in range(WATCHED)]
-    held = [torch.from_numpy(to_tensor(crop, spec)) for crop in watched]
+    held = crops(frames, spec)
     before = noise(teacher, student, held)
     train(teacher, student, frames, spec, steps)
     after = noise(teacher, student, held)
@@ -184,6 +183,12 @@ def cut(frame: U8, rng: np.random.Generator) -> U8:
     top, left = (int(rng.integers(whole - side + 1)) for whole, side in zip(frame.shape, (height, width), strict=False))
     crop = frame[top : top + height, left : left + width]
     return np.ascontiguousarray(crop[:, ::-1] if rng.random() < 0.5 else crop)[None]
+
+
+def crops(frames: CalibrationFrames, spec: InputSpec) -> list[Tensor]:
+    """(1, 3, h, w) each: the middles of WATCHED frames, as planes."""
+    watched = (frames[i * len(frames) // WATCHED] for i in range(WATCHED))
+    return [torch.from_numpy(to_tensor(centre(frame), spec)) for frame in watched]
 
 
 def centre(frame: U8) -> U8:

@@ -15,6 +15,8 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
 Array = npt.NDArray[np.generic]
+MEANS = frozenset({"ReduceMean", "GlobalAveragePool"})  # over the image
+
 Attribute = int | float | str | Sequence[int] | Sequence[float]
 
 
@@ -44,6 +46,18 @@ def attribute(node: ir.Node, name: str, default: Attribute) -> Attribute:
         return default
     value: Attribute = found.value
     return value
+
+
+def global_context(model: ir.Model) -> set[ir.Node]:
+    """The nodes from a mean over the image to the sigmoid of a gate."""
+    nodes: set[ir.Node] = set()
+    within: set[ir.Value] = set()
+    for node in model.graph:
+        computed = {value for value in node.inputs if value is not None and not value.is_initializer()}
+        if node.op_type in MEANS or (computed and computed <= within):
+            nodes.add(node)
+            within |= set() if node.op_type == "Sigmoid" else set(node.outputs)
+    return nodes
 
 
 def channels(value: ir.Value) -> int | None:

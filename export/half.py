@@ -18,13 +18,12 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from cgnet_deploy.export.graph import constant, serialise, tidy, weights
+from cgnet_deploy.export.graph import constant, global_context, serialise, tidy, weights
 from cgnet_deploy.export.runtime import run_onnx
 
 F16, F32 = ir.DataType.FLOAT16, ir.DataType.FLOAT
 LIMIT = 65504 / 2  # half of f16's range: what was observed on a few frames needs room
 
-POOLS = frozenset({"ReduceMean", "GlobalAveragePool"})
 FIRST = frozenset({"Conv", "AveragePool"})
 
 
@@ -84,18 +83,13 @@ def to_half(model: ir.Model, keep: frozenset[str]) -> None:
 
 def _kept_nodes(model: ir.Model, keep: frozenset[str]) -> set[ir.Node]:
     """The nodes that stay f32: before the first convolution, in the global context, or in `keep`."""
-    kept: set[ir.Node] = set()
+    kept = global_context(model)
     halved: set[ir.Value] = set()  # computed from the first convolution on
-    context: set[ir.Value] = set()  # from a global pool to its sigmoid, the sigmoid's own output excepted
     for node in model.graph:
-        computed = {value for value in node.inputs if value is not None and not value.is_initializer()}
-        if node.op_type in POOLS or (computed and computed <= context):
-            kept.add(node)
-            context |= set() if node.op_type == "Sigmoid" else set(node.outputs)
-        elif node.op_type not in FIRST and not computed & halved:
+        if node not in kept and node.op_type not in FIRST and not halved.intersection(node.inputs):
             kept.add(node)
             continue
-        elif (node.name or "") in keep:
+        if (node.name or "") in keep:
             kept.add(node)
         halved |= set(node.outputs)
     # A cast between a DequantizeLinear and its convolution would keep the two from becoming one int8 kernel.

@@ -5,7 +5,7 @@ What is lowered is a set of convolutions; any of them may be kept in f32, which 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import onnx_ir as ir
@@ -36,6 +36,11 @@ class Lowering:
     trunk: bool = False
     rest: Precision = Precision.F32
     loud: frozenset[str] = NOTHING
+
+    def calibrated(self, ranges: Ranges) -> Lowering:
+        """With ranges, and without the convolutions whose raw results should have a pair and can't (raw_results.py)."""
+        able = self.sites if not self.results else [s for s in self.sites if s.name in ranges.scales.results]
+        return replace(self, sites=tuple(able), ranges=ranges)
 
     def apply(self, fused: ir.Model, keep: frozenset[str] = NOTHING) -> ir.Model:
         """A lowered copy of `fused`, but for the convolutions named in `keep`."""

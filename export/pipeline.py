@@ -19,7 +19,7 @@ from cgnet_deploy.checkpoint import Checkpoint
 from cgnet_deploy.errors import ArtifactError
 from cgnet_deploy.export.calibrate import calibrate_all, rounding_bias
 from cgnet_deploy.export.calibration_data import CalibrationFrames
-from cgnet_deploy.export.distill import distill, recipe
+from cgnet_deploy.export.distill import crops, distill, recipe
 from cgnet_deploy.export.frames import give_labels, take_frames
 from cgnet_deploy.export.fuse.rule import FusionReport, apply
 from cgnet_deploy.export.fuse.rules import FOLD, FORMS, MULTIPLE, Rules
@@ -32,6 +32,7 @@ from cgnet_deploy.export.prune import PruneReport, observe, prune_dead
 from cgnet_deploy.export.quantize import sites
 from cgnet_deploy.export.ranges import Method
 from cgnet_deploy.export.ranges_file import Made, Ranges, check_made_for, hash_of, read_ranges, write_ranges
+from cgnet_deploy.export.raw_results import without_costly
 from cgnet_deploy.export.runtime import run_single
 from cgnet_deploy.export.targets import Scope, Target
 from cgnet_deploy.export.trace import OPSET, Dynamic, trace
@@ -186,7 +187,7 @@ def _lowering(planes: ir.Model, checkpoint: Checkpoint, request: Request, tensor
         rest=placement.rest,
         loud=out_of_range(planes, tensors) if placement.rest is Precision.F16 else NOTHING,
     )
-    return replace(lowering, ranges=_ranges(planes, checkpoint, request, int8, lowering))
+    return lowering.calibrated(_ranges(planes, checkpoint, request, int8, lowering))
 
 
 def _ranges(planes: ir.Model, checkpoint: Checkpoint, request: Request, int8: Int8, lowering: Lowering) -> Ranges:
@@ -214,8 +215,10 @@ def _ranges(planes: ir.Model, checkpoint: Checkpoint, request: Request, int8: In
     stride = max(len(frames) // BIAS_FRAMES, 1)
     moved = rounding_bias(planes, scales.reads, frames.batches(request.batch, spec, stride))
     ranges = Ranges(wanted, scales, moved)
+    if lowering.results:
+        ranges = without_costly(planes, replace(lowering, sites=sites(planes), ranges=ranges), crops(frames, spec))
     if int8.distill:
-        ranges = distill(planes, replace(lowering, ranges=ranges), frames, spec, int8.distill)
+        ranges = distill(planes, lowering.calibrated(ranges), frames, spec, int8.distill)
     if int8.cache is not None:
         write_ranges(int8.cache, ranges)
     return ranges

@@ -25,7 +25,7 @@ import numpy as np
 import onnx_ir as ir
 
 from cgnet_deploy.export.fuse.linear import F64, is_constant, is_depthwise, kernel_and_bias
-from cgnet_deploy.export.graph import channels, constant, insert, sole_user, tidy, weights
+from cgnet_deploy.export.graph import MEANS, channels, constant, global_context, insert, sole_user, tidy, weights
 from cgnet_deploy.export.prune import macs_of
 from cgnet_deploy.export.ranges import LEVELS, storable
 
@@ -37,7 +37,6 @@ ZERO: dict[Storage, np.int8 | np.uint8] = {"s8": np.int8(0), "u8": np.uint8(128)
 
 IMAGE_CHANNELS = 3
 MOST_BIAS = 2.0**30
-CONTEXT = frozenset({"ReduceMean", "GlobalAveragePool"})  # a mean over the image is better taken in f32
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,12 @@ class Site:
 
 def sites(model: ir.Model) -> tuple[Site, ...]:
     """The network's convolutions in order, without what some targets compute as such: averages, PReLUs and gates."""
-    convs = [node for node in model.graph if node.op_type == "Conv" and is_constant(node) and not _is_form(node)]
+    context = global_context(model)
+    convs = [
+        node
+        for node in model.graph
+        if node.op_type == "Conv" and is_constant(node) and not _is_form(node) and node not in context
+    ]
     first = _nearest(list(model.graph), {node: [v.producer() for v in node.inputs if v] for node in model.graph})
     last = _nearest(list(model.graph)[::-1], {n: [use.node for use in n.outputs[0].uses()] for n in model.graph})
     return tuple(Site(conv.name or "", _role(conv, first, last), macs_of(conv) or 0) for conv in convs)
@@ -167,7 +171,7 @@ def _read(x: ir.Value, pair: ir.Value) -> None:
     assert back is not None
     assert back.inputs[0] is not None
     for use in list(x.uses()):
-        if use.node is not back.inputs[0].producer() and use.node.op_type not in CONTEXT:
+        if use.node is not back.inputs[0].producer() and use.node.op_type not in MEANS:  # better taken in f32
             use.node.replace_input_with(use.idx, pair)
 
 

@@ -53,13 +53,13 @@ class Replay:
     """
 
     def __init__(self, model: ir.Model) -> None:
-        self.nodes = [node for node in model.graph if node.op_type != "Resize"]
         self.source = model.graph.inputs[0]
         resize = model.graph.outputs[0].producer()
         assert resize is not None
         assert resize.op_type == "Resize"
         assert resize.inputs[0] is not None
         self.scores = resize.inputs[0]
+        self.nodes = [node for node in model.graph if node is not resize]
         unknown = {node.op_type for node in self.nodes} - set(OPERATORS)
         assert not unknown, unknown
         self.constants = {
@@ -71,12 +71,16 @@ class Replay:
 
     def __call__(self, x: Tensor, given: Mapping[ir.Value, Tensor] = NOTHING) -> Tensor:
         """given: what values of the graph, constant or computed, are replaced by."""
+        return self.values(x, given)[self.scores]
+
+    def values(self, x: Tensor, given: Mapping[ir.Value, Tensor] = NOTHING) -> dict[ir.Value, Tensor]:
+        """All that the graph computes."""
         known = {**self.constants, self.source: x, **given}
         for node in self.nodes:
             if node.outputs[0] not in given:
                 inputs = [known[value] for value in node.inputs if value is not None]
                 known[node.outputs[0]] = OPERATORS[node.op_type](node, *inputs)
-        return known[self.scores]
+        return known
 
 
 def dequantised(node: ir.Node, levels: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
@@ -111,6 +115,12 @@ def padding(node: ir.Node) -> tuple[int, int]:
     return top, left
 
 
+def enlarged(node: ir.Node, x: Tensor, scales: Tensor) -> Tensor:
+    """A gate from one pixel to a map (fuse/gate_blocked.py): its product broadcasts, to crops of any size too."""
+    assert x.shape[2:] == (1, 1)
+    return x
+
+
 def linear(node: ir.Node, x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
     assert attribute(node, "transB", 0) == 1
     return F.linear(x, kernel, bias)
@@ -123,6 +133,7 @@ OPERATORS: dict[str, Callable[..., Tensor]] = {
     "Conv": convolved,
     "DequantizeLinear": dequantised,
     "Gemm": linear,
+    "GlobalAveragePool": lambda node, x: x.mean((2, 3), keepdim=True),
     "Max": lambda node, a, b: torch.maximum(a, b),
     "Min": lambda node, a, b: torch.minimum(a, b),
     "Mul": lambda node, a, b: a * b,
@@ -130,6 +141,7 @@ OPERATORS: dict[str, Callable[..., Tensor]] = {
     "QuantizeLinear": lambda node, x, scale, zero: levels_of(x, scale),
     "ReduceMean": lambda node, x, axes: x.mean(tuple(axes.tolist()), bool(attribute(node, "keepdims", 1))),
     "Relu": lambda node, x: F.relu(x),
+    "Resize": enlarged,
     "Sigmoid": lambda node, x: torch.sigmoid(x),
     "Unsqueeze": lambda node, x, axes: x.reshape(*x.shape, 1) if axes.tolist() == [x.ndim] else x.unsqueeze(int(axes)),
 }

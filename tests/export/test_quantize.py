@@ -14,7 +14,7 @@ from cgnet_deploy.export.frames import give_labels, take_frames
 from cgnet_deploy.export.fuse.linear import kernel_and_bias
 from cgnet_deploy.export.fuse.rule import apply
 from cgnet_deploy.export.fuse.rules import FOLD, MULTIPLE
-from cgnet_deploy.export.graph import count_ops, producer, serialise, weights
+from cgnet_deploy.export.graph import count_ops, global_context, producer, serialise, weights
 from cgnet_deploy.export.half import to_half
 from cgnet_deploy.export.pairs import faults
 from cgnet_deploy.export.placement import PLACEMENTS, ROLES, chosen
@@ -67,6 +67,15 @@ def test_every_convolution_of_the_network_is_found_once_in_any_form(target: Targ
         assert (counts["image"], counts["depthwise"]) == (1, 2 * 4)
     else:
         assert counts == {"image": 1, "dense": 2 + 2 * 2 + 2, "depthwise": 2 * 4, "classifier": 1}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_gates_are_no_convolutions_of_the_network(target: Target) -> None:
+    """ONNX Runtime computes live ones as convolutions of one pixel."""
+    model = fused(trained(), target)
+    gates = {node for node in global_context(model) if node.op_type in ("Conv", "Gemm")}
+    assert len(gates) >= 4 * 2  # a gate of two layers in each of four blocks, in halves where the trunk is
+    assert not {node.name for node in gates} & {site.name for site in sites(model)}
 
 
 @pytest.mark.parametrize("scope", SCOPES)
