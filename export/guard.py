@@ -85,7 +85,8 @@ class Guarded:
 def guard(prepared: Prepared, limit: float, evaluate: Evaluate, path: Path) -> tuple[Exported, Guarded]:
     """Write the file that keeps the fewest convolutions and is at most `limit` points of mIoU below f32.
 
-    Raises AccuracyError if there is none; the best of those tried is then written beside `path` (`missed_path`).
+    Raises AccuracyError if there is none; the best of those tried is then written beside `path` (`missed_path`), but
+    none that `write` refuses as plainly wrong.
     """
     with tempfile.TemporaryDirectory(prefix="cgnet-guard-") as folder:
         unchanged = Path(folder) / "f32.onnx"
@@ -96,7 +97,11 @@ def guard(prepared: Prepared, limit: float, evaluate: Evaluate, path: Path) -> t
 
         def met(kept: int) -> bool:
             trial = Path(folder) / f"{kept}.onnx"
-            write(prepared, trial, names_of(costs, kept))
+            try:
+                write(prepared, trial, names_of(costs, kept))
+            except AccuracyError as error:  # so far off that no data set is needed to tell
+                say(f"guard: {kept} kept: {error}")
+                return False
             miou, p50_ms = evaluate(trial)
             share = prepared.lowering.share(names_of(costs, kept))
             curve[kept] = Point(kept, share, miou, 100 * (base - miou), p50_ms)
@@ -107,6 +112,10 @@ def guard(prepared: Prepared, limit: float, evaluate: Evaluate, path: Path) -> t
     for line in guarded.table():
         say(line)
     if kept is None:
+        if not curve:
+            raise AccuracyError(
+                f"--max-drop {limit:g} can't be met: no file that keeps half of the work lowered is right"
+            )
         best = min(curve.values(), key=lambda point: (point.drop, point.kept))
         missed = missed_path(path)
         write(prepared, missed, names_of(costs, best.kept))

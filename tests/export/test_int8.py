@@ -17,10 +17,12 @@ from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.engines.build import build_plan
 from cgnet_deploy.engines.open import open_engine
+from cgnet_deploy.errors import AccuracyError
 from cgnet_deploy.export import guard as guarding
 from cgnet_deploy.export import pipeline
 from cgnet_deploy.export.cli import main
 from cgnet_deploy.export.guard import Cost, fewest, most_kept
+from cgnet_deploy.export.pipeline import Exported, Prepared
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Precision, Res
 from tests.export.networks import Character, graph_of, trained
@@ -294,6 +296,31 @@ def test_a_limit_that_can_not_be_met_ends_with_3_and_keeps_the_best(
     best = read_artifact(folder / "cgnet.missed.onnx")
     assert best.precision is Precision.INT8
     assert not (folder / "report.json").exists()
+
+
+@pytest.mark.parametrize("wrong", [3, 100])
+def test_a_file_that_is_plainly_wrong_is_one_that_misses(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], wrong: int
+) -> None:
+    """Those that keep fewer than `wrong` convolutions fail the check against PyTorch; the guard goes on, or says so."""
+    own = pipeline.write
+
+    def strict(prepared: Prepared, path: Path, keep: frozenset[str] = frozenset()) -> Exported:
+        if path.stem != "f32" and len(keep) < wrong:
+            raise AccuracyError("the int8 graph disagrees with its parent")
+        return own(prepared, path, keep)
+
+    monkeypatch.setattr(guarding, "write", strict)
+    monkeypatch.setattr(guarding, "LEAST_LOWERED", 0.0)
+    monkeypatch.setattr("cgnet_deploy.export.cli.scorer", lambda *args: stand_in(0))
+    assert guarded_export(folder, "0.5") == (0 if wrong == 3 else 3)
+    error = capsys.readouterr().err
+    assert "guard: 2 kept: the int8 graph disagrees with its parent" in error
+    if wrong == 3:
+        assert len(json.loads((folder / "report.json").read_text())["kept_f32"]) == 3
+    else:
+        assert "no file with half of the work lowered is right" in error.splitlines()[-1]
+        assert not list(folder.glob("cgnet*.onnx"))
 
 
 def test_the_ranking_is_repeatable(folder: Path, few_scenes: None) -> None:
