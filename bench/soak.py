@@ -1,6 +1,9 @@
 """Does memory stay where it is? Frames through one `Segmenter`, by stream and by call, and the resident size.
 
 python -m cgnet_deploy.bench.soak --engine cgnet.onnx --frames 20000
+python -m cgnet_deploy.bench.soak --engine cgnet.onnx --frames 20000 --program build/cgnet_video
+
+With --program a video of so many frames goes through cgnet_video, of C++: read, segmented, painted, written.
 
 The growth that counts is that of the last quarter: from the mean of its first tenth to the mean of its last.
 """
@@ -9,19 +12,25 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
 
+from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.data import open_dataset
+from cgnet_deploy.engines.open import backend_and_path
 from cgnet_deploy.errors import CgnetError
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Res
 from cgnet_deploy.terminal import Parser, cores, real, run, say, whole
 from cgnet_deploy.video import Segmenter
+from cgnet_deploy.video.videofile import video_file
 
+LOOK_S = 0.02  # between two looks at the memory of another process
 DRAWN = 16  # different frames, gone through again and again
 EVERY = 20  # frames between two looks at the memory
 
@@ -34,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parser() -> Parser:
     parser = Parser("python -m cgnet_deploy.bench.soak", "Watch the resident memory over many frames.")
     parser.add_argument("--engine", required=True, metavar="FILE")
+    parser.add_argument("--program", type=Path, metavar="FILE", help="watch this cgnet_video instead of Segmenter")
     parser.add_argument("--frames", type=whole(400, 10**9), default=20_000, metavar="N", help="default %(default)s")
     parser.add_argument("--threads", type=whole(1, 1024), default=cores(), metavar="N", help="default %(default)s")
     parser.add_argument("--most", type=real(0, 100), default=1.0, metavar="PERCENT", help="of growth (default 1)")
@@ -47,8 +57,12 @@ def soak(given: argparse.Namespace) -> int:
         res = Res(height or own.height, width or own.width)
         scenes = open_dataset(f"scenes:0:{res}", "val")
         frames = [scenes.frame(i) for i in range(DRAWN)]
-        say(f"{given.frames} frames of {res.spelled()} through {given.engine}, half of them in a stream")
-        looks_mib = list(watched(segmenter, frames, given.frames))
+        how = f"by {given.program}" if given.program else "half of them in a stream"
+        say(f"{given.frames} frames of {res.spelled()} through {given.engine}, {how}")
+        if not given.program:
+            looks_mib = list(watched(segmenter, frames, given.frames))
+    if given.program:
+        looks_mib = list(watched_program(given, frames))
     growth = growth_percent(looks_mib)
     quarters = ", ".join(f"{part.mean():.1f}" for part in np.array_split(looks_mib, 4))
     print(f"{given.frames} frames: resident MiB by quarter {quarters}; the last quarter grew by {growth:.3f} %")
@@ -76,8 +90,30 @@ def watched(segmenter: Segmenter, frames: Sequence[U8], count: int) -> Iterator[
         yield resident_mib()
 
 
-def resident_mib() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+def watched_program(given: argparse.Namespace, frames: Sequence[U8]) -> Iterator[float]:
+    """Resident MiB of cgnet_video, again and again while a video goes through it. Raises CgnetError if it fails."""
+    with tempfile.TemporaryDirectory(prefix="cgnet-soak-") as folder:
+        source, target = Path(folder) / "in.mp4", Path(folder) / "out.mp4"
+        with video_file(source, 25.0, None) as write:
+            for index, frame in enumerate(islice(cycle(frames), given.frames)):
+                write(frame, index, index / 25)
+        _, engine = backend_and_path(given.engine)
+        command = [str(given.program), "--engine", str(engine), "--input", str(source), "--output", str(target)]
+        threads = ["--threads", str(given.threads)]
+        with subprocess.Popen([*command, *threads], stdout=subprocess.PIPE, text=True) as process:
+            while process.poll() is None:
+                if mib := resident_mib(process.pid):  # of a process that has just ended it is 0
+                    yield mib
+                CLOCK.sleep(LOOK_S)
+            assert process.stdout is not None
+            said = process.stdout.read()
+        if process.returncode or not said.startswith(f"{given.frames} frames of "):
+            raise CgnetError(f"{given.program} ended with code {process.returncode} and: {said.strip()}")
+        say(said.strip())
+
+
+def resident_mib(process: int | str = "self") -> float:
+    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGESIZE") / 2**20
 
 

@@ -121,6 +121,8 @@ def _with_opencv(temporary: Path, path: Path, fps: float) -> Iterator[Write]:
         if written:
             found = cv2.VideoCapture(str(part), cv2.CAP_FFMPEG)
             whole = round(found.get(cv2.CAP_PROP_FRAME_COUNT)) == written
+            # An AVI announces its frames at its start, however many are behind it.
+            whole = whole and found.set(cv2.CAP_PROP_POS_FRAMES, written - 1) and found.grab()
             found.release()
             if not whole:
                 raise CgnetError(f"{path} can't be written: not all of it arrived; is the disk full?")

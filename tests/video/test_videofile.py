@@ -130,9 +130,9 @@ except CgnetError as error:
 """
 
 
-@pytest.mark.parametrize("writer", ["pyav", "opencv"])
-def test_a_full_disk_is_one_line_and_leaves_nothing(writer: str, tmp_path: Path) -> None:
-    path = tmp_path / "a.mp4"
+@pytest.mark.parametrize(("writer", "name"), [("pyav", "a.mp4"), ("opencv", "a.mp4"), ("opencv", "a.avi")])
+def test_a_full_disk_is_one_line_and_leaves_nothing(writer: str, name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
     run = subprocess.run([sys.executable, "-c", FULL, path, writer], capture_output=True, text=True, check=False)
     assert run.stdout.startswith(f"1 {path} can't be written: "), run.stdout + run.stderr
     assert len(run.stdout.splitlines()) == 1

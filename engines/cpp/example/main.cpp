@@ -36,6 +36,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr std::size_t depth = 4;  // frames in each channel: enough to even out a decoder that works in bursts
 
+constexpr std::size_t kept_samples = 100'000;  // a video may be days long, and memory must not grow
+constexpr long standing = 3;  // frames that repeat the one before, of a picture that stands still, or of a stuck reader
+
 std::atomic<bool> interrupted{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "or a signal handler must not touch it");
 
@@ -105,7 +108,8 @@ class Progress {
 struct Lane {
   Channel<cv::Mat> frames{depth};
   Channel<Labelled> labelled{depth};
-  std::vector<double> engine_ms;
+  std::vector<double> engine_ms;  // the latest
+  std::size_t done = 0;
   std::exception_ptr error;
   std::thread thread;
 
@@ -114,7 +118,12 @@ struct Lane {
       while (std::optional<cv::Mat> frame = frames.take()) {
         const auto before = Clock::now();
         cv::Mat labels = labels_of(segmenter, *frame);
-        engine_ms.push_back(std::chrono::duration<double, std::milli>(Clock::now() - before).count());
+        const double ms = std::chrono::duration<double, std::milli>(Clock::now() - before).count();
+        if (engine_ms.size() < kept_samples)
+          engine_ms.push_back(ms);
+        else
+          engine_ms[done % kept_samples] = ms;
+        ++done;
         if (!labelled.put({std::move(*frame), std::move(labels)})) break;
       }
     } catch (...) {
@@ -235,6 +244,11 @@ int run(const Settings& settings) {
                 percentile(engine_ms, 0.5), percentile(engine_ms, 0.95));
   }
   if (pipeline.read_error()) std::rethrow_exception(pipeline.read_error());
+  if (reader.repeated() >= standing)
+    std::fprintf(stderr,
+                 "cgnet_video: warning: the last %ld frames are one picture; does %s change its size there? This OpenCV "
+                 "can't follow it: cut it there\n",
+                 reader.repeated() + 1, settings.input.c_str());
   if (interrupted) {
     std::fprintf(stderr, "cgnet_video: stopped; what was done is written\n");
     return 130;  // what a shell gives for SIGINT
@@ -253,6 +267,7 @@ int main(int argc, char** argv) {
   // What is wrong is told in one line of ours.
   cv::utils::logging::setLogLevel(cv::utils::logging::LOG_LEVEL_SILENT);
   setenv("OPENCV_FFMPEG_LOGLEVEL", "-8", 0);
+  setenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", plain_videos, 0);
   std::signal(SIGINT, interrupt);
   std::signal(SIGTERM, interrupt);
   try {

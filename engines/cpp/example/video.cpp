@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <system_error>
 #include <utility>
 
@@ -33,6 +34,9 @@ cv::Mat Reader::next() {
                             std::to_string(size_.height) + "x" + std::to_string(size_.width) + " to " +
                             std::to_string(frame.rows) + "x" + std::to_string(frame.cols) +
                             "; one video holds one size: cut it there");
+  const bool same = read_ > 0 && std::memcmp(frame.data, last_.data, frame.total() * frame.elemSize()) == 0;
+  repeated_ = same ? repeated_ + 1 : 0;
+  last_ = frame;  // shares its memory, which nobody writes to
   ++read_;
   return frame;
 }
@@ -82,8 +86,11 @@ void VideoFile::finish() {
   writer_.release();
   if (written_ == 0) return;
   cv::VideoCapture check;
-  const bool opened = check.open(file_.path().string(), cv::CAP_FFMPEG);
-  if (!opened || std::lround(check.get(cv::CAP_PROP_FRAME_COUNT)) < written_)
+  const bool whole = check.open(file_.path().string(), cv::CAP_FFMPEG) &&
+                     std::lround(check.get(cv::CAP_PROP_FRAME_COUNT)) >= written_ &&
+                     // An AVI announces its frames at its start, however many are behind it.
+                     check.set(cv::CAP_PROP_POS_FRAMES, static_cast<double>(written_ - 1)) && check.grab();
+  if (!whole)
     throw cgnet::Error(file_.final_path().string() + " can't be written: the encoder lost frames; is the disk full?");
   file_.keep();
 }

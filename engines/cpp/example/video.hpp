@@ -9,6 +9,12 @@
 #include <opencv2/core.hpp>
 #include <opencv2/videoio.hpp>
 
+/// What FFmpeg may open, as in Python's source.py. Not among it: playlists, which name other files and hosts, and text,
+/// which FFmpeg would draw.
+inline const char* const plain_videos =
+    "protocol_whitelist;file|format_whitelist;"
+    "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,mxf,gif,h264,hevc,m4v,mjpeg,ivf,yuv4mpegpipe";
+
 class Reader {
  public:
   /// Throws cgnet::Error with exit code 2 for what is no video.
@@ -23,6 +29,10 @@ class Reader {
   long announced() const noexcept { return announced_; }  ///< frames, 0 if not known
   long read() const noexcept { return read_; }
 
+  /// How many frames before the last one, in a row, are the last one to the bit. Some versions of OpenCV give one
+  /// picture again and again once a video's size has changed, and don't say so.
+  long repeated() const noexcept { return repeated_; }
+
   /// Throws cgnet::Error if fewer frames could be read than the file announces, by more than a guess is wrong by.
   void check_whole() const;
 
@@ -30,6 +40,8 @@ class Reader {
   std::filesystem::path path_;
   cv::VideoCapture capture_;
   cv::Size size_;
+  cv::Mat last_;
+  long repeated_ = 0;
   double fps_ = 25;
   long announced_ = 0;
   long read_ = 0;

@@ -1,0 +1,170 @@
+"""cgnet_video and what goes wrong around it: the source, the disk, the user's patience, a slow writer."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cgnet_deploy.data import fit_frame
+from cgnet_deploy.engines.open import open_engine
+from cgnet_deploy.pixels import U8
+from cgnet_deploy.spec import Res
+from tests.engines.cpp.conftest import read_video
+from tests.engines.graphs import FIXED, drawn_frames, written
+from tests.video.clips import clip, drawn
+
+FRAMES = drawn_frames(9, 40, 56)
+MakeVideo = Callable[[str, U8], Path]
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written(tmp_path_factory.mktemp("onnx") / "tiny.onnx", "frames", FIXED).path
+
+
+def command(program: Path, engine: Path, video: Path, *flags: str | Path) -> list[str]:
+    return [str(part) for part in (program, "--engine", engine, "--input", video, "--threads", "2", *flags)]
+
+
+def run(*words: str | Path, most_bytes: int | None = None) -> subprocess.CompletedProcess[str]:
+    """most_bytes: of any file; a write beyond it fails as on a full disk."""
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes or 0, most_bytes or 0))
+
+    return subprocess.run(
+        [str(word) for word in words], capture_output=True, text=True, check=False, timeout=60,
+        restore_signals=False, preexec_fn=limit if most_bytes else None,
+    )  # fmt: skip
+
+
+def error_of(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line that is told, behind the line that names the engine, if it was opened."""
+    *before, line = done.stderr.splitlines()
+    assert [one for one in before if not one.startswith("openvino on ")] == [], done.stderr
+    return line
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("none.mkv", "is not a video that OpenCV can read"),
+        ("cut.mp4", "is not a video that OpenCV can read"),  # its index is at its end
+        ("list.m3u8", "is not a video that OpenCV can read"),
+        ("empty.avi", "is not a video that OpenCV can read"),
+    ],
+)
+def test_a_source_without_frames(name: str, says: str, program: Path, engine: Path, tmp_path: Path) -> None:
+    video, out = tmp_path / name, tmp_path / "out"
+    out.mkdir()
+    if name == "none.mkv":
+        clip(video, [], codec="libx264", format="matroska")
+    elif name == "cut.mp4":
+        content = clip(video, drawn(40), codec="libx264", format="mp4").read_bytes()
+        video.write_bytes(content[: len(content) // 2])
+    elif name == "list.m3u8":
+        clip(tmp_path / "a.ts", drawn(9), codec="libx264", format="mpegts")
+        video.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\na.ts\n#EXT-X-ENDLIST\n")
+    else:
+        video.write_bytes(b"")
+    done = run(*command(program, engine, video, "--output", out / "o.avi", "--masks", out / "m.u8"))
+    assert done.returncode == 2, done.stderr
+    assert f"{name} " in error_of(done)
+    assert says in error_of(done)
+    assert list(out.iterdir()) == []
+
+
+def test_a_video_that_changes_its_size_goes_on_or_is_told(program: Path, engine: Path, tmp_path: Path) -> None:
+    """OpenCV 5 scales what comes later to the first size; 4.6 repeats a picture of before, and says nothing of it."""
+    first = clip(tmp_path / "1.h264", drawn(5), codec="libx264", format="h264")
+    second = clip(tmp_path / "2.h264", drawn(5, 96, 128, seed=1), codec="libx264", format="h264")
+    (both := tmp_path / "both.h264").write_bytes(first.read_bytes() + second.read_bytes())
+    out = tmp_path / "frames.avi"
+    done = run(*command(program, engine, both, "--output", out, "--overlay", "0", "--codec", "FFV1"))
+    assert done.returncode == 0, done.stderr
+    seen = read_video(out)  # at opacity 0, what the program read
+    assert seen.shape == (10, 40, 56, 3)
+    pictures = [fit_frame(frame, Res(40, 56)) for frame in drawn(5, 96, 128, seed=1)]
+    followed = np.abs(seen[5:].astype(int) - np.stack(pictures)).mean() < 12
+    told = "frames are one picture; does" in done.stderr
+    assert followed != told
+
+
+def test_a_video_that_moves_is_not_taken_for_one_that_stands(
+    program: Path, engine: Path, tmp_path: Path, make_video: MakeVideo
+) -> None:
+    moving, standing = make_video("a.avi", FRAMES), make_video("b.avi", np.concatenate([FRAMES, FRAMES[-1:]]))
+    for video in (moving, standing):
+        done = run(*command(program, engine, video, "--masks", tmp_path / "m.u8"))
+        assert (done.returncode, len(done.stderr.splitlines())) == (0, 1), done.stderr
+
+
+@pytest.mark.parametrize("kind", ["masks", "output"])
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    kind: str, program: Path, engine: Path, tmp_path: Path, make_video: MakeVideo
+) -> None:
+    video = make_video("long.avi", np.concatenate([FRAMES] * 10))
+    path = tmp_path / {"masks": "m.u8", "output": "o.avi"}[kind]
+    done = run(*command(program, engine, video, f"--{kind}", path), most_bytes=20_000)
+    assert done.returncode == 1, done.stderr
+    assert f"{path} can't be written: " in error_of(done)
+    assert error_of(done).endswith("is the disk full?")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_in_the_middle_leaves_files_that_hold_what_was_done(
+    program: Path, engine: Path, tmp_path: Path, make_video: MakeVideo
+) -> None:
+    count = 8100
+    video = make_video("long.avi", np.concatenate([FRAMES] * (count // len(FRAMES))))
+    masks, out = tmp_path / "masks.u8", tmp_path / "overlay.avi"
+    with subprocess.Popen(
+        command(program, engine, video, "--masks", masks, "--output", out), stderr=subprocess.PIPE, text=True
+    ) as process:
+        # Its temporary file grows with the frames: it is in the middle once some are in there.
+        while process.poll() is None and sum(one.stat().st_size for one in tmp_path.glob(".masks.*")) < 10 * 40 * 56:
+            pass
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert said.endswith("cgnet_video: stopped; what was done is written\n")
+    labels = np.fromfile(masks, np.uint8).reshape(-1, 40, 56)
+    assert 10 <= len(labels) < count
+    assert len(read_video(out)) == len(labels)
+    with open_engine(f"openvino:{engine}") as opened:
+        wanted = np.concatenate([opened.infer(frame[None]) for frame in FRAMES])
+    np.testing.assert_array_equal(labels, np.resize(wanted, labels.shape))
+    assert {path.name for path in tmp_path.iterdir()} == {"masks.u8", "overlay.avi"}
+
+
+def test_a_slow_writer_loses_nothing_and_memory_is_bounded(
+    program: Path, engine: Path, tmp_path: Path, make_video: MakeVideo
+) -> None:
+    """FFV1 of a large picture takes much longer than a tiny network: the writer is what all wait for."""
+
+    def peak_mib(count: int) -> float:
+        frames = np.concatenate([large] * count)
+        video, masks = make_video("large.avi", frames), tmp_path / "masks.u8"
+        flags = ("--masks", masks, "--output", tmp_path / "slow.avi", "--codec", "FFV1", "--overlay", "1")
+        peak_kib = 0
+        with subprocess.Popen(command(program, engine, video, *flags), stdout=subprocess.DEVNULL) as process:
+            while process.poll() is None:  # not getrusage: its peak is inherited over fork
+                for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
+                    peak_kib = int(line.split()[1]) if line.startswith("VmHWM:") else peak_kib
+        assert process.returncode == 0
+        assert len(read_video(tmp_path / "slow.avi")) == len(frames)
+        labels = np.fromfile(masks, np.uint8).reshape(len(frames), 240, 320)
+        np.testing.assert_array_equal(labels, np.concatenate([labels[:4]] * count))
+        assert len(np.unique(labels[:4].reshape(4, -1), axis=0)) == 4
+        return peak_kib / 1024
+
+    large = drawn_frames(4, 240, 320)
+    few, many = peak_mib(5), peak_mib(30)
+    assert many - few < 10  # a hundred frames more, of 0.3 MiB each with their labels
