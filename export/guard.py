@@ -113,9 +113,7 @@ def guard(prepared: Prepared, limit: float, evaluate: Evaluate, path: Path) -> t
         say(line)
     if kept is None:
         if not curve:
-            raise AccuracyError(
-                f"--max-drop {limit:g} can't be met: no file that keeps half of the work lowered is right"
-            )
+            raise AccuracyError(f"--max-drop {limit:g} can't be met: no file with half of the work lowered is right")
         best = min(curve.values(), key=lambda point: (point.drop, point.kept))
         missed = missed_path(path)
         write(prepared, missed, names_of(costs, best.kept))
