@@ -29,6 +29,7 @@
 
 #include "channel.hpp"
 #include "options.hpp"
+#include "sizes.hpp"
 #include "video.hpp"
 
 namespace {
@@ -37,7 +38,6 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t depth = 4;  // frames in each channel: enough to even out a decoder that works in bursts
 
 constexpr std::size_t kept_samples = 100'000;  // a video may be days long, and memory must not grow
-constexpr long standing = 3;  // frames that repeat the one before, of a picture that stands still, or of a stuck reader
 
 std::atomic<bool> interrupted{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "or a signal handler must not touch it");
@@ -204,6 +204,7 @@ int default_contexts(const std::filesystem::path& engine) { return engine.extens
 
 int run(const Settings& settings) {
   Reader reader(settings.input);
+  require_one_size(settings.input, settings.limit);
   std::optional<VideoFile> video;
   std::optional<MaskFile> masks;
   if (!settings.output.empty()) video.emplace(settings.output, settings.codec, reader.fps());
@@ -244,11 +245,6 @@ int run(const Settings& settings) {
                 percentile(engine_ms, 0.5), percentile(engine_ms, 0.95));
   }
   if (pipeline.read_error()) std::rethrow_exception(pipeline.read_error());
-  if (reader.repeated() >= standing)
-    std::fprintf(stderr,
-                 "cgnet_video: warning: the last %ld frames are one picture; does %s change its size there? This OpenCV "
-                 "can't follow it: cut it there\n",
-                 reader.repeated() + 1, settings.input.c_str());
   if (interrupted) {
     std::fprintf(stderr, "cgnet_video: stopped; what was done is written\n");
     return 130;  // what a shell gives for SIGINT

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <system_error>
 #include <utility>
 
@@ -28,15 +27,7 @@ cv::Mat Reader::next() {
     if (read_ == 0) throw cgnet::Error(path_.string() + " holds no frame that can be read", 2);
     return {};
   }
-  if (read_ == 0) size_ = frame.size();
-  if (frame.size() != size_)
-    throw cgnet::FrameError(path_.string() + " changes size at frame " + std::to_string(read_) + ", from " +
-                            std::to_string(size_.height) + "x" + std::to_string(size_.width) + " to " +
-                            std::to_string(frame.rows) + "x" + std::to_string(frame.cols) +
-                            "; one video holds one size: cut it there");
-  const bool same = read_ > 0 && std::memcmp(frame.data, last_.data, frame.total() * frame.elemSize()) == 0;
-  repeated_ = same ? repeated_ + 1 : 0;
-  last_ = frame;  // shares its memory, which nobody writes to
+  size_ = frame.size();
   ++read_;
   return frame;
 }

@@ -1,9 +1,8 @@
-// Video files by OpenCV, with what it keeps to itself: a video that is cut, one that changes size, a full disk.
+// Video files by OpenCV, with what it keeps to itself: a video that is cut, a full disk.
 #pragma once
 
 #include <filesystem>
 #include <fstream>
-#include <memory>
 #include <string>
 
 #include <opencv2/core.hpp>
@@ -21,17 +20,12 @@ class Reader {
   explicit Reader(const std::filesystem::path& path);
 
   /// The next frame, (H, W) of u8 BGR and memory of its own; an empty one at the end.
-  /// Throws cgnet::FrameError if the size changes.
   cv::Mat next();
 
   cv::Size size() const noexcept { return size_; }  ///< of the frames read
   double fps() const noexcept { return fps_; }
   long announced() const noexcept { return announced_; }  ///< frames, 0 if not known
   long read() const noexcept { return read_; }
-
-  /// How many frames before the last one, in a row, are the last one to the bit. Some versions of OpenCV give one
-  /// picture again and again once a video's size has changed, and don't say so.
-  long repeated() const noexcept { return repeated_; }
 
   /// Throws cgnet::Error if fewer frames could be read than the file announces, by more than a guess is wrong by.
   void check_whole() const;
@@ -40,8 +34,6 @@ class Reader {
   std::filesystem::path path_;
   cv::VideoCapture capture_;
   cv::Size size_;
-  cv::Mat last_;
-  long repeated_ = 0;
   double fps_ = 25;
   long announced_ = 0;
   long read_ = 0;

@@ -18,15 +18,16 @@ from cgnet_deploy.pixels import U8
 
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE.parents[2] / "engines" / "cpp"
-HEADERS = ("nlohmann/json.hpp", "openssl/evp.h", "opencv2/imgproc.hpp", "opencv2/videoio.hpp")
+HEADERS = ("libavformat/avformat.h", "nlohmann/json.hpp", "openssl/evp.h", "opencv2/imgproc.hpp", "opencv2/videoio.hpp")
 INSTALL = (
-    "apt-get install cmake g++ ninja-build libopencv-imgproc-dev libopencv-videoio-dev libssl-dev nlohmann-json3-dev"
+    "apt-get install cmake g++ libavformat-dev libopencv-imgproc-dev libopencv-videoio-dev libssl-dev ninja-build "
+    "nlohmann-json3-dev pkg-config"
 )
 
 
 def missing() -> str | None:
     """What this machine lacks to build the library, None if nothing."""
-    for tool in ("cmake", "c++", "ninja"):
+    for tool in ("cmake", "c++", "ninja", "pkg-config"):
         if shutil.which(tool) is None:
             return f"{tool} is not installed: {INSTALL}"
     for header in HEADERS:

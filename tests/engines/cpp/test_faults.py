@@ -11,10 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cgnet_deploy.data import fit_frame
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.pixels import U8
-from cgnet_deploy.spec import Res
 from tests.engines.cpp.conftest import read_video
 from tests.engines.graphs import FIXED, drawn_frames, written
 from tests.video.clips import clip, drawn
@@ -81,29 +79,30 @@ def test_a_source_without_frames(name: str, says: str, program: Path, engine: Pa
     assert list(out.iterdir()) == []
 
 
-def test_a_video_that_changes_its_size_goes_on_or_is_told(program: Path, engine: Path, tmp_path: Path) -> None:
-    """OpenCV 5 scales what comes later to the first size; 4.6 repeats a picture of before, and says nothing of it."""
-    first = clip(tmp_path / "1.h264", drawn(5), codec="libx264", format="h264")
-    second = clip(tmp_path / "2.h264", drawn(5, 96, 128, seed=1), codec="libx264", format="h264")
-    (both := tmp_path / "both.h264").write_bytes(first.read_bytes() + second.read_bytes())
-    out = tmp_path / "frames.avi"
-    done = run(*command(program, engine, both, "--output", out, "--overlay", "0", "--codec", "FFV1"))
-    assert done.returncode == 0, done.stderr
-    seen = read_video(out)  # at opacity 0, what the program read
-    assert seen.shape == (10, 40, 56, 3)
-    pictures = [fit_frame(frame, Res(40, 56)) for frame in drawn(5, 96, 128, seed=1)]
-    followed = np.abs(seen[5:].astype(int) - np.stack(pictures)).mean() < 12
-    told = "frames are one picture; does" in done.stderr
-    assert followed != told
-
-
-def test_a_video_that_moves_is_not_taken_for_one_that_stands(
-    program: Path, engine: Path, tmp_path: Path, make_video: MakeVideo
-) -> None:
-    moving, standing = make_video("a.avi", FRAMES), make_video("b.avi", np.concatenate([FRAMES, FRAMES[-1:]]))
-    for video in (moving, standing):
-        done = run(*command(program, engine, video, "--masks", tmp_path / "m.u8"))
-        assert (done.returncode, len(done.stderr.splitlines())) == (0, 1), done.stderr
+@pytest.mark.parametrize(
+    ("codec", "container"), [("libx264", "h264"), ("libx264", "mpegts"), ("libx265", "hevc"), ("mpeg2video", "mpegts")]
+)
+@pytest.mark.parametrize("sizes", [((40, 56), (96, 128)), ((96, 128), (40, 56))], ids=["grows", "shrinks"])
+def test_a_video_that_changes_its_size_is_refused(
+    sizes: tuple[tuple[int, int], tuple[int, int]], codec: str, container: str, program: Path, engine: Path,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    video, out = tmp_path / f"both.{container}", tmp_path / "out"
+    out.mkdir()
+    parts = [
+        clip(tmp_path / f"{size[0]}.{container}", drawn(30, *size), codec=codec, format=container) for size in sizes
+    ]
+    video.write_bytes(b"".join(part.read_bytes() for part in parts))
+    flags = (program, engine, video, "--masks", out / "m.u8", "--output", out / "o.avi")
+    done = run(*command(*flags))
+    assert done.returncode == 2, done.stderr
+    change = " to ".join(f"{height}x{width}" for height, width in sizes)
+    assert (
+        done.stderr
+        == f"cgnet_video: {video} changes its size at frame 30, from {change}; one video holds one size: cut it there\n"
+    )
+    assert list(out.iterdir()) == []
+    assert run(*command(*flags), "--limit", "12").returncode == 2  # FFmpeg may have decoded what comes after
 
 
 @pytest.mark.parametrize("kind", ["masks", "output"])
