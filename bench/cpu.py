@@ -18,6 +18,7 @@ import numpy as np
 
 from cgnet_deploy.bench import cli as bench
 from cgnet_deploy.bench.latency import measure, timed
+from cgnet_deploy.engines.openvino import shared_core
 from cgnet_deploy.errors import CgnetError, MissingPackage, require
 from cgnet_deploy.export import cli as export
 from cgnet_deploy.terminal import Parser, cores, res_argument, run, say
@@ -103,7 +104,7 @@ def peers(ckpt: str, exporter: str, compiled: bool) -> Iterator[str]:
 
 
 def why_no_bf16() -> str | None:
-    capabilities = require("openvino", extra="openvino").Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    capabilities = shared_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return None if "BF16" in capabilities else "this CPU has no bf16"
 
 

@@ -7,7 +7,9 @@ what is not int8; how many convolutions really are is counted in the compiled ne
 
 from __future__ import annotations
 
+import functools
 import os
+from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
@@ -51,7 +53,7 @@ class OpenVinoEngine(Engine):
         if profile:
             settings["PERF_COUNT"] = "YES"
         try:
-            core = ov.Core()
+            core = shared_core()
             model = core.read_model(file.content)
             model.reshape([-1 if side is None else side for side in input_sides(file.io, shape)])
             compiled = core.compile_model(model, "CPU", settings)
@@ -110,6 +112,21 @@ class OpenVinoEngine(Engine):
                 if node.status == node.Status.EXECUTED  # the others were joined with those, or have nothing to do
             ]
         return mean_of_last(runs, timed)
+
+
+def shared_core() -> Any:
+    """The only ov.Core of this process, which is never freed. Raises MissingPackage without OpenVINO.
+
+    A Core gives the thread that makes it a stack for signal handlers, and unmaps that when it is freed: even if another
+    thread frees it, or a later Core remembers it as the one to go back to. The next signal, such as Ctrl-C, would then
+    end the process (openvino 2026.4, on Linux).
+    """
+    return _core(require("openvino", extra="openvino"))
+
+
+@functools.cache
+def _core(ov: ModuleType) -> Any:
+    return ov.Core()
 
 
 def _in_int8(compiled: Any) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cgnet_deploy.engines.gpu import find_gpu
+from cgnet_deploy.engines.openvino import shared_core
 from cgnet_deploy.engines.trtapi import Builder, create, load_api, new_log, no_collection
 from cgnet_deploy.errors import CgnetError, EngineUnavailable, MissingPackage, one_line, require
 
@@ -49,14 +50,13 @@ def ort_cuda() -> str:
 
 def openvino() -> str:
     runtime = require("openvino", extra="openvino")
-    core = runtime.Core()
+    core = shared_core()
     cpu = core.get_property("CPU", "FULL_DEVICE_NAME").strip()
     return f"openvino {runtime.__version__.split('-')[0]}; {', '.join(core.available_devices)} ({cpu})"
 
 
 def openvino_bf16() -> str:
-    core = require("openvino", extra="openvino").Core()
-    able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    able = shared_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if "BF16" not in able:
         raise EngineUnavailable(f"this CPU has no bf16 (it has {', '.join(able)})")
     return "bf16 in this CPU"

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from cgnet_deploy.engines.base import Engine
 from cgnet_deploy.engines.open import open_engine
-from cgnet_deploy.engines.openvino import OpenVinoEngine
+from cgnet_deploy.engines.openvino import OpenVinoEngine, shared_core
 from cgnet_deploy.errors import ArtifactError, EngineUnavailable
 from cgnet_deploy.spec import Res
 from tests.engines.contract import EngineContract
@@ -38,13 +40,32 @@ def test_it_is_compiled_for_just_the_sizes_it_was_opened_for(frames_onnx: Path) 
 
 
 def test_bf16_runs_or_is_refused_but_never_replaced(tensor_onnx: Path) -> None:
-    if "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if "BF16" in shared_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         with open_engine(f"openvino-bf16:{tensor_onnx}") as engine:
             assert engine.info.provider == "CPU bf16"
             assert engine.infer(drawn_frames(1, 40, 56)).shape == (1, 40, 56)
     else:
         with pytest.raises(EngineUnavailable, match="runs f32 on this CPU, which has no bf16"):
             open_engine(f"openvino-bf16:{tensor_onnx}")
+
+
+def test_a_signal_is_survived_when_engines_are_gone(frames_onnx: Path) -> None:
+    """In a process of its own: if it isn't, that process ends with SIGSEGV."""
+    code = f"""
+import os, signal, threading
+from cgnet_deploy.engines.open import open_engine
+signal.signal(signal.SIGUSR1, lambda *_: print("survived"))
+first, second = (open_engine("openvino:{frames_onnx}", threads=1) for _ in range(2))
+del first
+other = threading.Thread(target=second.close)
+del second
+other.start()
+other.join()
+del other
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "survived\n"), done.stderr
 
 
 def test_what_the_runtime_can_not_run_is_one_line(tmp_path: Path) -> None:

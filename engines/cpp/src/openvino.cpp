@@ -23,6 +23,13 @@ std::string last_line(const std::string& text) {
   return one_line(text.substr(start == std::string::npos ? 0 : start + 1));
 }
 
+/// The only Core of this process, for the reason told in engines/openvino.py: one that goes unmaps the stack that a
+/// thread's signal handlers run on.
+ov::Core& shared_core() {
+  static ov::Core core;
+  return core;
+}
+
 class OpenVinoContext final : public Context {
  public:
   OpenVinoContext(ov::InferRequest request, Io io, InputSpec spec, std::size_t classes)
@@ -97,7 +104,7 @@ class OpenVinoEngine final : public Engine {
     if (options.threads > 0) settings.insert(ov::inference_num_threads(options.threads));
     if (options.contexts > 1) settings.insert(ov::num_streams(options.contexts));
     try {
-      const std::shared_ptr<ov::Model> model = core_.read_model(file.content, ov::Tensor());
+      const std::shared_ptr<ov::Model> model = shared_core().read_model(file.content, ov::Tensor());
       if (model->inputs().size() != 1 || model->outputs().size() != 1)
         throw ArtifactError(path + " is no network of one input and one output");
       const auto side = [](int value) { return value == 0 ? ov::Dimension::dynamic() : ov::Dimension(value); };
@@ -105,7 +112,7 @@ class OpenVinoEngine final : public Engine {
       const ov::Dimension h = side(shape.height);
       const ov::Dimension w = side(shape.width);
       model->reshape(artifact_.io == Io::frames ? ov::PartialShape{n, h, w, 3} : ov::PartialShape{n, 3, h, w});
-      compiled_ = core_.compile_model(model, "CPU", settings);
+      compiled_ = shared_core().compile_model(model, "CPU", settings);
     } catch (const Error&) {
       throw;
     } catch (const std::exception& error) {
@@ -124,8 +131,7 @@ class OpenVinoEngine final : public Engine {
 
  private:
   Artifact artifact_;
-  ov::Core core_;
-  ov::CompiledModel compiled_;  // after core_: it goes first
+  ov::CompiledModel compiled_;
   std::string runs_in_;
 };
 
