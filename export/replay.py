@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cgnet_deploy.export.fuse.resize_matmul import before_resize
 from cgnet_deploy.export.graph import attribute, weights
 from cgnet_deploy.export.ranges import LEVELS, storable
 
@@ -54,12 +55,9 @@ class Replay:
 
     def __init__(self, model: ir.Model) -> None:
         self.source = model.graph.inputs[0]
-        resize = model.graph.outputs[0].producer()
-        assert resize is not None
-        assert resize.op_type == "Resize"
-        assert resize.inputs[0] is not None
-        self.scores = resize.inputs[0]
-        self.nodes = [node for node in model.graph if node is not resize]
+        self.scores, resize = before_resize(model.graph.outputs[0])
+        assert resize
+        self.nodes = [node for node in model.graph if node not in resize]
         unknown = {node.op_type for node in self.nodes} - set(OPERATORS)
         assert not unknown, unknown
         self.constants = {

@@ -47,6 +47,10 @@ def start(args: argparse.Namespace) -> int:
         limit_s = float("inf") if args.time_limit is None else 60 * args.time_limit
         job = Job(recipe, args.data, args.out, device, workers, args.init, args.resume, limit_s, share)
         outcome = train(job)
+        if share.world > 1:
+            # A thread of gloo needs the interpreter to free the tensor that it summed last, and aborts the process if that
+            # is at its end. This waits without the interpreter.
+            dist.barrier()
         if share.rank == 0:
             return _ended(job, outcome, args.multi_scale)
     return 0

@@ -25,7 +25,7 @@ from cgnet_deploy.video.job import process
 from cgnet_deploy.video.paint import Painter
 from cgnet_deploy.video.segmenter import Segmenter
 from cgnet_deploy.video.sink import Folder, Sink, Window
-from cgnet_deploy.video.source import Source, open_source
+from cgnet_deploy.video.source import Source, is_live, open_source
 from cgnet_deploy.video.videofile import CONTAINERS, video_file
 
 WINDOW = "window"
@@ -84,12 +84,14 @@ def _video(given: argparse.Namespace) -> int:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     cv2.setNumThreads(1)  # the other cores are the engine's
     with ExitStack() as stack:
-        source = open_source(given.input, live=given.live, fps=given.fps)
-        engines = given.engines or default_engines(given.engine, given.threads, live=source.live)
+        live = given.live or is_live(given.input)
+        engines = given.engines or default_engines(given.engine, given.threads, live=live)
         threads = max(1, given.threads // engines)
         segmenter = stack.enter_context(
             Segmenter(given.engine, res=given.res, threads=threads, contract=given.contract, engines=engines)
         )
+        # After the engine: a camera need not run for one that is missing.
+        source = open_source(given.input, live=given.live, fps=given.fps)
         classes = [name.strip() for name in given.classes.split(",") if name.strip()]
         painter = Painter(segmenter.info.spec, given.overlay, classes, legend=not given.no_legend)
         interrupts = stack.enter_context(caught_interrupts())

@@ -136,6 +136,15 @@ class Capture:
         return own_s if count == 0 or own_s > before_s else before_s + 1 / self.fps
 
 
+def is_live(text: str) -> bool:
+    """Whether what `open_source` would open doesn't wait for its reader: a camera's number or device, or a URL."""
+    return NETWORK.match(text) is not None or _is_camera(text)
+
+
+def _is_camera(text: str) -> bool:
+    return text.isdecimal() or text.startswith("/dev/")
+
+
 def open_source(text: str, *, live: bool = False, fps: float | None = None) -> Source:
     """A folder, a file, a camera's number or device, or a URL.
 
@@ -147,7 +156,7 @@ def open_source(text: str, *, live: bool = False, fps: float | None = None) -> S
         # What stands between // and @ is a password: it is not repeated.
         name = re.sub(r"//[^/@]*@", "//", text)
         return Capture(cv2.VideoCapture(text, cv2.CAP_FFMPEG, wait), name, file=False, live=True, fps=fps)
-    if text.isdecimal() or text.startswith("/dev/"):
+    if _is_camera(text):
         camera = cv2.VideoCapture(int(text) if text.isdecimal() else text)
         if fps:
             camera.set(cv2.CAP_PROP_FPS, fps)

@@ -19,7 +19,7 @@ import onnx_ir as ir
 
 from cgnet_deploy.export.fuse.linear import F64
 from cgnet_deploy.export.fuse.rule import Rule
-from cgnet_deploy.export.graph import attribute, constant, insert, replace
+from cgnet_deploy.export.graph import attribute, constant, insert, replace, weights
 
 BAND = 32  # rows of the result that a band has at least: below, the products are too small to be fast
 
@@ -74,6 +74,15 @@ def rewrite(match: Match) -> None:
     result = insert(node, "Reshape", [full, whole])
     result.type = match.scores.type
     replace(node.outputs[0], result)
+
+
+def before_resize(logits: ir.Value) -> tuple[ir.Value, list[ir.Node]]:
+    """The scores that `logits` are made of, and the nodes that do it: a Resize, or what `rewrite` puts in its place."""
+    value, nodes = logits, []
+    while (node := value.producer()) is not None and node.op_type in ("Resize", "Reshape", "MatMul", "Gather"):
+        nodes.append(node)
+        value = next(given for given in node.inputs if given is not None and weights(given) is None)
+    return value, nodes
 
 
 def interpolation(small: int, large: int) -> F64:

@@ -21,6 +21,7 @@ from cgnet_deploy.export.calibration_data import CalibrationFrames, calibration_
 from cgnet_deploy.export.cli import main
 from cgnet_deploy.export.distill import distill, student_of
 from cgnet_deploy.export.fuse.linear import kernel_and_bias
+from cgnet_deploy.export.fuse.resize_matmul import before_resize
 from cgnet_deploy.export.graph import serialise
 from cgnet_deploy.export.lower import Lowering
 from cgnet_deploy.export.pairs import faults
@@ -52,10 +53,7 @@ def lowering_of(model: ir.Model, target: Target = "generic", scope: Scope = "all
 def scores(model: ir.Model, x: F32) -> F32:
     """What ONNX says a graph computes before the resize: ONNX Runtime without its own integer kernels."""
     probe = model.clone()
-    resize = probe.graph.outputs[0].producer()
-    assert resize is not None
-    assert resize.inputs[0] is not None
-    probe.graph.outputs.append(resize.inputs[0])
+    probe.graph.outputs.append(before_resize(probe.graph.outputs[0])[0])
     ort = require("onnxruntime", extra="ort")
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
