@@ -48,8 +48,8 @@ def start(args: argparse.Namespace) -> int:
         job = Job(recipe, args.data, args.out, device, workers, args.init, args.resume, limit_s, share)
         outcome = train(job)
         if share.world > 1:
-            # A thread of gloo needs the interpreter to free the tensor that it summed last, and aborts the process if that
-            # is at its end. This waits without the interpreter.
+            # A thread of gloo needs the interpreter to free the tensor that it summed last, and aborts the process if
+            # that is at its end. This waits without the interpreter.
             dist.barrier()
         if share.rank == 0:
             return _ended(job, outcome, args.multi_scale)
