@@ -77,7 +77,8 @@ class Replay:
         for node in self.nodes:
             if node.outputs[0] not in given:
                 inputs = [known[value] for value in node.inputs if value is not None]
-                known[node.outputs[0]] = OPERATORS[node.op_type](node, *inputs)
+                found = OPERATORS[node.op_type](node, *inputs)
+                known.update(zip(node.outputs, found if isinstance(found, tuple) else (found,), strict=True))
         return known
 
 
@@ -113,18 +114,12 @@ def padding(node: ir.Node) -> tuple[int, int]:
     return top, left
 
 
-def enlarged(node: ir.Node, x: Tensor, scales: Tensor) -> Tensor:
-    """A gate from one pixel to a map (fuse/gate_blocked.py): its product broadcasts, to crops of any size too."""
-    assert x.shape[2:] == (1, 1)
-    return x
-
-
 def linear(node: ir.Node, x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
     assert attribute(node, "transB", 0) == 1
     return F.linear(x, kernel, bias)
 
 
-OPERATORS: dict[str, Callable[..., Tensor]] = {
+OPERATORS: dict[str, Callable[..., Tensor | tuple[Tensor, ...]]] = {
     "Add": lambda node, a, b: a + b,
     "AveragePool": averaged,
     "Concat": lambda node, *parts: torch.cat(parts, 1),
@@ -139,7 +134,7 @@ OPERATORS: dict[str, Callable[..., Tensor]] = {
     "QuantizeLinear": lambda node, x, scale, zero: levels_of(x, scale),
     "ReduceMean": lambda node, x, axes: x.mean(tuple(axes.tolist()), bool(attribute(node, "keepdims", 1))),
     "Relu": lambda node, x: F.relu(x),
-    "Resize": enlarged,
     "Sigmoid": lambda node, x: torch.sigmoid(x),
+    "Split": lambda node, x, sizes: torch.split(x, sizes.tolist(), 1),
     "Unsqueeze": lambda node, x, axes: x.reshape(*x.shape, 1) if axes.tolist() == [x.ndim] else x.unsqueeze(int(axes)),
 }

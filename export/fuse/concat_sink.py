@@ -16,10 +16,8 @@ import onnx_ir as ir
 from cgnet_deploy.export.fuse.rule import Rule
 from cgnet_deploy.export.graph import attribute, channels, constant, insert, producer, replace, weights
 
-CHANNELWISE = frozenset(
-    {"PRelu", "Relu", "Sigmoid", "Mul", "Add", "Max", "Min", "ReduceMean", "GlobalAveragePool", "Resize"}
-)
-SETTINGS = frozenset({"ReduceMean", "Resize"})  # their inputs after the first say how, for all channels alike
+CHANNELWISE = frozenset({"PRelu", "Relu", "Sigmoid", "Mul", "Add", "Max", "Min", "ReduceMean", "GlobalAveragePool"})
+SETTINGS = frozenset({"ReduceMean"})  # its inputs after the first say how, for all channels alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +68,7 @@ def rewrite(match: Match) -> None:
 
 
 def _over_space(node: ir.Node) -> bool:
-    """Whether a ReduceMean or a Resize leaves images and channels as they are."""
-    if node.op_type == "Resize":
-        scales = weights(node.inputs[2]) if len(node.inputs) > 2 else None
-        return scales is not None and scales.size == 4 and scales[:2].tolist() == [1, 1]
+    """Whether a ReduceMean leaves images and channels as they are."""
     axes = weights(node.inputs[1]) if len(node.inputs) > 1 else None
     return axes is not None and sorted(axes.tolist()) in ([2, 3], [-2, -1])
 

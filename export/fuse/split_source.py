@@ -1,10 +1,9 @@
 """A convolution whose result later meets a concat, as a concat of two convolutions by output channel.
 
     x + concat(y_1, y_2) = concat(x_1 + y_1, x_2 + y_2),  x = conv, perhaps times a gate
-    g concat(y_1, y_2)   = concat(g_1 y_1, g_2 y_2),      g = sigmoid(conv), enlarged
 
 The down block feeds the residual trunk of its stage; split here, the whole trunk stays in halves and the
-concat of every block sinks away (concat_sink.py). A gate is split as what it multiplies is.
+concat of every block sinks away (concat_sink.py).
 """
 
 from __future__ import annotations
@@ -38,8 +37,8 @@ def pattern(node: ir.Node) -> Match | None:
 
 
 def _source(value: ir.Value | None) -> ir.Node | None:
-    """The convolution behind `value`, through a product with a gate, or through what makes one a gate."""
-    while (node := producer(value, "Mul", "Resize", "Sigmoid")) is not None:
+    """The convolution behind `value`, through a product with a gate."""
+    while (node := producer(value, "Mul")) is not None:
         value = node.inputs[0]
     return producer(value, "Conv")
 

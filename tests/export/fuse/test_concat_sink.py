@@ -20,7 +20,6 @@ def over_concat(nodes: str, out: str = "2, 7, 5, 4") -> str:
 
 W = {"w": np.random.default_rng(1).normal(size=(3, 4, 1, 1))}
 FEW = np.random.default_rng(2).normal(size=(7, 1, 1))
-TWICE = np.array([1, 1, 2, 3], np.float32)  # twice as high, three times as wide
 
 
 @pytest.mark.parametrize("op", ["Relu", "GlobalAveragePool"])
@@ -64,18 +63,6 @@ def test_a_gate_is_split_as_the_concat_is() -> None:
     model = graph(over_concat(text), W | {"wide": np.random.default_rng(4).normal(size=(7, 4, 1, 1))})
     left = {"Conv": 2, "GlobalAveragePool": 1, "Sigmoid": 1, "Split": 1, "Mul": 2, "Concat": 1}
     assert_fires(model, RULE, left=left)
-
-
-def test_sinks_through_an_enlargement() -> None:
-    model = graph(over_concat('y = Resize <mode = "nearest"> (joint, , scales)', "2, 7, 10, 12"), W | {"scales": TWICE})
-    assert_fires(model, RULE, left={"Conv": 1, "Resize": 2, "Concat": 1})
-
-
-def test_not_through_a_resize_of_channels() -> None:
-    model = graph(
-        over_concat("y = Resize (joint, , scales)", "2, 14, 5, 4"), W | {"scales": np.array([1, 2, 1, 1], np.float32)}
-    )
-    assert_refuses(model, RULE, "Resize changes more than height and width")
 
 
 def test_two_concats_of_the_same_widths_are_added_part_by_part() -> None:

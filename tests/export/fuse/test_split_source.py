@@ -64,17 +64,3 @@ def test_not_where_the_convolution_has_one_channel_for_all(rng: np.random.Genera
 def test_passes_by_a_sum_of_two_concats(rng: np.random.Generator) -> None:
     text = TRUNK.replace("(trunk, block)", "(block, block)")
     assert_passes_by(graph(text, weights(rng)), RULE)
-
-
-def test_a_gate_is_split_as_what_it_multiplies_is(rng: np.random.Generator) -> None:
-    text = TRUNK.replace(
-        "trunk = Conv <pads = [1, 1, 1, 1]> (x, w, b)",
-        """
-        mean = GlobalAveragePool (x)
-        excited = Conv (mean, w, b)
-        gate = Sigmoid (excited)
-        trunk = Resize <mode = "nearest"> (gate, , scales)""",
-    ).replace("Add (trunk", "Mul (trunk")
-    given = weights(rng) | {"w": rng.normal(size=(5, 4, 1, 1)), "scales": np.array([1, 1, 9, 7], np.float32)}
-    left = {"GlobalAveragePool": 1, "Conv": 4, "Concat": 2, "Sigmoid": 1, "Resize": 1, "Mul": 1}
-    assert_fires(graph(text, given), RULE, left=left)
