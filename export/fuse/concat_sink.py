@@ -2,7 +2,8 @@
 
 Applied until it settles, a concat sinks through everything that treats channels alone, until a convolution
 takes its parts as a sum (concat_conv.py): then nothing is ever copied together. `y` may be constant, a value
-per channel and image, or another concat of the same parts.
+per channel and image, or another concat of the same parts. A convolution by a gate (gate_conv.py) treats channels
+alone too: its kernel and bias are split.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from itertools import accumulate
 import numpy as np
 import onnx_ir as ir
 
+from cgnet_deploy.export.fuse.linear import is_scaling
 from cgnet_deploy.export.fuse.rule import Rule
 from cgnet_deploy.export.graph import attribute, channels, constant, insert, producer, replace, weights
 
@@ -28,7 +30,7 @@ class Match:
 
 
 def pattern(node: ir.Node) -> Match | None:
-    if node.op_type not in CHANNELWISE:
+    if node.op_type not in CHANNELWISE and not is_scaling(node):
         return None
     for value in node.inputs:
         concat = producer(value, "Concat")
@@ -43,7 +45,8 @@ def check(match: Match) -> str | None:
         return f"a part of {match.concat.name} has an unknown number of channels"
     if match.node.op_type in SETTINGS and not _over_space(match.node):
         return f"{match.node.name} changes more than height and width"
-    for value in match.node.inputs[: 1 if match.node.op_type in SETTINGS else None]:
+    alone = match.node.op_type in SETTINGS or is_scaling(match.node)
+    for value in match.node.inputs[: 1 if alone else None]:
         if value is not None and not _divisible(value, match.sizes):
             return f"{value.name} can't be split as {match.concat.name} is"
     return None
@@ -57,10 +60,17 @@ def rewrite(match: Match) -> None:
     columns: list[tuple[ir.Value | None, ...]]
     if node.op_type in SETTINGS:
         columns = [(part, *others) for part in _parts(node, first, match.sizes)]
+    elif is_scaling(node):
+        scales = [_split(node, value, match.sizes, axis=0) for value in others if value is not None]
+        columns = list(zip(_parts(node, first, match.sizes), *scales, strict=True))
     else:
         inputs = [value for value in node.inputs if value is not None]
         columns = list(zip(*(_parts(node, value, match.sizes) for value in inputs), strict=True))
-    parts = [insert(node, node.op_type, list(column), name=node.name or "", **attributes) for column in columns]
+    own = [{**attributes, "group": size} if "group" in attributes else attributes for size in match.sizes]
+    parts = [
+        insert(node, node.op_type, list(column), name=node.name or "", **given)
+        for column, given in zip(columns, own, strict=True)
+    ]
     shape = node.outputs[0].shape
     for part, size in zip(parts, match.sizes, strict=True):  # given at once, a chain takes one sweep, not one a node
         part.shape = None if shape is None else ir.Shape([shape[0], size, *shape[2:]])
@@ -96,20 +106,26 @@ def _divisible(value: ir.Value, sizes: tuple[int, ...]) -> bool:
 def _parts(anchor: ir.Node, value: ir.Value, sizes: tuple[int, ...]) -> list[ir.Value]:
     array = weights(value)
     if array is not None:
-        if array.size == 1:
-            return [value] * len(sizes)
-        ends = list(accumulate(sizes))[:-1]
-        return [constant(anchor, part, value.name or "part") for part in np.split(array, ends, axis=-3)]
+        return [value] * len(sizes) if array.size == 1 else _split(anchor, value, sizes, axis=array.ndim - 3)
     if concat := _aligned(value, sizes):
         return [part for part in concat.inputs if part is not None]
+    return _split(anchor, value, sizes, axis=1)
+
+
+def _split(anchor: ir.Node, value: ir.Value, sizes: tuple[int, ...], *, axis: int) -> list[ir.Value]:
+    array = weights(value)
+    if array is not None:
+        ends = list(accumulate(sizes))[:-1]
+        return [constant(anchor, part, value.name or "part") for part in np.split(array, ends, axis)]
     split = ir.node(
-        "Split", [value, constant(anchor, np.asarray(sizes, np.int64), "sizes")], {"axis": 1},
+        "Split", [value, constant(anchor, np.asarray(sizes, np.int64), "sizes")], {"axis": axis},
         num_outputs=len(sizes), name=f"{anchor.name}/Split",
     )  # fmt: skip
     anchor.prepend(split)
     for output, size in zip(split.outputs, sizes, strict=True):
         assert value.shape is not None
-        output.type, output.shape = value.type, ir.Shape([value.shape[0], size, *value.shape[2:]])
+        output.type = value.type
+        output.shape = ir.Shape([size if i == axis else side for i, side in enumerate(value.shape)])
     return list(split.outputs)
 
 

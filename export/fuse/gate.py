@@ -22,7 +22,7 @@ class Gate:
 
     product: ir.Node
     scaled: ir.Value  # what the gate multiplies
-    value: ir.Value  # the gate, (N, C, 1, 1)
+    value: ir.Value  # the gate, (N, C)
     pool: ir.Node
     squeeze: tuple[F64, F64]
     excite: tuple[F64, F64]
@@ -35,16 +35,17 @@ def gate(node: ir.Node) -> Gate | None:
     for scaled, value in (node.inputs, tuple(reversed(node.inputs))):
         if scaled is None or value is None:
             continue
-        sigmoid = producer(_through(value), "Sigmoid")
+        opened = _through(value)
+        sigmoid = producer(opened, "Sigmoid")
         excite = producer(sigmoid.inputs[0], "Gemm") if sigmoid else None
         relu = producer(excite.inputs[0], "Relu") if excite else None
         squeeze = producer(relu.inputs[0], "Gemm") if relu else None
         pool = producer(squeeze.inputs[0], "ReduceMean") if squeeze else None
-        if excite is None or squeeze is None or pool is None:
+        if opened is None or excite is None or squeeze is None or pool is None:
             continue
         first, second = _linear(squeeze), _linear(excite)
         if first is not None and second is not None:
-            return Gate(node, scaled, value, pool, first, second)
+            return Gate(node, scaled, opened, pool, first, second)
     return None
 
 

@@ -68,6 +68,13 @@ def is_depthwise(conv: ir.Node) -> bool:
     return kernel is not None and kernel.shape[1] == 1 and groups_of(conv) == len(kernel)
 
 
+def is_scaling(node: ir.Node) -> bool:
+    """Whether it is a convolution that multiplies each channel by what is computed (gate_conv.py)."""
+    kernel = node.inputs[1] if node.op_type == "Conv" else None
+    shape = None if kernel is None or weights(kernel) is not None else kernel.shape
+    return shape is not None and list(shape) == [groups_of(node), 1, 1, 1]
+
+
 def convolution(
     anchor: ir.Node, like: ir.Node, x: ir.Value, kernel: F64, bias: F64 | None, *, name: str = "", groups: int = 0
 ) -> ir.Value:

@@ -5,10 +5,10 @@
     FORMS   what is fastest where; bench/cpu.py measures it again
 
 ONNX Runtime's CPU kernels keep a blocked layout through Conv, Relu, equal-shape Add and Mul, and concats of
-whole blocks; everything else reorders each pixel twice, so little else is left but live gates. (A gate enlarged to a
-map keeps its product blocked. That is 2 % faster on one thread; but its many small tasks cost two threads 20 % where
-their cores lie far apart.) OpenVINO fuses elementwise chains into convolutions, PReLU excepted. TensorRT fuses
-pointwise operators of any form, so it gets the generic graph; that has not been measured on a GPU yet.
+whole blocks; everything else reorders each pixel twice, so little else is left but live gates, as convolutions that
+take the trunk's sum. (A gate enlarged to a map stays blocked, but one thread makes it: where two cores lie far apart
+that costs up to 20 %.) OpenVINO fuses elementwise chains into convolutions, PReLU excepted. TensorRT fuses pointwise
+operators of any form, so it gets the generic graph; that has not been measured on a GPU yet.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from cgnet_deploy.export.fuse import (
     concat_ragged,
     concat_sink,
     gate_constant,
+    gate_conv,
     pool_conv,
     pool_shared,
     prelu_affine,
@@ -65,6 +66,7 @@ FORMS: dict[Target, Rules] = {
     "ort-cpu": (
         *SETTLE,
         *IMAGE,
+        gate_conv.RULE,
         *HALVES,
         affine_conv.RULE,
         prelu_blocked.RULE,

@@ -14,7 +14,7 @@ from itertools import accumulate
 import numpy as np
 import onnx_ir as ir
 
-from cgnet_deploy.export.fuse.linear import convolution, groups_of, is_constant, kernel_and_bias
+from cgnet_deploy.export.fuse.linear import convolution, groups_of, is_constant, is_scaling, kernel_and_bias
 from cgnet_deploy.export.fuse.rule import Rule
 from cgnet_deploy.export.graph import attribute, channels, insert, producer, replace
 
@@ -37,8 +37,8 @@ def pattern(node: ir.Node) -> Match | None:
 
 
 def _source(value: ir.Value | None) -> ir.Node | None:
-    """The convolution behind `value`, through a product with a gate."""
-    while (node := producer(value, "Mul")) is not None:
+    """The convolution behind `value`, through a product with a gate in either form."""
+    while (node := producer(value, "Mul", "Conv")) is not None and (node.op_type == "Mul" or is_scaling(node)):
         value = node.inputs[0]
     return producer(value, "Conv")
 

@@ -65,6 +65,21 @@ def test_a_gate_is_split_as_the_concat_is() -> None:
     assert_fires(model, RULE, left=left)
 
 
+def test_a_convolution_by_a_gate_is_split_as_the_concat_is() -> None:
+    text = """whole = Conv (x, wide) mean = GlobalAveragePool (whole) gate = Sigmoid (mean)
+        kernel = Reshape (gate, sides) y = Conv <group = 7> (joint, kernel, bias)"""
+    more = {"wide": np.random.default_rng(4).normal(size=(7, 4, 1, 1)), "sides": np.array([7, 1, 1, 1])}
+    single = over_concat(text).replace("float[2,", "float[1,")
+    model = graph(single, W | more | {"bias": np.random.default_rng(5).normal(size=7)})
+    left = {"Conv": 4, "GlobalAveragePool": 1, "Sigmoid": 1, "Reshape": 1, "Split": 1, "Concat": 1}
+    assert_fires(model, RULE, left=left)
+
+
+def test_passes_by_a_convolution_with_constant_weights() -> None:
+    text = over_concat("y = Conv <group = 7> (joint, k)")
+    assert_passes_by(graph(text, W | {"k": np.random.default_rng(4).normal(size=(7, 1, 1, 1))}), RULE)
+
+
 def test_two_concats_of_the_same_widths_are_added_part_by_part() -> None:
     text = over_concat("a = Relu (x) b = Relu (v) other = Concat <axis = 1> (a, b) y = Add (joint, other)")
     assert_fires(graph(text, W), RULE, left={"Conv": 1, "Relu": 2, "Add": 2, "Concat": 1})

@@ -39,6 +39,13 @@ def test_sees_through_a_gate(rng: np.random.Generator) -> None:
     assert_fires(graph(GATED, weights(rng)), RULE, left=left)
 
 
+def test_sees_through_a_gate_that_is_a_kernel(rng: np.random.Generator) -> None:
+    text = GATED.replace("trunk = Mul (raw, gate)", "k = Reshape (gate, sides) trunk = Conv <group = 5> (raw, k)")
+    left = {"Conv": 5, "Concat": 2, "GlobalAveragePool": 1, "Sigmoid": 1, "Reshape": 1, "Add": 1}
+    model = graph(text.replace("float[2,", "float[1,"), weights(rng) | {"sides": np.array([5, 1, 1, 1])})
+    assert_fires(model, RULE, left=left)
+
+
 def test_other_readers_of_the_convolution_read_the_concat(rng: np.random.Generator) -> None:
     text = TRUNK.replace("y = Add", "s = Add").replace("}", "y = Mul (s, trunk) }")
     assert_fires(graph(text, weights(rng)), RULE, left={"Conv": 4, "Concat": 2, "Add": 1, "Mul": 1})
