@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from cgnet_deploy.errors import UsageError
-from cgnet_deploy.export.fuse import gate_conv, prelu_affine, resize_matmul, stem_rows
+from cgnet_deploy.export.fuse import gate_conv, output_write, prelu_affine, resize_matmul, stem_rows
 from cgnet_deploy.export.fuse.rules import FORMS, IMAGE, SETTLE, Rules
 from cgnet_deploy.export.quantize import Role, Site, Storage, sites
 from cgnet_deploy.export.targets import Scope, Target
@@ -27,6 +27,10 @@ ROLES: dict[Scope, frozenset[Role]] = {
     "all": frozenset({"image", "depthwise", "dense", "classifier"}),
     "stored": frozenset({"image", "depthwise", "dense", "classifier"}),
 }
+
+# Forms that int8 graphs do without: integers can't hold the sums of stem_rows, and a replay (replay.py) ends with the
+# resize and takes gates as products.
+FLOAT_ONLY = (output_write.RULE, gate_conv.RULE, stem_rows.RULE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +49,7 @@ class Placement:
 PLACEMENTS: dict[Target, Placement] = {
     "generic": Placement(FORMS["generic"], "s8", Precision.F32),
     "ort-cpu": Placement(
-        tuple(rule for rule in FORMS["ort-cpu"] if rule not in (gate_conv.RULE, stem_rows.RULE)),
-        "u8",
-        Precision.F32,
-        results=True,
+        tuple(rule for rule in FORMS["ort-cpu"] if rule not in FLOAT_ONLY), "u8", Precision.F32, results=True
     ),
     "openvino": Placement((*SETTLE, *IMAGE, prelu_affine.RULE, resize_matmul.RULE), "s8", Precision.F32),
     "tensorrt": Placement(FORMS["tensorrt"], "s8", Precision.F16),

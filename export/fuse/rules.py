@@ -27,6 +27,7 @@ from cgnet_deploy.export.fuse import (
     concat_sink,
     gate_constant,
     gate_conv,
+    output_write,
     pool_conv,
     pool_shared,
     prelu_affine,
@@ -73,6 +74,7 @@ FORMS: dict[Target, Rules] = {
         prelu_min.RULE,
         stem_rows.RULE,
         resize_matmul.RULE,
+        output_write.RULE,
     ),
     "openvino": (
         *SETTLE,
