@@ -69,6 +69,17 @@ def test_fused_fixtures_give_the_published_logits(shared: Path, name: str) -> No
 
 
 @pytest.mark.shared
+@pytest.mark.parametrize("name", ["official_k19", "mmseg_k19"])
+def test_live_gates_of_one_image_become_kernels(shared: Path, name: str) -> None:
+    pair = np.load(shared / f"fixtures/{name}_97x131.npz")
+    graph = graph_of(load_checkpoint(shared / f"fixtures/{name}.pth").model, FIXTURE, batch=1)
+    report = fuse(graph, "ort-cpu")
+    assert_places(report, "gate-conv", fired=24, skipped=0)
+    assert_logits(graph, pair["input"][:1], pair["logits"][:1])
+    check_onnx(graph)
+
+
+@pytest.mark.shared
 def test_fused_official_weights_give_the_network_s_logits(shared: Path) -> None:
     model = load_checkpoint(shared / "checkpoints/cgnet_camvid_official.pth").model
     x = planes(FIXTURE, batch=2)
@@ -83,7 +94,8 @@ def test_fused_official_weights_give_the_network_s_logits(shared: Path) -> None:
         assert_logits(graph, x.numpy(), wanted)
         check_onnx(graph)
         if target == "ort-cpu":  # nothing that leaves the runtime's blocked layout
-            assert set(report.ops_after) == {"Conv", "Add", "Relu", "MatMul", "Gather", "Reshape"}
+            assert set(report.ops_after) == {"Conv", "Add", "Relu", "MatMul", "Gather", "Reshape", "Mul"}
+            assert report.ops_after["Mul"] == 1  # that of the logits, the last node
 
 
 def test_folding_leaves_one_node_less_for_each_norm_but_the_joins() -> None:
