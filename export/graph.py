@@ -48,6 +48,12 @@ def attribute(node: ir.Node, name: str, default: Attribute) -> Attribute:
     return value
 
 
+def over_image(mean: ir.Node) -> bool:
+    """Whether a ReduceMean takes the mean over height and width, and nothing else."""
+    axes = weights(mean.inputs[1]) if len(mean.inputs) > 1 else None
+    return axes is not None and sorted(axes.tolist()) in ([2, 3], [-2, -1])
+
+
 def global_context(model: ir.Model) -> set[ir.Node]:
     """The nodes from a mean over the image to the sigmoid of a gate."""
     nodes: set[ir.Node] = set()

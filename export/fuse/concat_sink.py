@@ -16,7 +16,7 @@ import onnx_ir as ir
 
 from cgnet_deploy.export.fuse.linear import is_scaling
 from cgnet_deploy.export.fuse.rule import Rule
-from cgnet_deploy.export.graph import attribute, channels, constant, insert, producer, replace, weights
+from cgnet_deploy.export.graph import attribute, channels, constant, insert, over_image, producer, replace, weights
 
 CHANNELWISE = frozenset({"PRelu", "Relu", "Sigmoid", "Mul", "Add", "Max", "Min", "ReduceMean", "GlobalAveragePool"})
 SETTINGS = frozenset({"ReduceMean"})  # its inputs after the first say how, for all channels alike
@@ -43,7 +43,7 @@ def pattern(node: ir.Node) -> Match | None:
 def check(match: Match) -> str | None:
     if not match.sizes:
         return f"a part of {match.concat.name} has an unknown number of channels"
-    if match.node.op_type in SETTINGS and not _over_space(match.node):
+    if match.node.op_type in SETTINGS and not over_image(match.node):
         return f"{match.node.name} changes more than height and width"
     alone = match.node.op_type in SETTINGS or is_scaling(match.node)
     for value in match.node.inputs[: 1 if alone else None]:
@@ -75,12 +75,6 @@ def rewrite(match: Match) -> None:
     for part, size in zip(parts, match.sizes, strict=True):  # given at once, a chain takes one sweep, not one a node
         part.shape = None if shape is None else ir.Shape([shape[0], size, *shape[2:]])
     replace(node.outputs[0], insert(node, "Concat", parts, name=match.concat.name or "", axis=1))
-
-
-def _over_space(node: ir.Node) -> bool:
-    """Whether a ReduceMean leaves images and channels as they are."""
-    axes = weights(node.inputs[1]) if len(node.inputs) > 1 else None
-    return axes is not None and sorted(axes.tolist()) in ([2, 3], [-2, -1])
 
 
 def _aligned(value: ir.Value, sizes: tuple[int, ...]) -> ir.Node | None:

@@ -13,15 +13,14 @@ import numpy as np
 
 from cgnet_deploy.export.fuse.gate import Gate, gate
 from cgnet_deploy.export.fuse.rule import Rule
-from cgnet_deploy.export.graph import attribute, constant, insert, replace, weights
+from cgnet_deploy.export.graph import attribute, constant, insert, over_image, replace
 
 
 def check(match: Gate) -> str | None:
     node, pool, shape = match.product, match.pool, match.scaled.shape
     if shape is None or len(shape) != 4 or shape[0] != 1 or not isinstance(shape[1], int):
         return f"{node.name} is not of one image: a kernel serves a whole batch"
-    axes = weights(pool.inputs[1]) if len(pool.inputs) > 1 else None
-    if attribute(pool, "keepdims", 1) != 0 or axes is None or sorted(axes.tolist()) not in ([2, 3], [-2, -1]):
+    if attribute(pool, "keepdims", 1) != 0 or not over_image(pool):
         return f"{pool.name} is not a mean over height and width alone"
     return None
 

@@ -123,4 +123,5 @@ def test_what_is_fed_is_what_the_network_was_trained_on() -> None:
     spec = model_spec("camvid-official", 11, (3, 21), std=(2.0, 2.0, 2.0))
     frames = drawn_frames(1, 8, 8)
     settings = deepstream.properties(spec, Precision.F32, RES, 1)
+    # The scale is written in decimals: what is left is the rounding of f32.
     np.testing.assert_allclose(as_nvinfer_feeds(frames, settings), to_tensor(frames, spec.input), rtol=1e-6)
