@@ -24,7 +24,7 @@ demo: $(READY)
 
 bench: $(READY)
 	mkdir -p demo
-	$(BIN)/python -m cgnet_deploy.bench.cpu --ckpt $(CKPT) --data $(DATA) --res $(RES) --out demo/bench.json
+	$(BIN)/python -m cgnet_deploy.bench.tools.cpu --ckpt $(CKPT) --data $(DATA) --res $(RES) --out demo/bench.json
 
 test: $(READY)
 	$(BIN)/python -m pytest
@@ -36,7 +36,7 @@ check: $(READY)
 	$(BIN)/lint-imports
 
 gpu: $(READY)
-	$(BIN)/python -m cgnet_deploy.bench.gpu $(if $(PART),--part $(PART)) $(if $(filter-out scenes,$(DATA)),--data $(DATA)) \
+	$(BIN)/python -m cgnet_deploy.bench.tools.gpu $(if $(PART),--part $(PART)) $(if $(filter-out scenes,$(DATA)),--data $(DATA)) \
 	    $(if $(filter-out $(SCENES),$(CKPT)),--ckpt $(CKPT))
 
 # torch comes first and pinned: the version that the exporter's tests were run with, on every machine alike.

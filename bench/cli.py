@@ -10,24 +10,29 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cgnet_deploy import terminal
-from cgnet_deploy.artifact import check_writable, replacing
-from cgnet_deploy.bench import gates, journal, report
-from cgnet_deploy.bench.baseline import check_against, read_baseline
-from cgnet_deploy.bench.environment import Environment, describe
-from cgnet_deploy.bench.gallery import Gallery
-from cgnet_deploy.bench.notes import notes
+from cgnet_deploy.bench.accuracy.gallery import Gallery
+from cgnet_deploy.bench.machine.environment import Environment, describe
+from cgnet_deploy.bench.measure.settings import Settings
+from cgnet_deploy.bench.measure.sweep import Grid, sweep
 from cgnet_deploy.bench.options import parser
-from cgnet_deploy.bench.page.page import check_packages, page
-from cgnet_deploy.bench.record import Record
-from cgnet_deploy.bench.settings import Settings
-from cgnet_deploy.bench.sweep import Grid, sweep
+from cgnet_deploy.bench.report import gates
+from cgnet_deploy.bench.report import jsonl as journal
+from cgnet_deploy.bench.report import table as report
+from cgnet_deploy.bench.report.baseline import check_against, read_baseline
+from cgnet_deploy.bench.report.notes import notes
+from cgnet_deploy.bench.report.page.page import check_packages, page
+from cgnet_deploy.bench.report.record import Record
 from cgnet_deploy.errors import UsageError
+from cgnet_deploy.files import check_writable, replacing
 from cgnet_deploy.spec import Res
+
+log = logging.getLogger(__name__)
 
 STDOUT = Path("-")
 FORMS = ("json", "csv", "markdown", "report")
@@ -36,11 +41,11 @@ GATES = ("baseline", "fail_under_miou", "fail_over_ms")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 done, 1 failed, 2 usage or bad input, 3 and 4 a gate of accuracy or speed, 5 can't run here."""
-    return terminal.run("cgnet-bench", lambda: bench(sys.argv[1:] if argv is None else argv))
+    words = sys.argv[1:] if argv is None else argv
+    return terminal.run(parser(), lambda args: bench(args, words), words)
 
 
-def bench(argv: Sequence[str]) -> int:
-    args = parser().parse_args(argv)
+def bench(args: argparse.Namespace, argv: Sequence[str]) -> int:
     check(args)
     baseline = read_baseline(args.baseline) if args.baseline else None
     galleries: list[Gallery] = []
@@ -94,7 +99,7 @@ def check(args: argparse.Namespace) -> None:
         raise UsageError("give --engine FILE to measure, or --from FILE to show what was measured earlier")
     if args.journal:
         # Whatever is not about reading or writing is about measuring, and would do nothing.
-        defaults, written = vars(parser().parse_args(())), {"journal", *FORMS, *GATES}
+        defaults, written = vars(parser().parse_args(())), {"journal", "log_level", *FORMS, *GATES}
         for name in sorted(vars(args).keys() - written):
             if getattr(args, name) != defaults[name]:
                 raise UsageError(
@@ -133,11 +138,11 @@ def publish(
         (args.report, lambda: page(records, here, galleries)),
     )
     for note in notes(records):
-        terminal.say(note)
+        log.info(note)
     layers = report.details(records)
     table = "\n".join([report.table(records), *report.verdicts(records), *(("", layers) if layers else ())])
     if STDOUT in (path for path, _ in forms):
-        terminal.say(table)
+        log.info(table)
     else:
         print(table)
     for path, text in forms:

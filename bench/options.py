@@ -6,15 +6,16 @@ import argparse
 import re
 from pathlib import Path
 
-from cgnet_deploy.bench.latency import BOUNDARIES
+from cgnet_deploy.bench.measure.latency import BOUNDARIES
 from cgnet_deploy.spec import Res
-from cgnet_deploy.terminal import Parser, cores, real, res_argument, whole
+from cgnet_deploy.terminal import Parser, real, res_argument, whole
+from cgnet_deploy.threads import cores
 
 MAX_BATCH = 1024
 MAX_THREADS = 1024
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     parser = Parser("cgnet-bench", "Measure mIoU and latency of engines, each in its own process, taking turns.")
     add = parser.add_argument
     add(

@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from cgnet_deploy import __version__
-from cgnet_deploy.errors import ArtifactError, CgnetError, UsageError, UserError
+from cgnet_deploy.errors import ArtifactError, UsageError
+from cgnet_deploy.files import replacing, sha256_of
 from cgnet_deploy.spec import ModelSpec, Precision
 
 Kind = Literal["checkpoint", "onnx", "plan"]
@@ -52,52 +50,6 @@ class Artifact:
 
 def sidecar_path(path: Path) -> Path:
     return path.with_name(path.name + ".json")
-
-
-def sha256_of(path: Path) -> str:
-    """The file's sha256, or ArtifactError if it can't be read."""
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
-        raise ArtifactError(f"{path} can't be read: {error.strerror}") from error
-    return digest.hexdigest()
-
-
-def check_writable(path: Path) -> None:
-    """Raise UserError, before any work, if a file at `path` could not be written."""
-    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise UserError(f"{path} can't be written: is {path.parent} a folder that you may write to?")
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path in the folder of `path`; on success rename it to `path`, else remove it.
-
-    Raises UserError if the folder can't be written, CgnetError if the disk is full.
-    """
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    except OSError as error:
-        raise UserError(f"{path} can't be written: {error.strerror}: {path.parent}") from error
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise CgnetError(f"{path} can't be written: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def write_artifact(

@@ -1,29 +1,25 @@
-"""What every command line shares: errors to exit codes, "did you mean", sizes, progress.
+"""What every command line shares: flags, exit codes, "did you mean", and the log on stderr.
 
-stdout carries results only; everything said to a person goes to stderr.
+stdout carries results only. Everything else goes to the log, which a command shows on stderr: `-q` only warnings,
+`-v` everything. Nothing below a command prints.
 """
 
 from __future__ import annotations
 
 import argparse
 import difflib
+import logging
 import math
-import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import takewhile
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
 from cgnet_deploy import __version__
 from cgnet_deploy.errors import CgnetError, UsageError
+from cgnet_deploy.progress import display
 from cgnet_deploy.spec import Res, Triple
-
-T = TypeVar("T")
-
-
-def say(text: str) -> None:
-    """One line to the person at the terminal."""
-    print(text, file=sys.stderr, flush=True)
 
 
 class Parser(argparse.ArgumentParser):
@@ -32,6 +28,19 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, prog: str, description: str) -> None:
         super().__init__(prog=prog, description=description, allow_abbrev=False)
         self.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+        volume = self.add_mutually_exclusive_group()
+        volume.add_argument(
+            "-q", "--quiet", dest="log_level", action="store_const", const=logging.WARNING, default=logging.INFO,
+            help="show only warnings and errors on stderr",
+        )  # fmt: skip
+        volume.add_argument(
+            "-v",
+            "--verbose",
+            dest="log_level",
+            action="store_const",
+            const=logging.DEBUG,
+            help="show details on stderr",
+        )
 
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: None = None
@@ -47,6 +56,54 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message)
+
+
+def run(parser: Parser, command: Callable[[argparse.Namespace], int], argv: Sequence[str] | None = None) -> int:
+    """Parse `argv` (default: the process's own) and call `command`, as `guarded`, with the log shown on stderr."""
+
+    def body() -> int:
+        args = parser.parse_args(argv)
+        with log_to_stderr(args.log_level), display():
+            return command(args)
+
+    return guarded(parser.prog, body)
+
+
+def guarded(prog: str, body: Callable[[], int]) -> int:
+    """The exit code of `body()`. An error of ours becomes one line on stderr and its own code, Ctrl-C 130."""
+    try:
+        return body()
+    except CgnetError as error:
+        print(f"{prog}: error: {error}", file=sys.stderr, flush=True)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"{prog}: interrupted", file=sys.stderr, flush=True)
+        return 130
+    except BrokenPipeError:  # the reader of stdout went away, as `| head` does
+        sys.stderr.close()
+        return 1
+
+
+class _Stderr(logging.Handler):
+    """To whatever sys.stderr is now: a progress bar puts its own in the way, so that lines stay above it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        mark = "warning: " if record.levelno >= logging.WARNING else ""
+        print(f"{mark}{record.getMessage()}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def log_to_stderr(level: int) -> Iterator[None]:
+    """Show what the package logs at `level` and above, one plain line each."""
+    logger, handler = logging.getLogger("cgnet_deploy"), _Stderr(level)
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+        logger.removeHandler(handler)
 
 
 def res_argument(text: str) -> Res:
@@ -90,37 +147,3 @@ def triple_argument(text: str) -> Triple:
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not three numbers such as 72.4,82.9,73.2") from None
     return first, second, third
-
-
-def cores() -> int:
-    """How many this process may run on, which in a container is often fewer than the machine has."""
-    return len(os.sched_getaffinity(0))
-
-
-def run(prog: str, body: Callable[[], int]) -> int:
-    """`body()`, with an error of ours turned into one line on stderr and its exit code."""
-    try:
-        return body()
-    except CgnetError as error:
-        say(f"{prog}: error: {error}")
-        return error.exit_code
-    except KeyboardInterrupt:
-        say(f"{prog}: interrupted")
-        return 130
-    except BrokenPipeError:  # the reader of stdout went away, as `| head` does
-        sys.stderr.close()
-        return 1
-
-
-def progress(items: Iterable[T], total: int | None, label: str) -> Iterator[T]:
-    """Yield `items`, showing a bar on a terminal and a plain line at each quarter elsewhere. total: None if unknown."""
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import track
-
-        yield from track(items, description=label, total=total, console=Console(stderr=True), transient=True)
-        return
-    for done, item in enumerate(items, 1):
-        yield item
-        if total and total >= 20 and done * 4 // total > (done - 1) * 4 // total:
-            say(f"{label}: {done}/{total}")

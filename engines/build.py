@@ -7,6 +7,7 @@ holds; how many convolutions really take each type is counted in the parsed netw
 from __future__ import annotations
 
 import importlib.util
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,14 +15,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from cgnet_deploy.artifact import Artifact, read_artifact, replacing, write_artifact
+from cgnet_deploy.artifact import Artifact, read_artifact, write_artifact
 from cgnet_deploy.engines.base import input_sides
 from cgnet_deploy.engines.gpu import Gpu, find_gpu
 from cgnet_deploy.engines.plan import ARCHITECTURE, PORTABLE
 from cgnet_deploy.engines.progress import watched
 from cgnet_deploy.engines.trtapi import PACKAGES, Builder, create, load_api, new_log, no_collection
 from cgnet_deploy.errors import ArtifactError, CgnetError, EngineUnavailable, UsageError, UserError, one_line
-from cgnet_deploy.terminal import say
+from cgnet_deploy.files import replacing
+
+log = logging.getLogger(__name__)
+
 
 Sizes = tuple[int, int, int]  # (N, H, W)
 
@@ -199,5 +203,5 @@ def _attach_timing_cache(config: Any, path: Path) -> None:
     content = path.read_bytes() if path.is_file() else b""
     cache = config.create_timing_cache(content)
     if cache is None or not config.set_timing_cache(cache, ignore_mismatch=False):
-        say(f"{path} is a timing cache of another GPU or TensorRT; it is made anew")
+        log.info(f"{path} is a timing cache of another GPU or TensorRT; it is made anew")
         config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)

@@ -7,17 +7,21 @@ input is not in the file: it follows from a named contract, or from the class co
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cgnet_deploy.artifact import IO, Shape, read_artifact, sha256_of, sidecar_path
+from cgnet_deploy.artifact import IO, Shape, read_artifact, sidecar_path
 from cgnet_deploy.contracts import contract_name, model_spec
 from cgnet_deploy.errors import ArtifactError, one_line, require
+from cgnet_deploy.files import sha256_of
 from cgnet_deploy.spec import ModelSpec, Precision
-from cgnet_deploy.terminal import say
+
+log = logging.getLogger(__name__)
+
 
 MAX_BYTES = 1 << 29  # 512 MiB; a CGNet is 2 MiB
 PUBLISHED_BLOCKS = (3, 21)
@@ -68,7 +72,7 @@ def _foreign(path: Path, contract: str | None) -> OnnxFile:
     classes, shape = _classes_and_shape(path, onnx, graph)
     name = contract or contract_name("official", classes)
     if contract is None:
-        say(f"{path} has no sidecar: with {classes} classes its input contract is taken to be {name}")
+        log.info(f"{path} has no sidecar: with {classes} classes its input contract is taken to be {name}")
     # The depth can't be seen from outside and nothing here depends on it.
     spec = model_spec(name, classes, PUBLISHED_BLOCKS)
     return OnnxFile(path, content, _precision(onnx, graph), spec, "tensor", shape, sha256)

@@ -62,7 +62,7 @@ def open_engine(
     match backend:
         case "torch" | "torch-compile" | "torch-compile-bf16":
             require("torch", extra="export")
-            from cgnet_deploy.checkpoint import load_checkpoint
+            from cgnet_deploy.checkpoint.reading import load_checkpoint
             from cgnet_deploy.engines.fast.choice import fast_or_none
             from cgnet_deploy.engines.torch import TorchEngine
 
@@ -73,7 +73,7 @@ def open_engine(
             return TorchEngine(checkpoint, wanted, threads=threads, compiled=compiled, bf16=bf16)
         case "torch-graph" | "torch-graph-max":
             require("torch", extra="export")
-            from cgnet_deploy.checkpoint import load_checkpoint
+            from cgnet_deploy.checkpoint.reading import load_checkpoint
             from cgnet_deploy.engines.torchgraph import TorchGraphEngine
 
             checkpoint = load_checkpoint(path, contract=contract)
@@ -81,7 +81,7 @@ def open_engine(
         case "torch-fast" | "torch-fast-f16":
             require("torch", extra="export")
             require("triton", extra="fast")
-            from cgnet_deploy.checkpoint import load_checkpoint
+            from cgnet_deploy.checkpoint.reading import load_checkpoint
             from cgnet_deploy.engines.fast.engine import FastEngine
 
             precision = Precision.F16 if backend.endswith("f16") else Precision.F32

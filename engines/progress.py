@@ -6,6 +6,7 @@ phase inside its current step is; the outermost phase is the whole.
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 import threading
@@ -15,7 +16,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from cgnet_deploy.terminal import say
+log = logging.getLogger(__name__)
+
 
 QUARTERS = 4
 
@@ -125,6 +127,6 @@ def _shown(label: str) -> Iterator[Callable[[float], None]]:
         nonlocal said
         if (quarter := int(fraction * QUARTERS)) > said:
             said = quarter
-            say(f"{label}: {100 * quarter // QUARTERS} %")
+            log.info(f"{label}: {100 * quarter // QUARTERS} %")
 
     yield say_quarter

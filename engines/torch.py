@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from cgnet_deploy.artifact import Shape
-from cgnet_deploy.checkpoint import Checkpoint
+from cgnet_deploy.checkpoint.reading import Checkpoint
 from cgnet_deploy.engines.base import WARM_RUNS, Engine, EngineInfo, Layer
 from cgnet_deploy.errors import EngineUnavailable
 from cgnet_deploy.pixels import F32, U8, to_tensor

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from cgnet_deploy.artifact import Shape
-from cgnet_deploy.checkpoint import Checkpoint
+from cgnet_deploy.checkpoint.reading import Checkpoint
 from cgnet_deploy.engines.base import Engine, EngineInfo, Layer
 from cgnet_deploy.engines.torchkernels import kernels
 from cgnet_deploy.errors import EngineUnavailable

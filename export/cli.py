@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from cgnet_deploy.artifact import IO, check_writable, replacing
+from cgnet_deploy.artifact import IO
 from cgnet_deploy.contracts import CONTRACTS
 from cgnet_deploy.data.dataset import Dataset, fit_frame
 from cgnet_deploy.data.opening import open_dataset
@@ -24,9 +25,12 @@ from cgnet_deploy.export.calibration_data import LEAST_FRAMES, CalibrationFrames
 from cgnet_deploy.export.ranges import METHODS
 from cgnet_deploy.export.score import Evaluate, scorer
 from cgnet_deploy.export.targets import SCOPES, TARGETS
+from cgnet_deploy.files import check_writable, replacing
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import MIN_SIDE_PX, Precision, Res
-from cgnet_deploy.terminal import Parser, res_argument, run, say, triple_argument
+from cgnet_deploy.terminal import Parser, res_argument, run, triple_argument
+
+log = logging.getLogger(__name__)
 
 MAX_BATCH = 256
 TRITON_BATCH = 8
@@ -39,7 +43,7 @@ MAX_STEPS = 100_000
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 done, 1 failed, 2 usage or bad input, 3 a step changed what the network computes."""
-    return run("cgnet-export", lambda: _export(_parser().parse_args(argv)))
+    return run(_parser(), _export, argv)
 
 
 def _parser() -> Parser:
@@ -121,7 +125,7 @@ def _export(given: argparse.Namespace) -> int:
     if given.triton:  # which batches requests by itself
         given.dynamic = {"none": "batch", "size": "both"}.get(given.dynamic, given.dynamic)
     _check(given)
-    from cgnet_deploy.checkpoint import load_checkpoint
+    from cgnet_deploy.checkpoint.reading import load_checkpoint
     from cgnet_deploy.export.guard import guard
     from cgnet_deploy.export.pipeline import Int8, Request, prepare, write
 
@@ -260,7 +264,7 @@ def _frames(given: argparse.Namespace, res: Res) -> list[U8]:
     fitting = min(max(VERIFY_PIXELS // (given.batch * res.height * res.width), 1), MAX_VERIFIED)
     wanted = fitting * given.batch
     if given.data is None:
-        say("verifying on drawn street scenes; --data verifies on yours")
+        log.info("verifying on drawn street scenes; --data verifies on yours")
         dataset = open_dataset(f"scenes:0:{res}", "val")
     else:
         dataset = open_dataset(given.data, given.split)

@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
-from cgnet_deploy.artifact import replacing
 from cgnet_deploy.errors import UserError
 from cgnet_deploy.export.graph import constant, insert, serialise, tidy
 from cgnet_deploy.export.pipeline import Prepared
 from cgnet_deploy.export.runtime import run_single
 from cgnet_deploy.export.verify import demand_labels
+from cgnet_deploy.files import replacing
 from cgnet_deploy.pixels import F32, U8
 from cgnet_deploy.spec import InputSpec, ModelSpec, Precision, Res
 

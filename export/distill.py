@@ -14,6 +14,7 @@ of a gradient, and would wake the dead filters of a trained CGNet at full speed.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -36,8 +37,11 @@ from cgnet_deploy.export.ranges import LEVELS
 from cgnet_deploy.export.ranges_file import Ranges
 from cgnet_deploy.export.replay import Replay, fake, stored_scale
 from cgnet_deploy.pixels import F32, U8, to_tensor
+from cgnet_deploy.progress import track
 from cgnet_deploy.spec import InputSpec, Precision, Res
-from cgnet_deploy.terminal import progress, say
+
+log = logging.getLogger(__name__)
+
 
 WEIGHT_RATE, SCALE_RATE = 4e-6, 1.5e-3
 KL_SHARE = 0.1
@@ -122,9 +126,9 @@ def distill(fused: ir.Model, lowering: Lowering, frames: CalibrationFrames, spec
     before = noise(teacher, student, held)
     train(teacher, student, frames, spec, steps)
     after = noise(teacher, student, held)
-    say(f"distilled in {recipe(lowering, steps)}: noise of the logits {decibel(before)} -> {decibel(after)}")
+    log.info(f"distilled in {recipe(lowering, steps)}: noise of the logits {decibel(before)} -> {decibel(after)}")
     if not after < before:
-        say("distilled: no nearer to f32 than before; the weights stay as they were")
+        log.info("distilled: no nearer to f32 than before; the weights stay as they were")
         return lowering.ranges
     return absorbed(fused, lowering.ranges, student)
 
@@ -141,7 +145,7 @@ def train(teacher: Replay, student: Student, frames: CalibrationFrames, spec: In
         ]
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps)))
-    for step in progress(range(steps), steps, "distilling"):
+    for step in track(range(steps), steps, "distilling"):
         x = torch.from_numpy(to_tensor(cut(frames[int(rng.integers(len(frames)))], rng), spec))
         with torch.no_grad():
             wanted = teacher(x)

@@ -11,6 +11,7 @@ errors of the logits add up: 28.6 dB predicted from single ones, 28.4 dB measure
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -25,8 +26,11 @@ from cgnet_deploy.export.lower import Lowering
 from cgnet_deploy.export.pipeline import Exported, Prepared, write
 from cgnet_deploy.export.runtime import run_single
 from cgnet_deploy.export.score import Evaluate
+from cgnet_deploy.progress import track
 from cgnet_deploy.spec import Precision
-from cgnet_deploy.terminal import progress, say
+
+log = logging.getLogger(__name__)
+
 
 LEAST_LOWERED = 0.5  # of the multiply-adds that could be: a file with less is not the precision it says
 
@@ -100,7 +104,7 @@ def guard(prepared: Prepared, limit: float, evaluate: Evaluate, path: Path) -> t
             try:
                 write(prepared, trial, names_of(costs, kept))
             except AccuracyError as error:  # so far off that no data set is needed to tell
-                say(f"guard: {kept} kept: {error}")
+                log.info(f"guard: {kept} kept: {error}")
                 return False
             miou, p50_ms = evaluate(trial)
             share = prepared.lowering.share(names_of(costs, kept))
@@ -110,7 +114,7 @@ def guard(prepared: Prepared, limit: float, evaluate: Evaluate, path: Path) -> t
         kept = fewest(met, most_kept(costs))
     guarded = Guarded(limit, base, costs, tuple(curve.values()))
     for line in guarded.table():
-        say(line)
+        log.info(line)
     if kept is None:
         if not curve:
             raise AccuracyError(f"--max-drop {limit:g} can't be met: no file with half of the work lowered is right")
@@ -131,7 +135,7 @@ def rank(prepared: Prepared) -> tuple[Cost, ...]:
     power = sum(float(np.square(own, dtype=np.float64).sum()) for own in logits)
     names = frozenset(site.name for site in lowering.sites)
     costs = []
-    for site in progress(lowering.sites, len(lowering.sites), "ranking"):
+    for site in track(lowering.sites, len(lowering.sites), "ranking"):
         alone = run_single(serialise(lowering.apply(planes, names - {site.name})), prepared.tensors)
         noise = sum(float(np.square(one - own, dtype=np.float64).sum()) for one, own in zip(alone, logits, strict=True))
         costs.append(Cost(site.name, noise / power, site.macs))

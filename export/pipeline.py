@@ -7,6 +7,7 @@ and frames to labels, whose labels are compared with the argmax of those logits.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,20 +16,20 @@ import onnx_ir as ir
 import torch
 
 from cgnet_deploy.artifact import IO, Artifact, Shape, write_artifact
-from cgnet_deploy.checkpoint import Checkpoint
+from cgnet_deploy.checkpoint.reading import Checkpoint
 from cgnet_deploy.errors import ArtifactError
 from cgnet_deploy.export.calibrate import calibrate_all, rounding_bias
 from cgnet_deploy.export.calibration_data import CalibrationFrames
 from cgnet_deploy.export.distill import crops, distill, recipe
-from cgnet_deploy.export.frames import give_labels, take_frames
 from cgnet_deploy.export.fuse.rule import FusionReport, apply
 from cgnet_deploy.export.fuse.rules import FOLD, FORMS, MULTIPLE, Rules
 from cgnet_deploy.export.graph import serialise
 from cgnet_deploy.export.half import out_of_range
+from cgnet_deploy.export.io_nodes import give_labels, take_frames
 from cgnet_deploy.export.lower import NOTHING, Lowering
-from cgnet_deploy.export.pairs import faults
 from cgnet_deploy.export.placement import PLACEMENTS, chosen
 from cgnet_deploy.export.prune import PruneReport, observe, prune_dead
+from cgnet_deploy.export.qdq_check import faults
 from cgnet_deploy.export.quantize import sites
 from cgnet_deploy.export.ranges import Method
 from cgnet_deploy.export.ranges_file import Made, Ranges, check_made_for, hash_of, read_ranges, write_ranges
@@ -38,8 +39,11 @@ from cgnet_deploy.export.targets import Scope, Target
 from cgnet_deploy.export.trace import OPSET, Dynamic, trace
 from cgnet_deploy.export.verify import Verification, compare, demand, demand_labels
 from cgnet_deploy.pixels import F32, U8, to_tensor
+from cgnet_deploy.progress import track
 from cgnet_deploy.spec import InputSpec, Precision, Res
-from cgnet_deploy.terminal import progress, say
+
+log = logging.getLogger(__name__)
+
 
 BIAS_FRAMES = 16  # of the calibration frames: a mean over their pixels is known well by then
 
@@ -122,7 +126,7 @@ def export_onnx(checkpoint: Checkpoint, request: Request, frames: Sequence[U8], 
 def prepare(checkpoint: Checkpoint, request: Request, frames: Sequence[U8]) -> Prepared:
     """Trace, fuse, verify, and calibrate if it is for int8. Raises AccuracyError as `export_onnx` does."""
     spec = checkpoint.spec
-    say(f"tracing {spec.name}, {spec.classes} classes, at {request.res.spelled()}, batch {request.batch}")
+    log.info(f"tracing {spec.name}, {spec.classes} classes, at {request.res.spelled()}, batch {request.batch}")
     planes = trace(checkpoint.model, request.res, batch=request.batch, dynamic=request.dynamic)
     whole = planes.clone() if request.io == "frames" else None
     tensors = [to_tensor(batch, spec.input) for batch in frames]
@@ -203,13 +207,13 @@ def _ranges(planes: ir.Model, checkpoint: Checkpoint, request: Request, int8: In
         check_made_for(int8.cache, known.made, wanted)
         if not set(known.scales.reads) == set(known.bias) == {site.name for site in sites(planes)}:
             raise ArtifactError(f"{int8.cache} lacks ranges of some convolutions: remove it to calibrate anew")
-        say(f"ranges of {known.made.summary()} from {int8.cache}")
+        log.info(f"ranges of {known.made.summary()} from {int8.cache}")
         return known
     assert frames is not None
     names, spec = [site.name for site in sites(planes)], checkpoint.spec.input
     batches = -(-len(frames) // request.batch)
     scales = calibrate_all(
-        planes, names, progress(frames.batches(request.batch, spec), batches, "calibrating"), int8.method,
+        planes, names, track(frames.batches(request.batch, spec), batches, "calibrating"), int8.method,
         results=lowering.results,
     )  # fmt: skip
     stride = max(len(frames) // BIAS_FRAMES, 1)
@@ -246,7 +250,7 @@ def _verified(
 ) -> Verification:
     found = compare(truth, run_single(serialise(model), tensors))
     demand(found, precision, step)
-    say(
+    log.info(
         f"{step}: argmax equal on {found.argmax_agreement:.4%} of {found.images} images, "
         f"max |d| {found.max_abs_diff:.2g} at |logit| {found.max_abs_logit:.3g}"
     )

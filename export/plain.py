@@ -1,6 +1,6 @@
 """The ONNX file that torch.onnx.export writes by itself: planes in, logits out, what a user gets without us.
 
-It has no sidecar, as any other exporter's file. bench/cpu.py compares with it.
+It has no sidecar, as any other exporter's file. bench/tools/cpu.py compares with it.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from pathlib import Path
 import onnx_ir as ir
 import torch
 
-from cgnet_deploy.artifact import replacing
-from cgnet_deploy.checkpoint import load_checkpoint
+from cgnet_deploy.checkpoint.reading import load_checkpoint
 from cgnet_deploy.export.graph import serialise
 from cgnet_deploy.export.trace import OPSET, quiet
+from cgnet_deploy.files import replacing
 from cgnet_deploy.spec import Res
 
 

@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from cgnet_deploy.artifact import replacing
 from cgnet_deploy.errors import ArtifactError
 from cgnet_deploy.export.calibrate import Scales
 from cgnet_deploy.export.fuse.linear import F64
+from cgnet_deploy.files import replacing
 from cgnet_deploy.pixels import F32, U8
 
 SCHEMA = 1

@@ -13,6 +13,7 @@ so that one pass backward tells it of all pairs at once (Hutchinson's estimator)
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -24,7 +25,9 @@ from cgnet_deploy.export.distill import noise, student_of
 from cgnet_deploy.export.lower import Lowering
 from cgnet_deploy.export.ranges_file import Ranges
 from cgnet_deploy.export.replay import Replay, fake, stored_scale
-from cgnet_deploy.terminal import say
+
+log = logging.getLogger(__name__)
+
 
 SIGNS = 4  # vectors v on each crop: with 8 crops, off by a quarter, and what is looked for is off by a factor
 SEED = 0
@@ -41,7 +44,7 @@ def without_costly(fused: ir.Model, lowering: Lowering, inputs: Sequence[Tensor]
     costs = costs_of(fused, ranges.scales.results, inputs)
     costly = sorted(name for name, cost in costs.items() if cost > rest)
     if costly:
-        say(f"int8 would cost too much of the raw results of {', '.join(costly)}: these stay in f32")
+        log.info(f"int8 would cost too much of the raw results of {', '.join(costly)}: these stay in f32")
     kept = {name: scale for name, scale in ranges.scales.results.items() if name not in costly}
     return replace(ranges, scales=replace(ranges.scales, results=kept))
 

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from cgnet_deploy.artifact import Artifact, replacing
+from cgnet_deploy.artifact import Artifact
 from cgnet_deploy.errors import UserError
+from cgnet_deploy.files import replacing
 from cgnet_deploy.spec import Res
 
 TYPES = {ir.DataType.UINT8: "TYPE_UINT8", ir.DataType.FLOAT: "TYPE_FP32", ir.DataType.FLOAT16: "TYPE_FP16"}

@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from cgnet_deploy.keys import Format, renamed
+from cgnet_deploy.checkpoint.keys import Format, renamed
 from cgnet_deploy.model import CGNet
 from tests.networks import drawn
 

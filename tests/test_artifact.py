@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from cgnet_deploy.artifact import Artifact, read_artifact, replacing, sidecar_path, write_artifact
+from cgnet_deploy.artifact import Artifact, read_artifact, sidecar_path, write_artifact
 from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.errors import ArtifactError, CgnetError, UserError
+from cgnet_deploy.files import replacing
 from cgnet_deploy.spec import Precision
 
 SPEC = model_spec("camvid-official", 11, (3, 21))

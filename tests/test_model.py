@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from cgnet_deploy.checkpoint import Checkpoint, load_checkpoint
+from cgnet_deploy.checkpoint.reading import Checkpoint, load_checkpoint
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.model import CGNet, Gate, halve, initialise
 from cgnet_deploy.pixels import to_tensor

@@ -1,8 +1,9 @@
-"""What every command line shares: exit codes, hints, sizes, and progress where there is no terminal."""
+"""What every command line shares: exit codes, hints, sizes, and the log."""
 
 from __future__ import annotations
 
 import argparse
+import logging
 
 import pytest
 
@@ -16,7 +17,7 @@ from cgnet_deploy.errors import (
     UsageError,
 )
 from cgnet_deploy.spec import Res
-from cgnet_deploy.terminal import Parser, progress, res_argument, run, triple_argument
+from cgnet_deploy.terminal import Parser, guarded, res_argument, run, triple_argument
 
 
 def parser() -> Parser:
@@ -40,7 +41,7 @@ def test_an_error_is_one_line_and_its_exit_code(
     def body() -> int:
         raise error("what came, what was wanted")
 
-    assert run("cgnet-x", body) == code
+    assert guarded("cgnet-x", body) == code
     assert capsys.readouterr() == ("", "cgnet-x: error: what came, what was wanted\n")
 
 
@@ -49,14 +50,14 @@ def test_a_bug_is_not_dressed_up_as_the_users_error() -> None:
         raise KeyError("mean")
 
     with pytest.raises(KeyError):
-        run("cgnet-x", body)
+        guarded("cgnet-x", body)
 
 
 def test_an_interrupt_ends_as_shells_expect(capsys: pytest.CaptureFixture[str]) -> None:
     def body() -> int:
         raise KeyboardInterrupt
 
-    assert run("cgnet-x", body) == 130
+    assert guarded("cgnet-x", body) == 130
     assert capsys.readouterr().err == "cgnet-x: interrupted\n"
 
 
@@ -81,15 +82,26 @@ def test_a_wrong_command_line_is_explained(words: list[str], message: str) -> No
 
 def test_a_right_command_line_is_read() -> None:
     given = parser().parse_args(["--engine=a.onnx", "--res", "360x480", "--mean", "1,2.5,-3"])
-    assert given == argparse.Namespace(engine="a.onnx", res=Res(360, 480), mean=(1.0, 2.5, -3.0))
+    assert given == argparse.Namespace(
+        log_level=logging.INFO, engine="a.onnx", res=Res(360, 480), mean=(1.0, 2.5, -3.0)
+    )
 
 
-@pytest.mark.parametrize(("total", "lines"), [(19, 0), (20, 4), (101, 4)])
-def test_progress_says_a_line_at_each_quarter_where_there_is_no_terminal(
-    total: int, lines: int, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("flags", "shown"),
+    [([], "read\nwarning: odd\n"), (["-q"], "warning: odd\n"), (["-v"], "detail\nread\nwarning: odd\n")],
+)
+def test_the_log_goes_to_stderr_as_far_as_it_was_asked_for(
+    flags: list[str], shown: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert list(progress(range(total), total, "reading")) == list(range(total))
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert len(said.err.splitlines()) == lines
-    assert not lines or said.err.endswith(f"reading: {total}/{total}\n")
+    log = logging.getLogger("cgnet_deploy.somewhere")
+
+    def command(args: argparse.Namespace) -> int:
+        log.debug("detail")
+        log.info("read")
+        log.warning("odd")
+        return 0
+
+    assert run(parser(), command, ["--engine", "a.onnx", *flags]) == 0
+    log.info("nobody shows this any more")
+    assert capsys.readouterr() == ("", shown)

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from cgnet_deploy import __version__
-from cgnet_deploy.artifact import check_writable, replacing
-from cgnet_deploy.bench.environment import FLAGS, cpu_flags, cpu_name
+from cgnet_deploy.bench.machine.environment import FLAGS, cpu_flags, cpu_name
 from cgnet_deploy.doctor.contract import Diagnosis, diagnose
 from cgnet_deploy.doctor.packages import NAME, extras
 from cgnet_deploy.doctor.probe import PROBES, RUNNING, probe
 from cgnet_deploy.errors import AccuracyError, EngineUnavailable, UsageError
+from cgnet_deploy.files import check_writable, replacing
 from cgnet_deploy.spec import InputSpec
-from cgnet_deploy.terminal import Parser, cores, res_argument, run, say, whole
+from cgnet_deploy.terminal import Parser, res_argument, run, whole
+from cgnet_deploy.threads import cores
+
+log = logging.getLogger(__name__)
 
 PROG = "cgnet-doctor"
 MAX_FRAMES = 1000
@@ -31,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 all is well, 2 usage or bad input, 3 another contract is right than commands take, or none is,
     5 nothing can run here.
     """
-    return run(PROG, lambda: _main(argv))
+    return run(parser(), _main, argv)
 
 
 def parser() -> Parser:
@@ -48,8 +52,7 @@ def parser() -> Parser:
     return parser
 
 
-def _main(argv: Sequence[str] | None) -> int:
-    args = parser().parse_args(argv)
+def _main(args: argparse.Namespace) -> int:
     if (args.ckpt is None) != (args.data is None):
         raise UsageError("--ckpt and --data go together: one is tried on the other")
     if args.json:
@@ -58,7 +61,7 @@ def _main(argv: Sequence[str] | None) -> int:
 
 
 def _machine(args: argparse.Namespace) -> int:
-    say("asking each runtime, in a process of its own")
+    log.info("asking each runtime, in a process of its own")
     findings = {name: probe(name) for name in PROBES}
     features = [flag for flag in FLAGS if flag in cpu_flags()]
     print(f"{NAME} {__version__}; {cpu_name()}, {cores()} cores; {' '.join(features)}\n")
@@ -73,7 +76,7 @@ def _machine(args: argparse.Namespace) -> int:
              f"pip install '{NAME}[{one.name}]': {', '.join(one.lacking)}" if one.lacking else "") for one in groups
         ]))  # fmt: skip
     else:
-        say(f"{NAME} is not installed (a bare checkout?), so its extras can't be told")
+        log.info(f"{NAME} is not installed (a bare checkout?), so its extras can't be told")
     write(args.json, {"schema": 1, "engines": {name: asdict(one) for name, one in findings.items()},
                       "extras": [asdict(one) for one in groups]})  # fmt: skip
     if not any(findings[name].can for name in RUNNING):

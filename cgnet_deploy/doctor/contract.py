@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
+from cgnet_deploy.checkpoint.keys import Format
 from cgnet_deploy.contracts import CONTRACTS, contract_name, model_spec
 from cgnet_deploy.data import check_classes, fit_frame, open_dataset
 from cgnet_deploy.doctor.candidates import Candidate, alike, candidates
-from cgnet_deploy.doctor.trial import Trial, frames_needed, run_trial
+from cgnet_deploy.doctor.contract_search import Trial, frames_needed, run_trial
 from cgnet_deploy.errors import UsageError, require
-from cgnet_deploy.keys import Format
 from cgnet_deploy.pixels import U8
+from cgnet_deploy.progress import track
 from cgnet_deploy.spec import InputSpec, ModelSpec, Res
-from cgnet_deploy.terminal import progress
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +52,7 @@ class Diagnosis:
 def diagnose(ckpt: Path, data: str, split: str, frames: int, res: Res | None, threads: int | None) -> Diagnosis:
     """Try every candidate on some of the data's frames. Raises UserError for a file or data that can't be used."""
     require("torch", extra="export")
-    from cgnet_deploy.checkpoint import Checkpoint, read_network
+    from cgnet_deploy.checkpoint.reading import Checkpoint, read_network
     from cgnet_deploy.engines.torch import TorchEngine
 
     network = read_network(ckpt)
@@ -74,7 +74,7 @@ def diagnose(ckpt: Path, data: str, split: str, frames: int, res: Res | None, th
             return labels
 
     total = frames_needed(len(tries), len(samples))
-    ticks = progress(range(total), total, "trying contracts")
+    ticks = track(range(total), total, "trying contracts")
     trial = run_trial(tries, samples, label, classes, dataset.table.ignore_label, lambda: next(ticks, None))
     group = [one.candidate for one in trial.tried[: trial.alike]]
     named = next((one for one in group if own and alike(one.spec, own)), trial.best.candidate)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from dataclasses import dataclass
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from cgnet_deploy.terminal import say
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Bar:
         if self.progress:
             self.progress.update(self.task, completed=entry.step, description=text)
         elif (entry.step - self.said) * 100 >= self.steps or entry.step == self.steps:
-            say(text)
+            log.info(text)
             self.said = entry.step
 
     def close(self) -> None:

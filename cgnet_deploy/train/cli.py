@@ -17,7 +17,7 @@ from cgnet_deploy.train.recipes import RECIPES
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0 done (or ended by --time-limit), 1 failed, 2 bad input, 128 + n stopped by signal n."""
-    return run("cgnet-train", lambda: _train(parser().parse_args(argv)))
+    return run(parser(), _train, argv)
 
 
 def _train(args: argparse.Namespace) -> int:

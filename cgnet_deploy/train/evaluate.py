@@ -15,8 +15,8 @@ from cgnet_deploy.confusion import Confusion
 from cgnet_deploy.data import Dataset, check_classes, fit, sample
 from cgnet_deploy.model import CGNet
 from cgnet_deploy.pixels import U8, to_tensor
+from cgnet_deploy.progress import track
 from cgnet_deploy.spec import InputSpec
-from cgnet_deploy.terminal import progress
 from cgnet_deploy.train.feed import ALONE, Share
 
 ONE_SCALE = (1.0,)
@@ -71,7 +71,7 @@ def confusion_of(
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        for i in progress(mine, len(mine), f"evaluating on {dataset.name}"):
+        for i in track(mine, len(mine), f"evaluating on {dataset.name}"):
             frame, truth = fit(*sample(dataset, i), spec.res)
             labels = predict(model, frame, spec, scales, flip)
             total += Confusion.of(truth, labels, model.classes, dataset.table.ignore_label)

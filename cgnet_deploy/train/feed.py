@@ -22,7 +22,7 @@ from cgnet_deploy.contracts import ClassTable
 from cgnet_deploy.data import Dataset, sample
 from cgnet_deploy.errors import CgnetError, DataError
 from cgnet_deploy.pixels import F32, U8
-from cgnet_deploy.terminal import progress
+from cgnet_deploy.progress import track
 from cgnet_deploy.train.augment import augmented
 from cgnet_deploy.train.recipes import Recipe
 
@@ -88,7 +88,7 @@ def resident(dataset: Dataset) -> Dataset:
     """`dataset` in memory if it needs at most RESIDENT_BYTES there, going by its first sample; else itself."""
     if len(dataset) * 4 * dataset.labels(0).size > RESIDENT_BYTES:
         return dataset
-    samples = tuple(sample(dataset, i) for i in progress(range(len(dataset)), len(dataset), f"reading {dataset.name}"))
+    samples = tuple(sample(dataset, i) for i in track(range(len(dataset)), len(dataset), f"reading {dataset.name}"))
     return Resident(dataset.name, dataset.table, tuple(dataset.identifier(i) for i in range(len(dataset))), samples)
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cgnet_deploy.artifact import replacing
 from cgnet_deploy.errors import CgnetError
+from cgnet_deploy.files import replacing
 from cgnet_deploy.train.bar import Bar, Interval
 from cgnet_deploy.train.state import CURVES, LOG
 

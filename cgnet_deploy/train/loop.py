@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import signal
 import time
@@ -15,14 +16,13 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from cgnet_deploy.checkpoint import load_checkpoint, save_checkpoint
+from cgnet_deploy.checkpoint.reading import load_checkpoint, save_checkpoint
 from cgnet_deploy.confusion import Confusion
 from cgnet_deploy.data import Dataset, check_classes, open_dataset
 from cgnet_deploy.errors import CgnetError, UsageError
 from cgnet_deploy.interrupts import Interrupts, caught_interrupts
 from cgnet_deploy.model import CGNet
 from cgnet_deploy.spec import ModelSpec
-from cgnet_deploy.terminal import say
 from cgnet_deploy.train.bar import Interval
 from cgnet_deploy.train.device_feed import DeviceFeed, fits_device
 from cgnet_deploy.train.evaluate import confusion_of
@@ -34,6 +34,8 @@ from cgnet_deploy.train.recipes import Recipe
 from cgnet_deploy.train.schedule import learning_rate
 from cgnet_deploy.train.state import BEST, LAST, load_state, save_state
 from cgnet_deploy.train.statistics import class_weights
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +212,9 @@ class _Run:
                 n: None if np.isnan(v) else float(v) for n, v in zip(self.spec.class_names, confusion.iou, strict=True)
             }
             self.journal.validation(Validation(self.learner.step, confusion.miou, iou))
-            say(f"step {self.learner.step}: val mIoU {100 * confusion.miou:.2f} %{' (best so far)' if better else ''}")
+            log.info(
+                f"step {self.learner.step}: val mIoU {100 * confusion.miou:.2f} %{' (best so far)' if better else ''}"
+            )
             self.journal.draw()
             if better:
                 self._ship(BEST, confusion.miou)

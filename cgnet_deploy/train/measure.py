@@ -32,7 +32,7 @@ Step = Callable[[], None]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run("measure", lambda: _measure(_parser().parse_args(argv)))
+    return run(_parser(), _measure, argv)
 
 
 def _parser() -> Parser:

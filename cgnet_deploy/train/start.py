@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -13,13 +14,14 @@ import torch
 import torch.distributed as dist
 
 from cgnet_deploy.errors import UsageError, UserError
-from cgnet_deploy.terminal import say
 from cgnet_deploy.train.feed import Share
 from cgnet_deploy.train.loop import Job, Outcome, train
 from cgnet_deploy.train.overrides import overridden
 from cgnet_deploy.train.recipes import RECIPES, Recipe
 from cgnet_deploy.train.state import STATE
 from cgnet_deploy.train.summary import summary
+
+log = logging.getLogger(__name__)
 
 
 def start(args: argparse.Namespace) -> int:
@@ -58,13 +60,13 @@ def start(args: argparse.Namespace) -> int:
 
 def _ended(job: Job, outcome: Outcome, multi_scale: bool) -> int:
     if isinstance(outcome.ended, signal.Signals):
-        say(f"cgnet-train: stopped by {outcome.ended.name} at step {outcome.step}; --resume goes on from there")
+        log.info(f"cgnet-train: stopped by {outcome.ended.name} at step {outcome.step}; --resume goes on from there")
         return 128 + outcome.ended
     if outcome.ended == "time limit":
-        say(f"cgnet-train: time limit at step {outcome.step} of {outcome.steps}; --resume goes on from there")
+        log.info(f"cgnet-train: time limit at step {outcome.step} of {outcome.steps}; --resume goes on from there")
         return 0
     if outcome.final is None:
-        say(f"cgnet-train: the run in {job.out} had reached its end, step {outcome.step}, before")
+        log.info(f"cgnet-train: the run in {job.out} had reached its end, step {outcome.step}, before")
         return 0
     print(summary(job, outcome, multi_scale))
     return 0

@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 
-from cgnet_deploy.artifact import replacing
 from cgnet_deploy.errors import CheckpointError, UsageError
+from cgnet_deploy.files import replacing
 from cgnet_deploy.train.recipes import Recipe
 
 STATE, LAST, BEST, LOG, CURVES = "last.pt", "last.pth", "best.pth", "log.jsonl", "curves.png"

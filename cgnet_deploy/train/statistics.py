@@ -11,14 +11,14 @@ import numpy.typing as npt
 
 from cgnet_deploy.data import Dataset
 from cgnet_deploy.errors import DataError, UsageError
-from cgnet_deploy.terminal import progress
+from cgnet_deploy.progress import track
 from cgnet_deploy.train.recipes import ByFrequency
 
 
 def class_counts(dataset: Dataset) -> npt.NDArray[np.int64]:
     """(K,) pixels of each class over the whole split. Raises DataError for a label map that can't be used."""
     counts = np.zeros(256, np.int64)
-    for i in progress(range(len(dataset)), len(dataset), "counting labels"):
+    for i in track(range(len(dataset)), len(dataset), "counting labels"):
         counts += np.bincount(dataset.labels(i).ravel(), minlength=256)
     counts[dataset.table.ignore_label] = 0
     return counts[: len(dataset.table.names)]

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import cv2
 
-from cgnet_deploy.artifact import check_writable, replacing
 from cgnet_deploy.engines.open import ON_CPU, backend_and_path
 from cgnet_deploy.errors import UsageError
+from cgnet_deploy.files import check_writable, replacing
 from cgnet_deploy.interrupts import caught_interrupts
-from cgnet_deploy.terminal import Parser, cores, real, res_argument, run, whole
+from cgnet_deploy.terminal import Parser, real, res_argument, run, whole
+from cgnet_deploy.threads import cores
 from cgnet_deploy.video.job import process
 from cgnet_deploy.video.paint import Painter
 from cgnet_deploy.video.segmenter import Segmenter
@@ -34,7 +35,7 @@ MAX_FPS = 1000.0
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 done, 1 failed, cut or vanished, 2 usage or bad input, 5 can't run here, 128 + n by signal n."""
-    return run("cgnet-video", lambda: _video(parser().parse_args(sys.argv[1:] if argv is None else argv)))
+    return run(parser(), _video, argv)
 
 
 def parser() -> Parser:

@@ -10,8 +10,8 @@ from typing import Any
 
 from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.pixels import U8
+from cgnet_deploy.progress import track
 from cgnet_deploy.stats import LatencyMs
-from cgnet_deploy.terminal import progress
 from cgnet_deploy.video.segmenter import Segmenter
 from cgnet_deploy.video.sink import Sink
 from cgnet_deploy.video.source import Picture, Source
@@ -86,7 +86,7 @@ def process(
         stream = stack.enter_context(
             Stream(source, work, batch=batch, live=source.live, workers=segmenter.engines, stopped=stopped)
         )
-        for done in progress(stream, total, "segmenting"):
+        for done in track(stream, total, "segmenting"):
             wanted = True
             if keep is not None:
                 wanted &= keep(done.labels, done.index, done.frame.time_s)

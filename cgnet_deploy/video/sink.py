@@ -11,8 +11,8 @@ from types import TracebackType
 import cv2
 from typing_extensions import Self
 
-from cgnet_deploy.artifact import replacing
 from cgnet_deploy.errors import CgnetError, UsageError, UserError
+from cgnet_deploy.files import replacing
 from cgnet_deploy.pixels import U8
 
 # write(picture, index, time_s) -> whether more are wanted

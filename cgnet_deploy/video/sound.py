@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from cgnet_deploy.errors import require
-from cgnet_deploy.terminal import say
+
+log = logging.getLogger(__name__)
 
 
 class Sound:
@@ -30,7 +32,7 @@ class Sound:
             return
         codec = track.codec_context.codec.canonical_name
         if codec not in out.supported_codecs:
-            say(f"the sound of {source} is {codec}, which {path.suffix} can't hold: it is left out; .mkv can")
+            log.info(f"the sound of {source} is {codec}, which {path.suffix} can't hold: it is left out; .mkv can")
             return
         video = next(iter(self._input.streams.video), None)
         start_s = float((video.start_time or 0) * video.time_base) if video else 0.0

@@ -7,6 +7,7 @@ interrupted: its index is written then, so it plays up to there.
 from __future__ import annotations
 
 import importlib.util
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -15,12 +16,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cgnet_deploy.artifact import replacing
 from cgnet_deploy.errors import CgnetError, one_line, require
+from cgnet_deploy.files import replacing
 from cgnet_deploy.pixels import U8
-from cgnet_deploy.terminal import say
 from cgnet_deploy.video.sink import Write
 from cgnet_deploy.video.sound import Sound
+
+log = logging.getLogger(__name__)
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".avi": "avi"}
 # Of a 360x480 frame 1 ms instead of the 5 of "veryfast", at the same PSNR, for twice the bytes: the cores are the
@@ -46,7 +48,7 @@ def video_file(path: Path, fps: float, sound: Path | None) -> Iterator[Write]:
             with _with_pyav(temporary, path, fps, sound) as write:
                 yield write
         else:
-            say(f"without PyAV {path} is MPEG-4 and has no sound; H.264: pip install 'cgnet-deploy[video]'")
+            log.info(f"without PyAV {path} is MPEG-4 and has no sound; H.264: pip install 'cgnet-deploy[video]'")
             with _with_opencv(temporary, path, fps) as write:
                 yield write
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+
 import torch
 
 from cgnet_deploy.artifact import Shape
-from cgnet_deploy.checkpoint import Checkpoint
+from cgnet_deploy.checkpoint.reading import Checkpoint
 from cgnet_deploy.engines.base import Engine
 from cgnet_deploy.errors import EngineUnavailable, MissingPackage, require
 from cgnet_deploy.spec import Precision
-from cgnet_deploy.terminal import say
+
+log = logging.getLogger(__name__)
 
 
 def fast_or_none(checkpoint: Checkpoint, shape: Shape) -> Engine | None:
@@ -25,5 +28,5 @@ def fast_or_none(checkpoint: Checkpoint, shape: Shape) -> Engine | None:
 
         return FastEngine(checkpoint, shape, precision=Precision.F32)
     except (MissingPackage, EngineUnavailable) as reason:
-        say(f"{checkpoint.path}: running by plain PyTorch: {reason}")
+        log.info(f"{checkpoint.path}: running by plain PyTorch: {reason}")
         return None

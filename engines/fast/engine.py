@@ -16,7 +16,7 @@ import triton
 from torch import Tensor
 
 from cgnet_deploy.artifact import Shape
-from cgnet_deploy.checkpoint import Checkpoint
+from cgnet_deploy.checkpoint.reading import Checkpoint
 from cgnet_deploy.engines.base import Engine, EngineInfo
 from cgnet_deploy.engines.fast.fold import fold, stored
 from cgnet_deploy.engines.fast.network import FastNetwork

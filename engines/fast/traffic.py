@@ -1,7 +1,7 @@
 """What the fast path moves in one run, by kernel: every map it reads or writes, once.
 
 Weights (2 MB in f32), a tile's borders and what stays in caches between kernels are left out, as in the floors that
-it is compared with (`bench/floor.py`). Needs no GPU and takes no memory.
+it is compared with (`bench/tools/floor.py`). Needs no GPU and takes no memory.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     FOLD    for every target: fewer nodes, the same forms
     prune   dead channels, if asked for (../prune.py)
-    FORMS   what is fastest where; bench/cpu.py measures it again
+    FORMS   what is fastest where; bench/tools/cpu.py measures it again
 
 ONNX Runtime's CPU kernels keep a blocked layout through Conv, Relu, equal-shape Add and Mul, and concats of
 whole blocks; everything else reorders each pixel twice, so little else is left but live gates, as convolutions that

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cgnet_deploy.bench.conditions import Clocks, Conditions, Joules
-from cgnet_deploy.bench.latency import Boundary, Round
-from cgnet_deploy.bench.record import ColdStart, Record
+from cgnet_deploy.bench.machine.conditions import Clocks, Conditions, Joules
+from cgnet_deploy.bench.measure.latency import Boundary, Round
+from cgnet_deploy.bench.report.record import ColdStart, Record
 from cgnet_deploy.confusion import Confusion
 from cgnet_deploy.engines.base import Layer
 from cgnet_deploy.spec import Precision, Res

@@ -13,8 +13,8 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
-from cgnet_deploy.bench import wire
-from cgnet_deploy.bench.worker import Start, serve
+from cgnet_deploy.bench.measure import wire
+from cgnet_deploy.bench.measure.worker import Start, serve
 from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.engines.base import Engine, EngineInfo
 from cgnet_deploy.errors import EngineUnavailable

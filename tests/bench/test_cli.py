@@ -16,7 +16,7 @@ import pytest
 
 from cgnet_deploy.artifact import write_artifact
 from cgnet_deploy.bench.cli import main
-from cgnet_deploy.bench.machine import Machine
+from cgnet_deploy.bench.machine.readings import Machine
 from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.spec import Precision
 from tests.bench.conftest import WriteEngine

@@ -7,12 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from cgnet_deploy.artifact import Artifact, sha256_of, sidecar_path
+from cgnet_deploy.artifact import Artifact, sidecar_path
 from cgnet_deploy.engines.gpu import Gpu
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.engines.plan import Plan, check_fits, read_plan
 from cgnet_deploy.engines.trtapi import load_api, version_of
 from cgnet_deploy.errors import ArtifactError, EngineUnavailable, MissingPackage
+from cgnet_deploy.files import sha256_of
 
 
 def tell(plan: Artifact, **fields: object) -> None:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from cgnet_deploy.checkpoint import load_checkpoint
+from cgnet_deploy.checkpoint.reading import load_checkpoint
 from cgnet_deploy.engines.base import Engine
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.pixels import U8, to_tensor

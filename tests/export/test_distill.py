@@ -11,7 +11,7 @@ import onnx_ir as ir
 import pytest
 import torch
 
-from cgnet_deploy.checkpoint import save_checkpoint
+from cgnet_deploy.checkpoint.reading import save_checkpoint
 from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.errors import ArtifactError, CgnetError, require
 from cgnet_deploy.export import distill as distilling
@@ -24,9 +24,9 @@ from cgnet_deploy.export.fuse.linear import kernel_and_bias
 from cgnet_deploy.export.fuse.resize_matmul import before_resize
 from cgnet_deploy.export.graph import serialise
 from cgnet_deploy.export.lower import Lowering
-from cgnet_deploy.export.pairs import faults
 from cgnet_deploy.export.placement import PLACEMENTS, chosen
 from cgnet_deploy.export.prune import NO_WEIGHT
+from cgnet_deploy.export.qdq_check import faults
 from cgnet_deploy.export.quantize import sites
 from cgnet_deploy.export.ranges_file import Made, Ranges, read_ranges, write_ranges
 from cgnet_deploy.export.replay import Replay, fake, stored_scale

@@ -9,18 +9,18 @@ import onnx_ir as ir
 import pytest
 import torch
 
-from cgnet_deploy.export.frames import give_labels, take_frames
 from cgnet_deploy.export.fuse.rule import apply
 from cgnet_deploy.export.fuse.rules import FOLD
 from cgnet_deploy.export.graph import serialise, tidy
 from cgnet_deploy.export.half import out_of_range, to_half
+from cgnet_deploy.export.io_nodes import give_labels, take_frames
 from cgnet_deploy.export.runtime import run_single
 from cgnet_deploy.model import CGNet
 from cgnet_deploy.pixels import to_tensor
 from cgnet_deploy.spec import Res
 from tests.export.graphs import Array, check_onnx, example, graph
 from tests.export.networks import F64, graph_of, logits, planes, trained, trained_loud
-from tests.export.test_frames import spec
+from tests.export.test_io_nodes import spec
 
 SMALL = Res(33, 47)
 NONE: frozenset[str] = frozenset()

@@ -13,16 +13,16 @@ import pytest
 import torch
 
 from cgnet_deploy.artifact import IO, read_artifact
-from cgnet_deploy.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from cgnet_deploy.checkpoint.reading import Checkpoint, load_checkpoint, save_checkpoint
 from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.errors import AccuracyError
 from cgnet_deploy.export import lower, pipeline
-from cgnet_deploy.export.frames import take_frames
 from cgnet_deploy.export.fuse.linear import convolution, kernel_and_bias
 from cgnet_deploy.export.fuse.rule import Rule
 from cgnet_deploy.export.fuse.rules import FOLD
 from cgnet_deploy.export.graph import constant, insert
 from cgnet_deploy.export.graph import replace as replace_value
+from cgnet_deploy.export.io_nodes import take_frames
 from cgnet_deploy.export.pipeline import Exported, Request, export_onnx
 from cgnet_deploy.export.runtime import run_single
 from cgnet_deploy.export.targets import TARGETS, Target

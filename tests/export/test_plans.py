@@ -9,9 +9,9 @@ import pytest
 from cgnet_deploy.artifact import write_artifact
 from cgnet_deploy.contracts import CONTRACTS, model_spec
 from cgnet_deploy.engines.build import build_plan
-from cgnet_deploy.export.frames import give_labels, take_frames
 from cgnet_deploy.export.graph import serialise
 from cgnet_deploy.export.half import to_half
+from cgnet_deploy.export.io_nodes import give_labels, take_frames
 from cgnet_deploy.export.targets import TARGETS, Target
 from cgnet_deploy.spec import Precision, Res
 from tests.export.networks import Character, graph_of, trained

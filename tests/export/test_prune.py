@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from cgnet_deploy.checkpoint import load_checkpoint
+from cgnet_deploy.checkpoint.reading import load_checkpoint
 from cgnet_deploy.export.fuse.rule import apply
 from cgnet_deploy.export.fuse.rules import FOLD, MULTIPLE
 from cgnet_deploy.export.graph import serialise

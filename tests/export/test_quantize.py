@@ -10,15 +10,15 @@ import onnx_ir as ir
 import pytest
 
 from cgnet_deploy.export.calibrate import calibrate, calibrate_all, correct, rounding_bias
-from cgnet_deploy.export.frames import give_labels, take_frames
 from cgnet_deploy.export.fuse.linear import kernel_and_bias
 from cgnet_deploy.export.fuse.rule import apply
 from cgnet_deploy.export.fuse.rules import FOLD, MULTIPLE
 from cgnet_deploy.export.graph import count_ops, global_context, producer, serialise, weights
 from cgnet_deploy.export.half import to_half
-from cgnet_deploy.export.pairs import faults
+from cgnet_deploy.export.io_nodes import give_labels, take_frames
 from cgnet_deploy.export.placement import PLACEMENTS, ROLES, chosen
 from cgnet_deploy.export.prune import prune_dead
+from cgnet_deploy.export.qdq_check import faults
 from cgnet_deploy.export.quantize import quantize, quantize_weights, sites
 from cgnet_deploy.export.ranges import LEVELS
 from cgnet_deploy.export.runtime import run_single
@@ -28,7 +28,7 @@ from cgnet_deploy.pixels import F32
 from cgnet_deploy.spec import Precision, Res
 from tests.export.graphs import Array, check_onnx, example, graph
 from tests.export.networks import Character, graph_of, planes, trained
-from tests.export.test_frames import spec
+from tests.export.test_io_nodes import spec
 from tests.export.test_rules import FIXTURE
 
 SMALL = Res(33, 47)
@@ -323,7 +323,7 @@ def test_finds_what_a_runtime_refuses(case: str) -> None:
 
 @pytest.mark.shared
 def test_the_official_weights_quantise_without_a_zero_scale(shared: Path) -> None:
-    from cgnet_deploy.checkpoint import load_checkpoint
+    from cgnet_deploy.checkpoint.reading import load_checkpoint
 
     model = load_checkpoint(shared / "checkpoints/cgnet_camvid_official.pth").model
     made = graph_of(model, FIXTURE, batch=2)

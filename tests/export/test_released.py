@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from cgnet_deploy.artifact import read_artifact, sha256_of
+from cgnet_deploy.artifact import read_artifact
 from cgnet_deploy.export.cli import main
+from cgnet_deploy.files import sha256_of
 from cgnet_deploy.spec import Precision
 from tests.export.test_cli import OUTPUTS
 

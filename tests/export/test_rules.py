@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cgnet_deploy.checkpoint import load_checkpoint
+from cgnet_deploy.checkpoint.reading import load_checkpoint
 from cgnet_deploy.export.fuse.rule import FusionReport, apply
 from cgnet_deploy.export.fuse.rules import FOLD, FORMS, MULTIPLE
 from cgnet_deploy.export.graph import count_ops, serialise

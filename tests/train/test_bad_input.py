@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from cgnet_deploy.checkpoint import load_checkpoint
+from cgnet_deploy.checkpoint.reading import load_checkpoint
 from tests.data.trees import camvid_tree, write
 from tests.train.runs import TINY, trained
 

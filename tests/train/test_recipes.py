@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cgnet_deploy.checkpoint import load_checkpoint
+from cgnet_deploy.checkpoint.reading import load_checkpoint
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.spec import Res
 from cgnet_deploy.train.loop import total_steps

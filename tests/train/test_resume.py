@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cgnet_deploy.checkpoint import load_checkpoint
+from cgnet_deploy.checkpoint.reading import load_checkpoint
 from cgnet_deploy.train import learner as learner_module
 from cgnet_deploy.train.learner import Learner
 from tests.data.trees import camvid_tree

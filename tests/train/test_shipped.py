@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import cgnet_deploy
-from cgnet_deploy.checkpoint import Checkpoint, load_checkpoint
+from cgnet_deploy.checkpoint.reading import Checkpoint, load_checkpoint
 from cgnet_deploy.confusion import Confusion
 from cgnet_deploy.data import Dataset, open_dataset, sample
 from cgnet_deploy.train.evaluate import ONE_SCALE, predict

@@ -14,14 +14,14 @@ import pytest
 
 from cgnet_deploy import __version__
 from cgnet_deploy.artifact import Artifact, sidecar_path
-from cgnet_deploy.bench.wire import Open
-from cgnet_deploy.bench.worker import open_for_timing
+from cgnet_deploy.bench.measure.wire import Open
+from cgnet_deploy.bench.measure.worker import open_for_timing
 from cgnet_deploy.data import fit_frame, open_dataset
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.export.cli import main as export_main
 from cgnet_deploy.pixels import U8, overlay
 from cgnet_deploy.spec import Res
-from cgnet_deploy.terminal import cores
+from cgnet_deploy.threads import cores
 from cgnet_deploy.video import Segmenter
 from cgnet_deploy.video.cli import main as video_main
 from cgnet_deploy.video.videofile import video_file

@@ -14,7 +14,7 @@ import pytest
 import torch
 import triton
 
-from cgnet_deploy.checkpoint import load_checkpoint
+from cgnet_deploy.checkpoint.reading import load_checkpoint
 from cgnet_deploy.engines.base import Engine
 from cgnet_deploy.engines.fast import choice
 from cgnet_deploy.engines.fast import engine as fast_engine

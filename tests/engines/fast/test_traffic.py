@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from cgnet_deploy.bench.floor import floor_bytes
+from cgnet_deploy.bench.tools.floor import floor_bytes
 from cgnet_deploy.engines.fast.compile import network_of
 from cgnet_deploy.engines.fast.traffic import traffic
 from cgnet_deploy.spec import Precision, Res

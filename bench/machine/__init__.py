@@ -1,0 +1,1 @@
+"""Where a benchmark ran: environment, clocks, throttling, energy."""

@@ -1,0 +1,91 @@
+"""Where a benchmark ran: what a reader needs to judge its numbers, or to repeat them."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+
+from cgnet_deploy.bench.machine.nvml import GpuDescription
+from cgnet_deploy.bench.machine.readings import cpuinfo, here, text
+from cgnet_deploy.threads import cores
+
+PACKAGES = (
+    "cgnet-deploy", "numpy", "opencv-python", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino",
+    "tensorrt", "tensorrt_rtx", "pycuda", "cuda-python",
+)  # fmt: skip
+
+
+# x86's names and Arm's, as /proc/cpuinfo spells them.
+FLAGS = (
+    "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile",
+    "amx_int8", "amx_bf16", "asimd", "asimddp", "asimdhp", "fphp", "bf16", "i8mm", "sve", "sve2",
+)  # fmt: skip
+ENERGY = {"cpu": "measured by RAPL", "gpu": "measured by NVML", "board": "measured by INA3221"}
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """date: UTC, ISO 8601. cores: that this process may use. threads: that each engine computes with.
+
+    cpu_flags: of the CPU's features, those that a network's speed depends on. governor: who sets the clock; empty
+    where nobody tells. load: how many processes wanted a core in the minute before. energy: what can be told of
+    the CPU's, the GPU's and the board's, and why the rest can't.
+    """
+
+    date: str
+    command: tuple[str, ...]
+    cpu: str
+    cores: int
+    threads: int
+    os: str
+    python: str
+    packages: dict[str, str]
+    cpu_flags: tuple[str, ...] = ()
+    governor: str = ""
+    ram_mib: int = 0
+    load: float = 0.0
+    gpu: GpuDescription | None = None
+    energy: dict[str, str] = field(default_factory=dict)
+
+
+def describe(threads: int, command: tuple[str, ...]) -> Environment:
+    machine = here()
+    told = machine.unmeasured
+    return Environment(
+        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        command=command,
+        cpu=cpu_name(),
+        cores=cores(),
+        threads=threads,
+        os=platform.platform(),
+        python=platform.python_version(),
+        packages=dict(filter(all, ((name, version(name)) for name in PACKAGES))),
+        cpu_flags=tuple(flag for flag in FLAGS if flag in cpu_flags()),
+        governor=text(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
+        ram_mib=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20,
+        load=round(os.getloadavg()[0], 2),
+        gpu=machine.gpu(),
+        energy={part: f"not measured: {told[part]}" if part in told else how for part, how in ENERGY.items()},
+    )
+
+
+def cpu_flags() -> set[str]:
+    """What the CPU can do, in the kernel's words."""
+    return next((set(value.split()) for name, value in cpuinfo(Path("/")) if name in ("flags", "Features")), set())
+
+
+def cpu_name() -> str:
+    names = (value for name, value in cpuinfo(Path("/")) if name in ("model name", "Model"))
+    return next(names, "") or platform.processor() or platform.machine()
+
+
+def version(package: str) -> str:
+    """Empty if it isn't installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""

@@ -1,0 +1,111 @@
+"""A benchmark from beginning to end: one process an engine, rounds in turn, then the accuracy pass.
+
+    open A, open B; for each boundary: A B, A B, A B ...; score A, score B; profile A, profile B
+
+The engines of a run are compared within each turn, so that a machine that slows down slows them all; only
+one of them is at work at a time, and all of them see the same frames.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from cgnet_deploy.bench.accuracy.gallery import Gallery, gallery
+from cgnet_deploy.bench.accuracy.scoring import Accuracy, score_all
+from cgnet_deploy.bench.machine.conditions import conditions
+from cgnet_deploy.bench.machine.readings import here
+from cgnet_deploy.bench.measure.latency import Round
+from cgnet_deploy.bench.measure.process import EngineProcess
+from cgnet_deploy.bench.measure.rounds import StartProcess, begin, layers_of, load, take_turns
+from cgnet_deploy.bench.measure.settings import Settings
+from cgnet_deploy.bench.report.record import ColdStart, Record
+from cgnet_deploy.data import Dataset, check_classes, fit_frame, open_dataset
+from cgnet_deploy.errors import UsageError
+from cgnet_deploy.pixels import U8
+from cgnet_deploy.spec import Precision, Res
+
+log = logging.getLogger(__name__)
+
+
+T = TypeVar("T")
+Show = Callable[[Gallery], None]
+
+
+def run(settings: Settings, show: Show | None = None, start: StartProcess = EngineProcess) -> tuple[Record, ...]:
+    """Rows by boundary, then by engine, in the order given. Raises whatever an engine's process met.
+
+    show: is given pictures of what was scored, if anything was. start: starts the process of an engine.
+    """
+    dataset = open_dataset(settings.data, settings.split) if settings.data else None
+    images = min(len(dataset), settings.limit or len(dataset)) if dataset else 0
+    with ExitStack() as stack:
+        machine = here()
+        engines = [load(stack, settings, name, machine, start) for name in settings.engines]
+        res = Res(*common("--res", [(engine.name, Res(*engine.info.res)) for engine in engines]))
+        batch = common("--batch", [(engine.name, engine.info.batch) for engine in engines])
+        log.info(f"{res.spelled()}, batch {batch}, {settings.threads} threads")
+        if dataset:
+            for engine in engines:
+                check_classes(dataset, len(engine.info.class_names))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cgnet-bench-")))
+        np.save(frames := folder / "frames.npy", first_frames(dataset, res, batch))
+        starts = [begin(engine, frames) for engine in engines]
+        timed = {boundary: take_turns(engines, settings, boundary, frames) for boundary in settings.boundaries}
+        kept = [folder / str(number) for number in range(len(engines))]
+        keep = show is not None or len(engines) > 1
+        scores = score_all(engines, settings, images, kept, keep) if images else [Accuracy()] * len(engines)
+        if dataset and images and show:
+            show(gallery(dataset, res, batch, settings.engines, kept, images))
+        profiles = [layers_of(engine, settings, res, batch, frames) for engine in engines]
+    return tuple(
+        Record(
+            engine=engine.name,
+            backend=engine.info.backend,
+            provider=engine.info.provider,
+            precision=Precision(engine.info.precision),
+            sha256=engine.info.sha256,
+            res=res,
+            batch=batch,
+            boundary=boundary,
+            rounds=tuple(Round(turn.measured.samples_ns, turn.measured.window_ns) for turn in turns),
+            settled=turns[0].warmed.settled,
+            peak_memory_mib=turns[-1].measured.peak_memory_mib,
+            class_names=engine.info.class_names,
+            images=images,
+            confusion=scored.confusion,
+            outlines=scored.outlines,
+            agreement=scored.agreement,
+            file_bytes=engine.info.file_bytes,
+            cold=ColdStart(engine.info.libraries_ns, engine.info.load_ns, first_ns),
+            device_memory_mib=engine.device_mib,
+            conditions=conditions([turn.watched for turn in turns], [turn.measured.window_ns for turn in turns]),
+            views=scored.views,
+            profile=layers,
+        )
+        for boundary in settings.boundaries
+        for engine, first_ns, turns, scored, layers in zip(
+            engines, starts, timed[boundary], scores, profiles, strict=True
+        )
+    )
+
+
+def common(flag: str, values: list[tuple[str, T]]) -> T:
+    """The value that all engines share. Raises UsageError if they differ: unlike work is not compared."""
+    first_name, first = values[0]
+    for name, value in values:
+        if value != first:
+            raise UsageError(f"{first_name} takes {first}, {name} takes {value}: give one {flag} for all")
+    return first
+
+
+def first_frames(dataset: Dataset | None, res: Res, batch: int) -> U8:
+    """(batch, H, W, 3) u8 BGR: the first of the data set, or drawn ones; gone through again if there are too few."""
+    source = dataset or open_dataset(f"scenes:0:{res}", "val")
+    return np.stack([fit_frame(source.frame(i % len(source)), res) for i in range(batch)])

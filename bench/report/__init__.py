@@ -1,0 +1,1 @@
+"""What was measured, as records, tables, files and a page."""

@@ -1,0 +1,88 @@
+"""Engines of one run against each other, and when a difference may be called one.
+
+    ratio of a turn   p50 of the engine in that turn / p50 of the base in the same turn
+    ratio             the median of the turns
+    interval          2.5 % to 97.5 % of 10,000 draws: the median of a bootstrap draw of turns, with replacement,
+                      times what two processes differ by
+
+The two were timed one right after the other, so a machine that slows down over the run leaves their ratio
+alone. Turns are drawn and not samples: samples of one turn share its luck, and would make any difference look
+certain. Nor do turns show that memory is laid out anew for each process: the same engine twice differs by 2 % now
+and then, in every turn alike, where the turns themselves vary by half of that (tools/selftest.py). So each process is
+taken for a draw too, with a deviation of 1 %. A winner is named only where the intervals of its ratios to all
+others lie below 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from cgnet_deploy.bench.measure.latency import Boundary
+from cgnet_deploy.bench.report.record import Record
+from cgnet_deploy.spec import Res
+
+Kind = tuple[Res, int, Boundary]
+
+DRAWS = 10_000
+SEED = 0  # the same samples give the same interval
+BETWEEN_PROCESSES = 0.01  # standard deviation of the logarithm of p50
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """Of latencies: below 1 is faster. low, high: the 95 % interval."""
+
+    median: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+
+def ratio(record: Record, base: Record) -> Ratio:
+    """Of two rows whose rounds were taken in turns."""
+    turns = [mine / other for mine, other in zip(record.p50_ms_by_round, base.p50_ms_by_round, strict=True)]
+    low, high = interval(np.asarray(turns), 2**0.5 * BETWEEN_PROCESSES)
+    return Ratio(float(np.median(turns)), low, high)
+
+
+def interval(values: npt.NDArray[np.float64], unseen: float = 0.0) -> tuple[float, float]:
+    """The 95 % bootstrap interval of the median of `values`.
+
+    unseen: the deviation, of its logarithm, that all values share and therefore can't show.
+    """
+    rng = np.random.default_rng(SEED)
+    medians = np.median(rng.choice(values, (DRAWS, len(values))), axis=1)
+    low, high = np.quantile(medians * np.exp(unseen * rng.standard_normal(DRAWS)), (0.025, 0.975))
+    return float(low), float(high)
+
+
+def against_first(records: Sequence[Record]) -> list[Ratio | None]:
+    """The ratio of each row to the first of the rows that are like it; None for that row itself."""
+    bases = {kind: rows[0] for kind, rows in alike(records).items()}
+    return [None if record is (base := bases[kind_of(record)]) else ratio(record, base) for record in records]
+
+
+def fastest(records: Sequence[Record]) -> Iterator[tuple[Record, list[tuple[Record, Ratio]]]]:
+    """Of rows that are alike, where there are several: the one of the lowest p50, and its ratio to the others."""
+    for rows in alike(records).values():
+        best = min(rows, key=lambda row: row.latency_ms.p50)
+        if others := [(row, ratio(best, row)) for row in rows if row is not best]:
+            yield best, others
+
+
+def alike(records: Sequence[Record]) -> dict[Kind, list[Record]]:
+    """The rows that may be compared: of one size, batch and boundary."""
+    groups: dict[Kind, list[Record]] = {}
+    for record in records:
+        groups.setdefault(kind_of(record), []).append(record)
+    return groups
+
+
+def kind_of(record: Record) -> Kind:
+    return record.res, record.batch, record.boundary

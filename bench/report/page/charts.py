@@ -1,0 +1,284 @@
+"""The charts of a report, each from the rows that may be compared in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from cgnet_deploy.bench.report.baseline import ALLOWED_DROP
+from cgnet_deploy.bench.report.blocks import by_block, place_of
+from cgnet_deploy.bench.report.page.figure import GRID, INK, PAPER, SOFT, Chart, chart
+from cgnet_deploy.bench.report.page.series import Row, shortened
+from cgnet_deploy.engines.base import Layer
+from cgnet_deploy.errors import require
+
+LOG_FROM = 4  # times the smallest value: from there on an axis is logarithmic
+BINS = 120
+LINE_PX = 15
+
+
+def front(rows: Sequence[Row]) -> list[Row]:
+    """By latency: the rows for which no other row is as fast and as right.
+
+    As right: to within 0.1 points of mIoU, which is what a regression gate lets pass. By exact figures, half of
+    a table could be on the front for digits that mean nothing.
+    """
+
+    def beaten(row: Row) -> bool:
+        p50, miou = row.record.latency_ms.p50, row.record.miou or 0
+        return any(
+            other.record.latency_ms.p50 < p50 and (other.record.miou or 0) >= miou - ALLOWED_DROP for other in rows
+        )
+
+    return sorted((row for row in rows if not beaten(row)), key=lambda row: row.record.latency_ms.p50)
+
+
+def pareto(name: str, rows: Sequence[Row]) -> Chart:
+    """mIoU against p50, one point a row; rows of several sizes may share it."""
+    best = front(rows)
+    sizes = len({row.record.res for row in rows}) > 1
+
+    def paint(figure: Any, narrow: bool) -> None:
+        axes = figure.add_subplot()
+        latency = [row.record.latency_ms.p50 for row in rows]
+        miou = [100 * (row.record.miou or 0) for row in rows]
+        rounds = [ms for row in rows for ms in row.record.p50_ms_by_round]
+        room = max(0.35 * (max(miou) - min(miou)), 1.0)
+        axes.set_ylim(max(min(miou) - room, -1), min(max(miou) + room, 101))
+        time_axis(axes, min(rounds), max(rounds), 0.16 if narrow else 0.1)
+        axes.set_xlabel("p50 latency, ms  (left is faster)")
+        axes.set_ylabel("mIoU, %  (up is better)")
+        points = [(row.record.latency_ms.p50, 100 * (row.record.miou or 0)) for row in best]
+        low, right = axes.get_ylim()[0], axes.get_xlim()[1]
+        corners = [(points[0][0], low), *points, (right, points[-1][1])]
+        axes.plot(
+            *zip(*corners, strict=True), color=SOFT, linewidth=1.4, dashes=(5, 3), drawstyle="steps-post", zorder=1
+        )
+        for row, x, y in zip(rows, latency, miou, strict=True):
+            turns = row.record.p50_ms_by_round
+            (spread,) = axes.plot((min(turns), max(turns)), (y, y), color=row.colour, linewidth=2, alpha=0.45, zorder=2)
+            spread.set_gid(f"{row.gid}-spread")
+            (point,) = axes.plot(
+                x, y, row.marker, color=row.colour, markersize=11, markeredgecolor=PAPER, markeredgewidth=1.2, zorder=3
+            )
+            point.set_gid(row.gid)
+        if narrow:
+            labels = [f"{row.number}" + (f" {row.record.res}" if sizes else "") for row in rows]
+        else:
+            labels = [row.label() + (f"  {row.record.res}" if sizes else "") for row in rows]
+        write_beside(figure, axes, list(zip(latency, miou, strict=True)), labels)
+
+    note = (
+        "One point an engine; the dashed line is the front: no engine left of it is as accurate to within "
+        f"{100 * ALLOWED_DROP:.1f} points. Bars span the p50 of the rounds. The mIoU axis does not begin at 0."
+    )
+    return chart(name, "Accuracy against latency", note, (400, 330), paint)
+
+
+def write_beside(figure: Any, axes: Any, points: Sequence[tuple[float, float]], labels: Sequence[str]) -> None:
+    """A label to each point, where it covers neither a point nor another label, joined by a thin line."""
+    figure.draw_without_rendering()  # the layout is settled by drawing only
+    at_px = axes.transData.transform(points)
+    frame = axes.get_window_extent()
+    taken = [(x - 8, y - 8, x + 8, y + 8) for x, y in at_px]
+    for i in np.argsort(at_px[:, 0]):
+        x, y = at_px[i]
+        width = 6.6 * len(labels[i]) + 4
+        left = min(max(x - 6, frame.x0 + 4), frame.x1 - width)
+        boxes = [(left, y + dy, left + width, y + dy + LINE_PX) for step in range(9) for dy in offsets(step)]
+        inside = [box for box in boxes if frame.y0 <= box[1] and box[3] <= frame.y1]
+        free = [box for box in inside if not any(overlap(box, other) for other in taken)]
+        box = (free or inside or boxes)[0]
+        taken.append(box)
+        text_at = axes.transData.inverted().transform(((box[0] + 2, box[1] + 3), (x, box[1] if box[1] > y else box[3])))
+        axes.plot((points[i][0], text_at[1][0]), (points[i][1], text_at[1][1]), color=SOFT, linewidth=0.8, zorder=1.5)
+        axes.text(*text_at[0], labels[i], color=INK, fontsize=11.5, zorder=4)
+
+
+def offsets(step: int) -> tuple[float, float]:
+    """Above the point, then below it, and further away at each step."""
+    return 10.0 + (LINE_PX + 2) * step, -10.0 - LINE_PX - (LINE_PX + 2) * step
+
+
+def overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def time_axis(axes: Any, low: float, high: float, margin: float) -> None:
+    """x in ms from low to high, logarithmic where that is what it takes to see both."""
+    ticker = require("matplotlib.ticker", extra="report")
+    if high > LOG_FROM * low:
+        axes.set_xscale("log")
+        room = (high / low) ** margin
+        axes.set_xlim(low / room, high * room)
+        axes.xaxis.set_major_locator(ticker.LogLocator(subs=steps(low, high)))
+        axes.xaxis.set_minor_locator(ticker.NullLocator())
+    else:
+        room = margin * (high - low) or margin * low
+        axes.set_xlim(max(low - room, 0), high + room)
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(6))
+    axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def steps(low: float, high: float) -> tuple[float, ...]:
+    """The numbers of a decade that a logarithmic axis is marked at: enough of them on a short one."""
+    return (1, 1.5, 2, 3, 4, 6, 8) if high < 15 * low else (1, 2, 5)
+
+
+def latency(name: str, rows: Sequence[Row]) -> Chart:
+    """How the samples of each row are spread: a histogram, and where the percentiles lie."""
+
+    def paint(figure: Any, narrow: bool) -> None:
+        axes = figure.add_subplot()
+        samples = [np.asarray(row.record.samples_ns) / 1e6 for row in rows]
+        time_axis(axes, min(map(np.min, samples)), max(map(np.max, samples)), 0.03)
+        logarithmic = axes.get_xscale() == "log"
+        low, high = axes.get_xlim()
+        edges = np.geomspace(low, high, BINS + 1) if logarithmic else np.linspace(low, high, BINS + 1)
+        for place, (row, values) in enumerate(zip(rows, samples, strict=True)):
+            base = len(rows) - 1 - place
+            counts, _ = np.histogram(values, edges)
+            heights = base + 0.58 * np.repeat(counts / counts.max(), 2)
+            outline = np.repeat(edges, 2)[1:-1]
+            filled = axes.fill_between(outline, base, heights, color=row.colour, alpha=0.3, linewidth=0)
+            filled.set_gid(row.gid)
+            (line,) = axes.plot(outline, heights, color=row.colour, linewidth=1.3)
+            line.set_gid(f"{row.gid}-line")
+            found = row.record.latency_ms
+            for value, height, width in ((found.p50, 0.6, 2.4), (found.p90, 0.3, 1.6), (found.p95, 0.3, 1.6)):
+                axes.plot((value, value), (base, base + height), color=INK, linewidth=width, solid_capstyle="butt")
+            axes.plot(found.max, base + 0.03, marker="|", color=INK, markersize=7, markeredgewidth=1.2)
+            said = f"{found.p50:.1f} / {found.p95:.1f}" if narrow else (
+                f"p50 {found.p50:.2f} · p90 {found.p90:.2f} · p95 {found.p95:.2f} · max {found.max:.2f}"
+            )  # fmt: skip
+            across = axes.get_yaxis_transform()
+            axes.text(0, base + 0.68, row.label(26 if narrow else 44), transform=across, color=INK, fontsize=12)
+            axes.text(1, base + 0.68, said, transform=across, color=SOFT, fontsize=11.5, ha="right")
+        axes.set_ylim(-0.1, len(rows))
+        axes.set_yticks([])
+        axes.grid(False, axis="y")
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel("latency, ms" + (" (logarithmic)" if logarithmic else ""))
+
+    note = (
+        "Every sample is in it: no outlier was dropped. The tall mark is p50, the short ones p90 and p95, the last the "
+        "maximum. On a narrow screen the figures are p50 / p95."
+    )
+    return chart(name, "How latency is spread", note, (62 * len(rows) + 46, 62 * len(rows) + 46), paint)
+
+
+def rounds(name: str, rows: Sequence[Row]) -> Chart:
+    """The p50 of each round: whether the machine drifted, and whether engines kept their order."""
+
+    def paint(figure: Any, narrow: bool) -> None:
+        axes = figure.add_subplot()
+        ticker = require("matplotlib.ticker", extra="report")
+        values = [ms for row in rows for ms in row.record.p50_ms_by_round]
+        for row in rows:
+            turns = row.record.p50_ms_by_round
+            (line,) = axes.plot(range(1, len(turns) + 1), turns, row.marker, ls="-", color=row.colour, markersize=6,
+                                linewidth=1.4, markeredgecolor=PAPER)  # fmt: skip
+            line.set_gid(row.gid)
+            axes.annotate(str(row.number), (len(turns), turns[-1]), (9, -4), textcoords="offset points", color=INK,
+                          fontsize=11)  # fmt: skip
+        if max(values) > LOG_FROM * min(values):
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(ticker.LogLocator(subs=steps(min(values), max(values))))
+            axes.yaxis.set_minor_locator(ticker.NullLocator())
+        else:
+            axes.set_ylim(0, 1.08 * max(values))
+        axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+        axes.set_xlabel("round, the engines taking turns")
+        axes.set_ylabel("p50, ms")
+
+    note = "Lines that rise together are the machine slowing down; the ratios compare within a round, which cancels it."
+    return chart(name, "Round by round", note, (280, 280), paint)
+
+
+def classes(name: str, rows: Sequence[Row]) -> Chart:
+    """IoU of each class that occurs."""
+    iou = [row.record.iou for row in rows]
+    names = [label for label, value in iou[0].items() if value is not None]
+    values = [[100 * (of_class.get(label) or 0) for label in names] for of_class in iou]
+    low = min(10 * (min(map(min, values)) // 10), 90)
+    return dots(
+        name, "IoU of each class", "From the same files that were timed.", names, rows, values, "IoU, %", (low, 100)
+    )
+
+
+def parts(name: str, rows: Sequence[Row]) -> Chart:
+    """Time by part of the network, of rows that have a profile."""
+    found = [by_part(row.record.profile or ()) for row in rows]
+    names = sorted({part for of_row in found for part in of_row}, key=place_of)
+    values = [[of_row.get(part, 0.0) / 1e6 for part in names] for of_row in found]
+    note = (
+        "From a profile, taken in a run of its own: profiling costs time, so the sum is not the latency above. What no "
+        "runtime names after a block of the network is \u201cother\u201d."
+    )
+    most = 1.06 * max(map(max, values))
+    return dots(name, "Time by part of the network", note, names, rows, values, "ms an inference", (0, most))
+
+
+def by_part(layers: Sequence[Layer]) -> dict[str, float]:
+    """Mean ns of each block, the blocks of a stage taken together."""
+    totals: dict[str, float] = {}
+    for block, ns in by_block(layers).items():
+        totals[block.partition(".")[0]] = totals.get(block.partition(".")[0], 0.0) + ns
+    return totals
+
+
+def dots(
+    name: str, title: str, note: str, names: Sequence[str], rows: Sequence[Row], values: Sequence[Sequence[float]],
+    unit: str, span: tuple[float, float],
+) -> Chart:  # fmt: skip
+    """One line a name, on it one mark an engine. values: of each row, by name."""
+    height = len(names) * (14 + 5 * len(rows)) + 50
+
+    def paint(figure: Any, narrow: bool) -> None:
+        axes = figure.add_subplot()
+        for place, (row, of_row) in enumerate(zip(rows, values, strict=True)):
+            shift = 0.34 - 0.68 * (place + 0.5) / len(rows)
+            at = [len(names) - 1 - i + shift for i in range(len(names))]
+            (marks,) = axes.plot(of_row, at, row.marker, color=row.colour,
+                                 markersize=6.5, markeredgecolor=PAPER, markeredgewidth=0.7, clip_on=False)  # fmt: skip
+            marks.set_gid(row.gid)
+        for line in range(1, len(names)):
+            axes.axhline(line - 0.5, color=GRID, linewidth=1)
+        axes.set_yticks(range(len(names)), [shortened(label, 16) for label in reversed(names)])
+        axes.tick_params(axis="y", labelcolor=INK)
+        axes.grid(False, axis="y")
+        axes.set_ylim(-0.5, len(names) - 0.5)
+        axes.set_xlim(*span)
+        axes.set_xlabel(unit)
+
+    return chart(name, title, note, (height, height), paint)
+
+
+def cold_start(name: str, rows: Sequence[Row]) -> Chart:
+    """How long a fresh process takes to its first labels."""
+
+    def paint(figure: Any, narrow: bool) -> None:
+        axes = figure.add_subplot()
+        for place, row in enumerate(rows):
+            base, cold = len(rows) - 1 - place, row.record.cold
+            steps_ms = [ns / 1e6 for ns in (cold.libraries_ns, cold.load_ns, cold.first_ns)]
+            left = 0.0
+            for step, step_ms, alpha in zip(("libraries", "load", "first"), steps_ms, (0.3, 0.6, 1.0), strict=True):
+                bar = axes.barh(base + 0.22, step_ms, 0.36, left, color=row.colour, alpha=alpha, linewidth=0)[0]
+                bar.set_gid(f"{row.gid}-{step}")
+                left += step_ms
+            said = " + ".join(f"{step_ms:.0f}" for step_ms in steps_ms)
+            across = axes.get_yaxis_transform()
+            axes.text(0, base + 0.55, row.label(26 if narrow else 44), transform=across, color=INK, fontsize=12)
+            axes.text(1, base + 0.55, f"{said} ms", transform=across, color=SOFT, fontsize=11.5, ha="right")
+        axes.set_ylim(-0.1, len(rows))
+        axes.set_yticks([])
+        axes.grid(False, axis="y")
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel("ms from a fresh process to the first labels")
+
+    note = "From light to dark: the runtime's libraries, reading or compiling the file, and the first inference."
+    return chart(name, "Cold start", note, (52 * len(rows) + 46, 52 * len(rows) + 46), paint)

@@ -1,0 +1,262 @@
+"""The parts of the GPU run, in order, each with its time, and what it does; each runs in a process of its own.
+
+python -m cgnet_deploy.bench.tools.gpu.parts NAME JOB.json        (started by __main__.py, which ends it in time)
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from cgnet_deploy.bench.machine.environment import describe
+from cgnet_deploy.bench.tools.gpu.cell import BOUNDARIES, THREADS, run_cell, subject
+from cgnet_deploy.bench.tools.gpu.contenders import CELLS, CONTENDERS, HEADLINE, Cell, gpu_missing, missing
+from cgnet_deploy.bench.tools.gpu.files import FLAGS, make
+from cgnet_deploy.bench.tools.gpu.ideal import Ideal
+from cgnet_deploy.bench.tools.gpu.rows import Row, read_record, write_record
+from cgnet_deploy.errors import CgnetError, EngineUnavailable, MissingPackage, last_line, one_line, require
+from cgnet_deploy.terminal import guarded
+
+ROOT = Path(__file__).resolve().parents[2]  # of a checkout: the tests are there
+TRAINING_STEPS = 200
+MAX_JOB_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """out: of records. files: of ONNX files and plans. data: CamVid, for training; empty for none.
+
+    cells: the chosen ones, as they are spelled. gpu: its name. until: of time.monotonic, when the part must have ended.
+    """
+
+    out: str
+    files: str
+    ckpt: str
+    data: str
+    cells: tuple[str, ...]
+    gpu: str
+    until: float
+
+    @property
+    def left_s(self) -> float:
+        return self.until - time.monotonic()
+
+    def record(self, part: str) -> Path:
+        return Path(self.out) / record_name(self.gpu, part)
+
+
+def record_name(gpu: str, part: str) -> str:
+    return f"gpu_{re.sub('[^a-z0-9]+', '-', gpu.lower()).strip('-')}_{part}.json"
+
+
+def environment(job: Job) -> list[Row]:
+    """The GPU, its driver, and the packages."""
+    fields = "name,driver_version,memory.total,power.limit,clocks.max.sm,clocks.max.mem,mig.mode.current"
+    told = _lines(["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader"], 20)
+    packages = describe(THREADS, ()).packages
+    return [
+        Row("GPU", "ran", job.gpu, {"nvidia-smi": told, "fields": fields}),
+        Row("packages", "ran", ", ".join(f"{name} {version}" for name, version in packages.items())),
+    ]
+
+
+def tests(job: Job) -> list[Row]:
+    """pytest -m gpu."""
+    if not (ROOT / "tests").is_dir():
+        return [Row("pytest -m gpu", "not run", "the tests aren't installed: run it in a checkout")]
+    if importlib.util.find_spec("pytest") is None:
+        return [Row("pytest -m gpu", "not run", "not installed: pytest")]
+    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider"]
+    try:
+        ended = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+            timeout=max(job.left_s - 2, 1),
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        told = f"its {error.timeout:.0f} s were up; until then pytest told: {last_line((error.stdout or b'').decode())}"
+        return [Row("pytest -m gpu", "not run", told)]
+    lines = [line for line in ended.stdout.splitlines() if line.strip()]
+    last = last_line(ended.stdout or ended.stderr)
+    kept = [line for line in lines if line.startswith(("FAILED", "ERROR", "SKIPPED"))]
+    return [Row("pytest -m gpu", "failed" if ended.returncode else "ran", last, {"lines": kept[:200]})]
+
+
+def copy(job: Job) -> list[Row]:
+    """The rate that every floor is told by."""
+    require("torch", extra="export")
+    from cgnet_deploy.bench.tools.gpu.copyrate import COPY_BYTES, copy_bytes_per_s
+
+    rate = copy_bytes_per_s()
+    shown = f"{rate / 1e12:.2f} TB/s read and written, {COPY_BYTES >> 20} MiB at a time"
+    return [Row("copy within the GPU's memory", "ran", shown, {"bytes_per_s": rate})]
+
+
+def files(job: Job) -> list[Row]:
+    """ONNX files and plans, for all cells that were chosen."""
+    return make(chosen(job), Path(job.ckpt), Path(job.files), job.until - 2)
+
+
+def chosen(job: Job) -> list[Cell]:
+    return [cell for cell in CELLS if str(cell) in job.cells]
+
+
+def matrix(cell: Cell, job: Job) -> list[Row]:
+    """One size and batch; its files are made first where they are missing."""
+    made = read_record(job.record("files"))
+    if not {row.subject for row in made} >= {f"{precision.value}_{cell}.onnx" for precision in FLAGS}:
+        made += make([cell], Path(job.ckpt), Path(job.files), time.monotonic() + job.left_s / 2)
+    reasons = {row.subject: row.told for row in made if row.state != "ran"}
+    return run_cell(cell, Path(job.ckpt), Path(job.files), reasons, Ideal.of(Path(job.ckpt), _rate(job)), job.until)
+
+
+def _rate(job: Job) -> float | None:
+    rows = [row for row in read_record(job.record("copy")) if "bytes_per_s" in row.details]
+    return float(rows[0].details["bytes_per_s"]) if rows else None
+
+
+def profile(job: Job) -> list[Row]:
+    """The time of each layer of the fastest at the headline's size."""
+    timed = [row for row in read_record(job.record(str(HEADLINE))) if row.details.get("boundary") == BOUNDARIES[0]]
+    if not timed:
+        return [Row(PROFILED, "not run", f"nothing was timed at {HEADLINE}: run --part {HEADLINE} first")]
+    skipped: list[str] = []
+    for best in sorted(timed, key=lambda row: float(row.details["p50_ms"])):
+        who = next(who for who in CONTENDERS if subject(who, BOUNDARIES[0]) == best.subject)
+        out = job.record("layers")
+        ended = subprocess.run(
+            [sys.executable, "-c", BENCH, "--engine",
+             who.engine(Path(job.ckpt), Path(job.files), HEADLINE), "--res", str(HEADLINE.res), "--batch",
+             str(HEADLINE.batch), "--boundary", "device", "--duration", "1", "--profile", "--json", str(out)],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=max(job.left_s - 2, 1),
+        )  # fmt: skip
+        if not ended.returncode:
+            told = f"{best.subject}: {out.name}" + "".join(f"; not of {text}" for text in skipped)
+            return [Row(PROFILED, "ran", told, {"table": ended.stdout.splitlines()})]
+        skipped.append(f"{best.subject}: {last_line(ended.stderr)}")
+    return [Row(PROFILED, "failed", "; ".join(skipped))]
+
+
+BENCH = "import sys; from cgnet_deploy.bench.cli import main; sys.exit(main(sys.argv[1:]))"
+PROFILED = f"layers of the fastest at {HEADLINE}"
+TRAINED = {"f32": (), "f16": ("amp=true",), "f16, captured": ("amp=true", "captured=true")}
+
+
+def training(job: Job) -> list[Row]:
+    """Images a second with the whole set on the device, plain and captured."""
+    if not job.data:
+        return [Row(f"training, {name}", "not run", "it needs CamVid: --data DIR") for name in TRAINED]
+    rows = []
+    for number, (name, changes) in enumerate(TRAINED.items()):
+        out = Path(job.files) / f"training-{number}-{time.time_ns()}"
+        minutes = max(job.left_s - 6, 1) / 60 / (len(TRAINED) - number)
+        settings = [part for change in (*changes, "validate_every=100000") for part in ("--set", change)]
+        ended = subprocess.run(
+            [sys.executable, "-m", "cgnet_deploy.train.cli", "--recipe", "camvid", "--data", job.data, "--out",
+             str(out), "--device", "cuda", "--iterations", str(TRAINING_STEPS), "--time-limit", f"{minutes:.3f}",
+             *settings],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=max(job.left_s - 2, 1),
+        )  # fmt: skip
+        if ended.returncode:
+            rows.append(Row(f"training, {name}", "failed", last_line(ended.stderr)))
+            continue
+        speeds = images_per_s(out / "log.jsonl")
+        if not speeds:
+            rows.append(Row(f"training, {name}", "not run", "its time was up before it had timed 10 steps"))
+            continue
+        told = f"{max(speeds):.0f} images/s at best, {speeds[-1]:.0f} at last"
+        rows.append(Row(f"training, {name}", "ran", told, {"img_per_s": speeds}))
+    return rows
+
+
+def images_per_s(log: Path) -> list[float]:
+    """Of each interval that a training run has logged."""
+    try:
+        entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError):
+        return []
+    return [float(entry["img_per_s"]) for entry in entries if "img_per_s" in entry]
+
+
+def _lines(command: Sequence[str], limit_s: float) -> list[str]:
+    try:
+        ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit_s)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return [one_line(error)]
+    return ended.stdout.splitlines()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """limit_s: what it has of the whole; what earlier ones leave is added. subjects: of its rows, each with what it
+    lacks here beside a GPU."""
+
+    name: str
+    limit_s: float
+    work: Callable[[Job], list[Row]]
+    subjects: Callable[[], dict[str, str]]
+
+
+def _cell_part(cell: Cell, limit_s: float) -> Part:
+    def lacks() -> dict[str, str]:
+        return {subject(who, boundary): missing(who) for who in CONTENDERS for boundary in BOUNDARIES}
+
+    return Part(str(cell), limit_s, lambda job: matrix(cell, job), lacks)
+
+
+def _without_gpu(*subjects: str) -> Callable[[], dict[str, str]]:
+    return lambda: dict.fromkeys(subjects, gpu_missing())
+
+
+PARTS = (
+    Part("environment", 15, environment, _without_gpu("GPU")),
+    Part("tests", 50, tests, _without_gpu("pytest -m gpu")),
+    Part("copy", 20, copy, _without_gpu("copy within the GPU's memory")),
+    Part("files", 70, files, _without_gpu("ONNX files and plans of the matrix")),
+    _cell_part(HEADLINE, 130),
+    *(_cell_part(cell, 30 if cell.batch == 1 else 25) for cell in CELLS if cell != HEADLINE),
+    Part("profile", 20, profile, _without_gpu(PROFILED)),
+    Part("training", 30, training, _without_gpu(*(f"training, {name}" for name in TRAINED))),
+)  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one part and write its record. Exit code 0 if it was written, whatever the rows say."""
+    name, described = sys.argv[1:] if argv is None else argv
+    return guarded(f"gpu {name}", lambda: _main(name, Path(described)))
+
+
+def _main(name: str, described: Path) -> int:
+    part = next(part for part in PARTS if part.name == name)
+    job = parsed(described.read_bytes()[:MAX_JOB_BYTES])
+    begin = time.monotonic()
+    try:
+        rows = part.work(job)
+    except (MissingPackage, EngineUnavailable) as error:
+        rows = [Row(subject, "not run", one_line(error)) for subject in part.subjects()]
+    except CgnetError as error:
+        rows = [Row(subject, "failed", one_line(error)) for subject in part.subjects()]
+    except subprocess.TimeoutExpired as error:
+        rows = [Row(subject, "not run", f"its {error.timeout:.0f} s were up") for subject in part.subjects()]
+    write_record(job.record(name), name, job.gpu, rows, time.monotonic() - begin, describe(THREADS, ("gpu", name)))
+    return 0
+
+
+def spelled(job: Job) -> str:
+    return json.dumps(asdict(job))
+
+
+def parsed(text: bytes) -> Job:
+    fields: dict[str, Any] = json.loads(text)
+    return Job(**{**fields, "cells": tuple(fields["cells"])})
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

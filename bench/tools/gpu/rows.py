@@ -1,0 +1,60 @@
+"""What a part of the GPU run tells: one row a subject, with its figure, or with the reason why there is none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from cgnet_deploy.bench.machine.environment import Environment
+from cgnet_deploy.errors import CgnetError
+from cgnet_deploy.files import replacing
+
+SCHEMA = 1
+MAX_RECORD_BYTES = 256 << 20
+State = Literal["ran", "not run", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """told: the figure of a row that ran, else why it didn't. details: numbers for the record, in JSON's types."""
+
+    subject: str
+    state: State
+    told: str
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def write_record(path: Path, part: str, gpu: str, rows: Sequence[Row], seconds: float, where: Environment) -> None:
+    """One part's record, whole or not at all."""
+    whole = {"schema": SCHEMA, "part": part, "gpu": gpu, "seconds": round(seconds, 1), "environment": asdict(where),
+             "rows": [asdict(row) for row in rows]}  # fmt: skip
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(whole, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_record(path: Path) -> list[Row]:
+    """The rows of a record; none if there is no file. Raises CgnetError for a file that is no record."""
+    try:
+        if not path.exists():
+            return []
+        if path.stat().st_size > MAX_RECORD_BYTES:
+            raise ValueError("too large")
+        return [Row(**row) for row in json.loads(path.read_text(encoding="utf-8"))["rows"]]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise CgnetError(f"{path} is no record of the GPU run ({type(error).__name__}: {error}): remove it") from error
+
+
+def table(rows: Sequence[tuple[str, Row]]) -> str:
+    """Part, subject, state and what is told of each."""
+    lines = [
+        ("part", "what", "state", "figure, or why there is none"),
+        *((p, r.subject, r.state, r.told) for p, r in rows),
+    ]
+    widths = [max(len(line[column]) for line in lines) for column in range(3)]
+    shown = [
+        "  ".join([*(text.ljust(width) for text, width in zip(line, widths, strict=False)), line[3]]) for line in lines
+    ]
+    return "\n".join([shown[0], "-" * min(max(map(len, shown)), 160), *shown[1:]])

@@ -1,0 +1,165 @@
+"""Whether the protocol can be believed on this machine: verdicts on engines of which the truth is known.
+
+python -m cgnet_deploy.bench.tools.selftest --engine cgnet.onnx --runs 10                 the same engine twice
+python -m cgnet_deploy.bench.tools.selftest --engine cgnet.onnx --runs 10 --slower 1.1    one made slower
+
+Each run is one of cgnet-bench's: processes of their own, turns, warm-up. It is right if, of the same engine twice,
+the interval of the ratio holds 1 and nobody is called the winner; or if the engine that wasn't made slower is.
+--nothing measures what the harness adds to a sample instead: the time of an engine that does nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from multiprocessing.connection import Connection
+
+import numpy as np
+
+from cgnet_deploy.bench.measure import wire
+from cgnet_deploy.bench.measure.process import EngineProcess
+from cgnet_deploy.bench.measure.run import run
+from cgnet_deploy.bench.measure.settings import Settings
+from cgnet_deploy.bench.measure.worker import Start, open_for_timing, serve
+from cgnet_deploy.bench.report.compare import fastest, ratio
+from cgnet_deploy.bench.report.record import Record
+from cgnet_deploy.clock import CLOCK
+from cgnet_deploy.contracts import model_spec
+from cgnet_deploy.engines.base import Engine, EngineInfo
+from cgnet_deploy.pixels import U8
+from cgnet_deploy.spec import Precision
+from cgnet_deploy.terminal import Parser, real, whole
+from cgnet_deploy.terminal import run as run_command
+from cgnet_deploy.threads import cores
+
+
+class Slowed(Engine):
+    """An engine that takes `factor` times as long, by counting the seconds after each inference."""
+
+    def __init__(self, engine: Engine, factor: float) -> None:
+        self.engine, self.factor, self.info = engine, factor, engine.info
+
+    def infer(self, frames: U8) -> U8:
+        begin = CLOCK.now_ns()
+        labels = self.engine.infer(frames)
+        end = begin + (CLOCK.now_ns() - begin) * self.factor
+        while CLOCK.now_ns() < end:
+            pass
+        return labels
+
+    def _load(self, frames: U8) -> None:
+        self.engine.load(frames)
+
+    def enqueue(self) -> None:
+        self.engine.enqueue()
+
+    def sync(self) -> None:
+        self.engine.sync()
+
+    def fetch(self) -> U8:
+        return self.engine.fetch()
+
+
+class Nothing(Engine):
+    """An engine that does nothing: whatever is measured of it is the harness."""
+
+    def __init__(self) -> None:
+        self.info = EngineInfo(
+            "nothing", "", Precision.F32, model_spec("camvid-official", 11, (3, 21)), (1, 32, 32), ""
+        )
+        self.labels = np.zeros((1, 32, 32), np.uint8)
+
+    def _load(self, frames: U8) -> None: ...
+
+    def enqueue(self) -> None: ...
+
+    def sync(self) -> None: ...
+
+    def fetch(self) -> U8:
+        return self.labels
+
+
+def worker(kind: str) -> None:
+    """The process of an engine, as measure/worker.py, of a kind that only this script knows: a factor, or "nothing"."""
+
+    def opened(request: wire.Open) -> Start:
+        if kind == "nothing":
+            return Start(Nothing(), 0, 0, 0)
+        start = open_for_timing(request)
+        return replace(start, engine=Slowed(start.engine, float(kind)))
+
+    serve(Connection(int(sys.argv[1])), opened)
+
+
+def program(kind: str) -> tuple[str, ...]:
+    boot = "import sys; sys.path = [path for path in sys.path if path]; "
+    return (sys.executable, "-c", f"{boot}from cgnet_deploy.bench.tools.selftest import worker; worker({kind!r})")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit codes as of cgnet-bench."""
+    return run_command(parser(), trial, argv)
+
+
+def parser() -> Parser:
+    parser = Parser(
+        "python -m cgnet_deploy.bench.tools.selftest", "Verdicts of the benchmark where the truth is known."
+    )
+    add = parser.add_argument
+    add("--engine", default="", metavar="FILE", help="what is measured against itself")
+    add("--slower", type=real(1, 10), default=1.0, metavar="X", help="by which the second is made to take longer")
+    add("--nothing", action="store_true", help="measure the harness alone")
+    add("--runs", type=whole(1, 1000), default=10, metavar="N")
+    add("--threads", type=whole(1, 1024), default=cores(), metavar="N")
+    add("--iterations", type=whole(1, 1_000_000), default=100, metavar="N", help="of each engine in each run at least")
+    add("--duration", type=real(0, 86_400), default=3.0, metavar="S", help="of each engine in each run at least")
+    return parser
+
+
+def trial(given: argparse.Namespace) -> int:
+    if given.nothing:
+        return overhead(given)
+    settings = Settings(
+        (given.engine, given.engine), ("e2e",), given.threads, least_s=given.duration, least_samples=given.iterations
+    )
+    right = 0
+    for number in range(given.runs):
+        first, second = measured(settings, given.slower)
+        found = ratio(second, first)
+        ((best, [(_, against)]),) = fastest([first, second])
+        winner = best if against.high < 1 else None
+        as_it_is = winner is first if given.slower > 1 else found.low <= 1 <= found.high and winner is None
+        right += as_it_is
+        named = {id(first): "the first", id(second): "the second"}.get(id(winner), "nobody")
+        print(f"{number + 1}: p50 {first.latency_ms.p50:.2f} ms, ratio {found}, winner: {named}", flush=True)
+    print(f"right in {right} of {given.runs} runs")
+    return 0
+
+
+def measured(settings: Settings, slower: float) -> tuple[Record, Record]:
+    """One run of the engine twice, the second slower."""
+    kinds = iter((1.0, slower))  # both through Slowed, so that they differ in nothing else
+
+    def start(name: str, threads: int) -> EngineProcess:
+        return EngineProcess(name, threads, program=program(str(next(kinds))))
+
+    first, second = run(settings, start=start)
+    return first, second
+
+
+def overhead(given: argparse.Namespace) -> int:
+    settings = Settings(("nothing",), ("host", "e2e"), given.threads, least_s=given.duration, least_samples=10_000)
+    for record in run(settings, start=lambda name, threads: EngineProcess(name, threads, program=program(name))):
+        latency, samples = record.latency_ms, len(record.samples_ns)
+        whole_us = sum(taken.window_ns for taken in record.rounds) / samples / 1e3
+        print(
+            f"{record.boundary}: {samples} samples, p50 {1e3 * latency.p50:.2f} us, p90 {1e3 * latency.p90:.2f} us; "
+            f"{whole_us:.2f} us from one to the next in the mean, what is between them included"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,132 @@
+"""Does memory stay where it is? Frames through one `Segmenter`, by stream and by call, and the resident size.
+
+python -m cgnet_deploy.bench.tools.soak --engine cgnet.onnx --frames 20000
+python -m cgnet_deploy.bench.tools.soak --engine cgnet.onnx --frames 20000 --program build/cgnet_video
+
+With --program a video of so many frames goes through cgnet_video, of C++: read, segmented, painted, written.
+
+The growth that counts is that of the last quarter: from the mean of its first tenth to the mean of its last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from itertools import cycle, islice
+from pathlib import Path
+
+import numpy as np
+
+from cgnet_deploy.clock import CLOCK
+from cgnet_deploy.data import open_dataset
+from cgnet_deploy.engines.open import backend_and_path
+from cgnet_deploy.errors import CgnetError
+from cgnet_deploy.pixels import U8
+from cgnet_deploy.spec import Res
+from cgnet_deploy.terminal import Parser, real, run, whole
+from cgnet_deploy.threads import cores
+from cgnet_deploy.video import Segmenter
+from cgnet_deploy.video.videofile import video_file
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 0.02  # between two looks at the memory of another process
+DRAWN = 16  # different frames, gone through again and again
+EVERY = 20  # frames between two looks at the memory
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit codes: 0 memory stays, 1 it grows, and as of cgnet-bench."""
+    return run(parser(), soak, argv)
+
+
+def parser() -> Parser:
+    parser = Parser("python -m cgnet_deploy.bench.tools.soak", "Watch the resident memory over many frames.")
+    parser.add_argument("--engine", required=True, metavar="FILE")
+    parser.add_argument("--program", type=Path, metavar="FILE", help="watch this cgnet_video instead of Segmenter")
+    parser.add_argument("--frames", type=whole(400, 10**9), default=20_000, metavar="N", help="default %(default)s")
+    parser.add_argument("--threads", type=whole(1, 1024), default=cores(), metavar="N", help="default %(default)s")
+    parser.add_argument("--most", type=real(0, 100), default=1.0, metavar="PERCENT", help="of growth (default 1)")
+    return parser
+
+
+def soak(given: argparse.Namespace) -> int:
+    with Segmenter(given.engine, threads=given.threads) as segmenter:
+        _, height, width = segmenter.info.shape
+        own = segmenter.info.spec.input.res
+        res = Res(height or own.height, width or own.width)
+        scenes = open_dataset(f"scenes:0:{res}", "val")
+        frames = [scenes.frame(i) for i in range(DRAWN)]
+        how = f"by {given.program}" if given.program else "half of them in a stream"
+        log.info(f"{given.frames} frames of {res.spelled()} through {given.engine}, {how}")
+        if not given.program:
+            looks_mib = list(watched(segmenter, frames, given.frames))
+    if given.program:
+        looks_mib = list(watched_program(given, frames))
+    growth = growth_percent(looks_mib)
+    quarters = ", ".join(f"{part.mean():.1f}" for part in np.array_split(looks_mib, 4))
+    print(f"{given.frames} frames: resident MiB by quarter {quarters}; the last quarter grew by {growth:.3f} %")
+    if growth >= given.most:
+        raise CgnetError(f"memory grows: {growth:.3f} % in the last quarter, wanted less than {given.most:g} %")
+    return 0
+
+
+def watched(segmenter: Segmenter, frames: Sequence[U8], count: int) -> Iterator[float]:
+    """Resident MiB after every so many of `count` frames, of which every second lot is streamed."""
+
+    def endless() -> Iterator[U8]:
+        while True:
+            yield from frames
+
+    source = endless()
+    for lot in range(count // EVERY):
+        part = islice(source, EVERY)
+        if lot % 2:
+            for _ in segmenter.stream(part):
+                pass
+        else:
+            for frame in part:
+                segmenter.segment(frame)
+        yield resident_mib()
+
+
+def watched_program(given: argparse.Namespace, frames: Sequence[U8]) -> Iterator[float]:
+    """Resident MiB of cgnet_video, again and again while a video goes through it. Raises CgnetError if it fails."""
+    with tempfile.TemporaryDirectory(prefix="cgnet-soak-") as folder:
+        source, target = Path(folder) / "in.mp4", Path(folder) / "out.mp4"
+        with video_file(source, 25.0, None) as write:
+            for index, frame in enumerate(islice(cycle(frames), given.frames)):
+                write(frame, index, index / 25)
+        _, engine = backend_and_path(given.engine)
+        command = [str(given.program), "--engine", str(engine), "--input", str(source), "--output", str(target)]
+        threads = ["--threads", str(given.threads)]
+        with subprocess.Popen([*command, *threads], stdout=subprocess.PIPE, text=True) as process:
+            while process.poll() is None:
+                if mib := resident_mib(process.pid):  # of a process that has just ended it is 0
+                    yield mib
+                CLOCK.sleep(LOOK_S)
+            assert process.stdout is not None
+            said = process.stdout.read()
+        if process.returncode or not said.startswith(f"{given.frames} frames of "):
+            raise CgnetError(f"{given.program} ended with code {process.returncode} and: {said.strip()}")
+        log.info(said.strip())
+
+
+def resident_mib(process: int | str = "self") -> float:
+    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGESIZE") / 2**20
+
+
+def growth_percent(looks_mib: Sequence[float]) -> float:
+    """Of the last quarter, from its first tenth to its last tenth; negative where memory was given back."""
+    quarter = np.array_split(np.asarray(looks_mib), 4)[-1]
+    tenth = max(len(quarter) // 10, 1)
+    return float(100 * (quarter[-tenth:].mean() / quarter[:tenth].mean() - 1))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Checkpoints in and out: the official code's, mmsegmentation's and our own."""

@@ -1,0 +1,92 @@
+"""Progress of long work. A library prints nothing, so whoever wants to see it says so:
+
+track, task    what long work calls; without a display, each quarter is one line in the log (INFO)
+display        what a command enters: bars on stderr if it is a terminal, the log's lines elsewhere
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+QUARTERS = 4
+SHORT = 20  # work of fewer steps is over before its quarters are worth a line
+
+_bars: Progress | None = None
+
+
+class Task:
+    """One piece of long work. total: its steps, None if unknown."""
+
+    def __init__(self, label: str, total: float | None) -> None:
+        self.label, self.total, self.done = label, total, 0.0
+        self._bar: TaskID | None = _bars.add_task(label, total=total, detail="") if _bars else None
+
+    def update(self, done: float, detail: str = "") -> None:
+        """`done` of the steps are done. detail: shown behind the bar, such as a loss."""
+        before, self.done = self.done, done
+        if _bars is not None and self._bar is not None:
+            _bars.update(self._bar, completed=done, detail=detail)
+        elif self.total and self.total >= SHORT:
+            reached = int(done * QUARTERS / self.total)
+            if reached > int(before * QUARTERS / self.total):
+                log.info("%s: %d %%%s", self.label, 100 * reached // QUARTERS, f"  {detail}" if detail else "")
+
+    def advance(self) -> None:
+        self.update(self.done + 1)
+
+    def close(self) -> None:
+        if _bars is not None and self._bar is not None:
+            _bars.remove_task(self._bar)
+
+
+@contextmanager
+def task(label: str, total: float | None) -> Iterator[Task]:
+    """Work whose progress is reported by `Task.update` or `Task.advance`."""
+    work = Task(label, total)
+    try:
+        yield work
+    finally:
+        work.close()
+
+
+def track(items: Iterable[T], total: int | None, label: str) -> Iterator[T]:
+    """Yield `items`, each a step of work that is done when the next one is asked for."""
+    with task(label, total) as work:
+        for item in items:
+            yield item
+            work.advance()
+
+
+@contextmanager
+def display() -> Iterator[None]:
+    """Draw bars on stderr while inside, if it is a terminal."""
+    global _bars
+    if _bars is not None or not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[detail]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as _bars:
+        try:
+            yield
+        finally:
+            _bars = None

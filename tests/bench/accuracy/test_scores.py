@@ -1,0 +1,147 @@
+"""The accuracy pass against confusions counted by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cgnet_deploy.bench.accuracy.agreement import agreement
+from cgnet_deploy.bench.accuracy.outlines import Outlines
+from cgnet_deploy.bench.accuracy.scores import enlarge, score
+from cgnet_deploy.bench.measure.wire import Score, Scored
+from cgnet_deploy.confusion import Confusion
+from cgnet_deploy.contracts import CAMVID_CLASSES, ClassTable, model_spec
+from cgnet_deploy.engines.base import Engine, EngineInfo
+from cgnet_deploy.errors import DataError
+from cgnet_deploy.pixels import F32, U8
+from cgnet_deploy.spec import Precision, Res
+
+
+class FirstChannel(Engine):
+    """Labels a pixel by the blue value of the frame; remembers the batches that it was given."""
+
+    def __init__(self, batch: int, res: Res) -> None:
+        spec = model_spec("camvid-official", 11, (3, 21))
+        self.info = EngineInfo("test", "test", Precision.F32, spec, (batch, *res), "")
+        self.given: list[U8] = []
+
+    def _load(self, frames: U8) -> None:
+        self.given.append(frames)
+
+    def enqueue(self) -> None: ...
+
+    def sync(self) -> None: ...
+
+    def fetch(self) -> U8:
+        return self.given[-1][..., 0]
+
+    def logits(self, frames: U8) -> F32:
+        """The label's own logit is its number of hundredths above the others': class 5 wins by 0.05."""
+        labels = frames[:, None, :, :, 0]
+        classes = np.arange(11)[:, None, None]
+        return np.where(classes == labels, labels / 100 + 0.001, 0).astype(np.float32)
+
+
+@dataclass
+class Pictures:
+    """Frames whose blue channel is the label to be predicted."""
+
+    predicted: list[U8]
+    truth: list[U8]
+    name: str = "pictures"
+    table: ClassTable = field(default=CAMVID_CLASSES)
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    def identifier(self, i: int) -> str:
+        return str(i)
+
+    def frame(self, i: int) -> U8:
+        return np.repeat(self.predicted[i][..., None], 3, axis=2)
+
+    def labels(self, i: int) -> U8:
+        return self.truth[i]
+
+
+def asked(images: int, *, outlines: bool = False, keep: Path | None = None) -> Score:
+    return Score("pictures", "val", images, outlines, None if keep is None else str(keep), keep is not None)
+
+
+def confusion_of(scored: Scored) -> Confusion:
+    return Confusion(np.reshape(np.array(scored.confusion, np.int64), (11, 11)))
+
+
+def random_labels(rng: np.random.Generator, classes: int, count: int) -> list[U8]:
+    return [rng.integers(0, classes, (32, 40), np.uint8) for _ in range(count)]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5, 8])
+def test_every_image_counts_once_whatever_the_batch(batch: int) -> None:
+    rng = np.random.default_rng(0)
+    data = Pictures(random_labels(rng, 11, 5), random_labels(rng, 12, 5))  # 11 is CamVid's void
+    engine, heard = FirstChannel(batch, Res(32, 40)), list[int]()
+    confusion = confusion_of(score(engine, (batch, 32, 40), data, asked(5), heard.append))
+    wanted = np.zeros((11, 11), np.int64)
+    for truth, predicted in zip(data.truth, data.predicted, strict=True):
+        for t, p in zip(truth.ravel(), predicted.ravel(), strict=True):
+            if t != 11:
+                wanted[t, p] += 1
+    assert np.array_equal(confusion.counts, wanted)
+    assert {frames.shape for frames in engine.given} == {(batch, 32, 40, 3)}
+    assert heard == [1, 2, 3, 4, 5]
+
+
+def test_labels_are_compared_at_the_size_of_the_truth() -> None:
+    truth = np.repeat(np.repeat(np.arange(4, dtype=np.uint8), 16)[None], 64, axis=0)  # (64, 64) in four bands
+    data = Pictures([truth], [truth])
+    confusion = confusion_of(score(FirstChannel(1, Res(32, 32)), (1, 32, 32), data, asked(1), lambda done: None))
+    assert confusion.counts.sum() == 64 * 64
+    assert confusion.miou == 1  # bands of 16 px survive halving: each pixel at 32x32 lies within one band
+
+
+def test_enlarging_repeats_labels_and_invents_none() -> None:
+    small = np.array([[1, 9], [4, 0]], np.uint8)
+    assert np.array_equal(enlarge(small, (4, 6)), np.repeat(np.repeat(small, 2, axis=0), 3, axis=1))
+    assert enlarge(small, (2, 2)) is small
+
+
+def test_a_label_that_is_no_class_is_refused() -> None:
+    rng = np.random.default_rng(0)
+    data = Pictures([np.full((32, 40), 12, np.uint8)], random_labels(rng, 11, 1))
+    with pytest.raises(DataError, match="prediction holds label 12"):
+        score(FirstChannel(1, Res(32, 40)), (1, 32, 40), data, asked(1), lambda done: None)
+
+
+def test_outlines_are_counted_only_if_asked_for() -> None:
+    truth = np.kron(np.arange(6, dtype=np.uint8).reshape(2, 3), np.ones((16, 16), np.uint8))
+    data = Pictures([truth, truth], [truth, np.roll(truth, 1, axis=0)])
+    plain = score(FirstChannel(1, Res(32, 48)), (1, 32, 48), data, asked(2), lambda done: None)
+    assert plain.outlines is None
+    found = score(FirstChannel(1, Res(32, 48)), (1, 32, 48), data, asked(2, outlines=True), lambda done: None)
+    wanted = sum((Outlines.of(t, truth, 11, 11) for t in data.truth), Outlines.empty(11))
+    assert found.outlines == tuple(wanted.counts.ravel().tolist())
+
+
+def test_labels_and_margins_are_kept_for_comparing_engines(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    one, other = random_labels(rng, 11, 2), random_labels(rng, 11, 2)
+    truth = random_labels(rng, 11, 2)
+    for name, predicted in {"one": one, "other": other}.items():
+        (tmp_path / name).mkdir()
+        score(
+            FirstChannel(2, Res(32, 40)),
+            (2, 32, 40),
+            Pictures(predicted, truth),
+            asked(2, keep=tmp_path / name),
+            lambda done: None,
+        )
+    found = agreement(tmp_path / "other", tmp_path / "one", 2)
+    both, differ = np.stack(one), np.stack(one) != np.stack(other)
+    # Margins are hundredths of the label and a bit: label 0 below 0.01, 1 to 9 below 0.1, 10 below 1.
+    bands = [both < 1, (both >= 1) & (both < 10), both >= 10]
+    wanted = [[band.sum(), (band & differ).sum()] for band in bands]
+    assert found.counts.tolist() == [*wanted, [0, 0]]

@@ -1,0 +1,74 @@
+"""mIoU (ms+flip): the same labels as the trainer's, and who can't be measured so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cgnet_deploy
+from cgnet_deploy.bench.accuracy.scores import score
+from cgnet_deploy.bench.accuracy.views import SCALES, Views, scaled
+from cgnet_deploy.bench.measure.wire import Score
+from cgnet_deploy.checkpoint.reading import load_checkpoint
+from cgnet_deploy.confusion import Confusion
+from cgnet_deploy.data import open_dataset
+from cgnet_deploy.engines.base import Engine
+from cgnet_deploy.engines.open import open_engine
+from cgnet_deploy.errors import UsageError
+from cgnet_deploy.spec import Res
+from cgnet_deploy.train import evaluate
+from tests.bench.conftest import WriteEngine
+
+RES = Res(64, 96)
+
+
+def test_the_scales_are_the_trainers() -> None:
+    assert SCALES == evaluate.SCALES
+    assert scaled(Res(360, 480), 1.75) == Res(630, 840)
+
+
+@pytest.fixture
+def checkpoint() -> Path:
+    """The shipped network: one that is drawn sees one class everywhere."""
+    return Path(cgnet_deploy.__file__).parent / "weights" / "scenes.pth"
+
+
+def test_labels_are_the_trainers_but_for_ties(checkpoint: Path) -> None:
+    frame = open_dataset(f"scenes:0:{RES}", "val").frame(0)
+    loaded = load_checkpoint(checkpoint)
+    wanted = evaluate.predict(loaded.model.eval(), frame, loaded.spec.input, SCALES, flip=True)
+    with Views(RES, lambda res: open_engine(str(checkpoint), res=res, batch=1, threads=1)) as views:
+        found = views.labels(frame)
+    # The trainer resizes normalised planes, an engine takes resized frames, which are rounded to whole numbers.
+    assert len(np.unique(wanted)) > 2
+    assert (found == wanted).mean() > 0.995
+    once = evaluate.predict(loaded.model, frame, loaded.spec.input, (1.0,), flip=False)
+    assert (once == wanted).mean() < 0.95  # many views are not one
+
+
+def test_an_engine_of_one_size_is_refused(write_engine: WriteEngine) -> None:
+    path = write_engine("fixed.onnx", 0, sides=(1, 64, 96))
+    with pytest.raises(UsageError, match=r"ms\+flip needs an engine that takes any size: .* takes N=1 H=64"):
+        Views(RES, lambda res: open_engine(str(path), res=res, batch=1))
+
+
+def test_an_engine_without_logits_is_refused(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = open_engine(str(checkpoint), batch=1, threads=1)
+    monkeypatch.setattr(type(engine), "logits", Engine.logits)
+    with Views(RES, lambda res: engine) as views, pytest.raises(UsageError, match="gives labels"):
+        views.labels(np.zeros((*RES, 3), np.uint8))
+
+
+def test_the_accuracy_pass_counts_them_beside_the_labels_of_one_view(write_engine: WriteEngine, camvid: Path) -> None:
+    dataset = open_dataset(str(camvid), "val")
+    with open_engine(str(write_engine("road.onnx", 3, sides=(1, 40, 48))), threads=1) as engine:
+        asked = Score("", "val", 3, outlines=False, keep=None, margins=False, views=True)
+        scored = score(
+            engine, (1, 40, 48), dataset, asked, lambda done: None,
+            lambda frame: np.zeros((20, 24), np.uint8),  # half the size: labels are enlarged as others are
+        )  # fmt: skip
+    assert scored.views is not None
+    plain, views = (Confusion(np.asarray(flat, np.int64).reshape(11, 11)) for flat in (scored.confusion, scored.views))
+    assert (plain.counts[:, 3].sum(), views.counts[:, 0].sum()) == (plain.counts.sum(), plain.counts.sum())

@@ -1,0 +1,146 @@
+"""The process of an engine: what it says, how it fails, and that nothing of it is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cgnet_deploy.bench.measure import wire
+from cgnet_deploy.bench.measure.latency import Warmed
+from cgnet_deploy.bench.measure.process import EngineProcess, environment
+from cgnet_deploy.errors import CgnetError, EngineUnavailable, UserError
+
+PROGRAM = (sys.executable, str(Path(__file__).parents[1] / "stand_in.py"))
+
+
+@contextmanager
+def started(behaviour: str, stall_s: float = 60.0) -> Iterator[EngineProcess]:
+    with EngineProcess(behaviour, 1, program=PROGRAM, stall_s=stall_s) as process:
+        yield process
+    assert process.process.poll() is not None  # whatever happened, it has ended and is no zombie
+
+
+def opened(process: EngineProcess) -> wire.Opened:
+    return process.ask(wire.Open(process.name, None, None, 1, None), wire.Opened)
+
+
+@pytest.fixture
+def warm(tmp_path: Path) -> wire.Warm:
+    """A request that lets the stand-in do one inference."""
+    np.save(frames := tmp_path / "frames.npy", np.zeros((4, 32, 48, 3), np.uint8))
+    return wire.Warm("host", None, str(frames), 0.0, 1, 1)
+
+
+def test_an_engine_says_what_it_is() -> None:
+    with started("steady") as process:
+        reply = opened(process)
+    assert (reply.backend, reply.provider, reply.res, reply.batch) == ("stand-in", "steady", (32, 48), 4)
+    assert reply.class_names[:2] == ("Sky", "Building")
+
+
+@pytest.mark.parametrize("boundary", ["host", "e2e", "paced"])
+def test_a_round_has_the_samples_asked_for(boundary: str, warm: wire.Warm) -> None:
+    with started("steady") as process:
+        opened(process)
+        fps = 1000.0 if boundary == "paced" else None
+        asked = wire.Warm(boundary, fps, warm.frames, 0.0, 3, 1)  # type: ignore[arg-type]
+        assert process.ask(asked, Warmed).steps == 3
+        measured = process.ask(wire.Measure(0.0, 17), wire.Measured)
+    assert len(measured.samples_ns) == 17
+    assert 0 < sum(measured.samples_ns) <= measured.window_ns
+    assert measured.peak_memory_mib > 10  # an interpreter with NumPy
+
+
+def test_there_is_no_device_boundary_without_a_clock_of_the_device(warm: wire.Warm) -> None:
+    with started("steady") as process:
+        opened(process)
+        with pytest.raises(EngineUnavailable, match="time it at boundary host, not device"):
+            process.ask(wire.Warm("device", None, warm.frames, 0.0, 1, 1), Warmed)
+
+
+def test_an_error_of_ours_arrives_with_its_exit_code_and_words() -> None:
+    with started("needs a GPU") as process, pytest.raises(EngineUnavailable, match=r"^no GPU here$"):
+        opened(process)
+
+
+def test_a_bug_is_told_in_one_line(warm: wire.Warm, capfd: pytest.CaptureFixture[str]) -> None:
+    with started("has a bug") as process:
+        opened(process)
+        with pytest.raises(CgnetError, match="ZeroDivisionError: as asked") as raised:
+            process.ask(warm, Warmed)
+    assert raised.value.exit_code == 1
+    assert "\n" not in str(raised.value)
+    assert "Traceback" in capfd.readouterr().err  # for whoever has to mend it
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "words"),
+    [("is killed", r"was killed by SIGKILL \(out of memory\?\)"), ("exits", "ended with code 7")],
+)
+def test_a_process_that_dies_is_told_in_one_line(behaviour: str, words: str, warm: wire.Warm) -> None:
+    with started(behaviour) as process:
+        opened(process)
+        with pytest.raises(CgnetError, match=f"^{behaviour}: its process {words}, asked to warm$"):
+            process.ask(warm, Warmed)
+
+
+def test_a_process_that_dies_before_it_is_asked() -> None:
+    with EngineProcess("x", 1, program=(sys.executable, "-c", "import sys; sys.exit(9)")) as process:
+        process.process.wait()
+        with pytest.raises(CgnetError, match="ended with code 9"):
+            opened(process)
+
+
+def test_a_process_that_hangs_is_given_up_and_ended(warm: wire.Warm) -> None:
+    with started("hangs") as process:
+        opened(process)
+        process.stall_s = 0.2
+        with pytest.raises(CgnetError, match="hangs: 'warm' took more than 0 s"):
+            process.ask(warm, Warmed)
+        process.process.kill()  # leaving would too, after giving it time to end by itself
+
+
+def test_leaving_on_an_interrupt_ends_a_process_at_work(warm: wire.Warm) -> None:
+    process = EngineProcess("hangs", 1, program=PROGRAM)
+    opened(process)
+    wire.send(process.connection, warm)
+    with pytest.raises(KeyboardInterrupt), process:
+        raise KeyboardInterrupt
+    assert process.process.returncode == -signal.SIGKILL
+
+
+def test_what_a_runtime_prints_goes_to_stderr(warm: wire.Warm, capfd: pytest.CaptureFixture[str]) -> None:
+    with started("chatters") as process:
+        opened(process)
+        process.ask(warm, Warmed)
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert "chatter" in captured.err
+
+
+def test_a_request_out_of_order_is_refused(warm: wire.Warm) -> None:
+    with started("steady") as process, pytest.raises(CgnetError, match="the first message is Warm, wanted Open"):
+        process.ask(warm, Warmed)
+
+
+def test_threads_are_stated_before_anything_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "64")
+    told = environment(3)
+    assert (told["OMP_NUM_THREADS"], told["MKL_NUM_THREADS"], told["OPENBLAS_NUM_THREADS"]) == ("3", "3", "3")
+    assert os.environ["OMP_NUM_THREADS"] == "64"
+
+
+def test_a_file_in_the_current_folder_is_not_taken_for_a_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "numpy.py").write_text("raise SystemExit('the wrong numpy')\n")
+    monkeypatch.chdir(tmp_path)
+    with EngineProcess("missing.onnx", 1) as process, pytest.raises(UserError, match=r"missing\.onnx does not exist"):
+        opened(process)

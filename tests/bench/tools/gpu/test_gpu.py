@@ -1,0 +1,207 @@
+"""The command: without a GPU every row says why; with one, each part is bounded and leaves its record."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cgnet_deploy.bench.machine.environment import describe
+from cgnet_deploy.bench.tools.gpu import __main__ as gpu
+from cgnet_deploy.bench.tools.gpu import contenders, files, parts
+from cgnet_deploy.bench.tools.gpu.contenders import CELLS, CONTENDERS, HEADLINE, Cell
+from cgnet_deploy.bench.tools.gpu.files import Task, done
+from cgnet_deploy.bench.tools.gpu.ideal import Ideal
+from cgnet_deploy.bench.tools.gpu.parts import PARTS, Job, Part, images_per_s, parsed, spelled
+from cgnet_deploy.bench.tools.gpu.rows import Row, read_record, table, write_record
+from cgnet_deploy.errors import CgnetError
+from cgnet_deploy.spec import Precision, Res
+
+NO_GPU = contenders.gpu_missing()
+
+
+@pytest.mark.skipif(not NO_GPU, reason="there is a GPU here")
+def test_without_a_gpu_every_row_says_why_and_nothing_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "results"
+    assert gpu.main(["--out", str(out), "--files", str(out / "files")]) == 5
+    told = capsys.readouterr()
+    rows = told.out.splitlines()[2:]
+    assert all("not run" in row and NO_GPU in row for row in rows)
+    for who in CONTENDERS:
+        assert sum(f"{who.name}, {who.precision.value}, " in row for row in rows) == 2  # boundaries
+    for part in ("environment", "tests", "copy", "files", "profile", "training"):
+        assert any(row.startswith(f"{part} ") for row in rows)
+    assert told.err.strip() == f"gpu: error: nothing could run: {NO_GPU}; nothing was recorded"
+    assert not out.exists()
+
+
+def test_the_matrix_is_the_promised_one() -> None:
+    assert {cell.res for cell in CELLS} == {Res(360, 480), Res(512, 1024), Res(680, 680), Res(1024, 2048)}
+    assert {(cell.res, cell.batch) for cell in CELLS} == {(cell.res, n) for cell in CELLS for n in (1, 8)}
+    assert (HEADLINE.res, HEADLINE.batch) == (Res(1024, 2048), 1)
+    assert sum(part.limit_s for part in PARTS) <= gpu.LIMIT_S < 540
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contenders, "gpu_missing", lambda: "")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    reasons = {who.name: contenders.missing(who) for who in CONTENDERS}
+    assert reasons["PyTorch, eager"] == "not installed: torch"
+    assert reasons["TensorRT, no graph"] == "not installed: pycuda, cuda, tensorrt or tensorrt_rtx"
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [(["--ckpt", "none.pth"], "none.pth does not exist"), (["--part", "dance"], "invalid choice: 'dance'"),
+     (["--limit", "0"], "0' is not a whole number of seconds"), (["--prat", "tests"], "did you mean --part?")],
+)  # fmt: skip
+def test_usage(flags: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert gpu.main(flags) == 2
+    assert told in capsys.readouterr().err
+
+
+def job(tmp_path: Path, seconds: float = 30.0) -> Job:
+    return Job(
+        str(tmp_path), str(tmp_path), "model.pth", "", (str(HEADLINE),), "A Card 9000", time.monotonic() + seconds
+    )
+
+
+PART = Part("tests", 1.0, lambda _: [], lambda: {"one": "", "two": ""})
+
+
+def ended(job: Job, code: str) -> list[Row]:
+    """What becomes of a part whose process does as `code` says."""
+    return gpu.one_part(PART, job, ("-c", code))
+
+
+def test_a_part_that_dies_leaves_a_record_that_says_so(tmp_path: Path) -> None:
+    assert ended(job(tmp_path), "raise SystemExit(3)") == [
+        Row("one", "failed", "its process ended with code 3"), Row("two", "failed", "its process ended with code 3"),
+    ]  # fmt: skip
+    killed = ended(job(tmp_path), "import os; os.kill(os.getpid(), 9)")
+    assert {row.told for row in killed} == {"its process was killed by signal 9"}
+    assert json.loads((tmp_path / "gpu_a-card-9000_tests.json").read_text())["gpu"] == "A Card 9000"
+
+
+def test_a_part_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "SPARE_S", 1.0)
+    code = (
+        "import subprocess, pathlib; child = subprocess.Popen(['sleep', '600']); "
+        f"pathlib.Path({str(tmp_path / 'child')!r}).write_text(str(child.pid)); child.wait()"
+    )
+    rows = ended(job(tmp_path, 1.0), code)
+    assert {row.state for row in rows} == {"not run"}
+    assert "when its time was up" in rows[0].told
+    status = Path(f"/proc/{(tmp_path / 'child').read_text()}/stat")
+    assert not status.exists() or status.read_text().split(") ")[1][0] == "Z"  # ended, perhaps not yet reaped
+
+
+def test_an_older_record_does_not_pass_for_this_runs(tmp_path: Path) -> None:
+    write_record(job(tmp_path).record("tests"), "tests", "A Card 9000", [Row("old", "ran", "")], 1, describe(1, ()))
+    assert {row.subject for row in ended(job(tmp_path), "raise SystemExit(1)")} == {"one", "two"}
+
+
+def test_a_part_in_its_own_process_writes_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = gpu.one_part(next(part for part in PARTS if part.name == "training"), job(tmp_path))
+    assert {(row.state, row.told) for row in rows} == {("not run", "it needs CamVid: --data DIR")}
+    profile = gpu.one_part(next(part for part in PARTS if part.name == "profile"), job(tmp_path))
+    assert profile[0].told == "nothing was timed at 1024x2048x1: run --part 1024x2048x1 first"
+
+
+def test_time_that_is_left_over_goes_to_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = gpu.parser().parse_args(["--out", str(tmp_path)])
+    seen: list[float] = []
+
+    def noted(_: Part, job: Job) -> list[Row]:
+        seen.append(job.left_s)
+        return []
+
+    monkeypatch.setattr(gpu, "one_part", noted)
+    three = [replace(PART, name=name, limit_s=limit) for name, limit in (("a", 10.0), ("b", 20.0), ("c", 30.0))]
+    gpu.all_parts(three, given, "A Card", time.monotonic() + 120)
+    # Twice their limits, less what is kept for ending them; none takes any time here.
+    assert seen == pytest.approx([20 - gpu.SPARE_S, 60 - gpu.SPARE_S, 120 - gpu.SPARE_S], abs=1)
+
+
+def test_a_job_goes_to_its_process_and_back(tmp_path: Path) -> None:
+    given = job(tmp_path)
+    assert parsed(spelled(given).encode()) == given
+
+
+def test_a_file_that_is_no_record_is_told(tmp_path: Path) -> None:
+    (path := tmp_path / "record.json").write_text('{"rows": [{"odd": 1}]}')
+    with pytest.raises(CgnetError, match="is no record of the GPU run"):
+        read_record(path)
+
+
+def test_the_table_has_a_line_a_row() -> None:
+    lines = table([("tests", Row("pytest", "ran", "9 passed")), ("a", Row("b", "not run", "no c"))]).splitlines()
+    assert lines[2:] == ["tests  pytest  ran      9 passed", "a      b       not run  no c"]
+
+
+def test_floors_are_those_of_the_specification() -> None:
+    """Its section 2.2, at 3 TB/s: 0.585 ms with plain fusion and 0.401 ms with the best schedule, labels out."""
+    who = next(who for who in CONTENDERS if who.backend == "torch-graph")
+    told = Ideal(19, (3, 21), 3e12).judge(1.170, who, HEADLINE)
+    assert told["floor_ms"] == pytest.approx(0.585, abs=5e-4)
+    assert told["least_ms"] == pytest.approx(0.401, abs=5e-4)
+    assert told["floor_share_of_copy"] == pytest.approx(0.5, abs=1e-3)
+    assert "floor_ms" not in Ideal(19, (3, 21), None).judge(1.170, who, HEADLINE)
+
+
+def test_files_are_made_once_and_say_why_they_are_not(tmp_path: Path) -> None:
+    until = time.monotonic() + 60
+    made = tmp_path / "made.onnx"
+    write = f"import pathlib; [pathlib.Path({str(made)!r} + end).write_text('x') for end in ('', '.json')]"
+    assert done(Task(made, ("-c", write)), until).state == "ran"
+    assert done(Task(made, ("-c", "raise SystemExit(1)")), until).told == "there already"
+    failing = ("-c", "import sys; sys.exit('no: the reason')")
+    assert done(Task(tmp_path / "a", failing), until) == Row("a", "failed", "no: the reason")
+    assert done(Task(tmp_path / "b", failing, after=tmp_path / "a"), until) == Row("b", "not run", "a is missing")
+    assert (
+        done(Task(tmp_path / "c", failing), time.monotonic()).told == "the time for making files was up before its turn"
+    )
+    assert done(Task(tmp_path / "e", ("-c", "")), until).state == "failed"  # exit code 0, and no file
+    missing = ("-c", "import sys; print('no builder', file=sys.stderr); sys.exit(2)")
+    assert done(Task(tmp_path / "f", missing), until) == Row("f", "not run", "no builder")
+    waiting = ("-c", "import threading; threading.Event().wait()")
+    assert "stopped after" in done(Task(tmp_path / "d", waiting), time.monotonic() + 0.5).told
+
+
+def test_every_file_of_a_cell_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Task] = []
+
+    def noted(tasks: list[Task], workers: int, until: float) -> list[Row]:
+        asked.extend(tasks)
+        return []
+
+    monkeypatch.setattr(files, "all_of", noted)
+    files.make([HEADLINE], Path("m.pth"), tmp_path, 0)
+    assert {task.path.name for task in asked} == {
+        f"{precision.value}_{HEADLINE}.{kind}" for precision in Precision for kind in ("onnx", "plan")
+    }
+    assert {task.path for task in asked} >= {
+        contenders.file_of(who, tmp_path, HEADLINE) for who in CONTENDERS if who.runs != "checkpoint"
+    }
+
+
+def test_the_exporter_is_found(tmp_path: Path) -> None:
+    """With a checkpoint that isn't there: the command runs, and says what cgnet-export says."""
+    rows = files.make([Cell(Res(64, 96), 1)], tmp_path / "none.pth", tmp_path, time.monotonic() + 60)
+    assert [row.state for row in rows] == ["not run"] * 6
+    assert all("none.pth" in row.told for row in rows[:3])
+    assert rows[3].told == "f32_64x96x1.onnx is missing"
+
+
+def test_training_speed_is_read_from_the_runs_log(tmp_path: Path) -> None:
+    (log := tmp_path / "log.jsonl").write_text(
+        '{"step": 10, "img_per_s": 5.5}\n{"val": 1}\n{"step": 20, "img_per_s": 7}\n'
+    )
+    assert images_per_s(log) == [5.5, 7.0]
+    assert images_per_s(tmp_path / "none") == []
+    assert parts.TRAINED["f16, captured"] == ("amp=true", "captured=true")

@@ -1,0 +1,74 @@
+"""Which network a set of named tensors is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cgnet_deploy.checkpoint.assemble import assemble, some
+from cgnet_deploy.checkpoint.keys import FORMATS, Format
+from cgnet_deploy.errors import CheckpointError
+from tests.files import named
+from tests.networks import drawn
+
+PATH = Path("model.pth")
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    fmt=st.sampled_from(FORMATS),
+    classes=st.integers(1, 255),
+    m=st.integers(2, 5),
+    n=st.integers(2, 5),
+    bias=st.booleans(),
+)
+def test_format_depth_classes_and_bias_are_recognised(fmt: Format, classes: int, m: int, n: int, bias: bool) -> None:
+    model = drawn(classes, (m, n), bias=bias)
+    found, found_fmt = assemble(PATH, named(model, fmt))
+    assert (found_fmt, found.classes, found.blocks) == (fmt, classes, (m, n))
+    assert (found.classifier.bias is not None) == bias
+    assert not found.training
+    for key, tensor in model.state_dict().items():
+        assert torch.equal(found.state_dict()[key], tensor)
+
+
+def test_the_wrapper_of_several_gpus_and_the_dropout_are_seen_through() -> None:
+    weights = named(drawn(), "official")
+    weights["classifier.1.conv.weight"] = weights.pop("classifier.0.conv.weight")
+    _, fmt = assemble(PATH, {f"module.{key}": tensor for key, tensor in weights.items()})
+    assert fmt == "official"
+
+
+def test_what_only_training_uses_is_left_out_and_told(capsys: pytest.CaptureFixture[str]) -> None:
+    weights = named(drawn(bias=True), "mmseg")
+    average = {f"ema_{key.replace('.', '_')}": tensor for key, tensor in weights.items()}
+    beside = {"data_preprocessor.mean": torch.zeros(3), "auxiliary_head.conv_seg.weight": torch.zeros(3, 64, 1, 1)}
+    model, _ = assemble(PATH, {**weights, **beside, **average})
+    assert torch.equal(model.classifier.weight, weights["decode_head.conv_seg.weight"])
+    assert "leaving out 'auxiliary_head.conv_seg.weight', 'data_preprocessor.mean'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_shorter_floats_are_widened(dtype: torch.dtype) -> None:
+    weights = named(drawn(), "official")
+    short = {key: tensor.to(dtype) if tensor.is_floating_point() else tensor for key, tensor in weights.items()}
+    model, _ = assemble(PATH, short)
+    assert model.classifier.weight.dtype == torch.float32
+    assert torch.equal(model.classifier.weight, short["classifier.0.conv.weight"].float())
+
+
+def test_names_in_a_message_are_bounded_and_printable() -> None:
+    text = some(["a\nb\x1b[31m", "c" * 1000, "d", "e", "f"])
+    assert text.isprintable()
+    assert len(text) < 120
+    assert text.endswith("and 2 more")
+
+
+def test_more_blocks_than_any_network_has_are_not_built() -> None:
+    weights = named(drawn(), "official") | {"level3.5000.conv1x1.conv.weight": torch.zeros(1)}
+    with pytest.raises(CheckpointError, match=r"also holds 'level3\.5000\.conv1x1\.conv\.weight'"):
+        assemble(PATH, weights)

@@ -1,0 +1,124 @@
+"""Files of named tensors: what is read, and that hostile bytes only ever give a CheckpointError."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cgnet_deploy.checkpoint.container import MAX_BYTES, read_container, short_notes
+from cgnet_deploy.errors import CheckpointError
+from tests.files import Hostile, saved
+
+WEIGHTS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(2)}
+
+
+def read(folder: Path, data: bytes) -> dict[str, torch.Tensor]:
+    path = folder / "file.pth"
+    path.write_bytes(data)
+    return dict(read_container(path).tensors)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("wrapper", [None, "model", "state_dict"])
+def test_torch_files_are_read_bare_or_wrapped(tmp_path: Path, zipped: bool, wrapper: str | None) -> None:
+    content = {wrapper: WEIGHTS, "optimizer": {"lr": 1e-3}} if wrapper else WEIGHTS
+    tensors = read(tmp_path, saved(content, zipped=zipped))
+    assert list(tensors) == list(WEIGHTS)
+    assert all(torch.equal(tensors[key], WEIGHTS[key]) for key in WEIGHTS)
+
+
+def test_safetensors_are_read(tmp_path: Path) -> None:
+    assert torch.equal(read(tmp_path, safetensors.torch.save(WEIGHTS))["a.weight"], WEIGHTS["a.weight"])
+
+
+def test_tensors_of_a_gpu_come_to_the_cpu(tmp_path: Path) -> None:
+    """The older format spells each storage's device out, so a file of a GPU can be made without one."""
+    data = saved(WEIGHTS, zipped=False)
+    of_gpu = data.replace(b"X\x03\x00\x00\x00cpu", b"X\x06\x00\x00\x00cuda:0")
+    assert of_gpu != data
+    assert torch.equal(read(tmp_path, of_gpu)["a.weight"], WEIGHTS["a.weight"])
+
+
+def test_the_log_of_a_training_run_is_read_as_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """mmengine's HistoryBuffer pickles numpy arrays, numpy scalars and its own methods, by getattr."""
+
+    class HistoryBuffer:
+        def __init__(self) -> None:
+            self.history = np.arange(3.0)
+            self.statistics = {"last": HistoryBuffer.last, "best": np.float64(0.5)}
+
+        def last(self) -> float:
+            raise AssertionError("code of the file ran")
+
+        def __setstate__(self, state: object) -> None:
+            raise AssertionError("code of the file ran")
+
+    module = types.ModuleType("mmengine.logging.history_buffer")
+    HistoryBuffer.__module__, HistoryBuffer.__qualname__ = module.__name__, "HistoryBuffer"
+    HistoryBuffer.last.__module__, HistoryBuffer.last.__qualname__ = module.__name__, "HistoryBuffer.last"
+    module.HistoryBuffer = HistoryBuffer  # type: ignore[attr-defined]
+    for name in ("mmengine", "mmengine.logging", module.__name__):
+        monkeypatch.setitem(sys.modules, name, module)
+    data = saved({"state_dict": WEIGHTS, "meta": {"iter": 60_000}, "message_hub": {"loss": HistoryBuffer()}})
+    assert b"getattr" in data
+    path = tmp_path / "iter_60000.pth"
+    path.write_bytes(data)
+    contents = read_container(path)
+    assert torch.equal(contents.tensors["a.weight"], WEIGHTS["a.weight"])
+    assert contents.notes == {"iter": "60000"}
+
+
+def test_getattr_of_a_file_reaches_nothing(tmp_path: Path) -> None:
+    """The name is let through for the training log; what it stands for is not the builtin."""
+    tensors = read(tmp_path, saved({"model": {"x": Hostile(getattr, torch.Tensor, "shape")}}))
+    assert type(tensors["x"]).__name__ == "Inert"
+
+
+def test_a_file_over_the_bound_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "large.pth"
+    with path.open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    with pytest.raises(CheckpointError, match="larger than 256 MiB"):
+        read_container(path)
+
+
+def test_a_folder_and_a_missing_file_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="is not a file"):
+        read_container(tmp_path)
+    with pytest.raises(CheckpointError, match="does not exist"):
+        read_container(tmp_path / "missing.pth")
+
+
+def test_notes_keep_short_texts_and_whole_numbers_only() -> None:
+    notes = {"epoch": 3, "note": "x", "long": "x" * 257, "lines": "a\nb", "flag": True, 5: "five", "lr": 0.1}
+    assert short_notes(notes) == {"epoch": "3", "note": "x"}
+    assert len(short_notes({f"note {i}": i for i in range(1000)})) == 64
+
+
+FILES = {
+    "zip": saved({"model": WEIGHTS}),
+    "pickle": saved({"model": WEIGHTS}, zipped=False),
+    "safetensors": safetensors.torch.save(WEIGHTS, metadata={"cgnet": "{}"}),
+}
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data(), kind=st.sampled_from(sorted(FILES)))
+def test_damage_gives_a_checkpoint_error_or_does_no_harm(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, kind: str
+) -> None:
+    damaged = bytearray(FILES[kind])
+    for place in data.draw(st.lists(st.integers(0, len(damaged) - 1), max_size=4)):
+        damaged[place] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(damaged)))
+    with contextlib.suppress(CheckpointError):
+        read(tmp_path_factory.mktemp("damaged"), bytes(damaged[: cut or None]))
