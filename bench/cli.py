@@ -109,9 +109,13 @@ def check(args: argparse.Namespace) -> None:
         raise UsageError("--shapes says what --res and --batch say: leave it, or them, out")
     if ("paced" in (args.boundary or [])) != (args.fps is not None):
         raise UsageError("--boundary paced and --fps go together: one says what to pace, the other how fast")
-    needs_data = {"--split": args.split, "--limit": args.limit, "--outlines": args.outlines or None,
-                  "--ms-flip": args.ms_flip or None,
-                  "--fail-under-miou": args.fail_under_miou}  # fmt: skip
+    needs_data = {
+        "--split": args.split,
+        "--limit": args.limit,
+        "--outlines": args.outlines or None,
+        "--ms-flip": args.ms_flip or None,
+        "--fail-under-miou": args.fail_under_miou,
+    }
     for flag, value in needs_data.items():
         if value is not None and args.data is None and args.journal is None:
             raise UsageError(f"{flag} needs --data")

@@ -66,9 +66,16 @@ def write_artifact(
 ) -> Artifact:
     """Write `content` and its sidecar, each whole or not at all."""
     artifact = Artifact(
-        path, kind, precision, spec, io, shape, hashlib.sha256(content).hexdigest(), parent_sha256,
+        path,
+        kind,
+        precision,
+        spec,
+        io,
+        shape,
+        hashlib.sha256(content).hexdigest(),
+        parent_sha256,
         {"cgnet-deploy": __version__, **made_with},
-    )  # fmt: skip
+    )
     fields = asdict(artifact) | {"schema": SCHEMA, "path": path.name, "spec": spec.to_json()}
     with replacing(path) as temporary, replacing(sidecar_path(path)) as temporary_sidecar:
         temporary_sidecar.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")

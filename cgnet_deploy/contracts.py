@@ -26,22 +26,80 @@ class ClassTable:
 
 
 CAMVID_CLASSES = ClassTable(
-    names=("Sky", "Building", "Pole", "Road", "Pavement", "Tree", "SignSymbol", "Fence", "Car", "Pedestrian",
-           "Bicyclist"),
-    palette=((128, 128, 128), (128, 0, 0), (192, 192, 128), (128, 64, 128), (60, 40, 222), (128, 128, 0),
-             (192, 128, 128), (64, 64, 128), (64, 0, 128), (64, 64, 0), (0, 128, 192)),
+    names=(
+        "Sky",
+        "Building",
+        "Pole",
+        "Road",
+        "Pavement",
+        "Tree",
+        "SignSymbol",
+        "Fence",
+        "Car",
+        "Pedestrian",
+        "Bicyclist",
+    ),
+    palette=(
+        (128, 128, 128),
+        (128, 0, 0),
+        (192, 192, 128),
+        (128, 64, 128),
+        (60, 40, 222),
+        (128, 128, 0),
+        (192, 128, 128),
+        (64, 64, 128),
+        (64, 0, 128),
+        (64, 64, 0),
+        (0, 128, 192),
+    ),
     ignore_label=11,
-)  # fmt: skip
+)
 
 CITYSCAPES_CLASSES = ClassTable(
-    names=("road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign",
-           "vegetation", "terrain", "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle",
-           "bicycle"),
-    palette=((128, 64, 128), (244, 35, 232), (70, 70, 70), (102, 102, 156), (190, 153, 153), (153, 153, 153),
-             (250, 170, 30), (220, 220, 0), (107, 142, 35), (152, 251, 152), (70, 130, 180), (220, 20, 60),
-             (255, 0, 0), (0, 0, 142), (0, 0, 70), (0, 60, 100), (0, 80, 100), (0, 0, 230), (119, 11, 32)),
+    names=(
+        "road",
+        "sidewalk",
+        "building",
+        "wall",
+        "fence",
+        "pole",
+        "traffic light",
+        "traffic sign",
+        "vegetation",
+        "terrain",
+        "sky",
+        "person",
+        "rider",
+        "car",
+        "truck",
+        "bus",
+        "train",
+        "motorcycle",
+        "bicycle",
+    ),
+    palette=(
+        (128, 64, 128),
+        (244, 35, 232),
+        (70, 70, 70),
+        (102, 102, 156),
+        (190, 153, 153),
+        (153, 153, 153),
+        (250, 170, 30),
+        (220, 220, 0),
+        (107, 142, 35),
+        (152, 251, 152),
+        (70, 130, 180),
+        (220, 20, 60),
+        (255, 0, 0),
+        (0, 0, 142),
+        (0, 0, 70),
+        (0, 60, 100),
+        (0, 80, 100),
+        (0, 0, 230),
+        (119, 11, 32),
+    ),
     ignore_label=255,
-)  # fmt: skip
+)
 
 CONTRACTS: dict[str, InputSpec] = {
     "camvid-official": InputSpec((105.65775, 103.329834, 99.625404), ONES, "rgb", Res(360, 480)),
@@ -62,8 +120,12 @@ def class_table(classes: int) -> ClassTable:
 
 def contract_name(format_name: str, classes: int) -> str:
     """The built-in contract of a published format and class count; UsageError if there is none."""
-    known = {("official", 11): "camvid-official", ("official", 19): "cityscapes-official",
-             ("mmseg", 19): "cityscapes-mmseg", ("mmseg", 11): "camvid-official"}  # fmt: skip
+    known = {
+        ("official", 11): "camvid-official",
+        ("official", 19): "cityscapes-official",
+        ("mmseg", 19): "cityscapes-mmseg",
+        ("mmseg", 11): "camvid-official",
+    }
     if (format_name, classes) not in known:
         raise UsageError(
             f"no input contract is known for {classes} classes in the {format_name} format; "

@@ -30,9 +30,14 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
         volume = self.add_mutually_exclusive_group()
         volume.add_argument(
-            "-q", "--quiet", dest="log_level", action="store_const", const=logging.WARNING, default=logging.INFO,
+            "-q",
+            "--quiet",
+            dest="log_level",
+            action="store_const",
+            const=logging.WARNING,
+            default=logging.INFO,
             help="show only warnings and errors on stderr",
-        )  # fmt: skip
+        )
         volume.add_argument(
             "-v",
             "--verbose",

@@ -88,10 +88,16 @@ def build_plan(
     fixed = zip(profile.least, profile.most, strict=True) if profile else zip(source.shape, source.shape, strict=True)
     n, h, w = (least if least == most else None for least, most in fixed)
     artifact = write_artifact(
-        plan_path, plan, kind="plan", precision=source.precision, spec=source.spec, io=source.io,
-        shape=(n, h, w), parent_sha256=source.sha256,
+        plan_path,
+        plan,
+        kind="plan",
+        precision=source.precision,
+        spec=source.spec,
+        io=source.io,
+        shape=(n, h, w),
+        parent_sha256=source.sha256,
         made_with={PACKAGES[chosen]: trt.__version__, ARCHITECTURE: architecture},
-    )  # fmt: skip
+    )
     return BuildReport(artifact, chosen, trt.__version__, architecture, convolutions)
 
 

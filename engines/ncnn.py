@@ -43,8 +43,12 @@ class NcnnEngine(Engine):
             size = "[" + ",".join(str(side) for side in (1, 3, *shape[1:])) + "]"
             ran = subprocess.run(
                 [converter.EXEC_PATH, source.name, f"inputshape={size}", "fp16=0"],
-                cwd=folder, capture_output=True, text=True, errors="replace", timeout=MAX_CONVERSION_S,
-            )  # fmt: skip
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=MAX_CONVERSION_S,
+            )
             parts = [source.with_suffix(f".ncnn.{kind}") for kind in ("param", "bin")]
             if ran.returncode or not all(part.exists() for part in parts):
                 last = (ran.stderr or ran.stdout).strip().splitlines()[-1:]

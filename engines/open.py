@@ -19,9 +19,21 @@ from cgnet_deploy.errors import UsageError, require
 from cgnet_deploy.spec import ModelSpec, Precision, Res
 
 BACKENDS = (
-    "torch", "torch-compile", "torch-compile-bf16", "torch-graph", "torch-graph-max", "torch-fast",
-    "torch-fast-f16", "ort", "ort-cuda", "openvino", "openvino-bf16", "ncnn", "trt", "trt-plain",
-)  # fmt: skip
+    "torch",
+    "torch-compile",
+    "torch-compile-bf16",
+    "torch-graph",
+    "torch-graph-max",
+    "torch-fast",
+    "torch-fast-f16",
+    "ort",
+    "ort-cuda",
+    "openvino",
+    "openvino-bf16",
+    "ncnn",
+    "trt",
+    "trt-plain",
+)
 # What each backend imports; a plan's own header tells which TensorRT it needs.
 RUNTIMES = {
     **dict.fromkeys(("torch", "torch-compile", "torch-compile-bf16", "torch-graph", "torch-graph-max"), ("torch",)),

@@ -57,9 +57,11 @@ def _parser() -> Parser:
     )
     parser.add_argument("--batch", type=int, metavar="N", help="frames per inference (default 1, with --triton 8)")
     parser.add_argument(
-        "--dynamic", choices=("none", "batch", "size", "both"), default="none",
+        "--dynamic",
+        choices=("none", "batch", "size", "both"),
+        default="none",
         help="what the file leaves open; a plan then takes up to --batch frames of up to --res, and is tuned for those",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--tensor-io", action="store_true", help="f32 NCHW in, logits out, not u8 BGR frames to u8 labels"
     )
@@ -69,13 +71,17 @@ def _parser() -> Parser:
     )
     parser.add_argument("--prune-dead", action="store_true", help="remove channels that the weights prove constant")
     parser.add_argument(
-        "--prune-images", type=int, default=0, metavar="N",
+        "--prune-images",
+        type=int,
+        default=0,
+        metavar="N",
         help="with --prune-dead: also those that never vary on N frames of the train split of --data",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--calib-data", metavar="DIR",
+        "--calib-data",
+        metavar="DIR",
         help="with --int8: frames to calibrate on, no labels: a folder of pictures, a data set (train), or scenes",
-    )  # fmt: skip
+    )
     parser.add_argument("--calib-images", type=int, default=128, metavar="N", help="of them at most (default 128)")
     parser.add_argument("--calib-method", choices=METHODS, default="mse", help="how ranges are chosen (default mse)")
     parser.add_argument(
@@ -85,21 +91,28 @@ def _parser() -> Parser:
         help="keep the ranges, or use those of an earlier run without frames",
     )
     parser.add_argument(
-        "--int8-scope", choices=SCOPES, default="most",
+        "--int8-scope",
+        choices=SCOPES,
+        default="most",
         help="most: but the image's, the depthwise and the classifier's convolutions (default); all: every "
         "convolution; stored: the residual additions read int8 too",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--distill", type=int, default=0, metavar="STEPS",
+        "--distill",
+        type=int,
+        default=0,
+        metavar="STEPS",
         help="with --int8: let the int8 network learn to be its f32 self on the frames of --calib-data, without "
         "labels; 150 steps take a few minutes (default 0: none)",
-    )  # fmt: skip
+    )
     parser.add_argument("--exclude", metavar="REGEX", help="with --int8: convolutions to leave in higher precision")
     parser.add_argument(
-        "--max-drop", type=float, metavar="POINTS",
+        "--max-drop",
+        type=float,
+        metavar="POINTS",
         help="with --fp16 or --int8: keep what costs most in higher precision until the mIoU on --split of --data is "
         "at most so many points (0 to 100) below f32; exit with 3 where that can't be",
-    )  # fmt: skip
+    )
     parser.add_argument("--onnx", type=Path, default=Path("cgnet.onnx"), metavar="FILE")
     parser.add_argument("--engine", type=Path, default=Path("cgnet.plan"), metavar="FILE")
     parser.add_argument("--no-engine", action="store_true", help="write the ONNX file only")
@@ -133,12 +146,26 @@ def _export(given: argparse.Namespace) -> int:
     res = given.res or checkpoint.spec.input.res
     io: IO = "tensor" if given.tensor_io else "frames"
     request = Request(
-        given.precision, res, given.batch, given.dynamic, io, given.target, tuple(given.without), given.prune_dead,
+        given.precision,
+        res,
+        given.batch,
+        given.dynamic,
+        io,
+        given.target,
+        tuple(given.without),
+        given.prune_dead,
         _watched(given, res),
-        Int8(_calibration(given, res), given.calib_method, given.int8_scope, given.exclude, given.calib_cache,
-             given.distill)
-        if given.precision is Precision.INT8 else None,
-    )  # fmt: skip
+        Int8(
+            _calibration(given, res),
+            given.calib_method,
+            given.int8_scope,
+            given.exclude,
+            given.calib_cache,
+            given.distill,
+        )
+        if given.precision is Precision.INT8
+        else None,
+    )
     evaluate = _scorer(given, checkpoint.spec.classes, res)
     prepared = prepare(checkpoint, request, _frames(given, res))
     exported, guarded = (
@@ -146,10 +173,17 @@ def _export(given: argparse.Namespace) -> int:
     )
     print(f"{given.onnx}  {given.precision.value}, {res.spelled()}, batch {given.batch}; {exported.fusion.summary()}")
     report: dict[str, Any] = {
-        "schema": 1, "onnx": str(given.onnx), "engine": None, "precision": given.precision.value,
-        "res": list(res), "batch": given.batch, "target": given.target, "fusion": exported.fusion.to_json(),
-        "verify": exported.verification.to_json(), "kept_f32": list(exported.kept_f32),
-    }  # fmt: skip
+        "schema": 1,
+        "onnx": str(given.onnx),
+        "engine": None,
+        "precision": given.precision.value,
+        "res": list(res),
+        "batch": given.batch,
+        "target": given.target,
+        "fusion": exported.fusion.to_json(),
+        "verify": exported.verification.to_json(),
+        "kept_f32": list(exported.kept_f32),
+    }
     if prepared.lowering.ranges is not None:
         int8 = prepared.lowering.to_json(frozenset(exported.kept_f32))
         print(f"{given.onnx}  {prepared.lowering.summary(frozenset(exported.kept_f32))}")
@@ -175,9 +209,12 @@ def _export(given: argparse.Namespace) -> int:
             f"{given.engine}  {built.builder} {built.version}, for {built.architecture}; convolutions by input: {types}"
         )
         report |= {
-            "engine": str(given.engine), "builder": built.builder, "builder_version": built.version,
-            "architecture": built.architecture, "convolutions": dict(built.convolutions),
-        }  # fmt: skip
+            "engine": str(given.engine),
+            "builder": built.builder,
+            "builder_version": built.version,
+            "architecture": built.architecture,
+            "convolutions": dict(built.convolutions),
+        }
         plan = given.engine if builder == "tensorrt" else None  # the server has no TensorRT for RTX
     if given.triton:
         from cgnet_deploy.export.tritonserver import write_repository
@@ -222,8 +259,11 @@ def _check(given: argparse.Namespace) -> None:
 def _check_precision(given: argparse.Namespace) -> None:
     """Raise UsageError for flags of int8 and of the guard that don't go together."""
     int8 = given.precision is Precision.INT8
-    for flag, value in (("--calib-data", given.calib_data), ("--calib-cache", given.calib_cache),
-                        ("--exclude", given.exclude)):  # fmt: skip
+    for flag, value in (
+        ("--calib-data", given.calib_data),
+        ("--calib-cache", given.calib_cache),
+        ("--exclude", given.exclude),
+    ):
         if value is not None and not int8:
             raise UsageError(f"{flag} needs --int8")
     if given.distill and (not int8 or given.calib_data is None):

@@ -161,13 +161,22 @@ def write(prepared: Prepared, path: Path, keep: frozenset[str] = NOTHING) -> Exp
     height, width = (None, None) if request.dynamic in ("size", "both") else request.res
     shape: Shape = (batch, height, width)
     artifact = write_artifact(
-        path, content, kind="onnx", precision=request.precision, spec=checkpoint.spec, io=request.io, shape=shape,
+        path,
+        content,
+        kind="onnx",
+        precision=request.precision,
+        spec=checkpoint.spec,
+        io=request.io,
+        shape=shape,
         parent_sha256=checkpoint.sha256,
         made_with={
-            "torch": torch.__version__, "onnx_ir": ir.__version__, "opset": str(OPSET), "target": request.target,
+            "torch": torch.__version__,
+            "onnx_ir": ir.__version__,
+            "opset": str(OPSET),
+            "target": request.target,
             **({"calibration": lowering.ranges.made.summary()} if lowering.ranges else {}),
         },
-    )  # fmt: skip
+    )
     return Exported(artifact, prepared.fusion, prepared.pruning, found, tuple(sorted(lowering.loud | keep)))
 
 
@@ -199,9 +208,13 @@ def _ranges(planes: ir.Model, checkpoint: Checkpoint, request: Request, int8: In
     graph = hashlib.sha256(serialise(planes)).hexdigest()
     frames = int8.frames
     wanted = Made(
-        checkpoint.sha256, graph, hash_of(frames) if frames else "", len(frames or ()), int8.method,
+        checkpoint.sha256,
+        graph,
+        hash_of(frames) if frames else "",
+        len(frames or ()),
+        int8.method,
         recipe(lowering, int8.distill) if int8.distill else "",
-    )  # fmt: skip
+    )
     if int8.cache is not None and (int8.cache.exists() or frames is None):
         known = read_ranges(int8.cache)
         check_made_for(int8.cache, known.made, wanted)
@@ -213,9 +226,12 @@ def _ranges(planes: ir.Model, checkpoint: Checkpoint, request: Request, int8: In
     names, spec = [site.name for site in sites(planes)], checkpoint.spec.input
     batches = -(-len(frames) // request.batch)
     scales = calibrate_all(
-        planes, names, track(frames.batches(request.batch, spec), batches, "calibrating"), int8.method,
+        planes,
+        names,
+        track(frames.batches(request.batch, spec), batches, "calibrating"),
+        int8.method,
         results=lowering.results,
-    )  # fmt: skip
+    )
     stride = max(len(frames) // BIAS_FRAMES, 1)
     moved = rounding_bias(planes, scales.reads, frames.batches(request.batch, spec, stride))
     ranges = Ranges(wanted, scales, moved)

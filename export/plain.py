@@ -22,9 +22,14 @@ def export_plain(ckpt: Path, res: Res, path: Path) -> None:
     model = load_checkpoint(ckpt).model
     with torch.no_grad(), quiet():
         program = torch.onnx.export(
-            model, (torch.zeros(1, 3, *res),), dynamo=True, opset_version=OPSET, verbose=False,
-            input_names=["input"], output_names=["logits"],
-        )  # fmt: skip
+            model,
+            (torch.zeros(1, 3, *res),),
+            dynamo=True,
+            opset_version=OPSET,
+            verbose=False,
+            input_names=["input"],
+            output_names=["logits"],
+        )
     assert program is not None
     exported: ir.Model = program.model
     with replacing(path) as temporary:

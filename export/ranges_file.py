@@ -74,10 +74,12 @@ def hash_of(frames: Iterable[U8]) -> str:
 
 def write_ranges(path: Path, ranges: Ranges) -> None:
     content = {
-        "schema": SCHEMA, "made": asdict(ranges.made), "scales": asdict(ranges.scales),
+        "schema": SCHEMA,
+        "made": asdict(ranges.made),
+        "scales": asdict(ranges.scales),
         "bias": {name: values.tolist() for name, values in ranges.bias.items()},
         "kernels": {name: {"shape": kernel.shape, "f32": _packed(kernel)} for name, kernel in ranges.kernels.items()},
-    }  # fmt: skip
+    }
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
@@ -102,9 +104,12 @@ def check_made_for(path: Path, found: Made, wanted: Made) -> None:
     A field of `wanted` that is empty is not asked for.
     """
     names = {
-        "checkpoint": "another checkpoint", "graph": "another form of the graph", "frames": "other frames",
-        "method": "another method", "distilled": "another distillation",
-    }  # fmt: skip
+        "checkpoint": "another checkpoint",
+        "graph": "another form of the graph",
+        "frames": "other frames",
+        "method": "another method",
+        "distilled": "another distillation",
+    }
     for key, name in names.items():
         has, asked = getattr(found, key), getattr(wanted, key)
         if asked and has != asked:
@@ -127,8 +132,10 @@ def _parse(data: Any) -> Ranges:
     kernels = {str(name): _unpacked(value) for name, value in data.get("kernels", {}).items()}
     return Ranges(
         Made(images=int(made["images"]), distilled=_text(made.get("distilled", "")), **texts),
-        Scales(reads, results, added), bias, kernels,
-    )  # fmt: skip
+        Scales(reads, results, added),
+        bias,
+        kernels,
+    )
 
 
 def _packed(kernel: F32) -> str:

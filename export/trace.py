@@ -41,9 +41,16 @@ def trace(model: CGNet, res: Res, *, batch: int = 1, dynamic: Dynamic = "none") 
     shapes = (dict.fromkeys(dims, torch.export.Dim.DYNAMIC),) if dims else None
     with torch.no_grad(), quiet():
         program = torch.onnx.export(
-            model.eval(), (example,), dynamo=True, optimize=False, opset_version=OPSET, verbose=False,
-            input_names=["input"], output_names=["logits"], dynamic_shapes=shapes,
-        )  # fmt: skip
+            model.eval(),
+            (example,),
+            dynamo=True,
+            optimize=False,
+            opset_version=OPSET,
+            verbose=False,
+            input_names=["input"],
+            output_names=["logits"],
+            dynamic_shapes=shapes,
+        )
     assert program is not None
     graph = program.model
     _name_nodes(graph)

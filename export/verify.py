@@ -31,11 +31,7 @@ class Limits:
     agreement: float
 
 
-LIMITS = {
-    Precision.F32: Limits(1e-5, 0.9999),
-    Precision.F16: Limits(2e-2, 0.98),
-    Precision.INT8: Limits(0.5, 0.7),
-}
+LIMITS = {Precision.F32: Limits(1e-5, 0.9999), Precision.F16: Limits(2e-2, 0.98), Precision.INT8: Limits(0.5, 0.7)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,16 @@ SPEC = model_spec("camvid-official", 11, (3, 21))
 
 def written(path: Path, content: bytes = b"a plan") -> Artifact:
     return write_artifact(
-        path, content, kind="plan", precision=Precision.F16, spec=SPEC, io="frames", shape=(1, None, None),
-        parent_sha256="ab" * 32, made_with={"tensorrt_rtx": "1.7"},
-    )  # fmt: skip
+        path,
+        content,
+        kind="plan",
+        precision=Precision.F16,
+        spec=SPEC,
+        io="frames",
+        shape=(1, None, None),
+        parent_sha256="ab" * 32,
+        made_with={"tensorrt_rtx": "1.7"},
+    )
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:

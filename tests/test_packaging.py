@@ -13,8 +13,25 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-HEAVY = ("torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "tensorrt", "tensorrt_rtx", "openvino", "cv2",
-         "pycuda", "cuda", "safetensors", "matplotlib", "jinja2", "PIL", "av", "triton")  # fmt: skip
+HEAVY = (
+    "torch",
+    "onnx",
+    "onnx_ir",
+    "onnxscript",
+    "onnxruntime",
+    "tensorrt",
+    "tensorrt_rtx",
+    "openvino",
+    "cv2",
+    "pycuda",
+    "cuda",
+    "safetensors",
+    "matplotlib",
+    "jinja2",
+    "PIL",
+    "av",
+    "triton",
+)
 COMMANDS = {"cgnet-bench", "cgnet-convert", "cgnet-doctor", "cgnet-export", "cgnet-train", "cgnet-video"}
 SOURCES = ("LICENSE", "README.md", "pyproject.toml", "setup.cfg", "cgnet_deploy", "export", "engines", "bench")
 
@@ -57,15 +74,23 @@ def test_the_wheel_holds_every_module_and_nothing_else(wheel: Path) -> None:
     metadata = {name for name in inside if name.startswith("cgnet_deploy-")}
     assert inside - metadata == package_files()
     assert {Path(name).name for name in metadata} == {
-        "METADATA", "WHEEL", "RECORD", "LICENSE", "entry_points.txt", "top_level.txt",
-    }  # fmt: skip
+        "METADATA",
+        "WHEEL",
+        "RECORD",
+        "LICENSE",
+        "entry_points.txt",
+        "top_level.txt",
+    }
     assert not links
     # What lies behind the symbolic links, and what is no module, by name: the walk above might have missed it too.
     assert inside >= {
-        "cgnet_deploy/export/fuse/rules.py", "cgnet_deploy/engines/trt.py", "cgnet_deploy/bench/cli.py",
+        "cgnet_deploy/export/fuse/rules.py",
+        "cgnet_deploy/engines/trt.py",
+        "cgnet_deploy/bench/cli.py",
         "cgnet_deploy/bench/report/page/page.html",
-        "cgnet_deploy/py.typed", "cgnet_deploy/weights/scenes.pth",
-    }  # fmt: skip
+        "cgnet_deploy/py.typed",
+        "cgnet_deploy/weights/scenes.pth",
+    }
 
 
 def test_shipped_weights_stay_small(wheel: Path) -> None:

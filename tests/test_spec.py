@@ -106,10 +106,12 @@ def test_a_spoilt_description_is_refused(spoil: Callable[[Any], object]) -> None
 @pytest.mark.parametrize(
     ("fmt", "classes", "name"),
     [
-        ("official", 11, "camvid-official"), ("official", 19, "cityscapes-official"),
-        ("mmseg", 19, "cityscapes-mmseg"), ("mmseg", 11, "camvid-official"),
+        ("official", 11, "camvid-official"),
+        ("official", 19, "cityscapes-official"),
+        ("mmseg", 19, "cityscapes-mmseg"),
+        ("mmseg", 11, "camvid-official"),
     ],
-)  # fmt: skip
+)
 def test_format_and_class_count_tell_the_contract(fmt: str, classes: int, name: str) -> None:
     assert contract_name(fmt, classes) == name
     assert known_as(CONTRACTS[name]) == name

@@ -31,10 +31,15 @@ def parser() -> Parser:
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (CgnetError, 1), (UsageError, 2), (CheckpointError, 2), (MissingPackage, 2), (AccuracyError, 3),
-        (PerformanceError, 4), (EngineUnavailable, 5),
+        (CgnetError, 1),
+        (UsageError, 2),
+        (CheckpointError, 2),
+        (MissingPackage, 2),
+        (AccuracyError, 3),
+        (PerformanceError, 4),
+        (EngineUnavailable, 5),
     ],
-)  # fmt: skip
+)
 def test_an_error_is_one_line_and_its_exit_code(
     error: type[CgnetError], code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,16 +14,44 @@ from cgnet_deploy.bench.machine.readings import cpuinfo, here, text
 from cgnet_deploy.threads import cores
 
 PACKAGES = (
-    "cgnet-deploy", "numpy", "opencv-python", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino",
-    "tensorrt", "tensorrt_rtx", "pycuda", "cuda-python",
-)  # fmt: skip
+    "cgnet-deploy",
+    "numpy",
+    "opencv-python",
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "openvino",
+    "tensorrt",
+    "tensorrt_rtx",
+    "pycuda",
+    "cuda-python",
+)
 
 
 # x86's names and Arm's, as /proc/cpuinfo spells them.
 FLAGS = (
-    "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile",
-    "amx_int8", "amx_bf16", "asimd", "asimddp", "asimdhp", "fphp", "bf16", "i8mm", "sve", "sve2",
-)  # fmt: skip
+    "avx2",
+    "fma",
+    "f16c",
+    "avx_vnni",
+    "avx512f",
+    "avx512bw",
+    "avx512_vnni",
+    "avx512_bf16",
+    "avx512_fp16",
+    "amx_tile",
+    "amx_int8",
+    "amx_bf16",
+    "asimd",
+    "asimddp",
+    "asimdhp",
+    "fphp",
+    "bf16",
+    "i8mm",
+    "sve",
+    "sve2",
+)
 ENERGY = {"cpu": "measured by RAPL", "gpu": "measured by NVML", "board": "measured by INA3221"}
 
 

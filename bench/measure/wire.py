@@ -169,9 +169,22 @@ Reply = Opened | Begun | Warmed | Measured | Scored | Profiled | Progress | Fail
 KINDS: dict[str, Callable[..., Request | Reply]] = {
     kind.__name__: kind
     for kind in (
-        Open, Begin, Warm, Measure, Score, Profile, Opened, Begun, Warmed, Measured, Scored, Profiled, Progress, Failed,
+        Open,
+        Begin,
+        Warm,
+        Measure,
+        Score,
+        Profile,
+        Opened,
+        Begun,
+        Warmed,
+        Measured,
+        Scored,
+        Profiled,
+        Progress,
+        Failed,
     )
-}  # fmt: skip
+}
 
 
 def send(connection: Connection[Any, Any], message: Request | Reply) -> None:

@@ -89,9 +89,17 @@ class Session:
     def opened(self) -> wire.Opened:
         info, (batch, *res), start = self.engine.info, self.shape, self.start
         return wire.Opened(
-            info.backend, info.provider, info.precision.value, info.sha256, info.spec.class_names, Res(*res), batch,
-            start.file_bytes, start.libraries_ns, start.load_ns,
-        )  # fmt: skip
+            info.backend,
+            info.provider,
+            info.precision.value,
+            info.sha256,
+            info.spec.class_names,
+            Res(*res),
+            batch,
+            start.file_bytes,
+            start.libraries_ns,
+            start.load_ns,
+        )
 
     def answer(self, request: wire.Request | wire.Reply) -> wire.Reply:
         match request:
@@ -134,9 +142,13 @@ class Session:
         with contextlib.ExitStack() as stack:
             views = stack.enter_context(Views(Res(*self.shape[1:]), self.at_size)).labels if request.views else None
             return score(
-                self.engine, self.shape, dataset, request,
-                lambda done: wire.send(self.connection, wire.Progress(done)), views,
-            )  # fmt: skip
+                self.engine,
+                self.shape,
+                dataset,
+                request,
+                lambda done: wire.send(self.connection, wire.Progress(done)),
+                views,
+            )
 
 
 def sampler(engine: Engine, boundary: latency.Boundary, frames: U8) -> latency.Sampler:

@@ -118,6 +118,4 @@ def ratio_between(now: Sequence[float], then: Sequence[float]) -> Ratio:
 
 
 def _key(record: Record) -> Key:
-    return (
-        record.engine, record.backend, record.precision.value, tuple(record.res), record.batch, record.boundary
-    )  # fmt: skip
+    return (record.engine, record.backend, record.precision.value, tuple(record.res), record.batch, record.boundary)

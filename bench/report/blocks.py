@@ -42,8 +42,20 @@ def by_block(layers: Sequence[Layer]) -> dict[str, float]:
     return dict(sorted(totals.items(), key=lambda item: place_of(item[0])))
 
 
-PLACES = ("pixels", "stem", "pools", "join1", "stage2", "join2", "stage3", "join3", "classifier", "resize", "argmax",
-          OTHER)  # fmt: skip
+PLACES = (
+    "pixels",
+    "stem",
+    "pools",
+    "join1",
+    "stage2",
+    "join2",
+    "stage3",
+    "join3",
+    "classifier",
+    "resize",
+    "argmax",
+    OTHER,
+)
 
 
 def place_of(block: str) -> tuple[int, int]:

@@ -114,10 +114,12 @@ def _fields(record: Record) -> dict[str, Any]:
     counts = {
         name: None if value is None else value.counts.tolist()
         for name, value in (
-            ("confusion", record.confusion), ("outlines", record.outlines), ("agreement", record.agreement),
+            ("confusion", record.confusion),
+            ("outlines", record.outlines),
+            ("agreement", record.agreement),
             ("views", record.views),
         )
-    }  # fmt: skip
+    }
     return {
         "engine": record.engine,
         "backend": record.backend,
@@ -172,10 +174,10 @@ def _record(row: dict[str, Any]) -> Record:
         device_memory_mib=_number(row["device_memory_mib"]),
         conditions=_conditions(row["conditions"]),
         views=None if views is None else Confusion(views),
-        profile=None if row["profile"] is None else tuple(
-            Layer(str(layer["name"]), str(layer["kind"]), float(layer["mean_ns"])) for layer in row["profile"]
-        ),
-    )  # fmt: skip
+        profile=None
+        if row["profile"] is None
+        else tuple(Layer(str(layer["name"]), str(layer["kind"]), float(layer["mean_ns"])) for layer in row["profile"]),
+    )
 
 
 def _environment(told: dict[str, Any]) -> Environment:

@@ -22,11 +22,31 @@ from cgnet_deploy.bench.report.record import Record
 from cgnet_deploy.engines.base import Layer
 
 SCHEMA = 1
-HEADINGS = ("engine", "backend", "precision", "HxW", "batch", "boundary", "mIoU %", "ms+flip %", "outline F %",
-            "differs %", "p50 ms", "p90", "p95", "p99",
-            "mean", "CV %", "frames/s", "MiB", "GPU MiB",
-            "CPU J", "GPU J", "board J",
-            "p50 ratio (95 %)")  # fmt: skip
+HEADINGS = (
+    "engine",
+    "backend",
+    "precision",
+    "HxW",
+    "batch",
+    "boundary",
+    "mIoU %",
+    "ms+flip %",
+    "outline F %",
+    "differs %",
+    "p50 ms",
+    "p90",
+    "p95",
+    "p99",
+    "mean",
+    "CV %",
+    "frames/s",
+    "MiB",
+    "GPU MiB",
+    "CPU J",
+    "GPU J",
+    "board J",
+    "p50 ratio (95 %)",
+)
 TEXT_HEADINGS = ("engine", "backend", "precision", "boundary")
 EMPTY = "-"
 
@@ -217,10 +237,8 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
     clocks = {f"clocks.{when}": told for when, told in row["clocks"].items()}
     tables = {field: row[field] for field in ("latency_ms", "iou", "cold_start_ms", "joules_per_frame")}
     nested = {
-        f"{field}.{key}": value
-        for field, told in {**tables, **clocks, **blocks}.items()
-        for key, value in told.items()
-    }  # fmt: skip
+        f"{field}.{key}": value for field, told in {**tables, **clocks, **blocks}.items() for key, value in told.items()
+    }
     left_out = {"res", "p50_ms_by_round", "clocks", "profile", *tables}
     plain = {field: value for field, value in row.items() if field not in left_out}
     plain["throttled"] = "; ".join(row["throttled"])

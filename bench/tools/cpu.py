@@ -83,10 +83,23 @@ def compare(given: argparse.Namespace) -> int:
         chosen = [part for engine in engines for part in ("--engine", engine)]
         log.info(f"peak of a {SIDE}x{SIDE} f32 matrix product: {peak_gflops():.0f} GFLOP/s")
         return bench.main(
-            [*chosen, "--res", str(given.res), "--threads", given.threads, "--boundary", "host", "--boundary", "e2e",
-             "--iterations", given.iterations, "--json", given.out]
+            [
+                *chosen,
+                "--res",
+                str(given.res),
+                "--threads",
+                given.threads,
+                "--boundary",
+                "host",
+                "--boundary",
+                "e2e",
+                "--iterations",
+                given.iterations,
+                "--json",
+                given.out,
+            ]
             + (["--data", given.data] if given.data else [])
-        )  # fmt: skip
+        )
 
 
 def peers(ckpt: str, exporter: str, compiled: bool) -> Iterator[str]:

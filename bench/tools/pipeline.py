@@ -123,9 +123,15 @@ def compare(given: argparse.Namespace, words: list[str]) -> int:
     if given.json:
         environment = asdict(describe(given.threads, ("python", "-m", "cgnet_deploy.bench.tools.pipeline", *words)))
         content = {
-            "schema": 1, "environment": environment, "engine": given.engine, "sha256": engine.info.sha256,
-            "res": list(res), "frames": given.frames, "engine_fps": rates_alone, "pipelines": told,
-        }  # fmt: skip
+            "schema": 1,
+            "environment": environment,
+            "engine": given.engine,
+            "sha256": engine.info.sha256,
+            "res": list(res),
+            "frames": given.frames,
+            "engine_fps": rates_alone,
+            "pipelines": told,
+        }
         with replacing(given.json) as temporary:
             temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return 0
@@ -170,9 +176,12 @@ def ran(command: list[str]) -> str:
 
 def summary(rates: Rates, best_alone: float) -> dict[str, Any]:
     return {
-        **asdict(rates), "ratio": statistics.median(rates.ratios), "ratio_low": min(rates.ratios),
-        "ratio_high": max(rates.ratios), "ratio_to_best": statistics.median(rates.fps) / best_alone,
-    }  # fmt: skip
+        **asdict(rates),
+        "ratio": statistics.median(rates.ratios),
+        "ratio_low": min(rates.ratios),
+        "ratio_high": max(rates.ratios),
+        "ratio_to_best": statistics.median(rates.fps) / best_alone,
+    }
 
 
 def spelled(values: Sequence[float], digits: int = 1) -> str:

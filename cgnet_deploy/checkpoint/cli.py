@@ -55,9 +55,7 @@ def _parser() -> Parser:
 def _to_cgnet(args: argparse.Namespace) -> str:
     from cgnet_deploy.checkpoint.reading import load_checkpoint, save_checkpoint
 
-    checkpoint = load_checkpoint(
-        args.ckpt, contract=args.contract, mean=args.mean, std=args.std, color=args.color
-    )  # fmt: skip
+    checkpoint = load_checkpoint(args.ckpt, contract=args.contract, mean=args.mean, std=args.std, color=args.color)
     source = {"source": checkpoint.path.name, "source_format": checkpoint.format, "source_sha256": checkpoint.sha256}
     return save_checkpoint(args.out, checkpoint.model, checkpoint.spec, {**checkpoint.provenance, **source})
 

@@ -26,15 +26,8 @@ class Names(NamedTuple):
         return self[FORMATS.index(fmt)]
 
 
-CONV_BN_PRELU = (
-    Names("conv", "conv", "conv"),
-    Names("bn", "bn", "bn"),
-    Names("act", "act", "activate"),
-)
-JOIN = (
-    Names("bn", "bn", "0"),
-    Names("act", "act", "1"),
-)
+CONV_BN_PRELU = (Names("conv", "conv", "conv"), Names("bn", "bn", "bn"), Names("act", "act", "activate"))
+JOIN = (Names("bn", "bn", "0"), Names("act", "act", "1"))
 ANY_BLOCK = (
     Names("entry.conv", "conv1x1.conv", "conv1x1.conv"),
     Names("entry.bn", "conv1x1.bn", "conv1x1.bn"),
@@ -50,11 +43,7 @@ DOWN_BLOCK = (
     Names("act", "act", "activate"),
     Names("reduce", "reduce.conv", "bottleneck"),
 )
-BLOCK = (
-    *ANY_BLOCK,
-    Names("bn", "bn_prelu.bn", "bn"),
-    Names("act", "bn_prelu.act", "activate"),
-)
+BLOCK = (*ANY_BLOCK, Names("bn", "bn_prelu.bn", "bn"), Names("act", "bn_prelu.act", "activate"))
 CLASSIFIER = Names("classifier", "classifier.0.conv", "decode_head.conv_seg")
 
 

@@ -26,8 +26,19 @@ SIZES = {"train": 400, "val": 60, "test": 60}
 FAR_M = 90.0
 
 # Strength of the surface texture by class, in the table's order: (fine grain, coarse patches), share of brightness.
-GRAIN = ((0.0, 0.0), (0.06, 0.06), (0.03, 0.0), (0.05, 0.07), (0.06, 0.06), (0.16, 0.12), (0.02, 0.0), (0.06, 0.05),
-         (0.02, 0.03), (0.05, 0.05), (0.05, 0.05))  # fmt: skip
+GRAIN = (
+    (0.0, 0.0),
+    (0.06, 0.06),
+    (0.03, 0.0),
+    (0.05, 0.07),
+    (0.06, 0.06),
+    (0.16, 0.12),
+    (0.02, 0.0),
+    (0.06, 0.05),
+    (0.02, 0.03),
+    (0.05, 0.05),
+    (0.05, 0.05),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +88,12 @@ def draw(seed: int, split: str, number: int, res: Res) -> tuple[U8, U8]:
     rng = np.random.default_rng([seed, list(SIZES).index(split), number])
     sun = 1 if rng.random() < 0.5 else -1
     camera = Camera(
-        res, float(rng.uniform(0.40, 0.52)), float(rng.uniform(1.3, 1.9)), float(rng.normal(0, 0.0012)),
+        res,
+        float(rng.uniform(0.40, 0.52)),
+        float(rng.uniform(1.3, 1.9)),
+        float(rng.normal(0, 0.0012)),
         float(rng.normal(0, 0.012)),
-    )  # fmt: skip
+    )
     haze = street.pick(rng, ((225, 215, 205), (200, 200, 200), (190, 210, 235)), 12)
     canvas = Canvas(
         camera, np.zeros((*res, 3), np.uint8), np.full(res, street.SKY, np.uint8), haze, float(rng.uniform(90, 400))

@@ -13,9 +13,21 @@ from cgnet_deploy.data.canvas import Bgr, Canvas, Point
 
 _LABELS = {name: i for i, name in enumerate(CAMVID_CLASSES.names)}
 SKY, BUILDING, POLE, ROAD, PAVEMENT, TREE, SIGN, FENCE, CAR, PEDESTRIAN, BICYCLIST = (
-    _LABELS[name] for name in ("Sky", "Building", "Pole", "Road", "Pavement", "Tree", "SignSymbol", "Fence", "Car",
-                               "Pedestrian", "Bicyclist")
-)  # fmt: skip
+    _LABELS[name]
+    for name in (
+        "Sky",
+        "Building",
+        "Pole",
+        "Road",
+        "Pavement",
+        "Tree",
+        "SignSymbol",
+        "Fence",
+        "Car",
+        "Pedestrian",
+        "Bicyclist",
+    )
+)
 
 Rng = np.random.Generator
 
@@ -30,8 +42,11 @@ BRICK: tuple[Bgr, ...] = (
 PAINT: tuple[Bgr, ...] = ((40, 40, 45), (200, 200, 205), (150, 150, 150), (35, 30, 140), (120, 60, 30), (60, 90, 50))
 CLOTH: tuple[Bgr, ...] = ((40, 40, 40), (110, 60, 40), (50, 50, 150), (140, 140, 150), (60, 100, 70), (40, 150, 190))
 SKIN: tuple[Bgr, ...] = ((130, 160, 205), (70, 100, 150), (50, 70, 100))
-SIGNS: tuple[tuple[Bgr, Bgr], ...] = (((230, 230, 235), (40, 40, 200)), ((190, 100, 30), (230, 230, 230)),
-                                      ((60, 200, 230), (40, 40, 40)))  # fmt: skip
+SIGNS: tuple[tuple[Bgr, Bgr], ...] = (
+    ((230, 230, 235), (40, 40, 200)),
+    ((190, 100, 30), (230, 230, 230)),
+    ((60, 200, 230), (40, 40, 40)),
+)
 
 
 def pick(rng: Rng, colours: tuple[Bgr, ...], spread: float = 18) -> Bgr:
@@ -151,8 +166,12 @@ def car(canvas: Canvas, rng: Rng, x: float, z: float, sun: int) -> None:
         (inner, waist, far - 0.8),
     ]
     canvas.polygon(cabin, lit(paint, shade), CAR)
-    pane = [(inner, waist, z + 0.5), (inner, roof - 0.1, z + slant + 0.2), (inner, roof - 0.1, far - slant - 0.9),
-            (inner, waist, far - 1.2)]  # fmt: skip
+    pane = [
+        (inner, waist, z + 0.5),
+        (inner, roof - 0.1, z + slant + 0.2),
+        (inner, roof - 0.1, far - slant - 0.9),
+        (inner, waist, far - 1.2),
+    ]
     canvas.polygon(pane, glass)
     for wheel in (z + 0.75, far - 0.75):
         tyre = [
@@ -162,8 +181,12 @@ def car(canvas: Canvas, rng: Rng, x: float, z: float, sun: int) -> None:
     canvas.polygon(facing(x - half, x - half + 0.25, 0, 0.35, z), (25, 25, 25), CAR)
     canvas.polygon(facing(x + half - 0.25, x + half, 0, 0.35, z), (25, 25, 25), CAR)
     canvas.polygon(facing(x - half, x + half, 0.25, waist, z), lit(paint, 0.9), CAR)
-    window = [(x - half, waist, z), (x - half + 0.15, roof, z + slant), (x + half - 0.15, roof, z + slant),
-              (x + half, waist, z)]  # fmt: skip
+    window = [
+        (x - half, waist, z),
+        (x - half + 0.15, roof, z + slant),
+        (x + half - 0.15, roof, z + slant),
+        (x + half, waist, z),
+    ]
     canvas.polygon(window, lit(paint, 1.1), CAR)
     inset = [(px + (0.1 if px < x else -0.1), py + (0.03 if py == waist else -0.1), pz) for px, py, pz in window]
     canvas.polygon(inset, glass)
@@ -211,8 +234,14 @@ def bicyclist(canvas: Canvas, rng: Rng, x: float, z: float) -> None:
 def _trunk(canvas: Canvas, hip: Point, neck: Point, width_m: float, colour: Bgr, label: int) -> None:
     (x1, y1, z), (x2, y2, _) = hip, neck
     half = width_m / 2
-    outline = [(x1 - 0.8 * half, y1, z), (x2 - half, y2 - 0.1, z), (x2 - half / 3, y2, z), (x2 + half / 3, y2, z),
-               (x2 + half, y2 - 0.1, z), (x1 + 0.8 * half, y1, z)]  # fmt: skip
+    outline = [
+        (x1 - 0.8 * half, y1, z),
+        (x2 - half, y2 - 0.1, z),
+        (x2 - half / 3, y2, z),
+        (x2 + half / 3, y2, z),
+        (x2 + half, y2 - 0.1, z),
+        (x1 + 0.8 * half, y1, z),
+    ]
     canvas.polygon(outline, colour, label)
 
 

@@ -41,11 +41,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parser() -> Parser:
     parser = Parser(PROG, "Say what this machine can run, or which input contract a checkpoint was trained with.")
     parser.add_argument("--ckpt", type=Path, metavar="FILE", help="a checkpoint to try input contracts on")
-    parser.add_argument("--data", metavar="DIR", help="labelled frames of what it was trained for: CamVid, Cityscapes, "
-                        "or scenes[:SEED[:HxW]] (drawn)")  # fmt: skip
+    parser.add_argument(
+        "--data",
+        metavar="DIR",
+        help="labelled frames of what it was trained for: CamVid, Cityscapes, or scenes[:SEED[:HxW]] (drawn)",
+    )
     parser.add_argument("--split", default="val", help="part of --data (default: val)")
-    parser.add_argument("--frames", type=whole(1, MAX_FRAMES), default=8, metavar="N", help="from all over the split "
-                        "(default: %(default)s); more tell closer contracts apart")  # fmt: skip
+    parser.add_argument(
+        "--frames",
+        type=whole(1, MAX_FRAMES),
+        default=8,
+        metavar="N",
+        help="from all over the split (default: %(default)s); more tell closer contracts apart",
+    )
     parser.add_argument("--res", type=res_argument, metavar="HxW", help="size to run at (default: the contract's)")
     parser.add_argument("--threads", type=whole(1, 1024), metavar="N", help="CPU threads (default: PyTorch's choice)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the findings as JSON too")
@@ -65,20 +73,39 @@ def _machine(args: argparse.Namespace) -> int:
     findings = {name: probe(name) for name in PROBES}
     features = [flag for flag in FLAGS if flag in cpu_flags()]
     print(f"{NAME} {__version__}; {cpu_name()}, {cores()} cores; {' '.join(features)}\n")
-    print(table([("", "what", "found", "to do")] + [
-        ("yes" if one.can else "no", one.part, one.found, one.todo) for one in findings.values()
-    ]))  # fmt: skip
+    print(
+        table(
+            [("", "what", "found", "to do")]
+            + [("yes" if one.can else "no", one.part, one.found, one.todo) for one in findings.values()]
+        )
+    )
     groups = extras()
     if groups:
         print()
-        print(table([("", "extra", "installed", "to do")] + [
-            ("no" if one.lacking else "yes", one.name, ", ".join(one.here),
-             f"pip install '{NAME}[{one.name}]': {', '.join(one.lacking)}" if one.lacking else "") for one in groups
-        ]))  # fmt: skip
+        print(
+            table(
+                [("", "extra", "installed", "to do")]
+                + [
+                    (
+                        "no" if one.lacking else "yes",
+                        one.name,
+                        ", ".join(one.here),
+                        f"pip install '{NAME}[{one.name}]': {', '.join(one.lacking)}" if one.lacking else "",
+                    )
+                    for one in groups
+                ]
+            )
+        )
     else:
         log.info(f"{NAME} is not installed (a bare checkout?), so its extras can't be told")
-    write(args.json, {"schema": 1, "engines": {name: asdict(one) for name, one in findings.items()},
-                      "extras": [asdict(one) for one in groups]})  # fmt: skip
+    write(
+        args.json,
+        {
+            "schema": 1,
+            "engines": {name: asdict(one) for name, one in findings.items()},
+            "extras": [asdict(one) for one in groups],
+        },
+    )
     if not any(findings[name].can for name in RUNNING):
         raise EngineUnavailable("no engine of any kind can run here: see what to install above")
     return 0
@@ -92,8 +119,17 @@ def _contract(args: argparse.Namespace) -> int:
         if place < found.trial.alike:
             worse = "best" if place == 0 else f"{worse}  not told apart"
         spec = one.candidate.spec
-        lines.append((f"{100 * one.miou:.2f}", worse, str(len(one.frames)), spec.color.upper(), numbers(spec.mean),
-                      numbers(spec.std), one.candidate.origin))  # fmt: skip
+        lines.append(
+            (
+                f"{100 * one.miou:.2f}",
+                worse,
+                str(len(one.frames)),
+                spec.color.upper(),
+                numbers(spec.mean),
+                numbers(spec.std),
+                one.candidate.origin,
+            )
+        )
     print(
         f"{found.path}: {found.network}; {len(found.trial.tried)} contracts on {found.frames} frames of {args.data}\n"
     )
@@ -155,12 +191,16 @@ def to_json(found: Diagnosis) -> dict[str, Any]:
         "own_is_right": found.own_is_right,
         "candidates": [
             {
-                "origin": one.candidate.origin, "contract": asdict(one.candidate.spec), "miou": one.miou,
-                "frames": len(one.frames), "below_best": one.worse, "told_apart": place >= found.trial.alike,
+                "origin": one.candidate.origin,
+                "contract": asdict(one.candidate.spec),
+                "miou": one.miou,
+                "frames": len(one.frames),
+                "below_best": one.worse,
+                "told_apart": place >= found.trial.alike,
             }
             for place, one in enumerate(found.trial.tried)
         ],
-    }  # fmt: skip
+    }
 
 
 def write(path: Path | None, data: dict[str, Any]) -> None:

@@ -42,9 +42,14 @@ class Journal:
 
     def interval(self, entry: Interval) -> None:
         self._write(
-            {"step": entry.step, "loss": entry.loss, "lr": entry.lr, "grad_norm": entry.grad_norm,
-             "img_per_s": round(entry.img_per_s, 2)}
-        )  # fmt: skip
+            {
+                "step": entry.step,
+                "loss": entry.loss,
+                "lr": entry.lr,
+                "grad_norm": entry.grad_norm,
+                "img_per_s": round(entry.img_per_s, 2),
+            }
+        )
         self.bar.show(entry)
         if self.board:
             for name, value in (("loss", entry.loss), ("lr", entry.lr), ("img_per_s", entry.img_per_s)):

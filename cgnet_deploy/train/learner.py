@@ -43,10 +43,7 @@ def parameter_groups(model: nn.Module, optimiser: Optimiser) -> list[dict[str, A
     spared |= {id(p) for name, p in model.named_parameters() if name.endswith("bias")}
     decayed = [p for p in model.parameters() if id(p) not in spared]
     others = [p for p in model.parameters() if id(p) in spared]
-    return [
-        {"params": decayed, "weight_decay": optimiser.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
+    return [{"params": decayed, "weight_decay": optimiser.weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
 class Learner:

@@ -47,13 +47,7 @@ def _leaves(part: Mapping[str, Any], path: str = "") -> dict[str, Any]:
 
 
 def provenance(
-    recipe: Recipe,
-    dataset: Dataset,
-    device: torch.device,
-    init: Path | None,
-    step: int,
-    steps: int,
-    miou: float | None,
+    recipe: Recipe, dataset: Dataset, device: torch.device, init: Path | None, step: int, steps: int, miou: float | None
 ) -> dict[str, str]:
     """init: the checkpoint that training started from. miou: on val, 0 to 1; None if that wasn't measured."""
     start = "fresh weights" if init is None else f"{init.name}, sha256 {sha256_of(init)[:16]}"

@@ -11,8 +11,17 @@ from cgnet_deploy.train.evaluate import SCALES, confusion_of
 from cgnet_deploy.train.loop import Job, Outcome
 from cgnet_deploy.train.provenance import device_name
 
-HEADINGS = ("Method", "Backbone", "Crop", "Schedule", "Mem (MiB)", "Train (img/s)", "Device", "mIoU (%)",
-            "mIoU ms+flip (%)")  # fmt: skip
+HEADINGS = (
+    "Method",
+    "Backbone",
+    "Crop",
+    "Schedule",
+    "Mem (MiB)",
+    "Train (img/s)",
+    "Device",
+    "mIoU (%)",
+    "mIoU ms+flip (%)",
+)
 
 
 def peak_memory_mib(device: torch.device) -> float:
@@ -32,7 +41,16 @@ def summary(job: Job, outcome: Outcome, multi_scale: bool) -> str:
         val = open_dataset(job.data, "val")
         several = f"{100 * confusion_of(outcome.averaged, val, recipe.input, scales=SCALES, flip=True).miou:.2f}"
     schedule = f"{recipe.schedule.label} {outcome.steps}"
-    row = ("CGNet", outcome.spec.name, str(recipe.augment.crop), schedule, f"{memory:.0f}",
-           f"{outcome.img_per_s:.1f}", device_name(job.device), f"{100 * outcome.final.miou:.2f}", several)  # fmt: skip
+    row = (
+        "CGNet",
+        outcome.spec.name,
+        str(recipe.augment.crop),
+        schedule,
+        f"{memory:.0f}",
+        f"{outcome.img_per_s:.1f}",
+        device_name(job.device),
+        f"{100 * outcome.final.miou:.2f}",
+        several,
+    )
     rule = tuple("-" * len(heading) for heading in HEADINGS)
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (HEADINGS, rule, row))

@@ -110,10 +110,16 @@ def _video(given: argparse.Namespace) -> int:
     if given.json:
         info = segmenter.info
         told = {
-            "schema": 1, "input": source.name, "engine": given.engine, "backend": info.backend,
-            "provider": info.provider, "precision": info.precision.value, "sha256": info.sha256,
-            "complete": signal is None and source.trouble is None, **outcome.to_json(),
-        }  # fmt: skip
+            "schema": 1,
+            "input": source.name,
+            "engine": given.engine,
+            "backend": info.backend,
+            "provider": info.provider,
+            "precision": info.precision.value,
+            "sha256": info.sha256,
+            "complete": signal is None and source.trouble is None,
+            **outcome.to_json(),
+        }
         with replacing(given.json) as temporary:
             temporary.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     if signal is not None:

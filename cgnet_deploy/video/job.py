@@ -51,9 +51,13 @@ class Outcome:
     def to_json(self) -> dict[str, Any]:
         engine, age = (asdict(LatencyMs.of(part)) if part else None for part in (self.engine_ns, self.age_ns))
         return {
-            "frames": self.frames, "dropped": self.dropped, "seconds": self.seconds, "fps": self.fps,
-            "engine_ms": engine, "frame_to_labels_ms": age,
-        }  # fmt: skip
+            "frames": self.frames,
+            "dropped": self.dropped,
+            "seconds": self.seconds,
+            "fps": self.fps,
+            "engine_ms": engine,
+            "frame_to_labels_ms": age,
+        }
 
 
 def process(

@@ -20,10 +20,23 @@ def positions(tile, across, ROWS: tl.constexpr, COLS: tl.constexpr):
 
 @triton.jit
 def convolved(
-    sums, source, weight, scale, bias, slope, rows, cols, height, width,
-    C_IN: tl.constexpr, C_OUT: tl.constexpr, STRIDE: tl.constexpr, JOINED: tl.constexpr, CHUNK: tl.constexpr,
+    sums,
+    source,
+    weight,
+    scale,
+    bias,
+    slope,
+    rows,
+    cols,
+    height,
+    width,
+    C_IN: tl.constexpr,
+    C_OUT: tl.constexpr,
+    STRIDE: tl.constexpr,
+    JOINED: tl.constexpr,
+    CHUNK: tl.constexpr,
     PRECISION: tl.constexpr,
-):  # fmt: skip
+):
     """sums + a 3x3 convolution of `source`, (height, width, C_IN), at the output pixels (rows, cols).
 
     JOINED: of PReLU(scale x + bias) instead of x. Zeros lie around the map either way. CHUNK: how many channels of one

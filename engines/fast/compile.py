@@ -97,9 +97,15 @@ def _compiled(launch: Launch, precision: Precision, architecture: int) -> Compil
     kernel = triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=launch.options())
     registers, local = _resources(kernel.asm["cubin"])
     return Compiled(
-        launch.name, precision, architecture, launch.tile.warps * 32, registers, local, kernel.metadata.shared,
+        launch.name,
+        precision,
+        architecture,
+        launch.tile.warps * 32,
+        registers,
+        local,
+        kernel.metadata.shared,
         kernel.asm["ptx"],
-    )  # fmt: skip
+    )
 
 
 def _resources(cubin: bytes) -> tuple[int, int]:

@@ -21,18 +21,46 @@ from cgnet_deploy.engines.fast.plain import prelu as plain_prelu
 
 @triton.jit
 def conv_kernel(
-    source, weight, bias, slope, join_scale, join_bias, join_slope, out, height, width, across,
-    C: tl.constexpr, JOINED: tl.constexpr, CHUNK: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
+    source,
+    weight,
+    bias,
+    slope,
+    join_scale,
+    join_bias,
+    join_slope,
+    out,
+    height,
+    width,
+    across,
+    C: tl.constexpr,
+    JOINED: tl.constexpr,
+    CHUNK: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLS: tl.constexpr,
     PRECISION: tl.constexpr,
-):  # fmt: skip
+):
     n = tl.program_id(1).to(tl.int64)
     rows, cols = positions(tl.program_id(0), across, ROWS, COLS)
     c = tl.arange(0, C)
     sums = tl.zeros([ROWS * COLS, C], tl.float32)
     sums = convolved(
-        sums, source + n * height * width * C, weight, bias, bias, bias, rows, cols, height, width,
-        C, C, 1, False, CHUNK, PRECISION,
-    )  # fmt: skip
+        sums,
+        source + n * height * width * C,
+        weight,
+        bias,
+        bias,
+        bias,
+        rows,
+        cols,
+        height,
+        width,
+        C,
+        C,
+        1,
+        False,
+        CHUNK,
+        PRECISION,
+    )
     value = prelu(sums + tl.load(bias + c)[None, :], tl.load(slope + c)[None, :])
     if JOINED:
         value = value * tl.load(join_scale + c)[None, :] + tl.load(join_bias + c)[None, :]
@@ -53,10 +81,32 @@ def conv(x: Tensor, weights: Conv, join: Join | None, out: Tensor, tile: Tile) -
         out.copy_(joined(value, join) if join else value)
 
     return Launch(
-        f"conv {c}", conv_kernel, (count, n, 1), tile,
-        dict(source=x, weight=weights.weight, bias=weights.bias, slope=weights.slope, join_scale=epilogue.scale,
-             join_bias=epilogue.bias, join_slope=epilogue.slope, out=out, height=height, width=width, across=across),
-        dict(C=c, JOINED=join is not None, CHUNK=chunk(c, x.dtype), ROWS=tile.rows, COLS=tile.cols,
-             PRECISION=precision(x.dtype)),
-        reads=("source",), writes=("out",), reference=reference,
-    )  # fmt: skip
+        f"conv {c}",
+        conv_kernel,
+        (count, n, 1),
+        tile,
+        dict(
+            source=x,
+            weight=weights.weight,
+            bias=weights.bias,
+            slope=weights.slope,
+            join_scale=epilogue.scale,
+            join_bias=epilogue.bias,
+            join_slope=epilogue.slope,
+            out=out,
+            height=height,
+            width=width,
+            across=across,
+        ),
+        dict(
+            C=c,
+            JOINED=join is not None,
+            CHUNK=chunk(c, x.dtype),
+            ROWS=tile.rows,
+            COLS=tile.cols,
+            PRECISION=precision(x.dtype),
+        ),
+        reads=("source",),
+        writes=("out",),
+        reference=reference,
+    )

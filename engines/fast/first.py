@@ -20,9 +20,24 @@ from cgnet_deploy.engines.fast.plain import prelu as plain_prelu
 
 @triton.jit
 def first_kernel(
-    frames, mean, deviation, weight, bias, slope, out, half, height, width, out_height, out_width, across,
-    C: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
+    frames,
+    mean,
+    deviation,
+    weight,
+    bias,
+    slope,
+    out,
+    half,
+    height,
+    width,
+    out_height,
+    out_width,
+    across,
+    C: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLS: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
     n = tl.program_id(1).to(tl.int64)
     rows, cols = positions(tl.program_id(0), across, ROWS, COLS)
     k = tl.arange(0, 32)
@@ -58,9 +73,27 @@ def first(frames: Tensor, mean: Tensor, deviation: Tensor, conv: Conv, out: Tens
         half.copy_(halved(image))
 
     return Launch(
-        "first", first_kernel, (count, n, 1), tile,
-        dict(frames=frames, mean=mean, deviation=deviation, weight=conv.weight, bias=conv.bias, slope=conv.slope,
-             out=out, half=half, height=height, width=width, out_height=out_height, out_width=out_width, across=across),
+        "first",
+        first_kernel,
+        (count, n, 1),
+        tile,
+        dict(
+            frames=frames,
+            mean=mean,
+            deviation=deviation,
+            weight=conv.weight,
+            bias=conv.bias,
+            slope=conv.slope,
+            out=out,
+            half=half,
+            height=height,
+            width=width,
+            out_height=out_height,
+            out_width=out_width,
+            across=across,
+        ),
         dict(C=c, ROWS=tile.rows, COLS=tile.cols, PRECISION=precision(out.dtype)),
-        reads=("frames",), writes=("out", "half"), reference=reference,
-    )  # fmt: skip
+        reads=("frames",),
+        writes=("out", "half"),
+        reference=reference,
+    )

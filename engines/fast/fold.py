@@ -223,8 +223,10 @@ def _gate(gate: net.Gate, before: Tensor | None = None) -> Gate:
     squeeze = _double(gate.squeeze.weight)
     return Gate(
         squeeze if before is None else squeeze @ before,
-        _double(gate.squeeze.bias), _double(gate.excite.weight), _double(gate.excite.bias),
-    )  # fmt: skip
+        _double(gate.squeeze.bias),
+        _double(gate.excite.weight),
+        _double(gate.excite.bias),
+    )
 
 
 def _block(block: nn.Module) -> Block:

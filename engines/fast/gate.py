@@ -18,9 +18,19 @@ from cgnet_deploy.engines.fast.launch import Launch, Tile
 
 @triton.jit
 def gate_kernel(
-    partial, squeeze, squeeze_bias, excite, excite_bias, gate, tiles, share,
-    C_IN: tl.constexpr, C: tl.constexpr, HIDDEN: tl.constexpr, ROWS: tl.constexpr,
-):  # fmt: skip
+    partial,
+    squeeze,
+    squeeze_bias,
+    excite,
+    excite_bias,
+    gate,
+    tiles,
+    share,
+    C_IN: tl.constexpr,
+    C: tl.constexpr,
+    HIDDEN: tl.constexpr,
+    ROWS: tl.constexpr,
+):
     n = tl.program_id(0).to(tl.int64)
     row = tl.arange(0, ROWS)
     i = tl.arange(0, C_IN)
@@ -52,9 +62,22 @@ def gate(partial: Tensor, weights: Gate, area: int, out: Tensor, tile: Tile) -> 
         out.copy_(torch.sigmoid(squeezed @ weights.excite.T + weights.excite_bias))
 
     return Launch(
-        f"gate {c_in}", gate_kernel, (n, 1, 1), tile,
-        dict(partial=partial, squeeze=weights.squeeze, squeeze_bias=weights.squeeze_bias, excite=weights.excite,
-             excite_bias=weights.excite_bias, gate=out, tiles=count, share=1 / area),
+        f"gate {c_in}",
+        gate_kernel,
+        (n, 1, 1),
+        tile,
+        dict(
+            partial=partial,
+            squeeze=weights.squeeze,
+            squeeze_bias=weights.squeeze_bias,
+            excite=weights.excite,
+            excite_bias=weights.excite_bias,
+            gate=out,
+            tiles=count,
+            share=1 / area,
+        ),
         dict(C_IN=c_in, C=out.shape[1], HIDDEN=hidden, ROWS=tile.rows),
-        reads=("partial",), writes=("gate",), reference=reference,
-    )  # fmt: skip
+        reads=("partial",),
+        writes=("gate",),
+        reference=reference,
+    )

@@ -18,10 +18,27 @@ from cgnet_deploy.engines.fast.plain import joined, planes
 
 @triton.jit
 def head_kernel(
-    down, x, y, gate, down_scale, down_bias, down_slope, last_scale, last_bias, last_slope, weight, bias, scores,
-    area, classes,
-    C: tl.constexpr, WIDTH: tl.constexpr, CHUNK: tl.constexpr, PIXELS: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
+    down,
+    x,
+    y,
+    gate,
+    down_scale,
+    down_bias,
+    down_slope,
+    last_scale,
+    last_bias,
+    last_slope,
+    weight,
+    bias,
+    scores,
+    area,
+    classes,
+    C: tl.constexpr,
+    WIDTH: tl.constexpr,
+    CHUNK: tl.constexpr,
+    PIXELS: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
     n = tl.program_id(1).to(tl.int64)
     pixel = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
     kept = (pixel < area)[:, None]
@@ -71,12 +88,35 @@ def head(
         scores.copy_(planes(both @ weights.weight + weights.bias)[:, : weights.classes])
 
     return Launch(
-        f"head {c}", head_kernel, (-(-area // tile.pixels), n, 1), tile,
-        dict(down=down, x=x, y=y, gate=gate, down_scale=down_join.scale, down_bias=down_join.bias,
-             down_slope=down_join.slope, last_scale=last_join.scale, last_bias=last_join.bias,
-             last_slope=last_join.slope, weight=weights.weight, bias=weights.bias, scores=scores, area=area,
-             classes=weights.classes),
-        dict(C=c, WIDTH=weights.weight.shape[1], CHUNK=chunk(c, x.dtype), PIXELS=tile.pixels,
-             PRECISION=precision(x.dtype)),
-        reads=("down", "x", "y"), writes=("scores",), reference=reference,
-    )  # fmt: skip
+        f"head {c}",
+        head_kernel,
+        (-(-area // tile.pixels), n, 1),
+        tile,
+        dict(
+            down=down,
+            x=x,
+            y=y,
+            gate=gate,
+            down_scale=down_join.scale,
+            down_bias=down_join.bias,
+            down_slope=down_join.slope,
+            last_scale=last_join.scale,
+            last_bias=last_join.bias,
+            last_slope=last_join.slope,
+            weight=weights.weight,
+            bias=weights.bias,
+            scores=scores,
+            area=area,
+            classes=weights.classes,
+        ),
+        dict(
+            C=c,
+            WIDTH=weights.weight.shape[1],
+            CHUNK=chunk(c, x.dtype),
+            PIXELS=tile.pixels,
+            PRECISION=precision(x.dtype),
+        ),
+        reads=("down", "x", "y"),
+        writes=("scores",),
+        reference=reference,
+    )

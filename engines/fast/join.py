@@ -40,8 +40,13 @@ def join(x: Tensor, y: Tensor, gate: Tensor, affine: Join, out: Tensor, tile: Ti
         out.copy_(joined(x + gate.to(x.dtype)[:, None, None] * y, affine))
 
     return Launch(
-        f"join {c}", join_kernel, (-(-area // tile.pixels), n, 1), tile,
+        f"join {c}",
+        join_kernel,
+        (-(-area // tile.pixels), n, 1),
+        tile,
         dict(x=x, y=y, gate=gate, scale=affine.scale, bias=affine.bias, slope=affine.slope, out=out, area=area),
         dict(C=c, PIXELS=tile.pixels),
-        reads=("x", "y"), writes=("out",), reference=reference,
-    )  # fmt: skip
+        reads=("x", "y"),
+        writes=("out",),
+        reference=reference,
+    )

@@ -43,9 +43,21 @@ def finished(sums, bias, slope, y, partial, at, c, kept, C: tl.constexpr):
 
 @triton.jit
 def joint_kernel(
-    t, taps, bias, slope, y, partial, height, width, across,
-    C: tl.constexpr, CHANNELS: tl.constexpr, DILATION: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
-):  # fmt: skip
+    t,
+    taps,
+    bias,
+    slope,
+    y,
+    partial,
+    height,
+    width,
+    across,
+    C: tl.constexpr,
+    CHANNELS: tl.constexpr,
+    DILATION: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLS: tl.constexpr,
+):
     tile = tl.program_id(0)
     n = tl.program_id(2).to(tl.int64)
     rows, cols = positions(tile, across, ROWS, COLS)
@@ -75,8 +87,10 @@ def joint(t: Tensor, weights: Joint, dilation: int, y: Tensor, partial: Tensor, 
 
     def reference() -> None:
         near, far = (half.T.reshape(c, 1, 3, 3) for half in weights.taps.to(t.dtype).chunk(2))
-        both = (F.conv2d(planes(t), near, padding=1, groups=c),
-                F.conv2d(planes(t), far, padding=dilation, dilation=dilation, groups=c))  # fmt: skip
+        both = (
+            F.conv2d(planes(t), near, padding=1, groups=c),
+            F.conv2d(planes(t), far, padding=dilation, dilation=dilation, groups=c),
+        )
         feature = plain_prelu(pixels(torch.cat(both, 1)) + weights.bias, weights.slope)
         y.copy_(feature)
         padded = F.pad(feature, (0, 0, 0, across * tile.cols - width, 0, count // across * tile.rows - height))
@@ -84,9 +98,23 @@ def joint(t: Tensor, weights: Joint, dilation: int, y: Tensor, partial: Tensor, 
         partial.copy_(tiled.sum((2, 4)).flatten(1, 2))
 
     return Launch(
-        f"joint {c}", joint_kernel, (count, c // CHANNELS, n), tile,
-        dict(t=t, taps=weights.taps, bias=weights.bias, slope=weights.slope, y=y, partial=partial, height=height,
-             width=width, across=across),
+        f"joint {c}",
+        joint_kernel,
+        (count, c // CHANNELS, n),
+        tile,
+        dict(
+            t=t,
+            taps=weights.taps,
+            bias=weights.bias,
+            slope=weights.slope,
+            y=y,
+            partial=partial,
+            height=height,
+            width=width,
+            across=across,
+        ),
         dict(C=c, CHANNELS=CHANNELS, DILATION=dilation, ROWS=tile.rows, COLS=tile.cols),
-        reads=("t",), writes=("y", "partial"), reference=reference,
-    )  # fmt: skip
+        reads=("t",),
+        writes=("y", "partial"),
+        reference=reference,
+    )

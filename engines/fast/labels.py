@@ -27,9 +27,19 @@ def position(index, scale, size):
 
 @triton.jit
 def labels_kernel(
-    scores, labels, score_height, score_width, height, width, classes, scale_y, scale_x,
-    ROWS: tl.constexpr, COLS: tl.constexpr, SPAN: tl.constexpr,
-):  # fmt: skip
+    scores,
+    labels,
+    score_height,
+    score_width,
+    height,
+    width,
+    classes,
+    scale_y,
+    scale_x,
+    ROWS: tl.constexpr,
+    COLS: tl.constexpr,
+    SPAN: tl.constexpr,
+):
     n = tl.program_id(2).to(tl.int64)
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     cols = tl.program_id(1) * COLS + tl.arange(0, COLS)
@@ -74,9 +84,23 @@ def labels(scores: Tensor, out: Tensor, tile: Tile) -> Launch:
         out.copy_(enlarged.argmax(1))
 
     return Launch(
-        "labels", labels_kernel, (-(-height // tile.rows), -(-width // tile.cols), n), tile,
-        dict(scores=scores, labels=out, score_height=score_height, score_width=score_width, height=height, width=width,
-             classes=classes, scale_y=scale_y, scale_x=score_width / width),
+        "labels",
+        labels_kernel,
+        (-(-height // tile.rows), -(-width // tile.cols), n),
+        tile,
+        dict(
+            scores=scores,
+            labels=out,
+            score_height=score_height,
+            score_width=score_width,
+            height=height,
+            width=width,
+            classes=classes,
+            scale_y=scale_y,
+            scale_x=score_width / width,
+        ),
         dict(ROWS=tile.rows, COLS=tile.cols, SPAN=span),
-        reads=("scores",), writes=("labels",), reference=reference,
-    )  # fmt: skip
+        reads=("scores",),
+        writes=("labels",),
+        reference=reference,
+    )

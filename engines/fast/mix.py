@@ -18,9 +18,21 @@ from cgnet_deploy.engines.fast.plain import prelu as plain_prelu
 
 @triton.jit
 def mix_kernel(
-    x, y, gate, weight, bias, slope, out, t, area,
-    C: tl.constexpr, C_NEXT: tl.constexpr, CHUNK: tl.constexpr, PIXELS: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
+    x,
+    y,
+    gate,
+    weight,
+    bias,
+    slope,
+    out,
+    t,
+    area,
+    C: tl.constexpr,
+    C_NEXT: tl.constexpr,
+    CHUNK: tl.constexpr,
+    PIXELS: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
     n = tl.program_id(1).to(tl.int64)
     pixel = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
     kept = (pixel < area)[:, None]
@@ -50,8 +62,13 @@ def mix(x: Tensor, y: Tensor, gate: Tensor, entry: Conv, out: Tensor, t: Tensor,
         t.copy_(plain_prelu(out @ entry.weight[0] + entry.bias, entry.slope))
 
     return Launch(
-        f"mix {c}", mix_kernel, (-(-area // tile.pixels), n, 1), tile,
+        f"mix {c}",
+        mix_kernel,
+        (-(-area // tile.pixels), n, 1),
+        tile,
         dict(x=x, y=y, gate=gate, weight=entry.weight, bias=entry.bias, slope=entry.slope, out=out, t=t, area=area),
         dict(C=c, C_NEXT=t.shape[3], CHUNK=chunk(c, x.dtype), PIXELS=tile.pixels, PRECISION=precision(x.dtype)),
-        reads=("x", "y"), writes=("out", "t"), reference=reference,
-    )  # fmt: skip
+        reads=("x", "y"),
+        writes=("out", "t"),
+        reference=reference,
+    )

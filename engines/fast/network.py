@@ -83,11 +83,19 @@ class FastNetwork:
             count, _ = tiles(h, w, joint_tile)
             y_down, partial_down = empty(n, h, w, 2 * c), empty(n, count, 2 * c, kind=sums)
             return Stage(
-                down=empty(n, h, w, c), x=empty(n, h, w, c), t_down=empty(n, h, w, c), t=empty(n, h, w, c // 2),
-                y_down=y_down, y=y_down.flatten()[: n * h * w * c].view(n, h, w, c),
-                partial_down=partial_down, partial=partial_down.flatten()[: n * count * c].view(n, count, c),
-                gate=empty(n, c, kind=sums), dilation=dilation, joint_tile=joint_tile, gate_tile=chosen.gate,
-            )  # fmt: skip
+                down=empty(n, h, w, c),
+                x=empty(n, h, w, c),
+                t_down=empty(n, h, w, c),
+                t=empty(n, h, w, c // 2),
+                y_down=y_down,
+                y=y_down.flatten()[: n * h * w * c].view(n, h, w, c),
+                partial_down=partial_down,
+                partial=partial_down.flatten()[: n * count * c].view(n, count, c),
+                gate=empty(n, c, kind=sums),
+                dilation=dilation,
+                joint_tile=joint_tile,
+                gate_tile=chosen.gate,
+            )
 
         h2, w2 = halved(height), halved(width)
         h4, w4 = halved(h2), halved(w2)
@@ -105,17 +113,35 @@ class FastNetwork:
             first.first(self.frames, weights.mean, weights.deviation, weights.stem[0], a, image2, chosen.first),
             conv.conv(a, weights.stem[1], None, b, chosen.conv),
             conv.conv(b, weights.stem[2], weights.join1, a, chosen.conv),
-            entry.entry(weights.down2, a, None, image2, weights.join1_image, two.t_down,
-                        (image4, weights.join2_image), chosen.entry2),
+            entry.entry(
+                weights.down2,
+                a,
+                None,
+                image2,
+                weights.join1_image,
+                two.t_down,
+                (image4, weights.join2_image),
+                chosen.entry2,
+            ),
             *before,
             join.join(last2, two.y, two.gate, weights.join2_last, two.x, chosen.join),
-            entry.entry(weights.down3, two.x, (two.down, weights.join2_down), image4, None, three.t_down,
-                        None, chosen.entry3),
+            entry.entry(
+                weights.down3, two.x, (two.down, weights.join2_down), image4, None, three.t_down, None, chosen.entry3
+            ),
             *after,
-            head.head(three.down, last3, three.y, three.gate, weights.join3_down, weights.join3_last,
-                      weights.classifier, self.scores, chosen.head),
+            head.head(
+                three.down,
+                last3,
+                three.y,
+                three.gate,
+                weights.join3_down,
+                weights.join3_last,
+                weights.classifier,
+                self.scores,
+                chosen.head,
+            ),
             labels.labels(self.scores, self.labels, chosen.labels),
-        )  # fmt: skip
+        )
 
     def run(self) -> None:
         """Fill `scores` and `labels` from `frames`, on torch's current stream."""

@@ -18,10 +18,22 @@ from cgnet_deploy.engines.fast.plain import prelu as plain_prelu
 
 @triton.jit
 def reduce_kernel(
-    y, gate, reduce, weight, bias, slope, z, t, area,
-    C_IN: tl.constexpr, C: tl.constexpr, C_NEXT: tl.constexpr, CHUNK: tl.constexpr, PIXELS: tl.constexpr,
+    y,
+    gate,
+    reduce,
+    weight,
+    bias,
+    slope,
+    z,
+    t,
+    area,
+    C_IN: tl.constexpr,
+    C: tl.constexpr,
+    C_NEXT: tl.constexpr,
+    CHUNK: tl.constexpr,
+    PIXELS: tl.constexpr,
     PRECISION: tl.constexpr,
-):  # fmt: skip
+):
     n = tl.program_id(1).to(tl.int64)
     pixel = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
     kept = (pixel < area)[:, None]
@@ -52,10 +64,22 @@ def reduce(y: Tensor, gate: Tensor, weight: Tensor, entry: Conv, z: Tensor, t: T
         t.copy_(plain_prelu(z @ entry.weight[0] + entry.bias, entry.slope))
 
     return Launch(
-        f"reduce {c_in}", reduce_kernel, (-(-area // tile.pixels), n, 1), tile,
-        dict(y=y, gate=gate, reduce=weight, weight=entry.weight, bias=entry.bias, slope=entry.slope, z=z, t=t,
-             area=area),
-        dict(C_IN=c_in, C=c, C_NEXT=t.shape[3], CHUNK=chunk(c_in, z.dtype), PIXELS=tile.pixels,
-             PRECISION=precision(z.dtype)),
-        reads=("y",), writes=("z", "t"), reference=reference,
-    )  # fmt: skip
+        f"reduce {c_in}",
+        reduce_kernel,
+        (-(-area // tile.pixels), n, 1),
+        tile,
+        dict(
+            y=y, gate=gate, reduce=weight, weight=entry.weight, bias=entry.bias, slope=entry.slope, z=z, t=t, area=area
+        ),
+        dict(
+            C_IN=c_in,
+            C=c,
+            C_NEXT=t.shape[3],
+            CHUNK=chunk(c_in, z.dtype),
+            PIXELS=tile.pixels,
+            PRECISION=precision(z.dtype),
+        ),
+        reads=("y",),
+        writes=("z", "t"),
+        reference=reference,
+    )

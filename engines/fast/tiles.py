@@ -43,15 +43,28 @@ class Tiles:
 
 
 F16 = Tiles(
-    first=Tile(8, 16, warps=4), conv=Tile(8, 16, warps=4), entry2=Tile(8, 16, warps=4), entry3=Tile(8, 16, warps=8),
-    joint2=Tile(8, 16, warps=8), joint3=Tile(8, 16, warps=8), gate=Tile(64, 1, warps=8),
-    reduce2=Tile(1, 64, warps=8), reduce3=Tile(1, 64, warps=8), mix2=Tile(1, 64, warps=4), mix3=Tile(1, 64, warps=4),
-    join=Tile(1, 64, warps=4), head=Tile(1, 64, warps=4), labels=Tile(8, 128, warps=4),
-)  # fmt: skip
+    first=Tile(8, 16, warps=4),
+    conv=Tile(8, 16, warps=4),
+    entry2=Tile(8, 16, warps=4),
+    entry3=Tile(8, 16, warps=8),
+    joint2=Tile(8, 16, warps=8),
+    joint3=Tile(8, 16, warps=8),
+    gate=Tile(64, 1, warps=8),
+    reduce2=Tile(1, 64, warps=8),
+    reduce3=Tile(1, 64, warps=8),
+    mix2=Tile(1, 64, warps=4),
+    mix3=Tile(1, 64, warps=4),
+    join=Tile(1, 64, warps=4),
+    head=Tile(1, 64, warps=4),
+    labels=Tile(8, 128, warps=4),
+)
 F32 = replace(
-    F16, conv=Tile(8, 8, warps=4), entry2=Tile(8, 8, warps=4), entry3=Tile(8, 8, warps=8, stages=2),
+    F16,
+    conv=Tile(8, 8, warps=4),
+    entry2=Tile(8, 8, warps=4),
+    entry3=Tile(8, 8, warps=8, stages=2),
     head=Tile(1, 32, warps=4),
-)  # fmt: skip
+)
 
 
 def usual(dtype: torch.dtype) -> Tiles:

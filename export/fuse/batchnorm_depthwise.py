@@ -14,13 +14,7 @@ from itertools import accumulate
 import numpy as np
 import onnx_ir as ir
 
-from cgnet_deploy.export.fuse.linear import (
-    batchnorm_affine,
-    convolution,
-    kernel_and_bias,
-    scaled,
-    why_not_foldable,
-)
+from cgnet_deploy.export.fuse.linear import batchnorm_affine, convolution, kernel_and_bias, scaled, why_not_foldable
 from cgnet_deploy.export.fuse.rule import Rule
 from cgnet_deploy.export.graph import insert, producer, replace, sole_user
 

@@ -112,9 +112,12 @@ def _split(anchor: ir.Node, value: ir.Value, sizes: tuple[int, ...], *, axis: in
         ends = list(accumulate(sizes))[:-1]
         return [constant(anchor, part, value.name or "part") for part in np.split(array, ends, axis)]
     split = ir.node(
-        "Split", [value, constant(anchor, np.asarray(sizes, np.int64), "sizes")], {"axis": axis},
-        num_outputs=len(sizes), name=f"{anchor.name}/Split",
-    )  # fmt: skip
+        "Split",
+        [value, constant(anchor, np.asarray(sizes, np.int64), "sizes")],
+        {"axis": axis},
+        num_outputs=len(sizes),
+        name=f"{anchor.name}/Split",
+    )
     anchor.prepend(split)
     for output, size in zip(split.outputs, sizes, strict=True):
         assert value.shape is not None

@@ -55,8 +55,9 @@ def _size(value: ir.Value) -> tuple[int, int] | None:
 def check(match: Match) -> str | None:
     resize = match.resize
     if (attribute(resize, "mode", "nearest"), attribute(resize, "coordinate_transformation_mode", "half_pixel")) != (
-        "linear", "half_pixel",
-    ):  # fmt: skip
+        "linear",
+        "half_pixel",
+    ):
         return f"{resize.name} is not bilinear with half-pixel centres"
     return None if match.small and match.large else f"{resize.name} has no fixed sizes"
 

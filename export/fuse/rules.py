@@ -45,13 +45,7 @@ from cgnet_deploy.export.targets import Target
 
 Rules = tuple[Rule[Any], ...]
 
-FOLD: Rules = (
-    batchnorm_conv.RULE,
-    batchnorm_depthwise.RULE,
-    batchnorm_join.RULE,
-    gate_constant.RULE,
-    scale_fold.RULE,
-)
+FOLD: Rules = (batchnorm_conv.RULE, batchnorm_depthwise.RULE, batchnorm_join.RULE, gate_constant.RULE, scale_fold.RULE)
 
 # Where a pruned graph left a factor or a shift behind a convolution that picks channels.
 SETTLE: Rules = (scale_fold.RULE, shift_fold.RULE)
@@ -76,14 +70,7 @@ FORMS: dict[Target, Rules] = {
         resize_matmul.RULE,
         output_write.RULE,
     ),
-    "openvino": (
-        *SETTLE,
-        *IMAGE,
-        concat_ragged.SINK,
-        concat_ragged.CONV,
-        prelu_affine.RULE,
-        resize_matmul.RULE,
-    ),
+    "openvino": (*SETTLE, *IMAGE, concat_ragged.SINK, concat_ragged.CONV, prelu_affine.RULE, resize_matmul.RULE),
     "tensorrt": (*SETTLE, prelu_max.RULE, prelu_min.RULE),
 }
 

@@ -179,17 +179,30 @@ def _minus(node: ir.Node, x: ir.Value, count: int) -> ir.Value:
 
 
 def _conv(
-    node: ir.Node, x: ir.Value, kernel: F64, bias: F64 | None, label: str,
-    *, groups: int = 1, strides: list[int] | None = None, pads: list[int] | None = None,
-) -> ir.Value:  # fmt: skip
+    node: ir.Node,
+    x: ir.Value,
+    kernel: F64,
+    bias: F64 | None,
+    label: str,
+    *,
+    groups: int = 1,
+    strides: list[int] | None = None,
+    pads: list[int] | None = None,
+) -> ir.Value:
     name = f"{node.name}/{label}"
     inputs = [x, constant(node, kernel.astype(np.float32), f"{name}.weight")]
     if bias is not None:
         inputs.append(constant(node, bias.astype(np.float32), f"{name}.bias"))
     return insert(
-        node, "Conv", inputs, name=name, kernel_shape=list(kernel.shape[2:]), group=groups,
-        strides=strides or [1, 1], pads=pads or [0] * 4,
-    )  # fmt: skip
+        node,
+        "Conv",
+        inputs,
+        name=name,
+        kernel_shape=list(kernel.shape[2:]),
+        group=groups,
+        strides=strides or [1, 1],
+        pads=pads or [0] * 4,
+    )
 
 
 RULE = Rule("stem-rows", pattern, check, rewrite)

@@ -36,11 +36,26 @@ def record(
         Round(tuple(round(ms * MS) for ms in samples), round((sum(samples) + gap_ms) * MS)) for samples in rounds_ms
     )
     return Record(
-        engine=engine, backend="onnxruntime", provider="CPU", precision=Precision.F16, sha256="ab" * 32,
-        res=Res(1024, 2048), batch=batch, boundary=boundary, rounds=rounds, settled=settled, peak_memory_mib=123.5,
+        engine=engine,
+        backend="onnxruntime",
+        provider="CPU",
+        precision=Precision.F16,
+        sha256="ab" * 32,
+        res=Res(1024, 2048),
+        batch=batch,
+        boundary=boundary,
+        rounds=rounds,
+        settled=settled,
+        peak_memory_mib=123.5,
         class_names=("road", "sky", "car"),
-        outlines=None, agreement=None,
-        confusion=Confusion(np.asarray(counts, np.int64)) if counts else None, images=5 if counts else 0,
-        file_bytes=2_000_000, cold=ColdStart(100 * MS, 20 * MS, 3 * MS), device_memory_mib=None,
-        conditions=Conditions(CLOCKS, CLOCKS, CLOCKS, throttled, joules), views=None, profile=profile,
-    )  # fmt: skip
+        outlines=None,
+        agreement=None,
+        confusion=Confusion(np.asarray(counts, np.int64)) if counts else None,
+        images=5 if counts else 0,
+        file_bytes=2_000_000,
+        cold=ColdStart(100 * MS, 20 * MS, 3 * MS),
+        device_memory_mib=None,
+        conditions=Conditions(CLOCKS, CLOCKS, CLOCKS, throttled, joules),
+        views=None,
+        profile=profile,
+    )

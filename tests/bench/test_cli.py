@@ -32,9 +32,26 @@ def test_two_engines_end_to_end(
     road, sky = write_engine("road.onnx", 3), write_engine("sky.onnx", 0)
     result = tmp_path / "result.json"
     code = main(
-        ["--engine", str(road), "--engine", str(sky), "--res", "32x64", "--batch", "2", "--data", str(camvid),
-         "--boundary", "host", "--boundary", "e2e", "--json", str(result), *QUICK]
-    )  # fmt: skip
+        [
+            "--engine",
+            str(road),
+            "--engine",
+            str(sky),
+            "--res",
+            "32x64",
+            "--batch",
+            "2",
+            "--data",
+            str(camvid),
+            "--boundary",
+            "host",
+            "--boundary",
+            "e2e",
+            "--json",
+            str(result),
+            *QUICK,
+        ]
+    )
     captured = capsys.readouterr()
     assert code == 0
     assert "H=32 W=64" in captured.err
@@ -45,8 +62,11 @@ def test_two_engines_end_to_end(
     assert given["schema"] == 1
     assert given["environment"]["threads"] == 1
     assert [(row["engine"], row["boundary"]) for row in given["rows"]] == [
-        (str(road), "host"), (str(sky), "host"), (str(road), "e2e"), (str(sky), "e2e"),
-    ]  # fmt: skip
+        (str(road), "host"),
+        (str(sky), "host"),
+        (str(road), "e2e"),
+        (str(sky), "e2e"),
+    ]
     for row in given["rows"]:
         assert (row["backend"], row["provider"], row["precision"]) == ("onnxruntime", "CPUExecutionProvider", "f32")
         assert (row["res"], row["batch"], row["samples"], row["images"]) == ([32, 64], 2, 20, 3)
@@ -346,10 +366,16 @@ def test_a_plan_without_a_gpu(tmp_path: Path, capfd: pytest.CaptureFixture[str])
         pytest.skip("there is a GPU here")
     plan = tmp_path / "cgnet.plan"
     write_artifact(
-        plan, b"vtrt" + bytes(20) + bytes([1, 7, 1, 116]), kind="plan", precision=Precision.F16,
-        spec=model_spec("camvid-official", 11, (3, 21)), io="frames", shape=(1, 360, 480), parent_sha256="0" * 64,
+        plan,
+        b"vtrt" + bytes(20) + bytes([1, 7, 1, 116]),
+        kind="plan",
+        precision=Precision.F16,
+        spec=model_spec("camvid-official", 11, (3, 21)),
+        io="frames",
+        shape=(1, 360, 480),
+        parent_sha256="0" * 64,
         made_with={"tensorrt_rtx": "1.7.1.116", "architecture": "portable"},
-    )  # fmt: skip
+    )
     fails(["--engine", str(plan), "--res", "360x480"], 5, "cgnet.plan can't run here: no NVIDIA GPU", tmp_path, capfd)
 
 

@@ -35,13 +35,16 @@ def test_our_own_names_stay() -> None:
         ("stage2.1.local.weight", "level2.0.F_loc.conv.weight", "backbone.level1.1.f_loc.weight"),
         ("stage3.0.bn.bias", "level3_0.bn.bias", "backbone.level2.0.bn.bias"),
         ("stage3.0.reduce.weight", "level3_0.reduce.conv.weight", "backbone.level2.0.bottleneck.weight"),
-        ("stage3.20.bn.num_batches_tracked", "level3.19.bn_prelu.bn.num_batches_tracked",
-         "backbone.level2.20.bn.num_batches_tracked"),
+        (
+            "stage3.20.bn.num_batches_tracked",
+            "level3.19.bn_prelu.bn.num_batches_tracked",
+            "backbone.level2.20.bn.num_batches_tracked",
+        ),
         ("stage3.1.act.weight", "level3.0.bn_prelu.act.weight", "backbone.level2.1.activate.weight"),
         ("stage3.1.gate.excite.bias", "level3.0.F_glo.fc.2.bias", "backbone.level2.1.f_glo.fc.2.bias"),
         ("classifier.weight", "classifier.0.conv.weight", "decode_head.conv_seg.weight"),
     ],
-)  # fmt: skip
+)
 def test_names_where_the_code_bases_differ(ours: str, official: str, mmseg: str) -> None:
     assert names("official")[ours] == official
     assert names("mmseg")[ours] == mmseg

@@ -35,8 +35,9 @@ def test_cityscapes_label_ids_become_train_ids(tmp_path: Path) -> None:
     write(tmp_path / "gtFine/train/aachen/aachen_000000_000019_gtFine_labelIds.png", np.tile(stored[:128], (64, 1)))
     labels = train.labels(0)[0]
     # The official table (cityscapesScripts, helpers/labels.py), by name: road 7, sidewalk 8, car 26, bicycle 33.
-    assert [int(labels[i]) for i in (7, 8, 26, 33)] == [CITYSCAPES_CLASSES.names.index(n) for n in
-                                                        ("road", "sidewalk", "car", "bicycle")]  # fmt: skip
+    assert [int(labels[i]) for i in (7, 8, 26, 33)] == [
+        CITYSCAPES_CLASSES.names.index(n) for n in ("road", "sidewalk", "car", "bicycle")
+    ]
     assert sorted({int(v) for v in labels} - {255}) == list(range(19))
     assert sum(int(labels[i]) == 255 for i in range(34)) == 34 - 19
 

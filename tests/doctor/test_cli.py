@@ -79,7 +79,7 @@ def test_a_runtime_is_asked_in_a_process_of_its_own() -> None:
         ("import os; os._exit(139)", "crashes (code 139)", "install it again"),
         ("raise ValueError('a\\nbroken build')", "crashes (code 1): ", "install it again"),
     ],
-)  # fmt: skip
+)
 def test_a_missing_or_broken_runtime(
     module: str, said: str, todo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,8 +108,13 @@ def test_a_machine(
 
 
 def test_extras_are_what_the_distribution_declares(monkeypatch: pytest.MonkeyPatch) -> None:
-    declared = ["numpy>=1.26", 'torch>=2.9; extra == "export"', 'onnx>=1.19; extra == "export"', 'x>=1; extra == "dev"',
-                "openvino>=2025.2; extra == 'openvino'"]  # fmt: skip
+    declared = [
+        "numpy>=1.26",
+        'torch>=2.9; extra == "export"',
+        'onnx>=1.19; extra == "export"',
+        'x>=1; extra == "dev"',
+        "openvino>=2025.2; extra == 'openvino'",
+    ]
     versions = {"torch": "2.13.0+cpu", "onnx": "1.2.0rc1"}
 
     def version(name: str) -> str:

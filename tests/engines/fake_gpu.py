@@ -43,24 +43,35 @@ class FakeGpu:
         self.launches = {"plain": 0, "graph": 0}
         self.inferences = 0
         self.cuda = SimpleNamespace(
-            init=lambda: None, Device=lambda _: SimpleNamespace(retain_primary_context=lambda: Context(self)),
-            Stream=lambda: Stream(self), Event=lambda: Event(self), MemoryError=MemoryError, mem_alloc=self.mem_alloc,
+            init=lambda: None,
+            Device=lambda _: SimpleNamespace(retain_primary_context=lambda: Context(self)),
+            Stream=lambda: Stream(self),
+            Event=lambda: Event(self),
+            MemoryError=MemoryError,
+            mem_alloc=self.mem_alloc,
             pagelocked_empty=lambda shape, dtype: np.empty(shape, dtype),
-            memcpy_htod_async=self.upload, memcpy_dtoh_async=self.download,
-        )  # fmt: skip
+            memcpy_htod_async=self.upload,
+            memcpy_dtoh_async=self.download,
+        )
         self.cudart: Any = SimpleNamespace(
             cudaError_t=SimpleNamespace(cudaSuccess="success"),
             cudaStreamCaptureMode=SimpleNamespace(cudaStreamCaptureModeThreadLocal=1),
-            cudaStreamBeginCapture=self.begin_capture, cudaStreamEndCapture=self.end_capture,
-            cudaGraphInstantiate=lambda graph, _: ("success", graph), cudaGraphDestroy=lambda _: ("success",),
-            cudaGraphLaunch=self.launch_graph, cudaGraphExecDestroy=self.destroy_graph,
+            cudaStreamBeginCapture=self.begin_capture,
+            cudaStreamEndCapture=self.end_capture,
+            cudaGraphInstantiate=lambda graph, _: ("success", graph),
+            cudaGraphDestroy=lambda _: ("success",),
+            cudaGraphLaunch=self.launch_graph,
+            cudaGraphExecDestroy=self.destroy_graph,
             cudaGetLastError=lambda: ("success",),
-        )  # fmt: skip
+        )
         self.trt = SimpleNamespace(
-            __version__=VERSION, ILogger=Logger, TensorIOMode=SimpleNamespace(INPUT="in"), nptype=np.dtype,
+            __version__=VERSION,
+            ILogger=Logger,
+            TensorIOMode=SimpleNamespace(INPUT="in"),
+            nptype=np.dtype,
             IProfiler=object,
             Runtime=lambda _: SimpleNamespace(deserialize_cuda_engine=self.deserialize),
-        )  # fmt: skip
+        )
 
     def deserialize(self, _: bytes) -> Plan:
         self.need_context()

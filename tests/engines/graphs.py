@@ -88,10 +88,16 @@ def tensor(name: str, kind: str, *sides: int | str) -> Any:
 def written(path: Path, io: IO, shape: Shape, *, half: bool = False) -> Artifact:
     """The network as one of our files, with its sidecar."""
     return write_artifact(
-        path, network(io, shape, half=half).SerializeToString(), kind="onnx",
-        precision=Precision.F16 if half else Precision.F32, spec=SPEC, io=io, shape=shape, parent_sha256="0" * 64,
+        path,
+        network(io, shape, half=half).SerializeToString(),
+        kind="onnx",
+        precision=Precision.F16 if half else Precision.F32,
+        spec=SPEC,
+        io=io,
+        shape=shape,
+        parent_sha256="0" * 64,
         made_with={},
-    )  # fmt: skip
+    )
 
 
 def drawn_frames(n: int, h: int, w: int, seed: int = 0) -> U8:

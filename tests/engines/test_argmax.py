@@ -11,9 +11,13 @@ from cgnet_deploy.pixels import F32
 
 
 # Few distinct values, so that ties are common.
-@given(hnp.arrays(np.float32, st.tuples(*map(st.integers, (1, 1, 1, 1), (2, 20, 4, 5))), elements=st.sampled_from(
-    [-np.inf, -1.0, -0.0, 0.0, 0.5, np.inf]
-)))  # fmt: skip
+@given(
+    hnp.arrays(
+        np.float32,
+        st.tuples(*map(st.integers, (1, 1, 1, 1), (2, 20, 4, 5))),
+        elements=st.sampled_from([-np.inf, -1.0, -0.0, 0.0, 0.5, np.inf]),
+    )
+)
 def test_is_argmax(logits: F32) -> None:
     labels = labels_of(logits)
     assert labels.dtype == np.uint8

@@ -224,16 +224,30 @@ def test_tensorrt_without_a_gpu_points_to_what_builds_without(
 def test_the_official_network_is_built_whole(shared: Path, tmp_path: Path) -> None:
     content = (shared / "peers" / "exporter_graph_camvid_360x480.onnx").read_bytes()
     write_artifact(
-        tmp_path / "a.onnx", content, kind="onnx", precision=Precision.F32, io="tensor", shape=(1, 360, 480),
-        spec=model_spec("camvid-official", 11, (3, 21)), parent_sha256=None, made_with={},
-    )  # fmt: skip
+        tmp_path / "a.onnx",
+        content,
+        kind="onnx",
+        precision=Precision.F32,
+        io="tensor",
+        shape=(1, 360, 480),
+        spec=model_spec("camvid-official", 11, (3, 21)),
+        parent_sha256=None,
+        made_with={},
+    )
     report = build_plan(tmp_path / "a.onnx", tmp_path / "a.plan", builder="rtx")
     assert report.convolutions == {"float": 78}
 
 
 def _ours(path: Path, content: bytes) -> Path:
     write_artifact(
-        path, content, kind="onnx", precision=Precision.F32, spec=SPEC, io="frames", shape=FIXED, parent_sha256=None,
+        path,
+        content,
+        kind="onnx",
+        precision=Precision.F32,
+        spec=SPEC,
+        io="frames",
+        shape=FIXED,
+        parent_sha256=None,
         made_with={},
-    )  # fmt: skip
+    )
     return path

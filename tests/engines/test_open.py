@@ -104,8 +104,10 @@ def foreign(path: Path, classes: int = 11, change: Callable[[ModelProto], object
     weights = {"weights": np.zeros((classes, 3, 1, 1), np.float32)}
     graph = model(
         [helper.make_node("Conv", ["planes", "weights"], ["logits"])],
-        [tensor("planes", "FLOAT", 1, 3, 40, 56)], [tensor("logits", "FLOAT", 1, classes, 40, 56)], weights,
-    )  # fmt: skip
+        [tensor("planes", "FLOAT", 1, 3, 40, 56)],
+        [tensor("logits", "FLOAT", 1, classes, 40, 56)],
+        weights,
+    )
     change(graph)
     path.write_bytes(graph.SerializeToString())
     return path

@@ -79,9 +79,16 @@ def gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Fake
 def faked_plan(path: Path, io: IO, version: str = VERSION) -> Path:
     content = b"ftrt" + bytes(20) + bytes(map(int, version.split("."))) + bytes(100)
     write_artifact(
-        path, content, kind="plan", precision=Precision.F32, spec=SPEC, io=io, shape=DYNAMIC, parent_sha256="0" * 64,
+        path,
+        content,
+        kind="plan",
+        precision=Precision.F32,
+        spec=SPEC,
+        io=io,
+        shape=DYNAMIC,
+        parent_sha256="0" * 64,
         made_with={"tensorrt": version, "architecture": "sm_90"},
-    )  # fmt: skip
+    )
     return path
 
 

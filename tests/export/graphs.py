@@ -68,12 +68,7 @@ def assert_same_outputs(before: bytes, after: bytes, inputs: Sequence[Array]) ->
 
 
 def assert_fires(
-    model: ir.Model,
-    rule: Rule[Any],
-    *,
-    times: int = 1,
-    left: Mapping[str, int],
-    inputs: Sequence[Array] | None = None,
+    model: ir.Model, rule: Rule[Any], *, times: int = 1, left: Mapping[str, int], inputs: Sequence[Array] | None = None
 ) -> FusionReport:
     """What a fusion is held to: how often it fires, the nodes left, equal outputs, and standard ONNX."""
     inputs = inputs or [example(model, seed=seed) for seed in range(2)]

@@ -50,9 +50,15 @@ def test_json_has_what_the_design_promises(folder: Path) -> None:
     assert {
         key: report[key] for key in ("schema", "onnx", "engine", "precision", "res", "batch", "target", "kept_f32")
     } == {
-        "schema": 1, "onnx": "cgnet.onnx", "engine": None, "precision": "f32", "res": [33, 47], "batch": 2,
-        "target": "generic", "kept_f32": [],
-    }  # fmt: skip
+        "schema": 1,
+        "onnx": "cgnet.onnx",
+        "engine": None,
+        "precision": "f32",
+        "res": [33, 47],
+        "batch": 2,
+        "target": "generic",
+        "kept_f32": [],
+    }
     assert set(report["fusion"]) == {"fired", "skipped", "nodes_before", "nodes_after", "ops_before", "ops_after"}
     assert set(report["verify"]) == {"images", "argmax_agreement", "max_abs_diff", "max_abs_logit"}
     assert 0 < report["verify"]["max_abs_diff"] <= 1e-5 * report["verify"]["max_abs_logit"]
@@ -144,7 +150,8 @@ BAD_FLAGS: Mapping[str, tuple[list[str], str]] = {
     "one frame to calibrate on": ([*INT8, "--calib-images", "1"], "--calib-images 1 is not 8 to 4096 frames"),
     "no such cache of ranges": (["--int8", "--calib-cache", "none.json"], "none.json is not there"),
     "a cache of ranges that is something else": (
-        ["--int8", "--calib-cache", "model.safetensors"], "must be different files"
+        ["--int8", "--calib-cache", "model.safetensors"],
+        "must be different files",
     ),
     "an unknown way to choose ranges": ([*INT8, "--calib-method", "guess"], "invalid choice: 'guess'"),
     "no regular expression": ([*INT8, "--exclude", "("], "'(' is no regular expression"),
@@ -167,7 +174,7 @@ BAD_FLAGS: Mapping[str, tuple[list[str], str]] = {
     "a report in no folder": (["--json", "nowhere/x.json"], "nowhere/x.json can't be written"),
     "the checkpoint as output": (["--onnx", "model.safetensors"], "must be different files"),
     "one file for both outputs": (["--onnx", "cgnet.plan"], "must be different files"),
-}  # fmt: skip
+}
 
 
 def assert_refused(folder: Path, flags: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,12 +24,35 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 # Of the keys that Gst-nvinfer's [property] group documents, those that a segmentation network may need.
 KEYS = {
-    "gpu-id", "gie-unique-id", "process-mode", "interval", "network-type", "network-mode", "onnx-file", "batch-size",
-    "model-engine-file", "labelfile-path", "infer-dims", "model-color-format", "net-scale-factor", "offsets",
-    "mean-file", "maintain-aspect-ratio", "symmetric-padding", "scaling-filter", "scaling-compute-hw",
-    "network-input-order", "num-detected-classes", "output-blob-names", "segmentation-threshold",
-    "segmentation-output-order", "output-tensor-meta", "workspace-size", "layer-device-precision", "output-io-formats",
-}  # fmt: skip
+    "gpu-id",
+    "gie-unique-id",
+    "process-mode",
+    "interval",
+    "network-type",
+    "network-mode",
+    "onnx-file",
+    "batch-size",
+    "model-engine-file",
+    "labelfile-path",
+    "infer-dims",
+    "model-color-format",
+    "net-scale-factor",
+    "offsets",
+    "mean-file",
+    "maintain-aspect-ratio",
+    "symmetric-padding",
+    "scaling-filter",
+    "scaling-compute-hw",
+    "network-input-order",
+    "num-detected-classes",
+    "output-blob-names",
+    "segmentation-threshold",
+    "segmentation-output-order",
+    "output-tensor-meta",
+    "workspace-size",
+    "layer-device-precision",
+    "output-io-formats",
+}
 RES = Res(33, 47)
 MODEL = trained()
 

@@ -126,9 +126,10 @@ LOUD = """(float[1, 3, 9, 7] x) => (float[1, 5, 9, 7] y) {
 
 def loud(rng: np.random.Generator, up: float, down: float) -> dict[str, Array]:
     return {
-        "w1": up * rng.normal(size=(4, 3, 1, 1)), "w2": down * rng.normal(size=(4, 4, 1, 1)),
+        "w1": up * rng.normal(size=(4, 3, 1, 1)),
+        "w2": down * rng.normal(size=(4, 4, 1, 1)),
         "w3": rng.normal(size=(5, 4, 1, 1)),
-    }  # fmt: skip
+    }
 
 
 def assert_survives_halving(model: ir.Model, kept: set[str], f16_convs: int) -> None:

@@ -73,8 +73,10 @@ def test_the_file_and_its_sidecar_say_what_they_are(checkpoint: Checkpoint) -> N
     assert found.made_with["target"] == "generic"
     assert {"cgnet-deploy", "torch", "onnx_ir", "opset"} <= set(found.made_with)
     assert sorted(path.name for path in found.path.parent.iterdir()) == [
-        "model.safetensors", "out.onnx", "out.onnx.json",
-    ]  # fmt: skip
+        "model.safetensors",
+        "out.onnx",
+        "out.onnx.json",
+    ]
 
 
 @pytest.mark.parametrize("prune", [False, True], ids=["whole", "pruned"])

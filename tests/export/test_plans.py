@@ -35,9 +35,16 @@ def test_builds_and_keeps_its_types(tmp_path: Path, target: Target, precision: P
         to_half(graph, frozenset())
     onnx = tmp_path / "cgnet.onnx"
     write_artifact(
-        onnx, serialise(graph), kind="onnx", precision=precision, spec=spec, io="frames", shape=(2, *RES),
-        parent_sha256=None, made_with={},
-    )  # fmt: skip
+        onnx,
+        serialise(graph),
+        kind="onnx",
+        precision=precision,
+        spec=spec,
+        io="frames",
+        shape=(2, *RES),
+        parent_sha256=None,
+        made_with={},
+    )
     built = build_plan(onnx, tmp_path / "cgnet.plan", builder="rtx")
     convolutions = [node for node in graph.graph if node.op_type == "Conv"]
     assert dict(built.convolutions) == {"half" if precision is Precision.F16 else "float": len(convolutions)}

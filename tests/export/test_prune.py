@@ -60,9 +60,12 @@ POINTWISE = """(float[2, 4, 9, 7] x) => (float[2, 5, 9, 7] y) {
 
 def weights(rng: np.random.Generator) -> dict[str, Array]:
     return {
-        "w": rng.normal(size=(6, 4, 3, 3)), "b": rng.normal(size=6), "slope": rng.normal(size=(6, 1, 1)),
-        "v": rng.normal(size=(5, 6, 1, 1)), "c": rng.normal(size=5),
-    }  # fmt: skip
+        "w": rng.normal(size=(6, 4, 3, 3)),
+        "b": rng.normal(size=6),
+        "slope": rng.normal(size=(6, 1, 1)),
+        "v": rng.normal(size=(5, 6, 1, 1)),
+        "c": rng.normal(size=5),
+    }
 
 
 def test_constants_go_into_the_bias_of_a_pointwise_convolution(rng: np.random.Generator) -> None:
@@ -146,9 +149,13 @@ def test_a_residual_trunk_stays_whole_and_gets_the_constants(rng: np.random.Gene
         y = Add (x, z)
     }"""
     given = {
-        "w": rng.normal(size=(24, 16, 1, 1)), "b": rng.normal(size=24), "f": rng.normal(size=(24, 1, 3, 3)),
-        "g": rng.normal(size=24), "v": dead(rng.normal(size=(16, 24, 1, 1)), *range(12)), "c": rng.normal(size=16),
-    }  # fmt: skip
+        "w": rng.normal(size=(24, 16, 1, 1)),
+        "b": rng.normal(size=24),
+        "f": rng.normal(size=(24, 1, 3, 3)),
+        "g": rng.normal(size=24),
+        "v": dead(rng.normal(size=(16, 24, 1, 1)), *range(12)),
+        "c": rng.normal(size=16),
+    }
     model = graph(text, given)
     report = pruned(model)
     assert report.macs_after is not None

@@ -248,8 +248,11 @@ def test_the_rest_may_be_f16_and_pairs_stay_pairs() -> None:
 
 def test_targets_say_what_the_rest_is() -> None:
     assert {target: placement.rest for target, placement in PLACEMENTS.items()} == {
-        "generic": Precision.F32, "ort-cpu": Precision.F32, "openvino": Precision.F32, "tensorrt": Precision.F16,
-    }  # fmt: skip
+        "generic": Precision.F32,
+        "ort-cpu": Precision.F32,
+        "openvino": Precision.F32,
+        "tensorrt": Precision.F16,
+    }
     assert ROLES["most"] < ROLES["all"]
 
 
@@ -265,9 +268,14 @@ SOUND = """(float[1, 2, 5, 5] x) => (float[1, 2, 5, 5] y) {
 
 def parts() -> dict[str, Array]:
     return {
-        "s": np.array(0.5), "z": np.array(0, np.int8), "w": np.ones((2, 1, 3, 3), np.int8), "t": np.array([0.1, 0.2]),
-        "u": np.zeros(2, np.int8), "b": np.zeros(2), "slope": np.full((2, 1, 1), 0.1),
-    }  # fmt: skip
+        "s": np.array(0.5),
+        "z": np.array(0, np.int8),
+        "w": np.ones((2, 1, 3, 3), np.int8),
+        "t": np.array([0.1, 0.2]),
+        "u": np.zeros(2, np.int8),
+        "b": np.zeros(2),
+        "slope": np.full((2, 1, 1), 0.1),
+    }
 
 
 PAIR_AFTER_CONV = "p = QuantizeLinear (c, s, z)\n    e = DequantizeLinear (p, s, z)\n    "
@@ -276,27 +284,33 @@ PAIR_AFTER_CONV = "p = QuantizeLinear (c, s, z)\n    e = DequantizeLinear (p, s,
 SPOILT: dict[str, tuple[dict[str, str], dict[str, Array], str]] = {
     "a quantised bias": (
         {"c = Conv": "e = DequantizeLinear (i, s, j)\n    c = Conv", "k, b)": "k, e)"},
-        {"i": np.zeros(2, np.int32), "j": np.array(0, np.int32)}, "dequantises int32: a bias stays f32",
+        {"i": np.zeros(2, np.int32), "j": np.array(0, np.int32)},
+        "dequantises int32: a bias stays f32",
     ),
     "an asymmetric activation": ({}, {"z": np.array(3, np.int8)}, "is not symmetric s8"),
     "u8 where s8 was asked for": ({}, {"z": np.array(128, np.uint8)}, "is not symmetric s8"),
     "one scale for all filters": (
-        {"<axis = 0> ": ""}, {"t": np.array(0.1), "u": np.array(0, np.int8)}, "no scale for each filter"
+        {"<axis = 0> ": ""},
+        {"t": np.array(0.1), "u": np.array(0, np.int8)},
+        "no scale for each filter",
     ),
     "weights on another axis": ({"axis = 0": "axis = 1"}, {"t": np.ones(1), "u": np.zeros(1, np.int8)}, "no scale for"),
     "asymmetric weights": ({}, {"u": np.array([0, 1], np.int8)}, "weights that are not symmetric"),
     "a scale of zero": ({}, {"t": np.array([0.1, 0.0])}, "not a positive constant"),
     "a pair before the activation": (
-        {"y = PRelu (c": f"{PAIR_AFTER_CONV}y = PRelu (e"}, {}, "between Conv and its activation"
+        {"y = PRelu (c": f"{PAIR_AFTER_CONV}y = PRelu (e"},
+        {},
+        "between Conv and its activation",
     ),
     "a pair before a concat and its activation": (
         {"y = PRelu (c": f"{PAIR_AFTER_CONV}o = Concat <axis = 1> (e, c)\n    y = PRelu (o"},
-        {"slope": np.full((4, 1, 1), 0.1)}, "between Conv and its activation",
+        {"slope": np.full((4, 1, 1), 0.1)},
+        "between Conv and its activation",
     ),
     "different scales": ({"(q, s, z)": "(q, r, z)"}, {"r": np.array(0.25)}, "have different scales"),
     "weights alone": ({"(d, k": "(x, k"}, {}, "only one of its inputs in int8"),
     "an activation alone": ({"(d, k": "(d, f"}, {"f": np.ones((2, 1, 3, 3))}, "only one of its inputs in int8"),
-}  # fmt: skip
+}
 
 
 def named(text: str, tensors: dict[str, Array]) -> ir.Model:

@@ -32,10 +32,12 @@ def test_comes_back_as_it_was(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("field", "message"),
     [
-        ("checkpoint", "another checkpoint"), ("graph", "another form of the graph"), ("frames", "other frames"),
+        ("checkpoint", "another checkpoint"),
+        ("graph", "another form of the graph"),
+        ("frames", "other frames"),
         ("method", "another method"),
     ],
-)  # fmt: skip
+)
 def test_is_not_used_for_anything_else(tmp_path: Path, field: str, message: str) -> None:
     with pytest.raises(ArtifactError, match=message):
         check_made_for(tmp_path / "ranges.json", MADE, with_field(field, "x" * 64))
@@ -48,9 +50,11 @@ def with_field(field: str, value: str) -> Made:
 
 def spoilt(change: Callable[[Any], object]) -> str:
     data = {
-        "schema": 1, "made": {"checkpoint": "c", "graph": "d", "frames": "f", "images": 16, "method": "mse"},
-        "scales": {"reads": {"a": 0.5}, "results": {}, "added": {}}, "bias": {"a": [0.0]},
-    }  # fmt: skip
+        "schema": 1,
+        "made": {"checkpoint": "c", "graph": "d", "frames": "f", "images": 16, "method": "mse"},
+        "scales": {"reads": {"a": 0.5}, "results": {}, "added": {}},
+        "bias": {"a": [0.0]},
+    }
     change(data)
     return json.dumps(data)
 

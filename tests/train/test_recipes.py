@@ -41,7 +41,11 @@ def test_official_optimiser_and_crops() -> None:
         assert recipe.augment.flip == 0.5
         assert recipe.blocks == (3, 21)
     assert [r.augment.crop for r in (CAMVID_OFFICIAL, CITYSCAPES_OFFICIAL, MMSEG_680, MMSEG_512)] == [
-        Res(360, 360), Res(680, 680), Res(680, 680), Res(512, 1024)]  # fmt: skip
+        Res(360, 360),
+        Res(680, 680),
+        Res(680, 680),
+        Res(512, 1024),
+    ]
     assert CAMVID_OFFICIAL.class_weights == CITYSCAPES_OFFICIAL.class_weights == ByFrequency(1.10)
     assert CAMVID_OFFICIAL.schedule == Poly(0.9, 0.0)
     assert MMSEG_680.schedule == Poly(0.9, 1e-4)

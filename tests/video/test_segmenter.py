@@ -152,9 +152,14 @@ def test_an_engine_that_failed_serves_the_next_call(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "frame",
-    [None, np.zeros((40, 56), np.uint8), np.zeros((40, 56, 4), np.uint8), np.zeros((40, 56, 3), np.float32),
-     np.zeros((0, 56, 3), np.uint8)],
-)  # fmt: skip
+    [
+        None,
+        np.zeros((40, 56), np.uint8),
+        np.zeros((40, 56, 4), np.uint8),
+        np.zeros((40, 56, 3), np.float32),
+        np.zeros((0, 56, 3), np.uint8),
+    ],
+)
 def test_what_is_no_frame_is_refused(frame: object, tmp_path: Path) -> None:
     with Segmenter(onnx(tmp_path)) as segmenter, pytest.raises(FrameError):
         segmenter.segment(frame)  # type: ignore[arg-type]

@@ -93,7 +93,7 @@ def test_a_video_without_a_frame(tmp_path: Path) -> None:
     "content",
     [b"", b"\x00\x01\x02" * 500, b"just a text\n" * 50, b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", b"ffconcat version 1.0"],
     ids=["empty", "noise", "text", "playlist", "concat"],
-)  # fmt: skip
+)
 def test_what_is_no_video(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(content)
     with pytest.raises(DataError, match=r"a\.mp4 is not a video that can be read"):

@@ -150,9 +150,11 @@ def latency(name: str, rows: Sequence[Row]) -> Chart:
             for value, height, width in ((found.p50, 0.6, 2.4), (found.p90, 0.3, 1.6), (found.p95, 0.3, 1.6)):
                 axes.plot((value, value), (base, base + height), color=INK, linewidth=width, solid_capstyle="butt")
             axes.plot(found.max, base + 0.03, marker="|", color=INK, markersize=7, markeredgewidth=1.2)
-            said = f"{found.p50:.1f} / {found.p95:.1f}" if narrow else (
-                f"p50 {found.p50:.2f} · p90 {found.p90:.2f} · p95 {found.p95:.2f} · max {found.max:.2f}"
-            )  # fmt: skip
+            said = (
+                f"{found.p50:.1f} / {found.p95:.1f}"
+                if narrow
+                else (f"p50 {found.p50:.2f} · p90 {found.p90:.2f} · p95 {found.p95:.2f} · max {found.max:.2f}")
+            )
             across = axes.get_yaxis_transform()
             axes.text(0, base + 0.68, row.label(26 if narrow else 44), transform=across, color=INK, fontsize=12)
             axes.text(1, base + 0.68, said, transform=across, color=SOFT, fontsize=11.5, ha="right")
@@ -178,11 +180,20 @@ def rounds(name: str, rows: Sequence[Row]) -> Chart:
         values = [ms for row in rows for ms in row.record.p50_ms_by_round]
         for row in rows:
             turns = row.record.p50_ms_by_round
-            (line,) = axes.plot(range(1, len(turns) + 1), turns, row.marker, ls="-", color=row.colour, markersize=6,
-                                linewidth=1.4, markeredgecolor=PAPER)  # fmt: skip
+            (line,) = axes.plot(
+                range(1, len(turns) + 1),
+                turns,
+                row.marker,
+                ls="-",
+                color=row.colour,
+                markersize=6,
+                linewidth=1.4,
+                markeredgecolor=PAPER,
+            )
             line.set_gid(row.gid)
-            axes.annotate(str(row.number), (len(turns), turns[-1]), (9, -4), textcoords="offset points", color=INK,
-                          fontsize=11)  # fmt: skip
+            axes.annotate(
+                str(row.number), (len(turns), turns[-1]), (9, -4), textcoords="offset points", color=INK, fontsize=11
+            )
         if max(values) > LOG_FROM * min(values):
             axes.set_yscale("log")
             axes.yaxis.set_major_locator(ticker.LogLocator(subs=steps(min(values), max(values))))
@@ -231,9 +242,15 @@ def by_part(layers: Sequence[Layer]) -> dict[str, float]:
 
 
 def dots(
-    name: str, title: str, note: str, names: Sequence[str], rows: Sequence[Row], values: Sequence[Sequence[float]],
-    unit: str, span: tuple[float, float],
-) -> Chart:  # fmt: skip
+    name: str,
+    title: str,
+    note: str,
+    names: Sequence[str],
+    rows: Sequence[Row],
+    values: Sequence[Sequence[float]],
+    unit: str,
+    span: tuple[float, float],
+) -> Chart:
     """One line a name, on it one mark an engine. values: of each row, by name."""
     height = len(names) * (14 + 5 * len(rows)) + 50
 
@@ -242,8 +259,16 @@ def dots(
         for place, (row, of_row) in enumerate(zip(rows, values, strict=True)):
             shift = 0.34 - 0.68 * (place + 0.5) / len(rows)
             at = [len(names) - 1 - i + shift for i in range(len(names))]
-            (marks,) = axes.plot(of_row, at, row.marker, color=row.colour,
-                                 markersize=6.5, markeredgecolor=PAPER, markeredgewidth=0.7, clip_on=False)  # fmt: skip
+            (marks,) = axes.plot(
+                of_row,
+                at,
+                row.marker,
+                color=row.colour,
+                markersize=6.5,
+                markeredgecolor=PAPER,
+                markeredgewidth=0.7,
+                clip_on=False,
+            )
             marks.set_gid(row.gid)
         for line in range(1, len(names)):
             axes.axhline(line - 0.5, color=GRID, linewidth=1)

@@ -72,9 +72,14 @@ def _shown(picture: Picture, table: ClassTable) -> Shown:
             )
         )
     return Shown(
-        picture.name, size.width, size.height, picture.truth.size, webp(fit_frame(picture.frame, size)),
-        png(nearest(picture.truth, size), palette), tuple(layers),
-    )  # fmt: skip
+        picture.name,
+        size.width,
+        size.height,
+        picture.truth.size,
+        webp(fit_frame(picture.frame, size)),
+        png(nearest(picture.truth, size), palette),
+        tuple(layers),
+    )
 
 
 def nearest(labels: U8, size: Res) -> U8:

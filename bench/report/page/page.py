@@ -72,9 +72,12 @@ def page(records: Sequence[Record], here: Environment, galleries: Sequence[Galle
     """The report as HTML. records: at least one."""
     jinja2 = require("jinja2", extra="report")
     templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     rows = rows_of(records)
     numbers = {row.number: row.name for row in rows}
     script = (HERE / "page.js").read_text(encoding="utf-8")
@@ -127,24 +130,43 @@ def cards(rows: Sequence[Row]) -> list[Card]:
     fastest = min(group, key=lambda row: row.record.latency_ms.p50)
     base = group[0]
     found = [
-        Card("Lowest latency", fastest.number, f"{fastest.record.latency_ms.p50:.1f}", "ms p50", fastest.name,
-             _against(fastest, base)),
-    ]  # fmt: skip
+        Card(
+            "Lowest latency",
+            fastest.number,
+            f"{fastest.record.latency_ms.p50:.1f}",
+            "ms p50",
+            fastest.name,
+            _against(fastest, base),
+        )
+    ]
     scored = [row for row in group if row.record.miou is not None]
     if scored:
         best = max(scored, key=lambda row: row.record.miou or 0)
         least = min(row.record.miou or 0 for row in scored)
         spread = 100 * ((best.record.miou or 0) - least)
         found.append(
-            Card("Highest mIoU", best.number, f"{100 * (best.record.miou or 0):.2f}", "%", best.name,
-                 f"all lie within {spread:.2f} points, over {best.record.images} images" if len(scored) > 1 else
-                 f"over {best.record.images} images")
-        )  # fmt: skip
+            Card(
+                "Highest mIoU",
+                best.number,
+                f"{100 * (best.record.miou or 0):.2f}",
+                "%",
+                best.name,
+                f"all lie within {spread:.2f} points, over {best.record.images} images"
+                if len(scored) > 1
+                else f"over {best.record.images} images",
+            )
+        )
     leanest = min(group, key=lambda row: row.record.peak_memory_mib)
     found.append(
-        Card("Least memory", leanest.number, f"{leanest.record.peak_memory_mib:.0f}", "MiB peak", leanest.name,
-             "host memory of its process, libraries included")
-    )  # fmt: skip
+        Card(
+            "Least memory",
+            leanest.number,
+            f"{leanest.record.peak_memory_mib:.0f}",
+            "MiB peak",
+            leanest.name,
+            "host memory of its process, libraries included",
+        )
+    )
     return found
 
 

@@ -105,8 +105,15 @@ def all_parts(parts: Sequence[Part], given: argparse.Namespace, gpu: str, until:
     for number, part in enumerate(parts):
         later_s = scale * sum(later.limit_s for later in parts[number + 1 :])
         cells = tuple(str(cell) for cell in CELLS if any(str(cell) == other.name for other in parts))
-        job = Job(str(given.out), str(given.files), str(given.ckpt), given.data, cells or tuple(map(str, CELLS)), gpu,
-                  until - later_s - SPARE_S)  # fmt: skip
+        job = Job(
+            str(given.out),
+            str(given.files),
+            str(given.ckpt),
+            given.data,
+            cells or tuple(map(str, CELLS)),
+            gpu,
+            until - later_s - SPARE_S,
+        )
         log.info(f"{part.name}: {max(job.left_s, 0):.0f} s at most")
         rows += [(part.name, row) for row in one_part(part, job)]
     return rows
@@ -119,9 +126,11 @@ def one_part(part: Part, job: Job, program: Sequence[str] = ("-m", "cgnet_deploy
     with tempfile.TemporaryDirectory(prefix="cgnet-gpu-") as folder:
         (described := Path(folder) / "job.json").write_text(spelled(job))
         process = subprocess.Popen(
-            [sys.executable, *program, part.name, str(described)], stdin=subprocess.DEVNULL, stdout=2,
+            [sys.executable, *program, part.name, str(described)],
+            stdin=subprocess.DEVNULL,
+            stdout=2,
             start_new_session=True,
-        )  # fmt: skip
+        )
         try:
             code = process.wait(max(job.left_s + SPARE_S, 0.1))
             why = f"its process ended with code {code}" if code >= 0 else f"its process was killed by signal {-code}"

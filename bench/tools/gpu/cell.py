@@ -207,10 +207,24 @@ def told(one: Running, cell: Cell, ideal: Ideal) -> list[Row]:
             shown += f", {latency.p50 / verdict['floor_ms']:.2f} x the floor of {verdict['floor_ms']:.3f} ms"
         if one.differing is not None:
             shown += f", {1 - one.differing:.4%} of labels as on the CPU"
-        rows.append(Row(name, "ran", shown, {
-            "backend": one.opened.backend, "provider": one.opened.provider, "precision": one.opened.precision,
-            "sha256": one.opened.sha256, "res": list(cell.res), "batch": cell.batch, "boundary": boundary,
-            "p50_ms": latency.p50, "samples_ns": [list(turn) for turn in turns],
-            "labels_differing_from_cpu": one.differing, **verdict,
-        }))  # fmt: skip
+        rows.append(
+            Row(
+                name,
+                "ran",
+                shown,
+                {
+                    "backend": one.opened.backend,
+                    "provider": one.opened.provider,
+                    "precision": one.opened.precision,
+                    "sha256": one.opened.sha256,
+                    "res": list(cell.res),
+                    "batch": cell.batch,
+                    "boundary": boundary,
+                    "p50_ms": latency.p50,
+                    "samples_ns": [list(turn) for turn in turns],
+                    "labels_differing_from_cpu": one.differing,
+                    **verdict,
+                },
+            )
+        )
     return rows

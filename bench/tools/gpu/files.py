@@ -56,10 +56,25 @@ def make(cells: Sequence[Cell], ckpt: Path, folder: Path, until: float) -> list[
     for cell in cells:
         for precision, flags in FLAGS.items():
             onnx, plan = (folder / f"{precision.value}_{cell}.{kind}" for kind in ("onnx", "plan"))
-            exports.append(Task(onnx, (
-                "-c", EXPORT, "--ckpt", str(ckpt), *flags, "--res", str(cell.res), "--batch",
-                str(cell.batch), "--no-engine", "--onnx", str(onnx),
-            )))  # fmt: skip
+            exports.append(
+                Task(
+                    onnx,
+                    (
+                        "-c",
+                        EXPORT,
+                        "--ckpt",
+                        str(ckpt),
+                        *flags,
+                        "--res",
+                        str(cell.res),
+                        "--batch",
+                        str(cell.batch),
+                        "--no-engine",
+                        "--onnx",
+                        str(onnx),
+                    ),
+                )
+            )
             plans.append(Task(plan, ("-c", BUILD, str(onnx), str(plan)), after=onnx))
     workers = max(cores() // EXPORT_THREADS, 1)
     alone = importlib.util.find_spec("tensorrt") is not None
@@ -84,9 +99,14 @@ def done(task: Task, until: float, clock: Callable[[], float] = time.monotonic) 
     env = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     try:
         ended = subprocess.run(
-            [sys.executable, *task.command], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-            env=env, timeout=left_s,
-        )  # fmt: skip
+            [sys.executable, *task.command],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=env,
+            timeout=left_s,
+        )
     except subprocess.TimeoutExpired:
         return Row(name, "not run", f"stopped after {left_s:.0f} s, when the time for making files was up")
     if ended.returncode:

@@ -77,9 +77,14 @@ def tests(job: Job) -> list[Row]:
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider"]
     try:
         ended = subprocess.run(
-            command, cwd=ROOT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+            command,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
             timeout=max(job.left_s - 2, 1),
-        )  # fmt: skip
+        )
     except subprocess.TimeoutExpired as error:
         told = f"its {error.timeout:.0f} s were up; until then pytest told: {last_line((error.stdout or b'').decode())}"
         return [Row("pytest -m gpu", "not run", told)]
@@ -132,11 +137,30 @@ def profile(job: Job) -> list[Row]:
         who = next(who for who in CONTENDERS if subject(who, BOUNDARIES[0]) == best.subject)
         out = job.record("layers")
         ended = subprocess.run(
-            [sys.executable, "-c", BENCH, "--engine",
-             who.engine(Path(job.ckpt), Path(job.files), HEADLINE), "--res", str(HEADLINE.res), "--batch",
-             str(HEADLINE.batch), "--boundary", "device", "--duration", "1", "--profile", "--json", str(out)],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=max(job.left_s - 2, 1),
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-c",
+                BENCH,
+                "--engine",
+                who.engine(Path(job.ckpt), Path(job.files), HEADLINE),
+                "--res",
+                str(HEADLINE.res),
+                "--batch",
+                str(HEADLINE.batch),
+                "--boundary",
+                "device",
+                "--duration",
+                "1",
+                "--profile",
+                "--json",
+                str(out),
+            ],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=max(job.left_s - 2, 1),
+        )
         if not ended.returncode:
             told = f"{best.subject}: {out.name}" + "".join(f"; not of {text}" for text in skipped)
             return [Row(PROFILED, "ran", told, {"table": ended.stdout.splitlines()})]
@@ -159,11 +183,30 @@ def training(job: Job) -> list[Row]:
         minutes = max(job.left_s - 6, 1) / 60 / (len(TRAINED) - number)
         settings = [part for change in (*changes, "validate_every=100000") for part in ("--set", change)]
         ended = subprocess.run(
-            [sys.executable, "-m", "cgnet_deploy.train.cli", "--recipe", "camvid", "--data", job.data, "--out",
-             str(out), "--device", "cuda", "--iterations", str(TRAINING_STEPS), "--time-limit", f"{minutes:.3f}",
-             *settings],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=max(job.left_s - 2, 1),
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-m",
+                "cgnet_deploy.train.cli",
+                "--recipe",
+                "camvid",
+                "--data",
+                job.data,
+                "--out",
+                str(out),
+                "--device",
+                "cuda",
+                "--iterations",
+                str(TRAINING_STEPS),
+                "--time-limit",
+                f"{minutes:.3f}",
+                *settings,
+            ],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=max(job.left_s - 2, 1),
+        )
         if ended.returncode:
             rows.append(Row(f"training, {name}", "failed", last_line(ended.stderr)))
             continue
@@ -224,7 +267,7 @@ PARTS = (
     *(_cell_part(cell, 30 if cell.batch == 1 else 25) for cell in CELLS if cell != HEADLINE),
     Part("profile", 20, profile, _without_gpu(PROFILED)),
     Part("training", 30, training, _without_gpu(*(f"training, {name}" for name in TRAINED))),
-)  # fmt: skip
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -29,8 +29,14 @@ class Row:
 
 def write_record(path: Path, part: str, gpu: str, rows: Sequence[Row], seconds: float, where: Environment) -> None:
     """One part's record, whole or not at all."""
-    whole = {"schema": SCHEMA, "part": part, "gpu": gpu, "seconds": round(seconds, 1), "environment": asdict(where),
-             "rows": [asdict(row) for row in rows]}  # fmt: skip
+    whole = {
+        "schema": SCHEMA,
+        "part": part,
+        "gpu": gpu,
+        "seconds": round(seconds, 1),
+        "environment": asdict(where),
+        "rows": [asdict(row) for row in rows],
+    }
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(whole, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 

@@ -52,11 +52,18 @@ class Target:
     def conditions(self) -> dict[str, str]:
         """What a requirement's marker may ask for (PEP 508)."""
         return {
-            "python_version": self.version, "python_full_version": f"{self.version}.0", "os_name": "posix",
-            "sys_platform": "linux", "platform_system": "Linux", "platform_machine": "x86_64", "platform_release": "",
-            "platform_version": "", "implementation_name": "cpython", "platform_python_implementation": "CPython",
+            "python_version": self.version,
+            "python_full_version": f"{self.version}.0",
+            "os_name": "posix",
+            "sys_platform": "linux",
+            "platform_system": "Linux",
+            "platform_machine": "x86_64",
+            "platform_release": "",
+            "platform_version": "",
+            "implementation_name": "cpython",
+            "platform_python_implementation": "CPython",
             "implementation_version": f"{self.version}.0",
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +142,20 @@ class _Gathering:
 def fetched(requirement: str, target: Target, folder: Path) -> Package:
     """The newest file that fits, a wheel where there is one, moved into `folder`. Raises CgnetError."""
     with tempfile.TemporaryDirectory(dir=folder) as place:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
-                   "--prefer-binary", *target.pip_options, "--dest", place, requirement]  # fmt: skip
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--prefer-binary",
+            *target.pip_options,
+            "--dest",
+            place,
+            requirement,
+        ]
         ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         files = list(Path(place).iterdir())
         if ended.returncode or len(files) != 1:

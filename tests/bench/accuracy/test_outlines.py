@@ -21,10 +21,8 @@ def boundary(labels: U8, truth: U8, k: int) -> Pixels:
 
     def near(y: int, x: int) -> Pixels:
         return [
-            (v, u)
-            for v in range(max(0, y - 1), min(height, y + 2))
-            for u in range(max(0, x - 1), min(width, x + 2))
-        ]  # fmt: skip
+            (v, u) for v in range(max(0, y - 1), min(height, y + 2)) for u in range(max(0, x - 1), min(width, x + 2))
+        ]
 
     return [
         (y, x)

@@ -66,9 +66,13 @@ def test_the_accuracy_pass_counts_them_beside_the_labels_of_one_view(write_engin
     with open_engine(str(write_engine("road.onnx", 3, sides=(1, 40, 48))), threads=1) as engine:
         asked = Score("", "val", 3, outlines=False, keep=None, margins=False, views=True)
         scored = score(
-            engine, (1, 40, 48), dataset, asked, lambda done: None,
+            engine,
+            (1, 40, 48),
+            dataset,
+            asked,
+            lambda done: None,
             lambda frame: np.zeros((20, 24), np.uint8),  # half the size: labels are enlarged as others are
-        )  # fmt: skip
+        )
     assert scored.views is not None
     plain, views = (Confusion(np.asarray(flat, np.int64).reshape(11, 11)) for flat in (scored.confusion, scored.views))
     assert (plain.counts[:, 3].sum(), views.counts[:, 0].sum()) == (plain.counts.sum(), plain.counts.sum())

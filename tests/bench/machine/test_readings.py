@@ -128,11 +128,15 @@ def card(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_gpu_tells_its_clocks_its_heat_its_energy_and_its_memory(tmp_path: Path) -> None:
     gpu = Nvml(
         Driver(
-            nvmlDeviceGetClockInfo_1=1980, nvmlDeviceGetClockInfo_2=2619, nvmlDeviceGetTemperature=61,
-            nvmlDeviceGetCurrentClocksThrottleReasons=0x1 | 0x4 | 0x40, nvmlDeviceGetTotalEnergyConsumption=123_456,
-            nvmlDeviceGetMemoryInfo=3 << 29, nvmlDeviceGetEnforcedPowerLimit=700_000,
+            nvmlDeviceGetClockInfo_1=1980,
+            nvmlDeviceGetClockInfo_2=2619,
+            nvmlDeviceGetTemperature=61,
+            nvmlDeviceGetCurrentClocksThrottleReasons=0x1 | 0x4 | 0x40,
+            nvmlDeviceGetTotalEnergyConsumption=123_456,
+            nvmlDeviceGetMemoryInfo=3 << 29,
+            nvmlDeviceGetEnforcedPowerLimit=700_000,
         )
-    )  # fmt: skip
+    )
     told = GpuReading(1980, 2619, 61, ("power cap", "hardware thermal slowdown"), 123.456, 1536)
     machine = Machine(tmp_path, gpu)
     assert machine.read().gpu == told

@@ -104,10 +104,17 @@ def test_unlike_numbers_of_images_are_not_compared(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    ["", "[]", "{}", '{"environment": {}}', '{"environment": {"cpu": "x", "cores": 2, "threads": 2}, "rows": [1]}',
-     "[" * 100_000, "\udcff"],
+    [
+        "",
+        "[]",
+        "{}",
+        '{"environment": {}}',
+        '{"environment": {"cpu": "x", "cores": 2, "threads": 2}, "rows": [1]}',
+        "[" * 100_000,
+        "\udcff",
+    ],
     ids=["empty", "list", "object", "no machine", "no row", "deep", "no text"],
-)  # fmt: skip
+)
 def test_what_is_no_result_is_refused(content: str, tmp_path: Path) -> None:
     path = tmp_path / "then.json"
     path.write_bytes(content.encode("utf-8", "surrogateescape"))

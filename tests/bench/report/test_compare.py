@@ -78,7 +78,11 @@ def test_ten_per_cent_are_found_and_nothing_is_not() -> None:
 
 
 def test_boundaries_are_never_mixed() -> None:
-    rows = [record("a", ((1,),), boundary="host"), record("b", ((2,),), boundary="host"),
-            record("a", ((10,),), boundary="e2e"), record("b", ((30,),), boundary="e2e")]  # fmt: skip
+    rows = [
+        record("a", ((1,),), boundary="host"),
+        record("b", ((2,),), boundary="host"),
+        record("a", ((10,),), boundary="e2e"),
+        record("b", ((30,),), boundary="e2e"),
+    ]
     assert [ratio and ratio.median for ratio in against_first(rows)] == [None, 2, None, 3]
     assert [best.boundary for best, _ in fastest(rows)] == ["host", "e2e"]

@@ -18,10 +18,38 @@ from tests.bench.records import record
 COUNTS = [[6, 2, 0], [0, 4, 0], [0, 0, 0]]  # IoU 6/8 and 4/6; the third class occurs nowhere
 
 # The contract that users' scripts depend on: names, order and nesting of schema 1.
-ROW = ["engine", "backend", "provider", "precision", "sha256", "res", "batch", "boundary", "latency_ms", "samples",
-       "throughput_fps", "peak_memory_mib", "miou", "images", "iou", "p50_ms_by_round", "pixel_accuracy", "boundary_f",
-       "differing", "differing_clearly", "variation", "settled", "file_bytes", "cold_start_ms", "device_memory_mib",
-       "joules_per_frame", "clocks", "throttled", "miou_ms_flip", "profile"]  # fmt: skip
+ROW = [
+    "engine",
+    "backend",
+    "provider",
+    "precision",
+    "sha256",
+    "res",
+    "batch",
+    "boundary",
+    "latency_ms",
+    "samples",
+    "throughput_fps",
+    "peak_memory_mib",
+    "miou",
+    "images",
+    "iou",
+    "p50_ms_by_round",
+    "pixel_accuracy",
+    "boundary_f",
+    "differing",
+    "differing_clearly",
+    "variation",
+    "settled",
+    "file_bytes",
+    "cold_start_ms",
+    "device_memory_mib",
+    "joules_per_frame",
+    "clocks",
+    "throttled",
+    "miou_ms_flip",
+    "profile",
+]
 LATENCY = ["mean", "min", "p50", "p90", "p95", "p99", "max"]
 
 

@@ -38,9 +38,14 @@ def run(*words: str | Path, most_bytes: int | None = None) -> subprocess.Complet
         resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes or 0, most_bytes or 0))
 
     return subprocess.run(
-        [str(word) for word in words], capture_output=True, text=True, check=False, timeout=60,
-        restore_signals=False, preexec_fn=limit if most_bytes else None,
-    )  # fmt: skip
+        [str(word) for word in words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        restore_signals=False,
+        preexec_fn=limit if most_bytes else None,
+    )
 
 
 def error_of(done: subprocess.CompletedProcess[str]) -> str:
@@ -84,9 +89,13 @@ def test_a_source_without_frames(name: str, says: str, program: Path, engine: Pa
 )
 @pytest.mark.parametrize("sizes", [((40, 56), (96, 128)), ((96, 128), (40, 56))], ids=["grows", "shrinks"])
 def test_a_video_that_changes_its_size_is_refused(
-    sizes: tuple[tuple[int, int], tuple[int, int]], codec: str, container: str, program: Path, engine: Path,
+    sizes: tuple[tuple[int, int], tuple[int, int]],
+    codec: str,
+    container: str,
+    program: Path,
+    engine: Path,
     tmp_path: Path,
-) -> None:  # fmt: skip
+) -> None:
     video, out = tmp_path / f"both.{container}", tmp_path / "out"
     out.mkdir()
     parts = [

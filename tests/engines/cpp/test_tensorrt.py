@@ -41,9 +41,16 @@ def write_plan(
     count = len(profiles.split()) // 6
     text = f"{io} {CLASSES} {count} {profiles}" if body is None else body
     return write_artifact(
-        folder / "cgnet.plan", header + text.encode(), kind="plan", precision=Precision.F16, spec=SPEC, io=io,
-        shape=shape, parent_sha256="0" * 64, made_with={"tensorrt": version, "architecture": architecture},
-    ).path  # fmt: skip
+        folder / "cgnet.plan",
+        header + text.encode(),
+        kind="plan",
+        precision=Precision.F16,
+        spec=SPEC,
+        io=io,
+        shape=shape,
+        parent_sha256="0" * 64,
+        made_with={"tensorrt": version, "architecture": architecture},
+    ).path
 
 
 def labels_of(frames: U8, io: IO) -> U8:
@@ -58,9 +65,15 @@ def labels_of(frames: U8, io: IO) -> U8:
 
 
 def drive(
-    sanitized: Sanitized, plan: Path, *, threads: int = 1, contexts: int = 1, batch: int = 1, crops: str = "40x56",
+    sanitized: Sanitized,
+    plan: Path,
+    *,
+    threads: int = 1,
+    contexts: int = 1,
+    batch: int = 1,
+    crops: str = "40x56",
     fault: str = "",
-) -> subprocess.CompletedProcess[str]:  # fmt: skip
+) -> subprocess.CompletedProcess[str]:
     FRAMES.tofile(plan.parent / "frames")
     numbers = [str(n) for n in (len(FRAMES), 40, 56, threads, contexts, batch)]
     return sanitized.run(

@@ -70,9 +70,7 @@ def test_kernels_run_inside_the_engine(path: Path, prefix: str, precision: Preci
 
 
 def test_without_a_gpu_a_checkpoint_runs_by_plain_torch(
-    path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with open_engine(str(path)) as engine:
@@ -87,10 +85,7 @@ def test_asked_for_without_a_gpu_it_says_so(path: Path, monkeypatch: pytest.Monk
         open_engine(f"torch-fast:{path}")
 
 
-def test_a_kernel_that_errs_is_found_when_the_engine_is_opened(
-    path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_kernel_that_errs_is_found_when_the_engine_is_opened(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(launch: Launch) -> None:
         launch.reference()
         if launch.name == "gate 128":
@@ -105,10 +100,7 @@ def test_a_kernel_that_errs_is_found_when_the_engine_is_opened(
 
 @pytest.mark.parametrize("failure", ["kernel", "package"])
 def test_what_cannot_run_on_a_gpu_falls_back_and_says_why(
-    path: Path,
-    failure: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    path: Path, failure: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(launch: Launch) -> None:
         raise RuntimeError("out of resource: shared memory\nand more")

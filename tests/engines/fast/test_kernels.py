@@ -25,9 +25,14 @@ def test_first(height: int, width: int, dtype: torch.dtype) -> None:
         weights = Conv(drawn.operand(32, 32), drawn.vector(32), drawn.vector(32))
         out = halved(height, width)
         return first.first(
-            drawn.frames(2, height, width, 3), drawn.columns(mean=100), drawn.columns(mean=60).abs(), weights,
-            drawn.empty(2, *out, 32), drawn.empty(2, *out, 3), usual(dtype).first,
-        )  # fmt: skip
+            drawn.frames(2, height, width, 3),
+            drawn.columns(mean=100),
+            drawn.columns(mean=60).abs(),
+            weights,
+            drawn.empty(2, *out, 32),
+            drawn.empty(2, *out, 3),
+            usual(dtype).first,
+        )
 
     hold(build, dtype)
 
@@ -53,18 +58,24 @@ def test_entry(height: int, width: int, stage: int, dtype: torch.dtype) -> None:
     def build(drawn: Drawn) -> Launch:
         c_first, c = (32, 64) if stage == 2 else (64, 128)
         weights = Down(
-            first=drawn.conv(9, c_first, c), second=drawn.operand(9, 64, c) if stage == 3 else None,
-            image=drawn.operand(32, c), joint=drawn.joint(32), gate=drawn.gate_weights(32, 32),
+            first=drawn.conv(9, c_first, c),
+            second=drawn.operand(9, 64, c) if stage == 3 else None,
+            image=drawn.operand(32, c),
+            joint=drawn.joint(32),
+            gate=drawn.gate_weights(32, 32),
             reduce=drawn.operand(32, 32),
-        )  # fmt: skip
+        )
         out = halved(height, width)
         return entry.entry(
-            weights, drawn.map(2, height, width, c_first),
+            weights,
+            drawn.map(2, height, width, c_first),
             (drawn.map(2, height, width, 64), drawn.join(64)) if stage == 3 else None,
-            drawn.map(2, height, width, 3), drawn.image_join() if stage == 2 else None, drawn.empty(2, *out, c),
+            drawn.map(2, height, width, 3),
+            drawn.image_join() if stage == 2 else None,
+            drawn.empty(2, *out, c),
             (drawn.empty(2, *out, 3), drawn.image_join()) if stage == 2 else None,
             usual(dtype).entry2 if stage == 2 else usual(dtype).entry3,
-        )  # fmt: skip
+        )
 
     hold(build, dtype)
 

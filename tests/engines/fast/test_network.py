@@ -43,8 +43,7 @@ def network_for(model: CGNet, frames: U8, spec: InputSpec, dtype: torch.dtype) -
 
 
 @pytest.mark.parametrize(
-    ("classes", "blocks", "bias", "spec"),
-    [(1, (2, 2), False, RGB), (11, (3, 2), False, BGR), (19, (2, 3), True, RGB)],
+    ("classes", "blocks", "bias", "spec"), [(1, (2, 2), False, RGB), (11, (3, 2), False, BGR), (19, (2, 3), True, RGB)]
 )
 def test_folding_and_references_are_the_network(
     classes: int, blocks: tuple[int, int], bias: bool, spec: InputSpec

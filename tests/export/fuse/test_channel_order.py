@@ -19,9 +19,12 @@ TWO_READERS = SWAPPED.replace("y = Conv", "c = Conv").replace(
 
 def weights(rng: np.random.Generator) -> dict[str, Array]:
     return {
-        "order": np.array([2, 0, 1]), "factor": rng.normal(size=(3, 1, 1)),
-        "w": rng.normal(size=(4, 3, 3, 3)), "b": rng.normal(size=4), "d": rng.normal(size=(3, 1, 3, 3)),
-    }  # fmt: skip
+        "order": np.array([2, 0, 1]),
+        "factor": rng.normal(size=(3, 1, 1)),
+        "w": rng.normal(size=(4, 3, 3, 3)),
+        "b": rng.normal(size=4),
+        "d": rng.normal(size=(3, 1, 3, 3)),
+    }
 
 
 @pytest.mark.parametrize("inputs", ["(rgb, w, b)", "(rgb, w)"])
@@ -78,6 +81,9 @@ def test_not_where_a_reader_is_grouped(rng: np.random.Generator) -> None:
 def test_passes_by_anything_else(rng: np.random.Generator, instead: str) -> None:
     text = SWAPPED.replace("Gather <axis = 1> (x, order)", instead).replace("{", "{ computed = Neg (minus)")
     more = {
-        "rows": np.arange(9)[::-1], "map": rng.normal(size=(9, 8)), "one": np.array(0.3), "minus": np.array([0, -2, -1])
-    }  # fmt: skip
+        "rows": np.arange(9)[::-1],
+        "map": rng.normal(size=(9, 8)),
+        "one": np.array(0.3),
+        "minus": np.array([0, -2, -1]),
+    }
     assert_passes_by(graph(text, weights(rng) | more), RULE)

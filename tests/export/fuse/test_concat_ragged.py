@@ -19,9 +19,10 @@ JOIN = """(float[2, 11, 9, 7] x) => (float[2, 6, 5, 4] y) {
 
 def weights(rng: np.random.Generator, few: int = 3) -> dict[str, Array]:
     return {
-        "sizes": np.array([11 - few, few]), "slope": rng.uniform(-0.5, 1.5, size=(11, 1, 1)),
+        "sizes": np.array([11 - few, few]),
+        "slope": rng.uniform(-0.5, 1.5, size=(11, 1, 1)),
         "w": rng.normal(size=(6, 11, 3, 3)),
-    }  # fmt: skip
+    }
 
 
 def test_three_channels_get_an_activation_and_a_convolution_of_their_own(rng: np.random.Generator) -> None:

@@ -25,10 +25,13 @@ GATED = """(float[2, 6, 5, 4] x) => (float[2, 6, 5, 4] y) {
 def weights(rng: np.random.Generator, squeeze: float = 1.0) -> dict[str, Array]:
     """`squeeze` times random first weights: at 1e-22, what the image says can't reach the gate."""
     return {
-        "axes": np.array([2, 3]), "last": np.array([-1]),
-        "w1": squeeze * rng.normal(size=(8, CHANNELS)), "b1": rng.normal(size=8),
-        "w2": rng.normal(size=(CHANNELS, 8)), "b2": rng.normal(size=CHANNELS),
-    }  # fmt: skip
+        "axes": np.array([2, 3]),
+        "last": np.array([-1]),
+        "w1": squeeze * rng.normal(size=(8, CHANNELS)),
+        "b1": rng.normal(size=8),
+        "w2": rng.normal(size=(CHANNELS, 8)),
+        "b2": rng.normal(size=CHANNELS),
+    }
 
 
 def test_a_gate_that_no_image_moves_becomes_a_constant(rng: np.random.Generator) -> None:
@@ -52,9 +55,7 @@ def test_the_product_may_be_written_the_other_way_round(rng: np.random.Generator
 
 def test_weights_may_be_stored_untransposed(rng: np.random.Generator) -> None:
     given = weights(rng, squeeze=1e-22)
-    model = graph(
-        GATED.replace("<transB = 1> (rectified", "<transB = 0> (rectified"), given | {"w2": given["w2"].T}
-    )  # fmt: skip
+    model = graph(GATED.replace("<transB = 1> (rectified", "<transB = 0> (rectified"), given | {"w2": given["w2"].T})
     assert_fires(model, RULE, left={"Mul": 1})
 
 

@@ -23,11 +23,14 @@ CONCAT = """(float[2, 4, 9, 7] x) => (float[2, 6, 9, 7] y) {
 
 def weights(rng: np.random.Generator) -> dict[str, Array]:
     return {
-        "w": rng.normal(size=(6, 4, 3, 3)), "b": rng.normal(size=6),
-        "w4": rng.normal(size=(4, 1, 3, 3)), "w2": rng.normal(size=(2, 4, 1, 1)), "b2": rng.normal(size=2),
+        "w": rng.normal(size=(6, 4, 3, 3)),
+        "b": rng.normal(size=6),
+        "w4": rng.normal(size=(4, 1, 3, 3)),
+        "w2": rng.normal(size=(2, 4, 1, 1)),
+        "b2": rng.normal(size=2),
         "slope": np.array([-3, -0.3, 0, 0.25, 1, 2.5])[:, None, None],
         "factor": rng.uniform(0.05, 3, (6, 1, 1)),
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("inputs", ["(x, w, b)", "(x, w)"])

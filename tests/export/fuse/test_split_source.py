@@ -22,9 +22,11 @@ GATED = TRUNK.replace("trunk =", "raw =").replace(
 
 def weights(rng: np.random.Generator) -> dict[str, Array]:
     return {
-        "w": rng.normal(size=(5, 4, 3, 3)), "b": rng.normal(size=5),
-        "w1": rng.normal(size=(2, 4, 1, 1)), "w2": rng.normal(size=(3, 4, 1, 1)),
-    }  # fmt: skip
+        "w": rng.normal(size=(5, 4, 3, 3)),
+        "b": rng.normal(size=5),
+        "w1": rng.normal(size=(2, 4, 1, 1)),
+        "w2": rng.normal(size=(3, 4, 1, 1)),
+    }
 
 
 @pytest.mark.parametrize("total", ["(trunk, block)", "(block, trunk)"])

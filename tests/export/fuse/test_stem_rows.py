@@ -23,11 +23,15 @@ STEM = """(float[2, 3, 24, 18] x) => (float[2, 6, 6, 5] y) {
 
 def weights(rng: np.random.Generator) -> dict[str, Array]:
     return {
-        "u": rng.normal(size=(20, 3, 3, 3)), "b": rng.normal(size=20),
-        "slope": rng.uniform(-0.5, 0.9, (20, 1, 1, 1)), "rest": rng.uniform(0.1, 1.5, (20, 1, 1, 1)),
-        "v": rng.normal(size=(24, 20, 3, 3)), "d": rng.normal(size=24),
-        "w": rng.normal(size=(6, 24, 3, 3)), "e": rng.normal(size=6),
-    }  # fmt: skip
+        "u": rng.normal(size=(20, 3, 3, 3)),
+        "b": rng.normal(size=20),
+        "slope": rng.uniform(-0.5, 0.9, (20, 1, 1, 1)),
+        "rest": rng.uniform(0.1, 1.5, (20, 1, 1, 1)),
+        "v": rng.normal(size=(24, 20, 3, 3)),
+        "d": rng.normal(size=24),
+        "w": rng.normal(size=(6, 24, 3, 3)),
+        "e": rng.normal(size=6),
+    }
 
 
 # of the first convolution 2, of the PReLU 4, of F(2, 3) 4 products and 4 signs, of the last convolution 2

@@ -106,13 +106,23 @@ def test_every_figure_of_every_row_is_in_it(read: Reader) -> None:
 
 def test_what_was_measured_is_drawn(html: str) -> None:
     drawn = re.findall(r'<svg viewBox="[^"]+" role="img" aria-label="([^"]+)"', html)
-    assert set(drawn) == {"Accuracy against latency", "How latency is spread", "Round by round", "IoU of each class",
-                     "Time by part of the network", "Cold start"}  # fmt: skip
+    assert set(drawn) == {
+        "Accuracy against latency",
+        "How latency is spread",
+        "Round by round",
+        "IoU of each class",
+        "Time by part of the network",
+        "Cold start",
+    }
 
 
 def test_rows_of_a_sweep_are_told_apart() -> None:
-    rows = [record(name, batch=batch, boundary=boundary) for batch in (1, 4) for boundary in ("host", "e2e")
-            for name in ("a.onnx", "b.onnx")]  # fmt: skip
+    rows = [
+        record(name, batch=batch, boundary=boundary)
+        for batch in (1, 4)
+        for boundary in ("host", "e2e")
+        for name in ("a.onnx", "b.onnx")
+    ]
     shown = Reader(page(rows, HERE, [])).text
     for where in ("host, 1024x2048, batch 1", "e2e, 1024x2048, batch 1", "host, 1024x2048, batch 4"):
         assert where in shown

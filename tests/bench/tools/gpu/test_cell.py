@@ -48,9 +48,15 @@ def test_those_that_can_are_timed_in_turns_and_the_others_say_why_not(
     files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = rows_of(
-        monkeypatch, files, contender("first"), contender("other", Precision.F16), contender("absent"),
-        contender("unbuilt", Precision.INT8), contender("broken", backend="no-such-backend"), missing="no card, no fun",
-    )  # fmt: skip
+        monkeypatch,
+        files,
+        contender("first"),
+        contender("other", Precision.F16),
+        contender("absent"),
+        contender("unbuilt", Precision.INT8),
+        contender("broken", backend="no-such-backend"),
+        missing="no card, no fun",
+    )
     for name in ("first, f32", "other, f16"):
         for boundary in ("host", "e2e"):
             row = rows[f"{name}, {boundary}"]

@@ -57,9 +57,13 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("flags", "told"),
-    [(["--ckpt", "none.pth"], "none.pth does not exist"), (["--part", "dance"], "invalid choice: 'dance'"),
-     (["--limit", "0"], "0' is not a whole number of seconds"), (["--prat", "tests"], "did you mean --part?")],
-)  # fmt: skip
+    [
+        (["--ckpt", "none.pth"], "none.pth does not exist"),
+        (["--part", "dance"], "invalid choice: 'dance'"),
+        (["--limit", "0"], "0' is not a whole number of seconds"),
+        (["--prat", "tests"], "did you mean --part?"),
+    ],
+)
 def test_usage(flags: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert gpu.main(flags) == 2
     assert told in capsys.readouterr().err
@@ -81,8 +85,9 @@ def ended(job: Job, code: str) -> list[Row]:
 
 def test_a_part_that_dies_leaves_a_record_that_says_so(tmp_path: Path) -> None:
     assert ended(job(tmp_path), "raise SystemExit(3)") == [
-        Row("one", "failed", "its process ended with code 3"), Row("two", "failed", "its process ended with code 3"),
-    ]  # fmt: skip
+        Row("one", "failed", "its process ended with code 3"),
+        Row("two", "failed", "its process ended with code 3"),
+    ]
     killed = ended(job(tmp_path), "import os; os.kill(os.getpid(), 9)")
     assert {row.told for row in killed} == {"its process was killed by signal 9"}
     assert json.loads((tmp_path / "gpu_a-card-9000_tests.json").read_text())["gpu"] == "A Card 9000"

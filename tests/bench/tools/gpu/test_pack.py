@@ -103,8 +103,16 @@ def gathered(tmp_path: Path, *wanted: str, target: Target = TARGET) -> dict[str,
 
 
 def test_what_is_needed_comes_along_as_the_target_judges_it(index: Path, tmp_path: Path) -> None:
-    wheel(index, "top", "1.0", "old; python_version < '3.12'", "new; python_version >= '3.12'", "more; extra == 'x'",
-          "mac; sys_platform == 'darwin'", tag="cp312-cp312-manylinux_2_17_x86_64")  # fmt: skip
+    wheel(
+        index,
+        "top",
+        "1.0",
+        "old; python_version < '3.12'",
+        "new; python_version >= '3.12'",
+        "more; extra == 'x'",
+        "mac; sys_platform == 'darwin'",
+        tag="cp312-cp312-manylinux_2_17_x86_64",
+    )
     for name in ("old", "new", "mac", "more"):
         wheel(index, name, "1")
     assert gathered(tmp_path, "top") == {"top": "1.0", "new": "1"}
