@@ -13,10 +13,11 @@ import numpy as np
 import onnx_ir as ir
 
 from cgnet_deploy.errors import ArtifactError
+from cgnet_deploy.export.choices import Method
 from cgnet_deploy.export.fuse.linear import F64, kernel_and_bias
 from cgnet_deploy.export.graph import constant, serialise
 from cgnet_deploy.export.quantize import branches, quantize
-from cgnet_deploy.export.ranges import Histogram, Method, scale_of
+from cgnet_deploy.export.ranges import Histogram, scale_of
 from cgnet_deploy.export.runtime import stream_onnx
 from cgnet_deploy.pixels import F32
 

@@ -23,7 +23,7 @@ import numpy as np
 from cgnet_deploy.errors import AccuracyError
 from cgnet_deploy.export.graph import serialise
 from cgnet_deploy.export.lower import Lowering
-from cgnet_deploy.export.pipeline import Exported, Prepared, write
+from cgnet_deploy.export.pipeline import ExportedOnnx, Prepared, write
 from cgnet_deploy.export.runtime import run_single
 from cgnet_deploy.export.score import Evaluate
 from cgnet_deploy.progress import track
@@ -86,7 +86,7 @@ class Guarded:
         }
 
 
-def guard(prepared: Prepared, limit: float, evaluate: Evaluate, path: Path) -> tuple[Exported, Guarded]:
+def guard(prepared: Prepared, limit: float, evaluate: Evaluate, path: Path) -> tuple[ExportedOnnx, Guarded]:
     """Write the file that keeps the fewest convolutions and is at most `limit` points of mIoU below f32.
 
     Raises AccuracyError if there is none; the best of those tried is then written beside `path` (`missed_path`), but

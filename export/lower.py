@@ -13,7 +13,7 @@ import onnx_ir as ir
 from cgnet_deploy.export.calibrate import correct, retrain
 from cgnet_deploy.export.half import to_half
 from cgnet_deploy.export.quantize import Site, Storage, quantize
-from cgnet_deploy.export.ranges_file import Ranges
+from cgnet_deploy.export.ranges_file import Made, Ranges
 from cgnet_deploy.spec import Precision
 
 NOTHING: frozenset[str] = frozenset()
@@ -67,22 +67,51 @@ class Lowering:
         """The part of the multiply-adds that is lowered, 0 to 1; None where the size is open."""
         return sum(site.macs for site in self.sites if site.name not in keep) / self.macs if self.macs else None
 
-    def summary(self, keep: frozenset[str]) -> str:
-        """One line: how much of the network int8 takes, and what it was calibrated on."""
-        assert self.ranges is not None
-        share = self.share(keep)
-        count = sum(site.name not in keep for site in self.sites)
-        macs = "" if share is None else f", {share:.1%} of the multiply-adds"
-        return f"int8: {count} convolutions{macs}; the rest {self.rest.value}; ranges: {self.ranges.made.summary()}"
+    def int8_report(self, keep: frozenset[str] = NOTHING) -> Int8Report | None:
+        """What int8 takes, None where nothing was quantised."""
+        if self.ranges is None:
+            return None
+        return Int8Report(
+            tuple(site.name for site in self.sites if site.name not in keep),
+            self.share(keep),
+            self.storage,
+            self.results,
+            self.trunk,
+            self.rest,
+            self.ranges.made,
+        )
 
-    def to_json(self, keep: frozenset[str]) -> dict[str, Any]:
-        assert self.ranges is not None
+
+@dataclass(frozen=True, slots=True)
+class Int8Report:
+    """How much of the network int8 takes, and what it was calibrated on.
+
+    macs_share: of the multiply-adds, 0 to 1, None where the size is open. fallback_precision: of everything else.
+    """
+
+    convolutions: tuple[str, ...]
+    macs_share: float | None
+    storage: Storage
+    raw_results: bool
+    trunk: bool
+    fallback_precision: Precision
+    calibration: Made
+
+    def summary(self) -> str:
+        """One line."""
+        macs = "" if self.macs_share is None else f", {self.macs_share:.1%} of the multiply-adds"
+        return (
+            f"int8: {len(self.convolutions)} convolutions{macs}; the rest {self.fallback_precision.value}; "
+            f"ranges: {self.calibration.summary()}"
+        )
+
+    def to_json(self) -> dict[str, Any]:
         return {
-            "convolutions": [site.name for site in self.sites if site.name not in keep],
-            "macs_share": self.share(keep),
+            "convolutions": list(self.convolutions),
+            "macs_share": self.macs_share,
             "activations": self.storage,
-            "raw_results": self.results,
+            "raw_results": self.raw_results,
             "trunk": self.trunk,
-            "rest": self.rest.value,
-            "calibration": asdict(self.ranges.made),
+            "rest": self.fallback_precision.value,
+            "calibration": asdict(self.calibration),
         }

@@ -20,6 +20,7 @@ from cgnet_deploy.checkpoint.reading import Checkpoint
 from cgnet_deploy.errors import ArtifactError
 from cgnet_deploy.export.calibrate import calibrate_all, rounding_bias
 from cgnet_deploy.export.calibration_data import CalibrationFrames
+from cgnet_deploy.export.choices import Dynamic, Method, Scope, TargetName
 from cgnet_deploy.export.distill import crops, distill, recipe
 from cgnet_deploy.export.fuse.rule import FusionReport, apply
 from cgnet_deploy.export.fuse.rules import FOLD, FORMS, MULTIPLE, Rules
@@ -31,12 +32,10 @@ from cgnet_deploy.export.placement import PLACEMENTS, chosen
 from cgnet_deploy.export.prune import PruneReport, observe, prune_dead
 from cgnet_deploy.export.qdq_check import faults
 from cgnet_deploy.export.quantize import sites
-from cgnet_deploy.export.ranges import Method
 from cgnet_deploy.export.ranges_file import Made, Ranges, check_made_for, hash_of, read_ranges, write_ranges
 from cgnet_deploy.export.raw_results import without_costly
 from cgnet_deploy.export.runtime import run_single
-from cgnet_deploy.export.targets import Scope, Target
-from cgnet_deploy.export.trace import OPSET, Dynamic, trace
+from cgnet_deploy.export.trace import OPSET, trace
 from cgnet_deploy.export.verify import Verification, compare, demand, demand_labels
 from cgnet_deploy.pixels import F32, U8, to_tensor
 from cgnet_deploy.progress import track
@@ -76,7 +75,7 @@ class Request:
     batch: int
     dynamic: Dynamic
     io: IO
-    target: Target
+    target: TargetName
     without: tuple[str, ...] = ()
     prune: bool = False
     watch: tuple[U8, ...] = ()
@@ -84,7 +83,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
+class ExportedOnnx:
     """The file, what fusing and pruning did, and how far it is from the checkpoint in PyTorch."""
 
     artifact: Artifact
@@ -115,7 +114,7 @@ class Prepared:
     lowering: Lowering
 
 
-def export_onnx(checkpoint: Checkpoint, request: Request, frames: Sequence[U8], path: Path) -> Exported:
+def export_onnx(checkpoint: Checkpoint, request: Request, frames: Sequence[U8], path: Path) -> ExportedOnnx:
     """Write `path` and its sidecar, verified on `frames`, each (N, H, W, 3) u8 BGR of the request's size.
 
     Raises AccuracyError, and writes nothing, if a step changes what the network computes.
@@ -143,7 +142,7 @@ def prepare(checkpoint: Checkpoint, request: Request, frames: Sequence[U8]) -> P
     return Prepared(checkpoint, request, planes, whole, frames, tensors, truth, report, pruning, found, lowering)
 
 
-def write(prepared: Prepared, path: Path, keep: frozenset[str] = NOTHING) -> Exported:
+def write(prepared: Prepared, path: Path, keep: frozenset[str] = NOTHING) -> ExportedOnnx:
     """Lower all but the convolutions named in `keep`, verify, and write. Raises as `export_onnx` does."""
     checkpoint, request, lowering = prepared.checkpoint, prepared.request, prepared.lowering
     planes, found = prepared.planes, prepared.verification
@@ -177,7 +176,7 @@ def write(prepared: Prepared, path: Path, keep: frozenset[str] = NOTHING) -> Exp
             **({"calibration": lowering.ranges.made.summary()} if lowering.ranges else {}),
         },
     )
-    return Exported(artifact, prepared.fusion, prepared.pruning, found, tuple(sorted(lowering.loud | keep)))
+    return ExportedOnnx(artifact, prepared.fusion, prepared.pruning, found, tuple(sorted(lowering.loud | keep)))
 
 
 def _lowering(planes: ir.Model, checkpoint: Checkpoint, request: Request, tensors: Sequence[F32]) -> Lowering:

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from cgnet_deploy.errors import UsageError
+from cgnet_deploy.export.choices import Scope, TargetName
 from cgnet_deploy.export.fuse import gate_conv, output_write, prelu_affine, resize_matmul, stem_rows
 from cgnet_deploy.export.fuse.rules import FORMS, IMAGE, SETTLE, Rules
 from cgnet_deploy.export.quantize import Role, Site, Storage, sites
-from cgnet_deploy.export.targets import Scope, Target
 from cgnet_deploy.spec import Precision
 
 ROLES: dict[Scope, frozenset[Role]] = {
@@ -46,7 +46,7 @@ class Placement:
     results: bool = False
 
 
-PLACEMENTS: dict[Target, Placement] = {
+PLACEMENTS: dict[TargetName, Placement] = {
     "generic": Placement(FORMS["generic"], "s8", Precision.F32),
     "ort-cpu": Placement(
         tuple(rule for rule in FORMS["ort-cpu"] if rule not in FLOAT_ONLY), "u8", Precision.F32, results=True

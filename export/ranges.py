@@ -19,16 +19,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cgnet_deploy.errors import DataError
+from cgnet_deploy.export.choices import Method
 from cgnet_deploy.pixels import F32
-
-Method = Literal["mse", "percentile", "max", "entropy"]
-METHODS: tuple[Method, ...] = get_args(Method)
 
 LEVELS = 127
 BINS = 8192

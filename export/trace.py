@@ -6,21 +6,19 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 import torch
 
 from cgnet_deploy.errors import require
+from cgnet_deploy.export.choices import Dynamic
 from cgnet_deploy.export.graph import tidy
 from cgnet_deploy.model import CGNet
 from cgnet_deploy.spec import Res
 
 # The newest opset whose convolutions ONNX Runtime 1.2x runs in its blocked layout, and that TensorRT 10 parses.
 OPSET = 20
-
-Dynamic = Literal["none", "batch", "size", "both"]
 
 
 def trace(model: CGNet, res: Res, *, batch: int = 1, dynamic: Dynamic = "none") -> ir.Model:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cgnet_deploy.export.choices import TargetName
 from cgnet_deploy.export.fuse import (
     affine_conv,
     batchnorm_conv,
@@ -41,7 +42,6 @@ from cgnet_deploy.export.fuse import (
     stem_rows,
 )
 from cgnet_deploy.export.fuse.rule import Rule
-from cgnet_deploy.export.targets import Target
 
 Rules = tuple[Rule[Any], ...]
 
@@ -56,7 +56,7 @@ IMAGE: Rules = (pool_shared.RULE, pool_conv.RULE, channel_order.RULE)
 # Concats sink until they meet the trunk; its source is split, and they sink on.
 HALVES: Rules = (concat_sink.RULE, split_source.RULE, concat_sink.RULE, concat_flat.RULE, concat_conv.RULE)
 
-FORMS: dict[Target, Rules] = {
+FORMS: dict[TargetName, Rules] = {
     "generic": (*SETTLE, prelu_max.RULE, prelu_min.RULE),
     "ort-cpu": (
         *SETTLE,
@@ -75,6 +75,6 @@ FORMS: dict[Target, Rules] = {
 }
 
 # Pruned channel counts are filled up to the blocks in which the runtime computes anyway.
-MULTIPLE: dict[Target, int] = {"generic": 1, "ort-cpu": 8, "openvino": 8, "tensorrt": 8}
+MULTIPLE: dict[TargetName, int] = {"generic": 1, "ort-cpu": 8, "openvino": 8, "tensorrt": 8}
 
 NAMES = tuple(sorted({rule.name for rules in (FOLD, *FORMS.values()) for rule in rules}))

@@ -17,8 +17,9 @@ import onnx_ir as ir
 import torch
 from torch import nn
 
+from cgnet_deploy.export.choices import Dynamic
 from cgnet_deploy.export.graph import tidy, weights
-from cgnet_deploy.export.trace import Dynamic, trace
+from cgnet_deploy.export.trace import trace
 from cgnet_deploy.model import CGNet, Gate
 from cgnet_deploy.spec import Res
 from tests.networks import drawn

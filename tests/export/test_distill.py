@@ -18,6 +18,7 @@ from cgnet_deploy.export import distill as distilling
 from cgnet_deploy.export import pipeline
 from cgnet_deploy.export.calibrate import Scales, calibrate_all, retrain, rounding_bias
 from cgnet_deploy.export.calibration_data import CalibrationFrames, calibration_frames
+from cgnet_deploy.export.choices import SCOPES, TARGET_NAMES, Scope, TargetName
 from cgnet_deploy.export.cli import main
 from cgnet_deploy.export.distill import distill, student_of
 from cgnet_deploy.export.fuse.linear import kernel_and_bias
@@ -30,7 +31,6 @@ from cgnet_deploy.export.qdq_check import faults
 from cgnet_deploy.export.quantize import sites
 from cgnet_deploy.export.ranges_file import Made, Ranges, read_ranges, write_ranges
 from cgnet_deploy.export.replay import Replay, fake, stored_scale
-from cgnet_deploy.export.targets import SCOPES, TARGETS, Scope, Target
 from cgnet_deploy.pixels import F32
 from cgnet_deploy.spec import InputSpec, Precision, Res
 from tests.export.networks import Character, graph_of, trained
@@ -40,7 +40,7 @@ MADE = Made("c" * 64, "g" * 64, "f" * 64, 2, "mse")
 SPEC = InputSpec((105.0, 103.0, 99.0), (1.0, 1.0, 1.0), "rgb", SMALL)
 
 
-def lowering_of(model: ir.Model, target: Target = "generic", scope: Scope = "all") -> Lowering:
+def lowering_of(model: ir.Model, target: TargetName = "generic", scope: Scope = "all") -> Lowering:
     """As pipeline.py makes it, with what is not int8 in f32."""
     placement, names = PLACEMENTS[target], [site.name for site in sites(model)]
     scales = calibrate_all(model, names, frames(), "mse", results=placement.results)
@@ -63,8 +63,8 @@ def scores(model: ir.Model, x: F32) -> F32:
 
 
 @pytest.mark.parametrize("scope", SCOPES)
-@pytest.mark.parametrize("target", TARGETS)
-def test_what_is_trained_is_what_the_file_computes(target: Target, scope: Scope) -> None:
+@pytest.mark.parametrize("target", TARGET_NAMES)
+def test_what_is_trained_is_what_the_file_computes(target: TargetName, scope: Scope) -> None:
     model = fused(trained(character=replace(DEAD, constant_gates=scope != "most")), target, prune=scope == "all")
     lowering, x = lowering_of(model, target, scope), frames()[1]
     written, student = lowering.apply(model), student_of(model, lowering)
@@ -80,7 +80,7 @@ def test_what_is_trained_is_what_the_file_computes(target: Target, scope: Scope)
 
 
 @pytest.mark.parametrize("target", ["generic", "ort-cpu"])
-def test_what_every_pair_learned_comes_back_to_the_file(target: Target) -> None:
+def test_what_every_pair_learned_comes_back_to_the_file(target: TargetName) -> None:
     """Each scale, kernel and bias is moved as training would; the file made of it computes what the student does."""
     model = fused(trained(character=DEAD), target)
     lowering, x = lowering_of(model, target, "stored"), frames()[1]

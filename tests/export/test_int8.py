@@ -22,7 +22,7 @@ from cgnet_deploy.export import guard as guarding
 from cgnet_deploy.export import pipeline
 from cgnet_deploy.export.cli import main
 from cgnet_deploy.export.guard import Cost, fewest, most_kept
-from cgnet_deploy.export.pipeline import Exported, Prepared
+from cgnet_deploy.export.pipeline import ExportedOnnx, Prepared
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Precision, Res
 from tests.export.networks import Character, graph_of, trained
@@ -258,7 +258,7 @@ def test_a_limit_that_plain_lowering_misses_is_reached_by_keeping(
     folder: Path, few_scenes: None, monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
     """The mIoU is put in, so that it is known: each of the three worst costs a point."""
-    monkeypatch.setattr("cgnet_deploy.export.cli.scorer", lambda *args: stand_in(3))
+    monkeypatch.setattr("cgnet_deploy.export.score.scorer", lambda *args: stand_in(3))
     monkeypatch.setattr(guarding, "LEAST_LOWERED", 0.0)  # this small, three convolutions are most of the work
     given = ["--calib-data", "scenes", "--calib-images", "8"] if precision == "--int8" else []
     flags = ["--ckpt", "model.safetensors", "--res", str(RES), "--no-engine", precision, *given]
@@ -287,7 +287,7 @@ def stand_in(points: int) -> Callable[[Path], tuple[float, float]]:
 def test_a_limit_that_can_not_be_met_ends_with_3_and_keeps_the_best(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("cgnet_deploy.export.cli.scorer", lambda *args: stand_in(50))
+    monkeypatch.setattr("cgnet_deploy.export.score.scorer", lambda *args: stand_in(50))
     (folder / "cgnet.onnx").write_bytes(b"old")
     assert guarded_export(folder, "0.5") == 3
     error = capsys.readouterr().err.splitlines()[-1]
@@ -305,14 +305,14 @@ def test_a_file_that_is_plainly_wrong_is_one_that_misses(
     """Those that keep fewer than `wrong` convolutions fail the check against PyTorch; the guard goes on, or says so."""
     own = pipeline.write
 
-    def strict(prepared: Prepared, path: Path, keep: frozenset[str] = frozenset()) -> Exported:
+    def strict(prepared: Prepared, path: Path, keep: frozenset[str] = frozenset()) -> ExportedOnnx:
         if path.stem != "f32" and len(keep) < wrong:
             raise AccuracyError("the int8 graph disagrees with its parent")
         return own(prepared, path, keep)
 
     monkeypatch.setattr(guarding, "write", strict)
     monkeypatch.setattr(guarding, "LEAST_LOWERED", 0.0)
-    monkeypatch.setattr("cgnet_deploy.export.cli.scorer", lambda *args: stand_in(0))
+    monkeypatch.setattr("cgnet_deploy.export.score.scorer", lambda *args: stand_in(0))
     assert guarded_export(folder, "0.5") == (0 if wrong == 3 else 3)
     error = capsys.readouterr().err
     assert "guard: 2 kept: the int8 graph disagrees with its parent" in error

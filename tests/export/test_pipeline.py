@@ -17,16 +17,15 @@ from cgnet_deploy.checkpoint.reading import Checkpoint, load_checkpoint, save_ch
 from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.errors import AccuracyError
 from cgnet_deploy.export import lower, pipeline
+from cgnet_deploy.export.choices import TARGET_NAMES, Dynamic, TargetName
 from cgnet_deploy.export.fuse.linear import convolution, kernel_and_bias
 from cgnet_deploy.export.fuse.rule import Rule
 from cgnet_deploy.export.fuse.rules import FOLD
 from cgnet_deploy.export.graph import constant, insert
 from cgnet_deploy.export.graph import replace as replace_value
 from cgnet_deploy.export.io_nodes import take_frames
-from cgnet_deploy.export.pipeline import Exported, Request, export_onnx
+from cgnet_deploy.export.pipeline import ExportedOnnx, Request, export_onnx
 from cgnet_deploy.export.runtime import run_single
-from cgnet_deploy.export.targets import TARGETS, Target
-from cgnet_deploy.export.trace import Dynamic
 from cgnet_deploy.model import CGNet
 from cgnet_deploy.pixels import U8, to_tensor
 from cgnet_deploy.spec import InputSpec, Precision, Res
@@ -52,7 +51,7 @@ def frames(batch: int = 2, count: int = 2) -> list[U8]:
     return [drawn_frames(batch, *RES, seed=seed) for seed in range(count)]
 
 
-def exported(checkpoint: Checkpoint, request: Request, given: Sequence[U8] | None = None) -> tuple[Exported, bytes]:
+def exported(checkpoint: Checkpoint, request: Request, given: Sequence[U8] | None = None) -> tuple[ExportedOnnx, bytes]:
     path = checkpoint.path.with_name("out.onnx")
     result = export_onnx(checkpoint, request, frames() if given is None else given, path)
     content = path.read_bytes()
@@ -80,8 +79,8 @@ def test_the_file_and_its_sidecar_say_what_they_are(checkpoint: Checkpoint) -> N
 
 
 @pytest.mark.parametrize("prune", [False, True], ids=["whole", "pruned"])
-@pytest.mark.parametrize("target", TARGETS)
-def test_a_tensor_file_gives_the_network_s_logits(checkpoint: Checkpoint, target: Target, prune: bool) -> None:
+@pytest.mark.parametrize("target", TARGET_NAMES)
+def test_a_tensor_file_gives_the_network_s_logits(checkpoint: Checkpoint, target: TargetName, prune: bool) -> None:
     request = replace(PLAIN, io="tensor", target=target, prune=prune)
     result, content = exported(checkpoint, request)
     new = drawn_frames(2, *RES, seed=9)  # not those that the export was verified on
@@ -93,8 +92,10 @@ def test_a_tensor_file_gives_the_network_s_logits(checkpoint: Checkpoint, target
 
 
 @pytest.mark.parametrize("precision", [Precision.F32, Precision.F16])
-@pytest.mark.parametrize("target", TARGETS)
-def test_a_frames_file_gives_the_network_s_labels(checkpoint: Checkpoint, target: Target, precision: Precision) -> None:
+@pytest.mark.parametrize("target", TARGET_NAMES)
+def test_a_frames_file_gives_the_network_s_labels(
+    checkpoint: Checkpoint, target: TargetName, precision: Precision
+) -> None:
     result, content = exported(checkpoint, replace(PLAIN, precision=precision, target=target))
     new = drawn_frames(2, *RES, seed=9)
     scores = truth(checkpoint.model, new, checkpoint.spec.input)
@@ -118,7 +119,7 @@ def test_an_open_file_says_so_and_takes_other_sizes(
 
 
 @pytest.mark.parametrize("target", ["generic", "ort-cpu"])
-def test_what_leaves_the_range_of_f16_is_kept_in_a_frames_file_too(checkpoint: Checkpoint, target: Target) -> None:
+def test_what_leaves_the_range_of_f16_is_kept_in_a_frames_file_too(checkpoint: Checkpoint, target: TargetName) -> None:
     loud = replace(checkpoint, model=trained_loud())
     result, content = exported(loud, replace(PLAIN, precision=Precision.F16, target=target))
     assert {"stem.0.conv/Conv", "stem.1.conv/Conv"} <= set(result.kept_f32)

@@ -11,13 +11,12 @@ import onnx_ir as ir
 import pytest
 
 from cgnet_deploy.checkpoint.reading import load_checkpoint
+from cgnet_deploy.export.choices import TARGET_NAMES, Dynamic, TargetName
 from cgnet_deploy.export.fuse.rule import apply
 from cgnet_deploy.export.fuse.rules import FOLD, MULTIPLE
 from cgnet_deploy.export.graph import serialise
 from cgnet_deploy.export.prune import PruneReport, constants, count_macs, observe, prune_dead
 from cgnet_deploy.export.runtime import run_single
-from cgnet_deploy.export.targets import TARGETS, Target
-from cgnet_deploy.export.trace import Dynamic
 from cgnet_deploy.pixels import F32, to_tensor
 from cgnet_deploy.spec import Res
 from tests.export.graphs import Array, assert_same_outputs, check_onnx, example, graph
@@ -215,10 +214,10 @@ def test_open_sizes_can_be_pruned_and_are_not_counted(dynamic: Dynamic) -> None:
         assert report.macs_after < report.macs_before
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", TARGET_NAMES)
 @pytest.mark.parametrize("constant_gates", [False, True])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_pruning_never_costs_multiplications(target: Target, constant_gates: bool, seed: int) -> None:
+def test_pruning_never_costs_multiplications(target: TargetName, constant_gates: bool, seed: int) -> None:
     model = trained(character=Character(dead=0.4, constant_gates=constant_gates), seed=seed)
     pruning = graph_of(model, SMALL, batch=2)
     apply(pruning, FOLD)

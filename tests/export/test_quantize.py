@@ -10,6 +10,7 @@ import onnx_ir as ir
 import pytest
 
 from cgnet_deploy.export.calibrate import calibrate, calibrate_all, correct, rounding_bias
+from cgnet_deploy.export.choices import SCOPES, TARGET_NAMES, Scope, TargetName
 from cgnet_deploy.export.fuse.linear import kernel_and_bias
 from cgnet_deploy.export.fuse.rule import apply
 from cgnet_deploy.export.fuse.rules import FOLD, MULTIPLE
@@ -22,7 +23,6 @@ from cgnet_deploy.export.qdq_check import faults
 from cgnet_deploy.export.quantize import quantize, quantize_weights, sites
 from cgnet_deploy.export.ranges import LEVELS
 from cgnet_deploy.export.runtime import run_single
-from cgnet_deploy.export.targets import SCOPES, TARGETS, Scope, Target
 from cgnet_deploy.model import CGNet
 from cgnet_deploy.pixels import F32
 from cgnet_deploy.spec import Precision, Res
@@ -36,7 +36,7 @@ NONE: frozenset[str] = frozenset()
 DEAD = Character(dead=0.4, constant_gates=True)
 
 
-def fused(model: CGNet, target: Target = "generic", *, prune: bool = False) -> ir.Model:
+def fused(model: CGNet, target: TargetName = "generic", *, prune: bool = False) -> ir.Model:
     made = graph_of(model, SMALL, batch=2)
     apply(made, FOLD)
     if prune:
@@ -49,7 +49,7 @@ def frames() -> list[F32]:
     return [planes(SMALL, batch=2).numpy(), 0.7 * planes(SMALL, batch=2).numpy()[::-1].copy()]
 
 
-def quantised(model: ir.Model, scope: Scope = "all", target: Target = "generic") -> ir.Model:
+def quantised(model: ir.Model, scope: Scope = "all", target: TargetName = "generic") -> ir.Model:
     names = [site.name for site in chosen(model, scope)]
     placement, made = PLACEMENTS[target], model.clone()
     scales = calibrate_all(model, names, frames(), "mse", results=placement.results)
@@ -60,8 +60,8 @@ def quantised(model: ir.Model, scope: Scope = "all", target: Target = "generic")
     return made
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_every_convolution_of_the_network_is_found_once_in_any_form(target: Target) -> None:
+@pytest.mark.parametrize("target", TARGET_NAMES)
+def test_every_convolution_of_the_network_is_found_once_in_any_form(target: TargetName) -> None:
     counts = Counter(site.role for site in sites(fused(trained(), target)))
     if target == "ort-cpu":  # trunk and joins in halves: a convolution over a concat is a sum of several
         assert (counts["image"], counts["depthwise"]) == (1, 2 * 4)
@@ -69,8 +69,8 @@ def test_every_convolution_of_the_network_is_found_once_in_any_form(target: Targ
         assert counts == {"image": 1, "dense": 2 + 2 * 2 + 2, "depthwise": 2 * 4, "classifier": 1}
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_gates_are_no_convolutions_of_the_network(target: Target) -> None:
+@pytest.mark.parametrize("target", TARGET_NAMES)
+def test_gates_are_no_convolutions_of_the_network(target: TargetName) -> None:
     """ONNX Runtime computes live ones as convolutions of one pixel."""
     model = fused(trained(), target)
     gates = {node for node in global_context(model) if node.op_type in ("Conv", "Gemm")}
@@ -80,9 +80,9 @@ def test_gates_are_no_convolutions_of_the_network(target: Target) -> None:
 
 @pytest.mark.parametrize("scope", SCOPES)
 @pytest.mark.parametrize("prune", [False, True], ids=["whole", "pruned"])
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", TARGET_NAMES)
 def test_pairs_are_in_order_and_nowhere_but_on_what_convolutions_read(
-    target: Target, prune: bool, scope: Scope
+    target: TargetName, prune: bool, scope: Scope
 ) -> None:
     model, placement = quantised(fused(trained(character=DEAD), target, prune=prune), scope, target), PLACEMENTS[target]
     check_onnx(model)
@@ -144,8 +144,8 @@ def _named(model: ir.Model) -> list[ir.Node]:
     return list(model.graph)
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_u8_and_s8_are_the_same_numbers(target: Target) -> None:
+@pytest.mark.parametrize("target", TARGET_NAMES)
+def test_u8_and_s8_are_the_same_numbers(target: TargetName) -> None:
     model, (x, _) = fused(trained(), target), frames()
     names = [site.name for site in sites(model)]
     scales = calibrate(model, names, frames())
@@ -223,7 +223,7 @@ def test_bias_correction_measures_what_rounding_moves(rng: np.random.Generator) 
 def test_frames_to_labels_are_those_of_the_same_network_s_logits() -> None:
     """The scales are found on planes and go to the graph of frames by the convolutions' names."""
     network, given = trained(), spec("bgr")
-    for target in TARGETS:
+    for target in TARGET_NAMES:
         whole = graph_of(network, SMALL, batch=2)
         take_frames(whole, given)
         give_labels(whole)

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cgnet_deploy.errors import DataError
-from cgnet_deploy.export.ranges import BINS, LEVELS, METHODS, SMALLEST_SCALE, Histogram, Method, scale_of, storable
+from cgnet_deploy.export.choices import METHODS, Method
+from cgnet_deploy.export.ranges import BINS, LEVELS, SMALLEST_SCALE, Histogram, scale_of, storable
 from cgnet_deploy.pixels import F32
 
 

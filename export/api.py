@@ -1,0 +1,349 @@
+"""Export from Python: a checkpoint in; an ONNX file, a plan and their sidecars out, each verified against its parent.
+
+    from cgnet_deploy.export.api import export
+
+    exported = export("model.pth", "cgnet.onnx", precision="f16", res="1024x2048", target="tensorrt")
+    print(exported.summary())
+
+`cgnet-export` is the flags of this one call.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from cgnet_deploy.artifact import IO, Artifact
+from cgnet_deploy.contracts import CONTRACTS
+from cgnet_deploy.data.opening import open_dataset
+from cgnet_deploy.errors import UsageError, require
+from cgnet_deploy.export.calibration_data import LEAST_FRAMES, calibration_frames
+from cgnet_deploy.export.choices import (
+    BUILDERS,
+    DYNAMIC,
+    METHODS,
+    SCOPES,
+    TARGET_NAMES,
+    BuilderName,
+    Dynamic,
+    Method,
+    Scope,
+    TargetName,
+)
+from cgnet_deploy.export.frames import frames_to_verify, frames_to_watch
+from cgnet_deploy.files import check_writable
+from cgnet_deploy.spec import MIN_SIDE_PX, Color, Precision, Res, Triple
+
+if TYPE_CHECKING:  # torch and onnx_ir are optional, and slow to import
+    from cgnet_deploy.engines.build import BuildReport, Profile
+    from cgnet_deploy.export.fuse.rule import FusionReport
+    from cgnet_deploy.export.guard import Guarded
+    from cgnet_deploy.export.lower import Int8Report
+    from cgnet_deploy.export.prune import PruneReport
+    from cgnet_deploy.export.verify import Verification
+
+log = logging.getLogger(__name__)
+
+SCHEMA = 1
+MAX_BATCH = 256
+TRITON_BATCH = 8
+MAX_WATCHED = 1000
+MAX_CALIBRATION = 4096
+MAX_STEPS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What an export wrote, and how far it is from the checkpoint in PyTorch.
+
+    artifact: the ONNX file. kept_f32: nodes that the range of f16, or the guard, kept in f32. int8, guard, plan,
+    pruning: None where not asked for. folders: what was written for servers, a line each.
+    """
+
+    artifact: Artifact
+    res: Res
+    batch: int
+    target: str
+    fusion: FusionReport
+    verification: Verification
+    kept_f32: tuple[str, ...]
+    pruning: PruneReport | None = None
+    int8: Int8Report | None = None
+    guard: Guarded | None = None
+    plan: BuildReport | None = None
+    folders: tuple[str, ...] = ()
+
+    def summary(self) -> str:
+        """What was written, a line each, as `cgnet-export` prints it."""
+        onnx = self.artifact.path
+        size = f"{self.artifact.precision.value}, {self.res.spelled()}, batch {self.batch}"
+        lines = [f"{onnx}  {size}; {self.fusion.summary()}"]
+        if self.int8 is not None:
+            lines.append(f"{onnx}  {self.int8.summary()}")
+        if self.pruning is not None:
+            lines.append(f"{onnx}  pruned: {self.pruning.summary()}")
+        if self.plan is not None:
+            types = ", ".join(f"{count} {name}" for name, count in self.plan.convolutions.items())
+            made_by = f"{self.plan.builder} {self.plan.version}, for {self.plan.architecture}"
+            lines.append(f"{self.plan.artifact.path}  {made_by}; convolutions by input: {types}")
+        return "\n".join([*lines, *self.folders])
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `cgnet-export --json` writes."""
+        report: dict[str, Any] = {
+            "schema": SCHEMA,
+            "onnx": str(self.artifact.path),
+            "engine": None,
+            "precision": self.artifact.precision.value,
+            "res": list(self.res),
+            "batch": self.batch,
+            "target": self.target,
+            "fusion": self.fusion.to_json(),
+            "verify": self.verification.to_json(),
+            "kept_f32": list(self.kept_f32),
+        }
+        for name in ("int8", "guard", "pruning"):
+            part = getattr(self, name)
+            report |= {} if part is None else {name: part.to_json()}
+        if self.plan is not None:
+            report |= {
+                "engine": str(self.plan.artifact.path),
+                "builder": self.plan.builder,
+                "builder_version": self.plan.version,
+                "architecture": self.plan.architecture,
+                "convolutions": dict(self.plan.convolutions),
+            }
+        return report
+
+
+def export(
+    ckpt: str | Path,
+    onnx: str | Path = "cgnet.onnx",
+    *,
+    engine: str | Path | None = None,
+    precision: Precision | str = Precision.F32,
+    res: Res | str | None = None,
+    batch: int | None = None,
+    dynamic: Dynamic = "none",
+    io: IO = "frames",
+    target: TargetName = "generic",
+    without: Sequence[str] = (),
+    prune: bool = False,
+    prune_images: int = 0,
+    calib_data: str | Path | None = None,
+    calib_images: int = 128,
+    calib_method: Method = "mse",
+    calib_cache: str | Path | None = None,
+    int8_scope: Scope = "most",
+    exclude: str | None = None,
+    distill: int = 0,
+    max_drop: float | None = None,
+    data: str | Path | None = None,
+    split: str = "val",
+    contract: str | None = None,
+    mean: Triple | None = None,
+    std: Triple | None = None,
+    color: Color | None = None,
+    builder: BuilderName = "auto",
+    timing_cache: str | Path | None = None,
+    triton: str | Path | None = None,
+    deepstream: str | Path | None = None,
+) -> Exported:
+    """Export a checkpoint to `onnx`, and to a plan at `engine` if that is given. Files are replaced atomically.
+
+    ckpt           official, mmsegmentation or own checkpoint
+    precision      "f32", "f16" or "int8"
+    res            "HxW" or Res; default: the size of the checkpoint's input contract
+    batch          frames per inference; default 1, with `triton` 8
+    dynamic        what the file leaves open: "none", "batch", "size" or "both"; a plan then takes up to `batch` frames
+                   of up to `res`, and is tuned for those
+    io             "frames": u8 BGR frames to u8 labels; "tensor": normalised f32 NCHW to logits
+    target         the runtime to optimise the graph for: see targets.py
+    without        fusion rules to leave out
+    prune          remove channels that the weights prove constant; with `prune_images` N, also those that never vary
+                   on N frames of the train split of `data`
+    calib_data     int8: frames to calibrate on, no labels: a folder of pictures, a data set (train) or "scenes";
+                   at most `calib_images` of them
+    calib_method   int8: how ranges are chosen
+    calib_cache    int8: a file to keep the ranges in, or to take them from instead of from frames
+    int8_scope     int8: "most" convolutions, "all", or "stored": the residual additions read int8 too
+    exclude        int8: a regular expression; convolutions whose name it matches stay in higher precision
+    distill        int8: steps of label-free training on the calibration frames
+    max_drop       f16 and int8: keep what costs most in higher precision until the mIoU on `split` of `data` is at
+                   most so many points (0 to 100) below f32
+    data, split    verify on frames of this data set; default: drawn scenes
+    contract, mean, std, color    the input contract, where the checkpoint's is wrong
+    builder, timing_cache         see `build_plan`
+    triton, deepstream            folders to write for those servers too; `triton` opens the batch
+
+    Raises UserError for arguments and files that can't be used, before any work; AccuracyError, and writes nothing,
+    if a step changes what the network computes or `max_drop` can't be met. The ONNX file is kept if only the plan
+    can't be built (EngineUnavailable, CgnetError).
+    """
+    ckpt, onnx, engine = Path(ckpt), Path(onnx), _path(engine)
+    calib_cache, triton, deepstream = _path(calib_cache), _path(triton), _path(deepstream)
+    kind = Precision(_one_of("--precision", precision, [p.value for p in Precision]))
+    size = None if res is None else Res.parse(res) if isinstance(res, str) else res.checked()
+    for option, word, words in (
+        ("--dynamic", dynamic, DYNAMIC),
+        ("--io", io, get_args(IO)),
+        ("--target", target, TARGET_NAMES),
+        ("--calib-method", calib_method, METHODS),
+        ("--int8-scope", int8_scope, SCOPES),
+        ("--builder", builder, BUILDERS),
+        ("--contract", contract, (None, *CONTRACTS)),
+        ("--color", color, (None, *get_args(Color))),
+    ):
+        _one_of(option, word, words)
+    if batch is None:
+        batch = TRITON_BATCH if triton else 1
+    if triton:  # it forms batches from requests itself
+        dynamic = {"none": "batch", "size": "both"}.get(dynamic, dynamic)  # type: ignore[assignment]
+    _in_range("--batch", batch, 1, MAX_BATCH)
+    _in_range("--prune-images", prune_images, 0, MAX_WATCHED)
+    if prune_images and (not prune or data is None):
+        raise UsageError("--prune-images needs --prune-dead and --data")
+    _check_int8(kind, calib_data, calib_images, calib_cache, exclude, distill)
+    _check_max_drop(kind, max_drop, data)
+    check_outputs(ckpt, onnx, engine, calib_cache)
+    for package, extra in (
+        ("torch", "export"),
+        ("onnx_ir", "export"),
+        ("onnxscript", "export"),
+        ("onnxruntime", "ort"),
+    ):
+        require(package, extra)
+    from cgnet_deploy.checkpoint.reading import load_checkpoint
+    from cgnet_deploy.export.fuse.rules import NAMES
+    from cgnet_deploy.export.guard import guard
+    from cgnet_deploy.export.pipeline import Int8, Request, prepare, write
+    from cgnet_deploy.export.score import scorer
+
+    for name in without:
+        _one_of("--without", name, NAMES)
+    checkpoint = load_checkpoint(ckpt, contract=contract, mean=mean, std=std, color=color)
+    size = size or checkpoint.spec.input.res
+    int8 = None
+    if kind is Precision.INT8:
+        frames = None if calib_data is None else calibration_frames(str(calib_data), calib_images, size)
+        int8 = Int8(frames, calib_method, int8_scope, exclude, calib_cache, distill)
+    watch = frames_to_watch(str(data), prune_images, size) if prune_images else ()
+    request = Request(kind, size, batch, dynamic, io, target, tuple(without), prune, watch, int8)
+    evaluate = (
+        None
+        if max_drop is None
+        else scorer(open_dataset(str(data), split), target, checkpoint.spec.classes, size, batch)
+    )
+    prepared = prepare(checkpoint, request, frames_to_verify(data, split, batch, size))
+    if max_drop is None or evaluate is None:
+        written, guarded = write(prepared, onnx), None
+    else:
+        written, guarded = guard(prepared, max_drop, evaluate, onnx)
+    kept = frozenset(written.kept_f32)
+    folders: list[str] = []
+    if deepstream:
+        from cgnet_deploy.export.deepstream import write_deepstream
+
+        folders.append(write_deepstream(prepared, kept, deepstream))
+    plan = None
+    if engine:
+        from cgnet_deploy.engines.build import build_plan
+
+        profile = _profile(dynamic, batch, size)
+        plan = build_plan(onnx, engine, builder=builder, timing_cache=_path(timing_cache), profile=profile)
+    if triton:
+        from cgnet_deploy.export.tritonserver import write_repository
+
+        # the server has no TensorRT for RTX
+        served = plan.artifact.path if plan is not None and plan.builder == "tensorrt" else None
+        folders += write_repository(triton, written.artifact, served, batch=batch, res=size)
+    return Exported(
+        written.artifact,
+        size,
+        batch,
+        target,
+        written.fusion,
+        written.verification,
+        written.kept_f32,
+        written.pruning,
+        prepared.lowering.int8_report(kept),
+        guarded,
+        plan,
+        tuple(folders),
+    )
+
+
+def check_outputs(ckpt: Path, *outputs: Path | None) -> None:
+    """Raise UserError, before any work, if an output could not be written or would replace another file of the run."""
+    paths = [path for path in outputs if path]
+    if len({path.resolve() for path in (ckpt, *paths)}) <= len(paths):
+        raise UsageError("--ckpt, --onnx, --engine, --json and --calib-cache must be different files")
+    for path in paths:
+        check_writable(path)
+
+
+def _check_int8(
+    precision: Precision,
+    calib_data: str | Path | None,
+    calib_images: int,
+    calib_cache: Path | None,
+    exclude: str | None,
+    distill: int,
+) -> None:
+    int8 = precision is Precision.INT8
+    for option, value in (("--calib-data", calib_data), ("--calib-cache", calib_cache), ("--exclude", exclude)):
+        if value is not None and not int8:
+            raise UsageError(f"{option} needs --int8")
+    if distill and (not int8 or calib_data is None):
+        raise UsageError("--distill needs --int8 and frames: --calib-data DIR")
+    _in_range("--distill", distill, 0, MAX_STEPS)
+    if int8 and calib_data is None and calib_cache is None:
+        raise UsageError("--int8 needs frames to calibrate on: --calib-data DIR, or an earlier run's --calib-cache")
+    if calib_data is None and calib_cache is not None and not calib_cache.is_file():
+        raise UsageError(f"--calib-cache {calib_cache} does not exist: --calib-data DIR makes it")
+    if exclude is not None:
+        try:
+            re.compile(exclude)
+        except re.error as error:
+            raise UsageError(f"--exclude {exclude!r} is no regular expression: {error}") from None
+    _in_range("--calib-images", calib_images, LEAST_FRAMES, MAX_CALIBRATION)
+
+
+def _check_max_drop(precision: Precision, max_drop: float | None, data: str | Path | None) -> None:
+    if max_drop is None:
+        return
+    if precision is Precision.F32 or data is None:
+        raise UsageError("--max-drop needs --fp16 or --int8, and labelled frames: --data")
+    _in_range("--max-drop", max_drop, 0, 100)
+
+
+def _in_range(option: str, value: float, least: int, most: int) -> None:
+    if not least <= value <= most:  # NaN is in no range
+        raise UsageError(f"{option} {value:g}: must be between {least} and {most}")
+
+
+def _one_of(option: str, word: object, words: Iterable[object]) -> object:
+    """`word`, or UsageError if it is none of `words`."""
+    if word not in words:
+        known = ", ".join(str(one) for one in words if one is not None)
+        raise UsageError(f"{option} {word}: must be one of {known}")
+    return word
+
+
+def _path(value: str | Path | None) -> Path | None:
+    return None if value is None else Path(value)
+
+
+def _profile(dynamic: Dynamic, batch: int, res: Res) -> Profile | None:
+    """What a plan takes where the file leaves sizes open: one frame to `batch`, the smallest size to `res`."""
+    from cgnet_deploy.engines.build import Profile
+
+    if dynamic == "none":
+        return None
+    least_batch = 1 if dynamic in ("batch", "both") else batch
+    least_res = (MIN_SIDE_PX, MIN_SIDE_PX) if dynamic in ("size", "both") else res
+    return Profile((least_batch, *least_res), (batch, *res), (batch, *res))

@@ -1,0 +1,20 @@
+"""The words that options of an export take. Imports nothing heavy, so that a command's help is quick."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+TargetName = Literal["generic", "ort-cpu", "openvino", "tensorrt"]  # of targets.TARGETS
+TARGET_NAMES: tuple[TargetName, ...] = get_args(TargetName)
+
+Dynamic = Literal["none", "batch", "size", "both"]  # what the file leaves open
+DYNAMIC: tuple[Dynamic, ...] = get_args(Dynamic)
+
+Method = Literal["mse", "percentile", "max", "entropy"]  # how ranges are chosen: ranges.py
+METHODS: tuple[Method, ...] = get_args(Method)
+
+Scope = Literal["most", "all", "stored"]  # what int8 takes: scopes.py
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+
+BuilderName = Literal["auto", "tensorrt", "rtx"]  # who builds a plan: engines/build.py
+BUILDERS: tuple[BuilderName, ...] = get_args(BuilderName)
