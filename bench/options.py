@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cgnet_deploy.bench.measure.latency import BOUNDARIES
 from cgnet_deploy.spec import Res
-from cgnet_deploy.terminal import Parser, real, res_argument, whole
+from cgnet_deploy.terminal import Parser, integer, number, res_argument
 from cgnet_deploy.threads import cores
 
 MAX_BATCH = 1024
@@ -49,7 +49,7 @@ def parser() -> Parser:
     )
     add(
         "--threads",
-        type=whole(1, MAX_THREADS),
+        type=integer(1, MAX_THREADS),
         default=cores(),
         metavar="N",
         help="CPU threads that each engine computes with (default: the cores that may be used, %(default)s)",
@@ -62,25 +62,25 @@ def parser() -> Parser:
         "inference. host: submit to synchronised. e2e: u8 frame in host memory to u8 labels in host memory. "
         "paced: e2e at --fps, idle in between",
     )
-    add("--fps", type=real(0.001, 1e6), metavar="N", help="frames per second of --boundary paced")
+    add("--fps", type=number(0.001, 1e6), metavar="N", help="frames per second of --boundary paced")
     add(
         "--warmup",
         "--warmUp",
-        type=real(0, 600_000),
+        type=number(0, 600_000),
         default=200.0,
         metavar="MS",
         help="warm up for at least this many milliseconds and 10 inferences (default: %(default)g)",
     )
     add(
         "--duration",
-        type=real(0, 86_400),
+        type=number(0, 86_400),
         default=3.0,
         metavar="S",
         help="time each row for at least this many seconds (default: %(default)g)",
     )
     add(
         "--iterations",
-        type=whole(1, 1_000_000),
+        type=integer(1, 1_000_000),
         default=100,
         metavar="N",
         help="time each row for at least so many inferences (default: %(default)s; p99 needs 1000)",
@@ -92,7 +92,7 @@ def parser() -> Parser:
         "without it only latency is measured, on drawn frames",
     )
     add("--split", help="part of --data to score (default: val)")
-    add("--limit", type=whole(1, 10_000_000), metavar="N", help="score only the first N images of --data")
+    add("--limit", type=integer(1, 10_000_000), metavar="N", help="score only the first N images of --data")
     add("--outlines", action="store_true", help="score outlines too (boundary F-score); it takes longer")
     add(
         "--ms-flip",
@@ -139,19 +139,19 @@ def parser() -> Parser:
         help="an earlier --json of this machine: exit with 3 if an engine's mIoU has fallen by more than 0.1 points, "
         "with 4 if a p50 has risen by more than 5 %% and the noise of both",
     )
-    add("--fail-under-miou", type=real(0, 1), metavar="X", help="exit with 3 if an engine's mIoU (0 to 1) is below X")
-    add("--fail-over-ms", type=real(0, 1e9), metavar="Y", help="exit with 4 if a row's p50 latency is above Y ms")
+    add("--fail-under-miou", type=number(0, 1), metavar="X", help="exit with 3 if an engine's mIoU (0 to 1) is below X")
+    add("--fail-over-ms", type=number(0, 1e9), metavar="Y", help="exit with 4 if a row's p50 latency is above Y ms")
     return parser
 
 
 def batches(text: str) -> tuple[int, ...]:
     """argparse type: one batch, such as 4, or a range, such as 1..8, both ends included."""
     first, dots, last = text.partition("..")
-    number = whole(1, MAX_BATCH)
-    numbers = range(number(first), number(last if dots else first) + 1)
-    if not numbers:
+    count = integer(1, MAX_BATCH)
+    counts = range(count(first), count(last if dots else first) + 1)
+    if not counts:
         raise argparse.ArgumentTypeError(f"{text!r} goes down; wanted a range such as 1..8")
-    return tuple(numbers)
+    return tuple(counts)
 
 
 def shapes(text: str) -> tuple[int, Res]:
@@ -159,4 +159,4 @@ def shapes(text: str) -> tuple[int, Res]:
     match = re.fullmatch(r"[^,]+:(\d{1,4})x(?:3x(\d{1,6}x\d{1,6})|(\d{1,6}x\d{1,6})x3)", text)
     if not match:
         raise argparse.ArgumentTypeError(f"{text!r} is not one input's NAME:NxHxWx3 or NAME:Nx3xHxW")
-    return whole(1, MAX_BATCH)(match[1]), res_argument(match[2] or match[3])
+    return integer(1, MAX_BATCH)(match[1]), res_argument(match[2] or match[3])

@@ -23,7 +23,7 @@ from cgnet_deploy.spec import Res, Triple
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with "did you mean" for flags, no guessing of shortened flags, and a one-line error."""
+    """argparse with "did you mean" for flags, no abbreviated flags, and a one-line error."""
 
     def __init__(self, prog: str, description: str) -> None:
         super().__init__(prog=prog, description=description, allow_abbrev=False)
@@ -51,7 +51,8 @@ class Parser(argparse.ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: None = None
     ) -> argparse.Namespace:
         words = sys.argv[1:] if args is None else args
-        for word in takewhile(lambda word: word != "--", words):  # before argparse misses what the wrong flag was for
+        # Before argparse complains that a required flag is missing, which may be the misspelt one.
+        for word in takewhile(lambda word: word != "--", words):
             flag = word.split("=")[0]
             if flag.startswith("--") and flag not in self._option_string_actions:
                 near = difflib.get_close_matches(flag, self._option_string_actions, n=1)
@@ -90,7 +91,7 @@ def guarded(prog: str, body: Callable[[], int]) -> int:
 
 
 class _Stderr(logging.Handler):
-    """To whatever sys.stderr is now: a progress bar puts its own in the way, so that lines stay above it."""
+    """Writes to the current sys.stderr, looked up each time: a progress bar replaces it to keep lines above the bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         mark = "warning: " if record.levelno >= logging.WARNING else ""
@@ -119,34 +120,34 @@ def res_argument(text: str) -> Res:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def whole(least: int, most: int) -> Callable[[str], int]:
-    """argparse type: a whole number in a range."""
+def integer(least: int, most: int) -> Callable[[str], int]:
+    """argparse type: an integer in a range."""
 
-    def number(text: str) -> int:
+    def parse(text: str) -> int:
         if not text.isdecimal() or len(text) > 12 or not least <= int(text) <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
+            raise argparse.ArgumentTypeError(f"must be an integer between {least} and {most}, not {text!r}")
         return int(text)
 
-    return number
+    return parse
 
 
-def real(least: float, most: float) -> Callable[[str], float]:
+def number(least: float, most: float) -> Callable[[str], float]:
     """argparse type: a number in a range."""
 
-    def number(text: str) -> float:
+    def parse(text: str) -> float:
         try:
             value = float(text)
         except ValueError:
             value = math.nan
         if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least:g} to {most:g}")
+            raise argparse.ArgumentTypeError(f"must be a number between {least:g} and {most:g}, not {text!r}")
         return value
 
-    return number
+    return parse
 
 
 def triple_argument(text: str) -> Triple:
-    """argparse type of `--mean` and `--std`: three numbers, one a channel, with commas between."""
+    """argparse type of `--mean` and `--std`: one number per channel, separated by commas."""
     try:
         first, second, third = (float(part) for part in text.split(","))
     except ValueError:

@@ -37,7 +37,7 @@ from cgnet_deploy.engines.open import backend_and_path
 from cgnet_deploy.errors import CgnetError
 from cgnet_deploy.files import check_writable, replacing
 from cgnet_deploy.spec import Res
-from cgnet_deploy.terminal import Parser, real, run, whole
+from cgnet_deploy.terminal import Parser, integer, number, run
 from cgnet_deploy.threads import cores
 from cgnet_deploy.video.videofile import video_file
 
@@ -74,11 +74,13 @@ def parser() -> Parser:
     add("--engine", required=True, metavar="FILE", help="of a fixed size, as of cgnet-bench")
     add("--data", metavar="DIR", help="frames for the video (default: drawn scenes)")
     add("--split", default="val", metavar="S", help="default %(default)s")
-    add("--frames", type=whole(30, 100_000), default=303, metavar="N", help="of the video (default %(default)s)")
+    add("--frames", type=integer(30, 100_000), default=303, metavar="N", help="of the video (default %(default)s)")
     add("--program", type=Path, metavar="FILE", help="cgnet_video, of C++: run too, where it can run the engine")
-    add("--rounds", type=whole(1, 1000), default=8, metavar="N", help="default %(default)s")
-    add("--seconds", type=real(0.1, 600), default=2.0, metavar="S", help="of each engine's turn (default %(default)s)")
-    add("--threads", type=whole(1, 1024), default=cores(), metavar="N", help="default %(default)s")
+    add("--rounds", type=integer(1, 1000), default=8, metavar="N", help="default %(default)s")
+    add(
+        "--seconds", type=number(0.1, 600), default=2.0, metavar="S", help="of each engine's turn (default %(default)s)"
+    )
+    add("--threads", type=integer(1, 1024), default=cores(), metavar="N", help="default %(default)s")
     add("--json", type=Path, metavar="FILE")
     return result
 

@@ -30,7 +30,7 @@ from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.engines.base import Engine, EngineInfo
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Precision
-from cgnet_deploy.terminal import Parser, real, whole
+from cgnet_deploy.terminal import Parser, integer, number
 from cgnet_deploy.terminal import run as run_command
 from cgnet_deploy.threads import cores
 
@@ -109,12 +109,14 @@ def parser() -> Parser:
     )
     add = parser.add_argument
     add("--engine", default="", metavar="FILE", help="what is measured against itself")
-    add("--slower", type=real(1, 10), default=1.0, metavar="X", help="by which the second is made to take longer")
+    add("--slower", type=number(1, 10), default=1.0, metavar="X", help="by which the second is made to take longer")
     add("--nothing", action="store_true", help="measure the harness alone")
-    add("--runs", type=whole(1, 1000), default=10, metavar="N")
-    add("--threads", type=whole(1, 1024), default=cores(), metavar="N")
-    add("--iterations", type=whole(1, 1_000_000), default=100, metavar="N", help="of each engine in each run at least")
-    add("--duration", type=real(0, 86_400), default=3.0, metavar="S", help="of each engine in each run at least")
+    add("--runs", type=integer(1, 1000), default=10, metavar="N")
+    add("--threads", type=integer(1, 1024), default=cores(), metavar="N")
+    add(
+        "--iterations", type=integer(1, 1_000_000), default=100, metavar="N", help="of each engine in each run at least"
+    )
+    add("--duration", type=number(0, 86_400), default=3.0, metavar="S", help="of each engine in each run at least")
     return parser
 
 
@@ -125,7 +127,7 @@ def trial(given: argparse.Namespace) -> int:
         (given.engine, given.engine), ("e2e",), given.threads, least_s=given.duration, least_samples=given.iterations
     )
     right = 0
-    for number in range(given.runs):
+    for count in range(given.runs):
         first, second = measured(settings, given.slower)
         found = ratio(second, first)
         ((best, [(_, against)]),) = fastest([first, second])
@@ -133,7 +135,7 @@ def trial(given: argparse.Namespace) -> int:
         as_it_is = winner is first if given.slower > 1 else found.low <= 1 <= found.high and winner is None
         right += as_it_is
         named = {id(first): "the first", id(second): "the second"}.get(id(winner), "nobody")
-        print(f"{number + 1}: p50 {first.latency_ms.p50:.2f} ms, ratio {found}, winner: {named}", flush=True)
+        print(f"{count + 1}: p50 {first.latency_ms.p50:.2f} ms, ratio {found}, winner: {named}", flush=True)
     print(f"right in {right} of {given.runs} runs")
     return 0
 

@@ -27,7 +27,7 @@ from cgnet_deploy.engines.open import backend_and_path
 from cgnet_deploy.errors import CgnetError
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Res
-from cgnet_deploy.terminal import Parser, real, run, whole
+from cgnet_deploy.terminal import Parser, integer, number, run
 from cgnet_deploy.threads import cores
 from cgnet_deploy.video import Segmenter
 from cgnet_deploy.video.videofile import video_file
@@ -48,9 +48,9 @@ def parser() -> Parser:
     parser = Parser("python -m cgnet_deploy.bench.tools.soak", "Watch the resident memory over many frames.")
     parser.add_argument("--engine", required=True, metavar="FILE")
     parser.add_argument("--program", type=Path, metavar="FILE", help="watch this cgnet_video instead of Segmenter")
-    parser.add_argument("--frames", type=whole(400, 10**9), default=20_000, metavar="N", help="default %(default)s")
-    parser.add_argument("--threads", type=whole(1, 1024), default=cores(), metavar="N", help="default %(default)s")
-    parser.add_argument("--most", type=real(0, 100), default=1.0, metavar="PERCENT", help="of growth (default 1)")
+    parser.add_argument("--frames", type=integer(400, 10**9), default=20_000, metavar="N", help="default %(default)s")
+    parser.add_argument("--threads", type=integer(1, 1024), default=cores(), metavar="N", help="default %(default)s")
+    parser.add_argument("--most", type=number(0, 100), default=1.0, metavar="PERCENT", help="of growth (default 1)")
     return parser
 
 

@@ -22,7 +22,7 @@ from cgnet_deploy.doctor.probe import PROBES, RUNNING, probe
 from cgnet_deploy.errors import AccuracyError, EngineUnavailable, UsageError
 from cgnet_deploy.files import check_writable, replacing
 from cgnet_deploy.spec import InputSpec
-from cgnet_deploy.terminal import Parser, res_argument, run, whole
+from cgnet_deploy.terminal import Parser, integer, res_argument, run
 from cgnet_deploy.threads import cores
 
 log = logging.getLogger(__name__)
@@ -49,13 +49,13 @@ def parser() -> Parser:
     parser.add_argument("--split", default="val", help="part of --data (default: val)")
     parser.add_argument(
         "--frames",
-        type=whole(1, MAX_FRAMES),
+        type=integer(1, MAX_FRAMES),
         default=8,
         metavar="N",
         help="from all over the split (default: %(default)s); more tell closer contracts apart",
     )
     parser.add_argument("--res", type=res_argument, metavar="HxW", help="size to run at (default: the contract's)")
-    parser.add_argument("--threads", type=whole(1, 1024), metavar="N", help="CPU threads (default: PyTorch's choice)")
+    parser.add_argument("--threads", type=integer(1, 1024), metavar="N", help="CPU threads (default: PyTorch's choice)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the findings as JSON too")
     return parser
 

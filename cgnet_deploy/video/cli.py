@@ -20,7 +20,7 @@ from cgnet_deploy.engines.open import ON_CPU, backend_and_path
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.files import check_writable, replacing
 from cgnet_deploy.interrupts import caught_interrupts
-from cgnet_deploy.terminal import Parser, real, res_argument, run, whole
+from cgnet_deploy.terminal import Parser, integer, number, res_argument, run
 from cgnet_deploy.threads import cores
 from cgnet_deploy.video.job import process
 from cgnet_deploy.video.paint import Painter
@@ -54,22 +54,24 @@ def parser() -> Parser:
         help="overlays, as a video (.mp4, .m4v, .mov, .mkv, .avi), as PNG files in a folder, or in a window",
     )
     add("--masks", type=Path, metavar="DIR", help="write each frame's labels as an 8-bit grey PNG: 000000.png, ...")
-    add("--overlay", type=real(0, 1), default=0.5, metavar="A", help="0 shows the frame, 1 the labels (default 0.5)")
+    add("--overlay", type=number(0, 1), default=0.5, metavar="A", help="0 shows the frame, 1 the labels (default 0.5)")
     add("--classes", default="", metavar="NAME,...", help="show only these classes")
     add("--no-legend", action="store_true", help="no strip of colours and names below the picture")
     add(
         "--fps",
-        type=real(0.1, MAX_FPS),
+        type=number(0.1, MAX_FPS),
         metavar="N",
         help="frames per second instead of the input's own (a folder's is 25); sound is then left out",
     )
     add("--live", action="store_true", help="play a file as a camera would: frames that come too fast are dropped")
-    add("--limit", type=whole(1, 10**9), metavar="N", help="end after N frames")
+    add("--limit", type=integer(1, 10**9), metavar="N", help="end after N frames")
     add("--res", type=res_argument, metavar="HxW", help="pixels, of an engine that leaves its size open (the frame's)")
-    add("--threads", type=whole(1, 1024), default=cores(), metavar="N", help="CPU threads (default: all, %(default)s)")
+    add(
+        "--threads", type=integer(1, 1024), default=cores(), metavar="N", help="CPU threads (default: all, %(default)s)"
+    )
     add(
         "--engines",
-        type=whole(1, 64),
+        type=integer(1, 64),
         metavar="N",
         help="inferences at a time, which share the threads (default: 2 of a file on a CPU, else 1)",
     )

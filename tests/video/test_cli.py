@@ -148,7 +148,7 @@ BAD = [
     (["--output", "missing/out.mp4"], "can't be written"),
     (["--masks", "in.avi"], "in.avi can't be made"),
     (["--output", "out", "--classes", "Tram"], "--classes Tram: there is no such class"),
-    (["--output", "out", "--overlay", "2"], "'2' is not a number from 0 to 1"),
+    (["--output", "out", "--overlay", "2"], "must be a number between 0 and 1, not '2'"),
     (["--output", "out", "--engine", "no.onnx"], "no.onnx does not exist"),
     (["--output", "out", "--input", "no.mp4"], "no.mp4 does not exist"),
     (["--output", "out", "--input", "tiny.onnx"], "tiny.onnx is not a video that can be read"),
