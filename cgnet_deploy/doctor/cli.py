@@ -17,11 +17,12 @@ from typing import Any
 from cgnet_deploy import __version__
 from cgnet_deploy.bench.machine.environment import FLAGS, cpu_flags, cpu_name
 from cgnet_deploy.doctor.contract import Diagnosis, diagnose
-from cgnet_deploy.doctor.packages import NAME, extras
+from cgnet_deploy.doctor.packages import NAME, Extra, extras
 from cgnet_deploy.doctor.probe import PROBES, RUNNING, probe
 from cgnet_deploy.errors import AccuracyError, EngineUnavailable, UsageError
 from cgnet_deploy.files import check_writable, replacing
 from cgnet_deploy.spec import InputSpec
+from cgnet_deploy.tables import text_table
 from cgnet_deploy.terminal import Parser, integer, res_argument, run
 from cgnet_deploy.threads import cores
 
@@ -73,29 +74,11 @@ def _machine(args: argparse.Namespace) -> int:
     findings = {name: probe(name) for name in PROBES}
     features = [flag for flag in FLAGS if flag in cpu_flags()]
     print(f"{NAME} {__version__}; {cpu_name()}, {cores()} cores; {' '.join(features)}\n")
-    print(
-        table(
-            [("", "what", "found", "to do")]
-            + [("yes" if one.can else "no", one.part, one.found, one.todo) for one in findings.values()]
-        )
-    )
+    lines = [("yes" if one.can else "no", one.part, one.found, one.todo) for one in findings.values()]
+    print(text_table(("", "what", "found", "to do"), lines))
     groups = extras()
     if groups:
-        print()
-        print(
-            table(
-                [("", "extra", "installed", "to do")]
-                + [
-                    (
-                        "no" if one.lacking else "yes",
-                        one.name,
-                        ", ".join(one.here),
-                        f"pip install '{NAME}[{one.name}]': {', '.join(one.lacking)}" if one.lacking else "",
-                    )
-                    for one in groups
-                ]
-            )
-        )
+        print("\n" + text_table(("", "extra", "installed", "to do"), map(_extra, groups)))
     else:
         log.info(f"{NAME} is not installed (a bare checkout?), so its extras can't be told")
     write(
@@ -111,9 +94,15 @@ def _machine(args: argparse.Namespace) -> int:
     return 0
 
 
+def _extra(one: Extra) -> tuple[str, ...]:
+    lacking = ", ".join(one.lacking)
+    todo = f"pip install '{NAME}[{one.name}]': {lacking}" if lacking else ""
+    return ("no" if lacking else "yes", one.name, ", ".join(one.here), todo)
+
+
 def _contract(args: argparse.Namespace) -> int:
     found = diagnose(args.ckpt, args.data, args.split, args.frames, args.res, args.threads)
-    lines = [("mIoU %", "below the best", "frames", "colours", "mean", "std", "from")]
+    lines = []
     for place, one in enumerate(found.trial.tried):
         worse = "-" if one.worse is None else f"{100 * one.worse[0]:.2f} to {100 * one.worse[1]:.2f}"
         if place < found.trial.alike:
@@ -133,8 +122,7 @@ def _contract(args: argparse.Namespace) -> int:
     print(
         f"{found.path}: {found.network}; {len(found.trial.tried)} contracts on {found.frames} frames of {args.data}\n"
     )
-    print(table(lines))
-    print()
+    print(text_table(("mIoU %", "below the best", "frames", "colours", "mean", "std", "from"), lines) + "\n")
     write(args.json, to_json(found))
     if found.trial.hopeless:
         raise AccuracyError(
@@ -172,13 +160,6 @@ def spelled(spec: InputSpec) -> str:
 
 def numbers(values: Sequence[float]) -> str:
     return ", ".join(f"{value:g}" for value in values)
-
-
-def table(lines: Sequence[tuple[str, ...]]) -> str:
-    """Columns as wide as they need to be."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
-    return "\n".join(line.rstrip() for line in padded)
 
 
 def to_json(found: Diagnosis) -> dict[str, Any]:

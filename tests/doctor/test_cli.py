@@ -47,7 +47,7 @@ def test_the_official_weights_were_trained_on_a_swapped_mean(shared: Path, capsy
     assert main(["--ckpt", str(ckpt), "--data", str(data), "--frames", "4", "--res", "180x240"]) == 0
     out = capsys.readouterr().out
     assert "trained with: RGB minus 105.658, 103.33, 99.6254\n" in out
-    best, second = (line.split() for line in out.splitlines()[3:5])
+    best, second = (line.split() for line in out.splitlines()[4:6])
     assert float(best[0]) - float(second[0]) > 0.5
     assert "tell it apart" not in out
 

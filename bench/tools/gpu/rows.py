@@ -11,6 +11,7 @@ from typing import Any, Literal
 from cgnet_deploy.bench.machine.environment import Environment
 from cgnet_deploy.errors import CgnetError
 from cgnet_deploy.files import replacing
+from cgnet_deploy.tables import text_table
 
 SCHEMA = 1
 MAX_RECORD_BYTES = 256 << 20
@@ -55,12 +56,5 @@ def read_record(path: Path) -> list[Row]:
 
 def table(rows: Sequence[tuple[str, Row]]) -> str:
     """Part, subject, state and what is told of each."""
-    lines = [
-        ("part", "what", "state", "figure, or why there is none"),
-        *((p, r.subject, r.state, r.told) for p, r in rows),
-    ]
-    widths = [max(len(line[column]) for line in lines) for column in range(3)]
-    shown = [
-        "  ".join([*(text.ljust(width) for text, width in zip(line, widths, strict=False)), line[3]]) for line in lines
-    ]
-    return "\n".join([shown[0], "-" * min(max(map(len, shown)), 160), *shown[1:]])
+    cells = ((part, row.subject, row.state, row.told) for part, row in rows)
+    return text_table(("part", "what", "state", "figure, or why there is none"), cells)
