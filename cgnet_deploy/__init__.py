@@ -1,3 +1,112 @@
-"""CGNet (arXiv 1811.08201) from a checkpoint to a verified engine. Importing this imports no heavy package."""
+"""CGNet (arXiv 1811.08201) from a checkpoint to a verified engine.
+
+    import cgnet_deploy as cg
+
+    exported = cg.export("model.pth", "cgnet.onnx", precision="f16", res="1024x2048")
+    with cg.Segmenter("cgnet.onnx") as segmenter:
+        labels = segmenter.segment(frame)                    # (H, W, 3) u8 BGR -> (H, W) u8
+
+Each name is imported when it is first used, so importing the package is quick and needs no optional package. The
+package never prints: what it has to say goes to the "cgnet_deploy" logger, which is silent until a program configures
+logging. Errors derive from `CgnetError`; see errors.py for the tree.
+"""
+
+import logging
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # for type checkers and editors; at run time `__getattr__` imports the same names
+    from cgnet_deploy.artifact import Artifact
+    from cgnet_deploy.checkpoint.reading import Checkpoint, load_checkpoint
+    from cgnet_deploy.confusion import Confusion
+    from cgnet_deploy.engines.base import Engine
+    from cgnet_deploy.engines.build import build_plan
+    from cgnet_deploy.engines.open import open_engine
+    from cgnet_deploy.errors import (
+        AccuracyError,
+        ArtifactError,
+        CgnetError,
+        CheckpointError,
+        DataError,
+        EngineUnavailable,
+        FrameError,
+        MissingPackage,
+        PerformanceError,
+        UsageError,
+        UserError,
+    )
+    from cgnet_deploy.export.api import Exported, export
+    from cgnet_deploy.pixels import overlay
+    from cgnet_deploy.spec import InputSpec, ModelSpec, Precision, Res
+    from cgnet_deploy.video.segmenter import Segmenter
 
 __version__ = "0.1.0"
+
+_MODULES = {
+    "artifact": ("Artifact",),
+    "checkpoint.reading": ("Checkpoint", "load_checkpoint"),
+    "confusion": ("Confusion",),
+    "engines.base": ("Engine",),
+    "engines.build": ("build_plan",),
+    "engines.open": ("open_engine",),
+    "errors": (
+        "AccuracyError",
+        "ArtifactError",
+        "CgnetError",
+        "CheckpointError",
+        "DataError",
+        "EngineUnavailable",
+        "FrameError",
+        "MissingPackage",
+        "PerformanceError",
+        "UsageError",
+        "UserError",
+    ),
+    "export.api": ("Exported", "export"),
+    "pixels": ("overlay",),
+    "spec": ("InputSpec", "ModelSpec", "Precision", "Res"),
+    "video.segmenter": ("Segmenter",),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [
+    "AccuracyError",
+    "Artifact",
+    "ArtifactError",
+    "CgnetError",
+    "Checkpoint",
+    "CheckpointError",
+    "Confusion",
+    "DataError",
+    "Engine",
+    "EngineUnavailable",
+    "Exported",
+    "FrameError",
+    "InputSpec",
+    "MissingPackage",
+    "ModelSpec",
+    "PerformanceError",
+    "Precision",
+    "Res",
+    "Segmenter",
+    "UsageError",
+    "UserError",
+    "build_plan",
+    "export",
+    "load_checkpoint",
+    "open_engine",
+    "overlay",
+]
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    return globals().setdefault(name, value)  # `export` is there by now: the subpackage, which can be called
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -64,7 +64,7 @@ class Checkpoint:
 
 
 def load_checkpoint(
-    path: Path,
+    path: str | Path,
     *,
     contract: str | None = None,
     mean: Triple | None = None,
@@ -77,6 +77,7 @@ def load_checkpoint(
     the order of `color`, on the 0-255 scale. Raises CheckpointError for a file that can't be used,
     UsageError for an unknown contract or for a network that none is known for.
     """
+    path = Path(path)
     network = read_network(path)
     classes, blocks = network.model.classes, network.model.blocks
     spec = network.spec or model_spec(contract or contract_name(network.format, classes), classes, blocks)
