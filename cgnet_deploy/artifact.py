@@ -1,23 +1,22 @@
-"""A file and its sidecar: what it is, what it came from, and that it is whole.
+"""A file and its sidecar: what it is, what it was made from, and proof that it is intact.
 
 `cgnet.plan` has its sidecar beside it as `cgnet.plan.json`. The plan itself stays a plain plan that any
-tool can load. A file is written under a temporary name and renamed, the sidecar after it: a failed run
-leaves no half file, never destroys the previous one, and a run killed between the two renames is caught
-by the sha256.
+tool can load. Both are written atomically, so a failed run never replaces a good file; a run killed between
+the two renames is caught by the sha256.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from cgnet_deploy import __version__
+from cgnet_deploy.codec import from_json, to_json
 from cgnet_deploy.errors import ArtifactError, UsageError
-from cgnet_deploy.files import replacing, sha256_of
+from cgnet_deploy.files import read_json, replacing, sha256_of, write_json
 from cgnet_deploy.spec import ModelSpec, Precision
 
 Kind = Literal["checkpoint", "onnx", "plan"]
@@ -45,7 +44,7 @@ class Artifact:
     shape: Shape
     sha256: str
     parent_sha256: str | None
-    made_with: Mapping[str, str]
+    made_with: dict[str, str]
 
 
 def sidecar_path(path: Path) -> Path:
@@ -64,22 +63,13 @@ def write_artifact(
     parent_sha256: str | None,
     made_with: Mapping[str, str],
 ) -> Artifact:
-    """Write `content` and its sidecar, each whole or not at all."""
-    artifact = Artifact(
-        path,
-        kind,
-        precision,
-        spec,
-        io,
-        shape,
-        hashlib.sha256(content).hexdigest(),
-        parent_sha256,
-        {"cgnet-deploy": __version__, **made_with},
-    )
-    fields = asdict(artifact) | {"schema": SCHEMA, "path": path.name, "spec": spec.to_json()}
-    with replacing(path) as temporary, replacing(sidecar_path(path)) as temporary_sidecar:
-        temporary_sidecar.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
+    """Write `content` and its sidecar, each atomically."""
+    digest = hashlib.sha256(content).hexdigest()
+    tools = {"cgnet-deploy": __version__, **made_with}
+    artifact = Artifact(path, kind, precision, spec, io, shape, digest, parent_sha256, tools)
+    with replacing(path) as temporary:
         temporary.write_bytes(content)
+        write_json(sidecar_path(path), {**to_json(artifact), "schema": SCHEMA, "path": path.name})
     return artifact
 
 
@@ -92,14 +82,11 @@ def read_artifact(path: Path, *, verify: bool = True) -> Artifact:
         raise ArtifactError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
     sidecar = sidecar_path(path)
     try:
-        if sidecar.stat().st_size > MAX_SIDECAR_BYTES:
-            raise ArtifactError(f"{sidecar} is larger than {MAX_SIDECAR_BYTES} bytes: not a sidecar of ours")
-        data = json.loads(sidecar.read_text(encoding="utf-8"))
+        artifact = _parse(path, read_json(sidecar, MAX_SIDECAR_BYTES))
     except FileNotFoundError:
         raise ArtifactError(f"{path} has no sidecar {sidecar.name}; export it again with cgnet-export") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError, UsageError) as error:
         raise ArtifactError(f"{sidecar} can't be read: {error}; export {path.name} again with cgnet-export") from error
-    artifact = _parse(path, sidecar, data)
     if verify and sha256_of(path) != artifact.sha256:
         raise ArtifactError(
             f"{path} is not the file that {sidecar.name} describes (sha256 differs): it was cut or altered; "
@@ -108,23 +95,9 @@ def read_artifact(path: Path, *, verify: bool = True) -> Artifact:
     return artifact
 
 
-def _parse(path: Path, sidecar: Path, data: Any) -> Artifact:
-    try:
-        if data["schema"] != SCHEMA:
-            raise ValueError(f"schema {data['schema']!r}, wanted {SCHEMA}")
-        if data["kind"] not in ("checkpoint", "onnx", "plan") or data["io"] not in ("frames", "tensor"):
-            raise ValueError(f"kind {data['kind']!r}, io {data['io']!r}")
-        n, h, w = (None if v is None else int(v) for v in data["shape"])
-        return Artifact(
-            path=path,
-            kind=data["kind"],
-            precision=Precision(data["precision"]),
-            spec=ModelSpec.from_json(data["spec"]),
-            io=data["io"],
-            shape=(n, h, w),
-            sha256=str(data["sha256"]),
-            parent_sha256=None if data["parent_sha256"] is None else str(data["parent_sha256"]),
-            made_with={str(tool): str(version) for tool, version in data["made_with"].items()},
-        )
-    except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
-        raise ArtifactError(f"{sidecar} is not a sidecar of ours ({type(error).__name__}: {error})") from error
+def _parse(path: Path, sidecar: object) -> Artifact:
+    if not isinstance(sidecar, dict) or "schema" not in sidecar:
+        raise ValueError("not a sidecar of cgnet-deploy")
+    if sidecar["schema"] != SCHEMA:
+        raise ValueError(f"schema {sidecar['schema']!r}, wanted {SCHEMA}")
+    return from_json(Artifact, {key: value for key, value in sidecar.items() if key != "schema"} | {"path": str(path)})

@@ -1,9 +1,9 @@
 """What a network expects and what its labels mean: frozen values that travel with every file.
 
 `InputSpec` is the only place in the project that knows BGR from RGB. Frames are always BGR, as OpenCV
-and cameras give them; `color` says which order the *network* was trained on, and `mean` and `std` are
-listed in that order, which is the order in which they are applied: channel i of the network's input is
-(channel i of the frame in `color` order - mean[i]) / std[i], on the 0-255 scale.
+and cameras give them; `color` is the order that the *network* was trained on. `mean` and `std` are listed
+in that order: channel i of the network's input is (channel i of the frame in `color` order - mean[i]) / std[i],
+on the 0-255 scale.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ MAX_SIDE_PX = 8192
 MAX_PIXELS = 1 << 25  # 4096x8192
 MAX_CLASSES = 255  # labels are u8, and one value is left for "ignore"
 MAX_BLOCKS = 128
+MAX_NAME_CHARS = 64
 
 
 class Res(NamedTuple):
@@ -111,6 +112,9 @@ class ModelSpec:
         classes = len(self.class_names)
         if not 1 <= classes <= MAX_CLASSES:
             raise UsageError(f"{classes} classes: a CGNet here has 1 to {MAX_CLASSES} (labels are u8)")
+        for name in self.class_names:
+            if not 1 <= len(name) <= MAX_NAME_CHARS or not name.isprintable():
+                raise UsageError(f"class name {name[:80]!r} is not 1 to {MAX_NAME_CHARS} printable characters")
         if len(self.palette) != classes:
             raise UsageError(f"a palette of {len(self.palette)} colours for {classes} classes")
         if not all(len(c) == 3 and all(0 <= v <= 255 for v in c) for c in self.palette):
@@ -133,31 +137,11 @@ class ModelSpec:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, data: Any) -> ModelSpec:
+    def from_json(cls, data: object) -> ModelSpec:
         """The inverse of `to_json`. Raises UsageError for anything else: the file may be hostile."""
+        from cgnet_deploy.codec import from_json  # it needs numpy, and every command imports this module
+
         try:
-            given = data["input"]
-            mean, std = (tuple(float(v) for v in given[key]) for key in ("mean", "std"))
-            height, width = (_integer(v) for v in given["res"])
-            m, n = (_integer(v) for v in data["blocks"])
-            return cls(
-                input=InputSpec(mean, std, given["color"], Res(height, width)),  # type: ignore[arg-type]
-                class_names=tuple(_text(name) for name in data["class_names"]),
-                palette=tuple(tuple(_integer(v) for v in c) for c in data["palette"]),  # type: ignore[misc]
-                ignore_label=_integer(data["ignore_label"]),
-                blocks=(m, n),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise UsageError(f"not the description of a CGNet: {type(error).__name__}: {error}") from error
-
-
-def _integer(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{value!r} is not an integer")
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not 1 <= len(value) <= 64 or not value.isprintable():
-        raise TypeError(f"{value!r} is not a class name")
-    return value
+            return from_json(cls, data)
+        except ValueError as error:
+            raise UsageError(f"not the description of a CGNet: {error}") from error

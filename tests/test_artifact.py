@@ -1,4 +1,4 @@
-"""A file and its sidecar: whole or not at all, and every way in which they may not belong together."""
+"""A file and its sidecar: written atomically, and every way in which they may not belong together."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         written(tmp_path / "no" / "cgnet.plan")
 
 
-def test_a_file_of_one_run_and_a_sidecar_of_another_are_told_apart(tmp_path: Path) -> None:
+def test_a_file_of_one_run_and_a_sidecar_of_another_do_not_match(tmp_path: Path) -> None:
     # What a run that is killed between the two renames leaves.
     path = tmp_path / "cgnet.plan"
     written(path)
@@ -84,14 +84,14 @@ SIDECARS: dict[str, tuple[Callable[[dict[str, Any]], str], str]] = {
     "no JSON": (lambda _: "{", "can't be read"),
     "too deep": (lambda _: "[" * 200_000, "can't be read"),
     "too large": (lambda _: " " * ((1 << 20) + 1), "larger than 1048576 bytes"),
-    "a list": (lambda _: "[]", "not a sidecar of ours"),
-    "empty": (lambda _: "{}", "not a sidecar of ours"),
+    "a list": (lambda _: "[]", "not a sidecar of cgnet-deploy"),
+    "empty": (lambda _: "{}", "not a sidecar of cgnet-deploy"),
     "a later schema": (spoilt(schema=2), "schema 2, wanted 1"),
-    "another kind": (spoilt(kind="video"), "kind 'video'"),
-    "another precision": (spoilt(precision="f8"), "not a sidecar of ours"),
-    "a shape of two": (spoilt(shape=[1, 2]), "not a sidecar of ours"),
-    "no network": (spoilt(spec={}), "not a sidecar of ours"),
-    "no tools": (spoilt(made_with=[]), "not a sidecar of ours"),
+    "another kind": (spoilt(kind="video"), "kind: 'video', wanted one of checkpoint"),
+    "another precision": (spoilt(precision="f8"), "precision: 'f8', wanted one of f32"),
+    "a shape of two": (spoilt(shape=[1, 2]), "shape: 2 items, wanted 3"),
+    "no network": (spoilt(spec={}), "spec: no field"),
+    "no tools": (spoilt(made_with=[]), "made_with: [], wanted dict"),
 }
 
 
