@@ -15,6 +15,8 @@ import logging
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from cgnet_deploy.errors import require
+
 if TYPE_CHECKING:  # for type checkers and editors; at run time `__getattr__` imports the same names
     from cgnet_deploy.artifact import Artifact
     from cgnet_deploy.checkpoint.reading import Checkpoint, load_checkpoint
@@ -104,7 +106,11 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 def __getattr__(name: str) -> object:
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    where = f"{__name__}.{_MODULE_OF[name]}"
+    if where.endswith(".checkpoint.reading"):  # it needs torch, which is optional
+        value = getattr(require(where, extra="export"), name)
+    else:
+        value = getattr(import_module(where), name)
     return globals().setdefault(name, value)  # `export` is there by now: the subpackage, which can be called
 
 

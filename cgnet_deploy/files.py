@@ -60,10 +60,15 @@ def _umask() -> int:
     return mask
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace `path` by a file of `content`. Raises as `replacing` does."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def write_json(path: Path, data: Any) -> None:
     """Replace `path` by `data` as indented JSON. Raises as `replacing` does; NaN is no JSON and raises ValueError."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(data, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_bytes(path, (json.dumps(data, indent=2, allow_nan=False) + "\n").encode())
 
 
 def read_json(path: Path, max_bytes: int) -> Any:

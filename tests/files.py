@@ -38,7 +38,7 @@ def _model() -> CGNet:
 
 
 def official(change: Callable[[dict[str, Any]], object] = lambda _: None) -> bytes:
-    """A file of the official code whose weights `change` has been at."""
+    """A file of the official code whose weights were altered by `change`."""
     weights: dict[str, Any] = named(_model(), "official")
     change(weights)
     return saved({"epoch": 7, "model": weights})
@@ -76,7 +76,7 @@ def deflated() -> bytes:
 
 
 def gapped() -> bytes:
-    """A file that speaks of the fourth normal block of stage 2 and has only the first."""
+    """A file that names the fourth normal block of stage 2 and has only the first."""
     return replaced("level2.3.conv1x1.conv.weight", torch.zeros(32, 64, 1, 1))
 
 
@@ -119,7 +119,7 @@ BAD: Mapping[str, tuple[Callable[[str], bytes], str]] = {
     "256 classes": (lambda _: replaced("classifier.0.conv.weight", torch.zeros(256, 256, 1, 1)), "1 to 255 classes"),
     "a number for a tensor": (lambda _: replaced("b1.act.weight", 3), "is not a dense tensor"),
     "a sparse tensor": (lambda _: replaced("b1.act.weight", torch.zeros(35).to_sparse()), "is not a dense tensor"),
-    "doubles": (lambda _: replaced("b1.act.weight", torch.zeros(35).double()), "is of torch.float64"),
+    "doubles": (lambda _: replaced("b1.act.weight", torch.zeros(35).double()), "has type torch.float64"),
     "a counter of no integer": (lambda _: replaced("b1.bn.num_batches_tracked", torch.tensor(1.5)), "torch.int64"),
     "NaN": (lambda _: poisoned("level2_0.reduce.conv.weight", float("nan")), "holds NaN or infinity"),
     "infinity": (lambda _: poisoned("bn_prelu_3.bn.running_mean", float("-inf")), "holds NaN or infinity"),

@@ -86,6 +86,18 @@ def test_importing_the_package_imports_no_other_package() -> None:
     assert packages - set(sys.stdlib_module_names) == {"cgnet_deploy"}
 
 
+def test_a_missing_package_is_named_with_what_installs_it(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text('raise ModuleNotFoundError("No module named torch")', encoding="utf-8")
+    code = """
+import cgnet_deploy
+try:
+    cgnet_deploy.load_checkpoint
+except cgnet_deploy.MissingPackage as error:
+    print(error)
+"""
+    assert python(code, tmp_path).stdout.endswith("pip install 'cgnet-deploy[export]'\n")
+
+
 def test_export_is_the_function_even_where_the_subpackage_was_imported_first() -> None:
     code = """
 import inspect

@@ -1,8 +1,8 @@
-"""From named tensors to a network: which CGNet the names tell of, and whether every tensor of it is sound.
+"""From named tensors to a network: which CGNet it is, read from the names, and whether every tensor is sound.
 
 M, N, K, the classifier's bias and the format are read from the names and from one shape. Each tensor's
-presence, shape, type and finiteness is checked, and what no CGNet has is refused, so that a file of another
-network never half loads.
+presence, shape, type and finiteness is checked, and tensors that no CGNet has are refused: a file of another
+network is never loaded in part.
 """
 
 from __future__ import annotations
@@ -16,52 +16,50 @@ import torch
 from torch import Tensor
 
 from cgnet_deploy.checkpoint.keys import CLASSIFIER, FORMATS, Format, block, renamed, stem
+from cgnet_deploy.checkpoint.wrappers import TRAINING_ONLY, bare
 from cgnet_deploy.errors import CheckpointError
 from cgnet_deploy.model import CGNet
 from cgnet_deploy.spec import MAX_BLOCKS, MAX_CLASSES
 
 log = logging.getLogger(__name__)
 
-
-FLOATS = (torch.float32, torch.float16, torch.bfloat16)  # what float32 holds without loss
-TRAINING_ONLY = ("data_preprocessor.", "auxiliary_head.", "ema_")  # what mmseg trains with and never infers with
+FLOATS = (torch.float32, torch.float16, torch.bfloat16)  # float32 holds their values exactly
 
 
 def assemble(path: Path, tensors: Mapping[str, Any]) -> tuple[CGNet, Format]:
-    """The network of `tensors`, in eval mode, and the format of their names.
+    """The network made of `tensors`, in eval mode, and the format of their names.
 
-    Raises CheckpointError, naming `path`, if they are not those of one sound CGNet.
+    Raises CheckpointError, naming `path`, unless they are those of one sound CGNet.
     """
-    bare = _bare(path, tensors)
-    fmt = _format(path, bare)
+    named = _bare(path, tensors)
+    fmt = _format(path, named)
     head = f"{CLASSIFIER.of(fmt)}.weight"
     bias = f"{CLASSIFIER.of(fmt)}.bias"
-    model = CGNet(_classes(path, head, bare), _blocks(bare, fmt), classifier_bias=bias in bare)
+    model = CGNet(_classes(path, head, named), _blocks(named, fmt), classifier_bias=bias in named)
     wanted = model.state_dict()
     theirs = renamed(list(wanted), model.blocks, fmt)
-    missing = [key for key in theirs.values() if key not in bare]
+    missing = [key for key in theirs.values() if key not in named]
     if missing:
-        raise CheckpointError(f"{path} lacks {some(missing)} of a CGNet with blocks {model.blocks}: cut or altered")
-    _check_extra(path, sorted(set(bare) - set(theirs.values())))
-    model.load_state_dict({ours: _checked(path, key, bare[key], wanted[ours]) for ours, key in theirs.items()})
+        raise CheckpointError(
+            f"{path} lacks {some(missing)} of a CGNet with blocks {model.blocks}: it was cut or altered"
+        )
+    _check_extra(path, sorted(set(named) - set(theirs.values())))
+    model.load_state_dict({ours: _checked(path, key, named[key], wanted[ours]) for ours, key in theirs.items()})
     return model.eval(), fmt
 
 
 def some(keys: Iterable[str], shown: int = 3) -> str:
-    """The first few of `keys`, however many and however long they are: a file may name anything."""
+    """The first few of `keys`, shortened: a file may hold any number of names of any length."""
     names = list(keys)
     text = ", ".join(repr(name[:60]) for name in names[:shown]) or "nothing"
     return text if len(names) <= shown else f"{text} and {len(names) - shown} more"
 
 
 def _bare(path: Path, tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """Without the wrapper that several GPUs add, and with the official classifier where no dropout moves it."""
-    dropped = {"classifier.1.conv.weight": f"{CLASSIFIER.official}.weight"}
-    names = (str(key).removeprefix("module.") for key in tensors)
-    bare = {dropped.get(name, name): tensor for name, tensor in zip(names, tensors.values(), strict=True)}
-    if len(bare) != len(tensors):
-        raise CheckpointError(f"{path} names some tensor twice, with and without a wrapper: of two networks")
-    return bare
+    named = dict(zip(bare(tensors), tensors.values(), strict=True))
+    if len(named) != len(tensors):
+        raise CheckpointError(f"{path} names a tensor twice, with and without a wrapper: it mixes two networks")
+    return named
 
 
 def _format(path: Path, tensors: Mapping[str, Any]) -> Format:
@@ -74,7 +72,7 @@ def _format(path: Path, tensors: Mapping[str, Any]) -> Format:
 
 def _classes(path: Path, head: str, tensors: Mapping[str, Any]) -> int:
     if head not in tensors:
-        raise CheckpointError(f"{path} lacks {head!r}: a network without its classifier")
+        raise CheckpointError(f"{path} lacks {head!r}: it is a network without its classifier")
     shape = tuple(getattr(tensors[head], "shape", ()))
     if not shape or not 1 <= shape[0] <= MAX_CLASSES:
         raise CheckpointError(f"{path}: {head!r} has shape {shape}, not that of 1 to {MAX_CLASSES} classes")
@@ -82,7 +80,7 @@ def _classes(path: Path, head: str, tensors: Mapping[str, Any]) -> int:
 
 
 def _blocks(tensors: Iterable[str], fmt: Format) -> tuple[int, int]:
-    """(M, N) by the highest block of each stage that any name speaks of, so that a gap is seen as one."""
+    """(M, N) from the highest block number in each stage, so that a gap shows up as missing tensors."""
     modules = {name[:dot] for name in tensors for dot, letter in enumerate(name) if letter == "."}
 
     def count(stage: int) -> int:
@@ -94,21 +92,21 @@ def _blocks(tensors: Iterable[str], fmt: Format) -> tuple[int, int]:
 def _check_extra(path: Path, extra: list[str]) -> None:
     foreign = [key for key in extra if not key.startswith(TRAINING_ONLY)]
     if foreign:
-        raise CheckpointError(f"{path} also holds {some(foreign)}, which no CGNet has: of another network")
+        raise CheckpointError(f"{path} also holds {some(foreign)}, which no CGNet has: it is another network")
     if extra:
-        log.info(f"{path}: leaving out {some(extra)}, which only training uses")
+        log.info(f"{path}: ignoring {some(extra)}, which only training uses")
 
 
 def _checked(path: Path, key: str, tensor: Any, wanted: Tensor) -> Tensor:
     if not isinstance(tensor, Tensor) or tensor.layout != torch.strided or tensor.device.type != "cpu":
         raise CheckpointError(f"{path}: {key!r} is not a dense tensor")
-    if tensor.shape != wanted.shape:  # before anything reads it: a file can claim a view of any size
+    if tensor.shape != wanted.shape:  # before any element is read: a file can claim a view of any size
         raise CheckpointError(f"{path}: {key!r} has shape {tuple(tensor.shape)}, wanted {tuple(wanted.shape)}")
     allowed = FLOATS if wanted.is_floating_point() else (wanted.dtype,)
     if tensor.dtype not in allowed:
-        raise CheckpointError(f"{path}: {key!r} is of {tensor.dtype}, wanted {wanted.dtype}")
+        raise CheckpointError(f"{path}: {key!r} has type {tensor.dtype}, wanted {wanted.dtype}")
     if not torch.isfinite(tensor).all():
-        raise CheckpointError(f"{path}: {key!r} holds NaN or infinity: a diverged training or a damaged file")
+        raise CheckpointError(f"{path}: {key!r} holds NaN or infinity: training diverged or the file is damaged")
     if key.endswith("running_var") and (tensor < 0).any():
-        raise CheckpointError(f"{path}: {key!r} holds a negative variance: a damaged file")
+        raise CheckpointError(f"{path}: {key!r} holds a negative variance: the file is damaged")
     return tensor.detach()

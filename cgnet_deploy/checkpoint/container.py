@@ -1,10 +1,10 @@
 """A file of named tensors, read without trusting it: safetensors, torch's zip or torch's older pickle.
 
-No code of the file runs: safetensors holds none, and torch's files are read with `weights_only=True`. What
-is read is bounded by MAX_BYTES before torch sees a byte, the unpacked size of a zip included.
+No code in the file runs: safetensors holds none, and torch's files are read with `weights_only=True`. Sizes,
+including the unpacked size of a zip, are bounded by MAX_BYTES before torch sees a byte.
 
-mmengine saves its training log beside the weights, as objects of its own and of numpy that `weights_only`
-refuses. Those names (LOG_OBJECTS, no others) are read as `Inert`, which does nothing and keeps nothing, so
+mmengine saves its training log beside the weights, as objects of mmengine and numpy that `weights_only`
+refuses. Those names (LOG_OBJECTS and no others) are read as `Inert`, which does nothing and keeps nothing, so
 that a checkpoint straight from a training run loads; neither mmengine nor numpy is called.
 """
 
@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 
+from cgnet_deploy.checkpoint.wrappers import unwrap
 from cgnet_deploy.errors import CheckpointError, one_line, require
 
 MAX_BYTES = 1 << 28  # 256 MiB; the largest CGNet (128 + 128 blocks) is 9 MiB, with an optimiser's state 30 MiB
@@ -51,10 +52,10 @@ class Inert:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a file holds. tensors: unchecked, whatever the file calls a tensor.
+    """What a file holds.
 
-    notes: the short texts and numbers beside the weights, such as the epoch. metadata: the text that
-    safetensors carries, empty for torch's files.
+    tensors: what the file calls tensors, unchecked. notes: the short texts and numbers beside the weights, such
+    as the epoch. metadata: of a safetensors file; empty for torch's files.
     """
 
     tensors: Mapping[str, Any]
@@ -64,7 +65,7 @@ class Contents:
 
 
 def read_container(path: Path) -> Contents:
-    """Everything in the file at `path`. Raises CheckpointError if that can't be read, safely and whole."""
+    """Everything in the file at `path`. Raises CheckpointError unless all of it can be read safely."""
     data = _read(path)
     sha256 = hashlib.sha256(data).hexdigest()
     if data[8:9] == b"{":
@@ -78,16 +79,12 @@ def read_container(path: Path) -> Contents:
     loaded = _torch(path, data)
     if not isinstance(loaded, dict):
         raise CheckpointError(f"{path} holds a {type(loaded).__name__}; wanted a dictionary of weights")
-    for name in ("state_dict", "model"):
-        if isinstance(loaded.get(name), dict):
-            meta = loaded.get("meta")
-            notes = {k: v for k, v in loaded.items() if k != name} | (meta if isinstance(meta, dict) else {})
-            return Contents(loaded[name], short_notes(notes), {}, sha256)
-    return Contents(loaded, {}, {}, sha256)
+    tensors, beside = unwrap(loaded)
+    return Contents(tensors, short_notes(beside), {}, sha256)
 
 
 def short_notes(notes: Mapping[Any, Any]) -> dict[str, str]:
-    """What can be kept of `notes`: the printable texts and the whole numbers, up to a bound."""
+    """The printable texts and the integers among `notes`, up to a bound."""
     kept = {
         key: str(value)
         for key, value in notes.items()
@@ -113,7 +110,7 @@ def _read(path: Path) -> bytes:
 
 
 def _check_zip(path: Path, data: bytes) -> None:
-    """torch stores its records uncompressed, so a compressed one is somebody else's, or a zip bomb."""
+    """torch stores its records uncompressed: a compressed one is not from torch, and may be a zip bomb."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
@@ -129,31 +126,31 @@ def _torch(path: Path, data: bytes) -> Any:
         with torch.serialization.safe_globals(inert), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of an odd pickle before it refuses it
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # on hostile bytes the unpickler raises anything at all
+    except Exception as error:  # hostile bytes make the unpickler raise any exception
         if refused := re.search(r"GLOBAL ([\w.]{1,100})", str(error)):
             raise CheckpointError(
                 f"{path} would build objects of {refused[1]}, which can run code, so it was not loaded; if you "
-                "trust it, keep its weights only: torch.save(torch.load(OLD, weights_only=False)['state_dict'], NEW)"
+                "trust it, keep only its weights: torch.save(torch.load(OLD, weights_only=False)['state_dict'], NEW)"
             ) from error
-        raise CheckpointError(f"{path} is damaged, cut short or no checkpoint: {reason(error)}") from error
+        raise CheckpointError(f"{path} is damaged, cut short or not a checkpoint: {reason(error)}") from error
 
 
 def _safetensors(path: Path, data: bytes) -> dict[str, torch.Tensor]:
     safetensors = require("safetensors.torch", extra="export")
     try:
         tensors: dict[str, torch.Tensor] = safetensors.load(data)
-    except Exception as error:  # SafetensorError, but also whatever torch makes of an odd dtype
-        raise CheckpointError(f"{path} is damaged, cut short or no checkpoint: {reason(error)}") from error
+    except Exception as error:  # SafetensorError, or any error of torch's about an odd dtype
+        raise CheckpointError(f"{path} is damaged, cut short or not a checkpoint: {reason(error)}") from error
     return tensors
 
 
 def _metadata(data: bytes) -> dict[str, str]:
-    """The metadata of a file that safetensors has accepted: its header is whole and is JSON."""
+    """The metadata of a file that safetensors has accepted: its header is complete and is JSON."""
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     metadata: dict[str, str] = header.get("__metadata__") or {}
     return metadata
 
 
 def reason(error: BaseException) -> str:
-    """What a library said in one line; of torch's advice on a refused pickle, only why."""
+    """A library's message in one line; of torch's advice about a refused pickle, only the reason."""
     return one_line(str(error).partition("WeightsUnpickler error: ")[2] or error)

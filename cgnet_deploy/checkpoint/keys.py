@@ -3,7 +3,7 @@
 A tensor's key is the path of its module and the leaf that torch adds (`weight`, `running_mean`, ...). Leaves
 are the same everywhere, so only module paths are translated. Traps: the official `level1` is the stem,
 mmsegmentation's is stage 2; the official code numbers a stage's normal blocks from 0, apart from the down
-block; and it names the joint BatchNorm and PReLU of a normal block otherwise than those of a down block.
+block; and its names for the joint BatchNorm and PReLU differ between normal blocks and down blocks.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def block(stage: int, i: int) -> Names:
 
 
 def modules(blocks: tuple[int, int]) -> Iterator[Names]:
-    """Every module with tensors of a CGNet of (M, N) blocks."""
+    """Every module of a CGNet of (M, N) blocks that has tensors."""
     for i in range(3):
         yield from _within(stem(i), CONV_BN_PRELU)
     for i in (1, 2, 3):

@@ -16,7 +16,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from cgnet_deploy.checkpoint.reading import load_checkpoint, save_checkpoint
+from cgnet_deploy.checkpoint.reading import load_checkpoint
+from cgnet_deploy.checkpoint.writing import save_checkpoint
 from cgnet_deploy.confusion import Confusion
 from cgnet_deploy.data import Dataset, check_classes, open_dataset
 from cgnet_deploy.errors import CgnetError, UsageError

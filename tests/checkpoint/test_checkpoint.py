@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from cgnet_deploy.checkpoint.reading import load_checkpoint, save_checkpoint, save_mmseg, save_official
+from cgnet_deploy.checkpoint.reading import load_checkpoint
+from cgnet_deploy.checkpoint.writing import save_checkpoint, save_mmseg, save_official
 from cgnet_deploy.contracts import CONTRACTS, model_spec
 from cgnet_deploy.errors import CheckpointError, UsageError
 from cgnet_deploy.model import CGNet
@@ -37,13 +39,14 @@ def assert_equal(one: CGNet, other: CGNet) -> None:
 
 
 @pytest.mark.shared
-def test_the_released_weights_load(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_released_weights_load(shared: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     checkpoint = load_checkpoint(shared / "checkpoints/cgnet_camvid_official.pth")
     assert (checkpoint.format, checkpoint.contract, checkpoint.spec.name) == ("official", "camvid-official", "M3N21")
     assert checkpoint.spec.class_names[8] == "Car"
     assert checkpoint.provenance == {"epoch": "800"}
     assert not checkpoint.model.training
-    assert "input contract camvid-official, RGB minus (105.65775, 103.329834, 99.625404)" in capsys.readouterr().err
+    assert "input contract camvid-official, RGB minus (105.65775, 103.329834, 99.625404)" in caplog.text
 
 
 @pytest.mark.shared
@@ -56,8 +59,9 @@ def test_published_formats_load(shared: Path, fmt: str) -> None:
 
 @pytest.mark.parametrize("bias", [False, True])
 def test_our_own_format_loads_bit_equal_with_its_spec(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], bias: bool
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, bias: bool
 ) -> None:
+    caplog.set_level(logging.INFO)
     model = drawn(7, (4, 3), bias=bias)
     spec = replace(spec_of(model), class_names=tuple("abcdefg"), ignore_label=42)
     sha256 = save_checkpoint(tmp_path / "own.pth", model, spec, {"epoch": "12", "source": "a.pth"})
@@ -65,7 +69,7 @@ def test_our_own_format_loads_bit_equal_with_its_spec(
     assert_equal(checkpoint.model, model)
     assert (checkpoint.spec, checkpoint.sha256, checkpoint.contract) == (spec, sha256, "camvid-official")
     assert checkpoint.provenance == {"epoch": "12", "source": "a.pth"}
-    assert capsys.readouterr().err == ""
+    assert caplog.text == ""
 
 
 def test_safetensors_without_our_description_are_read_by_their_names(tmp_path: Path) -> None:
@@ -91,17 +95,18 @@ def test_a_network_of_the_paper_s_size_fits_in_the_package(tmp_path: Path) -> No
 
 def test_the_spec_of_another_network_is_refused(tmp_path: Path) -> None:
     model = drawn()
-    with pytest.raises(UsageError, match="another network"):
+    with pytest.raises(UsageError, match="does not describe this network"):
         save_checkpoint(tmp_path / "own.pth", model, spec_of(drawn(4)), {})
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_contract_overrides_what_the_format_implies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_contract_overrides_what_the_format_implies(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     path = written(tmp_path / "model.pth", official())
     checkpoint = load_checkpoint(path, contract="cityscapes-mmseg")
     assert checkpoint.spec.input == CONTRACTS["cityscapes-mmseg"]
     assert checkpoint.spec.class_names[8] == "Car"
-    assert capsys.readouterr().err == ""
+    assert caplog.text == ""
 
 
 def test_a_contract_overrides_what_the_file_says_and_leaves_the_classes(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cgnet_deploy.checkpoint.reading import read_network, save_official
+from cgnet_deploy.checkpoint.reading import read_network
+from cgnet_deploy.checkpoint.writing import save_official
 from cgnet_deploy.doctor import cli, packages
 from cgnet_deploy.doctor.cli import main
 from cgnet_deploy.doctor.probe import PROBES, RUNNING, Finding, probe

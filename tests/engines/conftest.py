@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cgnet_deploy.artifact import Artifact, read_artifact, sidecar_path
-from cgnet_deploy.checkpoint.reading import save_checkpoint
+from cgnet_deploy.checkpoint.writing import save_checkpoint
 from cgnet_deploy.engines.build import BuildReport, build_plan
 from cgnet_deploy.pixels import to_tensor
 from tests.engines.graphs import CLASSES, DYNAMIC, FIXED, SPEC, drawn_frames, written

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cgnet_deploy.bench.report.blocks import block_of, by_block
-from cgnet_deploy.checkpoint.reading import save_checkpoint
+from cgnet_deploy.checkpoint.writing import save_checkpoint
 from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.engines.base import WARM_RUNS, Layer, mean_of_last
 from cgnet_deploy.engines.open import open_engine

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from cgnet_deploy.checkpoint.reading import load_checkpoint, save_checkpoint
+from cgnet_deploy.checkpoint.reading import load_checkpoint
+from cgnet_deploy.checkpoint.writing import save_checkpoint
 from cgnet_deploy.engines import torchgraph
 from cgnet_deploy.engines.base import Engine
 from cgnet_deploy.engines.open import open_engine

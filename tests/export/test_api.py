@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cgnet_deploy.artifact import read_artifact
-from cgnet_deploy.checkpoint.reading import save_checkpoint
+from cgnet_deploy.checkpoint.writing import save_checkpoint
 from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.export import pipeline

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cgnet_deploy.artifact import read_artifact
-from cgnet_deploy.checkpoint.reading import save_checkpoint, save_official
+from cgnet_deploy.checkpoint.writing import save_checkpoint, save_official
 from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.export import pipeline
 from cgnet_deploy.export.cli import main

@@ -9,7 +9,8 @@ import numpy as np
 import onnx
 import pytest
 
-from cgnet_deploy.checkpoint.reading import load_checkpoint, save_checkpoint
+from cgnet_deploy.checkpoint.reading import load_checkpoint
+from cgnet_deploy.checkpoint.writing import save_checkpoint
 from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.errors import AccuracyError
 from cgnet_deploy.export import deepstream, pipeline

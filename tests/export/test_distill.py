@@ -11,7 +11,7 @@ import onnx_ir as ir
 import pytest
 import torch
 
-from cgnet_deploy.checkpoint.reading import save_checkpoint
+from cgnet_deploy.checkpoint.writing import save_checkpoint
 from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.errors import ArtifactError, CgnetError, require
 from cgnet_deploy.export import distill as distilling

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from cgnet_deploy.artifact import read_artifact, sidecar_path
-from cgnet_deploy.checkpoint.reading import save_checkpoint
+from cgnet_deploy.checkpoint.writing import save_checkpoint
 from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.engines.build import build_plan

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from cgnet_deploy.artifact import IO, read_artifact
-from cgnet_deploy.checkpoint.reading import Checkpoint, load_checkpoint, save_checkpoint
+from cgnet_deploy.checkpoint.reading import Checkpoint, load_checkpoint
+from cgnet_deploy.checkpoint.writing import save_checkpoint
 from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.errors import AccuracyError
 from cgnet_deploy.export import lower, pipeline

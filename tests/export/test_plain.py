@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
-from cgnet_deploy.checkpoint.reading import save_official
+from cgnet_deploy.checkpoint.writing import save_official
 from cgnet_deploy.errors import CheckpointError
 from cgnet_deploy.export.plain import export_plain
 from cgnet_deploy.export.runtime import run_single

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cgnet_deploy.artifact import Shape
-from cgnet_deploy.checkpoint.reading import save_checkpoint
+from cgnet_deploy.checkpoint.writing import save_checkpoint
 from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.errors import FrameError, UsageError

@@ -1,0 +1,64 @@
+"""The same weights in another format: every tensor passes unchanged.
+
+What the wanted format has no place for (a classifier's bias in the official one) is an error. Only our own
+format also stores the input contract.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from cgnet_deploy.checkpoint.keys import Format
+from cgnet_deploy.checkpoint.reading import load_checkpoint, read_network
+from cgnet_deploy.checkpoint.writing import save_checkpoint, save_mmseg, save_official
+from cgnet_deploy.contracts import contract_name, known_as
+from cgnet_deploy.errors import UsageError
+from cgnet_deploy.spec import Color, ModelSpec, Triple
+
+log = logging.getLogger(__name__)
+
+
+def convert(
+    ckpt: str | Path,
+    out: str | Path,
+    to: Format,
+    *,
+    contract: str | None = None,
+    mean: Triple | None = None,
+    std: Triple | None = None,
+    color: Color | None = None,
+) -> str:
+    """Convert the checkpoint `ckpt` to the format `to`, write it to `out` and return its sha256.
+
+    contract, mean, std, color: as of `load_checkpoint`; with to="cgnet" only. Raises CheckpointError, UsageError.
+    """
+    ckpt, out = Path(ckpt), Path(out)
+    if out.exists() and ckpt.exists() and out.samefile(ckpt):
+        raise UsageError(f"{out} is the checkpoint itself; give the output another name")
+    if to == "cgnet":
+        checkpoint = load_checkpoint(ckpt, contract=contract, mean=mean, std=std, color=color)
+        source = {
+            "source": checkpoint.path.name,
+            "source_format": checkpoint.format,
+            "source_sha256": checkpoint.sha256,
+        }
+        return save_checkpoint(out, checkpoint.model, checkpoint.spec, {**checkpoint.provenance, **source})
+    if any(option is not None for option in (contract, mean, std, color)):
+        raise UsageError(f"the {to} format can't store an input contract; use --to cgnet")
+    network = read_network(ckpt)
+    if network.spec is not None:
+        _warn_of_lost_contract(network.spec, to)
+    save = save_official if to == "official" else save_mmseg
+    return save(out, network.model, network.provenance)
+
+
+def _warn_of_lost_contract(spec: ModelSpec, to: Format) -> None:
+    """Warn if a reader of the new file would infer another input contract than `spec` has."""
+    stored = known_as(spec.input)
+    try:
+        inferred = contract_name(to, spec.classes)
+    except UsageError:
+        inferred = "no contract"
+    if inferred != stored:
+        log.warning(f"the {to} format can't store the input contract {stored}; readers will infer {inferred}")
