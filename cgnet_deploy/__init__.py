@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # for type checkers and editors; at run time `__getattr__` im
     from cgnet_deploy.checkpoint.reading import Checkpoint, load_checkpoint
     from cgnet_deploy.confusion import Confusion
     from cgnet_deploy.engines.base import Engine
-    from cgnet_deploy.engines.build import build_plan
+    from cgnet_deploy.engines.build import BuiltPlan, build_plan
     from cgnet_deploy.engines.open import open_engine
     from cgnet_deploy.errors import (
         AccuracyError,
@@ -49,7 +49,7 @@ _MODULES = {
     "checkpoint.reading": ("Checkpoint", "load_checkpoint"),
     "confusion": ("Confusion",),
     "engines.base": ("Engine",),
-    "engines.build": ("build_plan",),
+    "engines.build": ("BuiltPlan", "build_plan"),
     "engines.open": ("open_engine",),
     "errors": (
         "AccuracyError",
@@ -75,6 +75,7 @@ __all__ = [
     "AccuracyError",
     "Artifact",
     "ArtifactError",
+    "BuiltPlan",
     "CgnetError",
     "Checkpoint",
     "CheckpointError",

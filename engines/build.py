@@ -26,13 +26,12 @@ from cgnet_deploy.files import replacing
 
 log = logging.getLogger(__name__)
 
-
 Sizes = tuple[int, int, int]  # (N, H, W)
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
-    """The sizes (N, H, W) that a plan with dynamic sides takes, and the ones that it is tuned for."""
+class ShapeRange:
+    """Sizes (N, H, W) of a plan with open sides: the least and most that it takes, the best that it is tuned for."""
 
     least: Sizes
     best: Sizes
@@ -40,7 +39,7 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True)
-class BuildReport:
+class BuiltPlan:
     """A plan, what built it for which architecture, and the parsed network's convolutions by input type.
 
     convolutions: such as {"half": 78} or {"int8": 28, "half": 50}; the names are TensorRT's.
@@ -54,29 +53,30 @@ class BuildReport:
 
 
 def build_plan(
-    onnx_path: Path,
-    plan_path: Path,
+    onnx: str | Path,
+    plan: str | Path = "cgnet.plan",
     *,
     builder: Builder | Literal["auto"] = "auto",
-    timing_cache: Path | None = None,
+    timing_cache: str | Path | None = None,
     workspace_mib: int | None = None,
-    profile: Profile | None = None,
-) -> BuildReport:
-    """Build the ONNX file at `onnx_path`, which needs its sidecar, into a plan with a sidecar at `plan_path`.
+    sizes: ShapeRange | None = None,
+) -> BuiltPlan:
+    """Build the ONNX file `onnx`, which needs its sidecar, into `plan`, which gets one.
 
-    builder: see `choose_builder`. timing_cache: a file of kernel timings, read if it is there and written
-    anew, which makes the next build of TensorRT faster and alike; TensorRT for RTX has none. workspace_mib: what
-    a layer may use at most, None for all that the GPU has. profile: needed if, and only if, sides are dynamic.
+    builder: see `choose_builder`. timing_cache: a file of kernel timings, read if it exists and then written, which
+    makes the next TensorRT build faster and reproducible; TensorRT for RTX has none. workspace_mib: the most that a
+    layer may use, None for all that the GPU has. sizes: required if, and only if, the file leaves sizes open.
 
     Raises ArtifactError for a file that can't be used, EngineUnavailable where there is no GPU for TensorRT,
     UsageError for arguments that don't fit, CgnetError if the build fails.
     """
-    source = read_artifact(onnx_path)
+    source, plan = read_artifact(Path(onnx)), Path(plan)
     if source.kind != "onnx":
-        raise ArtifactError(f"{onnx_path} is a {source.kind}, wanted an ONNX file")
-    if (profile is None) == (None in source.shape):
-        state = "dynamic sides: a profile must say" if profile is None else "no dynamic sides: no profile can say"
-        raise UsageError(f"{onnx_path} has {state} which sizes the plan takes")
+        raise ArtifactError(f"{onnx} is a {source.kind}, wanted an ONNX file")
+    if sizes is None and None in source.shape:
+        raise UsageError(f"{onnx} leaves sizes open: give sizes=ShapeRange(...), those that the plan must take")
+    if sizes is not None and None not in source.shape:
+        raise UsageError(f"{onnx} has a fixed size, which the plan takes too: leave sizes out")
     chosen = choose_builder(builder)
     if chosen == "rtx" and timing_cache is not None:
         raise UsageError("TensorRT for RTX has no timing cache; leave it out, or build with --builder tensorrt")
@@ -84,12 +84,14 @@ def build_plan(
     trt = load_api(chosen)
 
     with no_collection():
-        plan, convolutions = _serialised(trt, source, plan_path.name, timing_cache, workspace_mib, profile)
-    fixed = zip(profile.least, profile.most, strict=True) if profile else zip(source.shape, source.shape, strict=True)
-    n, h, w = (least if least == most else None for least, most in fixed)
+        content, convolutions = _serialised(
+            trt, source, plan.name, None if timing_cache is None else Path(timing_cache), workspace_mib, sizes
+        )
+    ends = (sizes.least, sizes.most) if sizes else (source.shape, source.shape)
+    n, h, w = (least if least == most else None for least, most in zip(*ends, strict=True))
     artifact = write_artifact(
-        plan_path,
         plan,
+        content,
         kind="plan",
         precision=source.precision,
         spec=source.spec,
@@ -98,7 +100,7 @@ def build_plan(
         parent_sha256=source.sha256,
         made_with={PACKAGES[chosen]: trt.__version__, ARCHITECTURE: architecture},
     )
-    return BuildReport(artifact, chosen, trt.__version__, architecture, convolutions)
+    return BuiltPlan(artifact, chosen, trt.__version__, architecture, convolutions)
 
 
 def choose_builder(builder: Builder | Literal["auto"]) -> Builder:
@@ -154,60 +156,59 @@ def _serialised(
     name: str,
     timing_cache: Path | None,
     workspace_mib: int | None,
-    profile: Profile | None,
+    sizes: ShapeRange | None,
 ) -> tuple[bytes, dict[str, int]]:
     """The plan, and its network's convolutions by input type."""
-    log = new_log(trt)
-    builder = create(trt.Builder, log)
-    network = _parse(trt, builder, source.path, log)
+    trt_log = new_log(trt)
+    builder = create(trt.Builder, trt_log)
+    network = _parse(trt, builder, source.path, trt_log)
     config = builder.create_builder_config()
     if workspace_mib is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_mib << 20)
     if trt.__name__ == PACKAGES["rtx"]:
         config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)  # or no stream that runs it can be captured
-    if profile is not None:
-        _add_profile(builder, config, network, source, profile)
+    if sizes is not None:
+        _add_profile(builder, config, network, source, sizes)
     if timing_cache is not None:
         _attach_timing_cache(config, timing_cache)
     with watched(trt, config, f"building {name}"):
         plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise CgnetError(f"{trt.__name__} can't build {source.path}: {log.reason()}")
+        raise CgnetError(f"{trt.__name__} can't build {source.path}: {trt_log.reason()}")
     if timing_cache is not None:
         with replacing(timing_cache) as temporary:
             temporary.write_bytes(bytes(config.get_timing_cache().serialize()))
     return bytes(plan), convolution_types(trt, network)
 
 
-def _parse(trt: ModuleType, builder: Any, onnx_path: Path, log: Any) -> Any:
+def _parse(trt: ModuleType, builder: Any, onnx: Path, trt_log: Any) -> Any:
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = trt.OnnxParser(network, log)
-    parsed = parser.parse(onnx_path.read_bytes())
+    parser = trt.OnnxParser(network, trt_log)
+    parsed = parser.parse(onnx.read_bytes())
     if parser.num_errors:
         error = parser.get_error(0)
         raise ArtifactError(
-            f"{trt.__name__} can't read {onnx_path}: node {error.node_name() or error.node()} "
+            f"{trt.__name__} can't read {onnx}: node {error.node_name() or error.node()} "
             f"({error.node_operator()}): {one_line(error.desc())}"
         )
     if not parsed or (network.num_inputs, network.num_outputs) != (1, 1):  # some garbage is an empty network
-        raise ArtifactError(f"{trt.__name__} can't read {onnx_path}: it is no network of one input and one output")
+        raise ArtifactError(f"{trt.__name__} can't read {onnx}: not a network with one input and one output")
     return network
 
 
-def _add_profile(builder: Any, config: Any, network: Any, source: Artifact, profile: Profile) -> None:
-    sides = zip(profile.least, profile.best, profile.most, source.shape, strict=True)
+def _add_profile(builder: Any, config: Any, network: Any, source: Artifact, sizes: ShapeRange) -> None:
+    ends = (sizes.least, sizes.best, sizes.most)
+    sides = zip(*ends, source.shape, strict=True)
     if not all(0 < least <= best <= most and (own is None or least == own == most) for least, best, most, own in sides):
-        raise UsageError(f"{profile} does not fit {source.path}, whose N, H, W are {source.shape}")
-    ranges = builder.create_optimization_profile()
-    ranges.set_shape(
-        network.get_input(0).name, *(input_sides(source.io, s) for s in (profile.least, profile.best, profile.most))
-    )
-    config.add_optimization_profile(ranges)
+        raise UsageError(f"{sizes} doesn't fit {source.path}, whose N, H, W are {source.shape}")
+    profile = builder.create_optimization_profile()
+    profile.set_shape(network.get_input(0).name, *(input_sides(source.io, end) for end in ends))
+    config.add_optimization_profile(profile)
 
 
 def _attach_timing_cache(config: Any, path: Path) -> None:
     content = path.read_bytes() if path.is_file() else b""
     cache = config.create_timing_cache(content)
     if cache is None or not config.set_timing_cache(cache, ignore_mismatch=False):
-        log.info(f"{path} is a timing cache of another GPU or TensorRT; it is made anew")
+        log.info(f"{path} is a timing cache of another GPU or TensorRT; a new one is made")
         config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)

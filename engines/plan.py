@@ -1,6 +1,6 @@
-"""A plan file before TensorRT sees it: whole, known, and made for this machine, or refused with the reason.
+"""A plan file before TensorRT sees it: complete, ours, and made for this machine, or refused with the reason.
 
-A plan opens with 28 bytes that both builders write: a tag, which tells the builder; 20 bytes that are not
+A plan opens with 28 bytes that both builders write: a tag, which identifies the builder; 20 bytes that are not
 read here; and the builder's version in bytes 24 to 27, major, minor, patch, build (trtexec --getPlanVersionOnly
 reads the same). Everything else about a plan is in its sidecar.
 """
@@ -10,9 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from packaging.version import InvalidVersion, Version
+
 from cgnet_deploy.artifact import Artifact, read_artifact
 from cgnet_deploy.engines.gpu import Gpu
-from cgnet_deploy.engines.trtapi import PACKAGES, Builder, version_of
+from cgnet_deploy.engines.trtapi import PACKAGES, Builder
 from cgnet_deploy.errors import ArtifactError, EngineUnavailable
 from cgnet_deploy.spec import Precision
 
@@ -34,7 +36,7 @@ class Plan:
 
     @property
     def rebuild(self) -> str:
-        """The command that makes this plan anew."""
+        """The command that builds this plan again."""
         n, h, w = self.artifact.shape
         sizes = f" --res {h}x{w}" if h and w else ""
         sizes += f" --batch {n}" if n and n > 1 else ""
@@ -49,18 +51,24 @@ def read_plan(path: Path) -> Plan:
         raise ArtifactError(f"{path} is a {artifact.kind}, wanted a plan")
     made_with = artifact.made_with
     builder = next((builder for builder, package in PACKAGES.items() if package in made_with), None)
-    if builder is None or ARCHITECTURE not in made_with:
-        raise ArtifactError(f"the sidecar of {path} doesn't say what built it; export it again with cgnet-export")
+    try:
+        if builder is None or ARCHITECTURE not in made_with:
+            raise InvalidVersion
+        built_by = Version(made_with[PACKAGES[builder]]).release
+    except InvalidVersion:
+        raise ArtifactError(
+            f"the sidecar of {path} doesn't say what built it; export it again with cgnet-export"
+        ) from None
     plan = Plan(artifact, builder, made_with[PACKAGES[builder]], made_with[ARCHITECTURE])
     with path.open("rb") as file:
         header = file.read(HEADER_BYTES)
     if len(header) < HEADER_BYTES or header[:4] not in TAGS:
-        raise ArtifactError(f"{path} is not a TensorRT plan; make it again with: {plan.rebuild}")
-    wrote, said = tuple(header[24:28]), version_of(plan.version)
-    if TAGS[header[:4]] != builder or wrote[: len(said)] != said:
+        raise ArtifactError(f"{path} is not a TensorRT plan; build it again with: {plan.rebuild}")
+    wrote = tuple(header[24:28])
+    if TAGS[header[:4]] != builder or wrote[: len(built_by)] != built_by:
         raise ArtifactError(
             f"{path} was written by {TAGS[header[:4]]} {'.'.join(map(str, wrote))}, its sidecar says "
-            f"{builder} {plan.version}; make it again with: {plan.rebuild}"
+            f"{builder} {plan.version}; build it again with: {plan.rebuild}"
         )
     return plan
 
@@ -68,7 +76,7 @@ def read_plan(path: Path) -> Plan:
 def check_fits(plan: Plan, gpu: Gpu, installed: str) -> None:
     """Raise EngineUnavailable unless `plan` was built by the `installed` version and for `gpu`."""
     path, package = plan.artifact.path, PACKAGES[plan.builder]
-    if version_of(installed) != version_of(plan.version):
+    if Version(installed) != Version(plan.version):
         raise EngineUnavailable(
             f"{path} was built by {package} {plan.version}, and {installed} is installed, which can't read it; "
             f"build it here again: {plan.rebuild}"

@@ -1,14 +1,12 @@
-"""The progress of a build: TensorRT's nested phases as one bar on a terminal, as plain lines elsewhere.
+"""The progress of a build: TensorRT's nested phases as one number.
 
 A phase of `total` steps that has done `done` of them stands at (done + f) / total, where f is how far the
-phase inside its current step is; the outermost phase is the whole.
+phase inside its current step is; the outermost phase is the build.
 """
 
 from __future__ import annotations
 
-import logging
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,10 +14,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-log = logging.getLogger(__name__)
-
-
-QUARTERS = 4
+from cgnet_deploy.progress import task
 
 
 @dataclass(slots=True)
@@ -30,7 +25,9 @@ class Phase:
 
 
 class Phases:
-    """Where a build stands, told by the three calls of TensorRT's IProgressMonitor, from any of its threads.
+    """Where a build stands, from the three calls of TensorRT's IProgressMonitor, which come from any of its threads.
+
+    What they say is not relied on: an exception in such a call would be lost inside TensorRT, or end the process.
 
     show: called with a fraction of 0 to 1 that only rises.
     """
@@ -43,12 +40,13 @@ class Phases:
 
     def start(self, name: str, parent: str | None, total: int) -> None:
         with self._lock:
-            self._phases[name] = Phase(parent, total)
+            self._phases[name] = Phase(parent, max(total, 1))
 
     def step(self, name: str, step: int) -> None:
         """step: the number of the step that is done, from 0."""
         with self._lock:
-            self._phases[name].done = step + 1
+            if name in self._phases:
+                self._phases[name].done = step + 1
             reached = self._reached(None)
             if reached > self._shown:
                 self._shown = reached
@@ -60,7 +58,7 @@ class Phases:
 
     def _reached(self, parent: str | None) -> float:
         """How far the phase inside `parent` is, the furthest one if there are several."""
-        within = ((n, phase) for n, phase in self._phases.items() if phase.parent == parent)
+        within = ((n, phase) for n, phase in self._phases.items() if phase.parent == parent and n != parent)
         return max((min(1.0, (phase.done + self._reached(n)) / phase.total) for n, phase in within), default=0.0)
 
 
@@ -71,8 +69,9 @@ def watched(trt: ModuleType, config: Any, label: str) -> Iterator[None]:
     A stopped build returns None to its caller; then KeyboardInterrupt is raised here.
     """
     interrupted = threading.Event()
-    with _shown(label) as show, _ctrl_c_sets(interrupted):
-        monitor = config.progress_monitor = _monitor(trt, Phases(show), interrupted)
+    with task(label, total=100) as work, _ctrl_c_sets(interrupted):
+        phases = Phases(lambda fraction: work.update(100 * fraction))
+        monitor = config.progress_monitor = _monitor(trt, phases, interrupted)
         yield
         del monitor  # TensorRT asks that it lives as long as the build
     if interrupted.is_set():
@@ -108,25 +107,3 @@ def _ctrl_c_sets(event: threading.Event) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, previous)
-
-
-@contextmanager
-def _shown(label: str) -> Iterator[Callable[[float], None]]:
-    """What shows a fraction: a bar on a terminal, elsewhere a line for each quarter that is reached."""
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import Progress
-
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(label, total=1.0)
-            yield lambda fraction: bar.update(task, completed=fraction)
-        return
-    said = 0
-
-    def say_quarter(fraction: float) -> None:
-        nonlocal said
-        if (quarter := int(fraction * QUARTERS)) > said:
-            said = quarter
-            log.info(f"{label}: {100 * quarter // QUARTERS} %")
-
-    yield say_quarter

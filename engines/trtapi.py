@@ -12,38 +12,27 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, Literal
 
+from packaging.version import Version
+
 from cgnet_deploy.errors import EngineUnavailable, one_line, require
 
 Builder = Literal["tensorrt", "rtx"]
 PACKAGES: dict[Builder, str] = {"tensorrt": "tensorrt", "rtx": "tensorrt_rtx"}
 EXTRAS: dict[Builder, str] = {"tensorrt": "trt", "rtx": "rtx"}
 
-OLDEST = (10, 3)
-# Its builder looks for a library under a name that its own packages don't have (ultralytics pull request 24367).
-BROKEN = {(10, 2, 0)}
+# 10.2's builder looks for a library under a name that its own packages don't have (ultralytics pull request 24367).
+OLDEST = Version("10.3")
 
 
 def load_api(builder: Builder) -> ModuleType:
     """The Python package of `builder`. Raises MissingPackage, or EngineUnavailable for a release that can't work."""
     trt = require(PACKAGES[builder], EXTRAS[builder])
-    version = version_of(trt.__version__)
-    if builder == "tensorrt" and (version < OLDEST or version[:3] in BROKEN):
+    if builder == "tensorrt" and Version(trt.__version__) < OLDEST:
         raise EngineUnavailable(
-            f"TensorRT {trt.__version__} is too old or known to be broken, wanted 10.3 or later; "
+            f"TensorRT {trt.__version__} is too old, wanted 10.3 or later; "
             "install it with: pip install 'cgnet-deploy[trt]'"
         )
     return trt
-
-
-def version_of(text: str) -> tuple[int, ...]:
-    """`10.13.3.9` -> (10, 13, 3, 9); what follows the numbers of a part, such as `rc1`, is left out."""
-    numbers = []
-    for part in text.split("."):
-        digits = part[: len(part) - len(part.lstrip("0123456789"))]
-        if not digits:
-            break
-        numbers.append(int(digits))
-    return tuple(numbers)
 
 
 def new_log(trt: ModuleType) -> Any:

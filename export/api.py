@@ -39,7 +39,7 @@ from cgnet_deploy.files import check_writable
 from cgnet_deploy.spec import MIN_SIDE_PX, Color, Precision, Res, Triple
 
 if TYPE_CHECKING:  # torch and onnx_ir are optional, and slow to import
-    from cgnet_deploy.engines.build import BuildReport, Profile
+    from cgnet_deploy.engines.build import BuiltPlan, ShapeRange
     from cgnet_deploy.export.fuse.rule import FusionReport
     from cgnet_deploy.export.guard import Guarded
     from cgnet_deploy.export.lower import Int8Report
@@ -74,7 +74,7 @@ class Exported:
     pruning: PruneReport | None = None
     int8: Int8Report | None = None
     guard: Guarded | None = None
-    plan: BuildReport | None = None
+    plan: BuiltPlan | None = None
     folders: tuple[str, ...] = ()
 
     def summary(self) -> str:
@@ -253,8 +253,8 @@ def export(
     if engine:
         from cgnet_deploy.engines.build import build_plan
 
-        profile = _profile(dynamic, batch, size)
-        plan = build_plan(onnx, engine, builder=builder, timing_cache=_path(timing_cache), profile=profile)
+        sizes = _plan_sizes(dynamic, batch, size)
+        plan = build_plan(onnx, engine, builder=builder, timing_cache=timing_cache, sizes=sizes)
     if triton:
         from cgnet_deploy.export.tritonserver import write_repository
 
@@ -338,12 +338,12 @@ def _path(value: str | Path | None) -> Path | None:
     return None if value is None else Path(value)
 
 
-def _profile(dynamic: Dynamic, batch: int, res: Res) -> Profile | None:
+def _plan_sizes(dynamic: Dynamic, batch: int, res: Res) -> ShapeRange | None:
     """What a plan takes where the file leaves sizes open: one frame to `batch`, the smallest size to `res`."""
-    from cgnet_deploy.engines.build import Profile
+    from cgnet_deploy.engines.build import ShapeRange
 
     if dynamic == "none":
         return None
     least_batch = 1 if dynamic in ("batch", "both") else batch
     least_res = (MIN_SIDE_PX, MIN_SIDE_PX) if dynamic in ("size", "both") else res
-    return Profile((least_batch, *least_res), (batch, *res), (batch, *res))
+    return ShapeRange((least_batch, *least_res), (batch, *res), (batch, *res))

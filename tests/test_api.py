@@ -19,6 +19,7 @@ EXPORTED = [
     "AccuracyError",
     "Artifact",
     "ArtifactError",
+    "BuiltPlan",
     "CgnetError",
     "Checkpoint",
     "CheckpointError",

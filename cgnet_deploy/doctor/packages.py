@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 
+from packaging.requirements import Requirement
+
 NAME = "cgnet-deploy"
-REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)\s*>=\s*(?P<least>[\w.]+)\s*;\s*extra\s*==\s*[\"'](?P<extra>\w+)[\"']")
 HIDDEN = {"dev"}  # for those who change this project
 
 
@@ -23,31 +24,28 @@ class Extra:
 def extras() -> list[Extra]:
     """None where the project runs from a bare checkout, which declares nothing."""
     try:
-        declared = metadata.requires(NAME) or []
+        names = metadata.metadata(NAME).get_all("Provides-Extra") or []
+        declared = [Requirement(line) for line in metadata.requires(NAME) or ()]
     except metadata.PackageNotFoundError:
         return []
-    wanted: dict[str, list[tuple[str, str]]] = {}
-    for line in declared:
-        if match := REQUIREMENT.fullmatch(line.strip()):
-            wanted.setdefault(match["extra"], []).append((match["name"], match["least"]))
-    return [_extra(name, packages) for name, packages in wanted.items() if name not in HIDDEN]
+    return [_extra(name, _of_extra(declared, name)) for name in names if name not in HIDDEN]
 
 
-def _extra(name: str, packages: list[tuple[str, str]]) -> Extra:
+def _of_extra(declared: list[Requirement], name: str) -> Iterator[Requirement]:
+    for one in declared:
+        if one.marker and one.marker.evaluate({"extra": name}) and not one.marker.evaluate({"extra": ""}):
+            yield one
+
+
+def _extra(name: str, wanted: Iterator[Requirement]) -> Extra:
     here, lacking = [], []
-    for package, least in packages:
+    for one in wanted:
         try:
-            version = metadata.version(package)
+            version = metadata.version(one.name)
         except metadata.PackageNotFoundError:
-            lacking.append(f"{package} is missing")
+            lacking.append(f"{one.name} is missing")
             continue
-        here.append(f"{package} {version}")
-        if release(version) < release(least):
-            lacking.append(f"{package} {version} is older than {least}")
+        here.append(f"{one.name} {version}")
+        if not one.specifier.contains(version, prereleases=True):
+            lacking.append(f"{one.name} is {version}, wanted {one.specifier}")
     return Extra(name, tuple(here), tuple(lacking))
-
-
-def release(version: str) -> tuple[int, ...]:
-    """`2.13.0+cpu` -> (2, 13, 0): the numbers up to the first part that is none."""
-    numbers = re.match(r"\d+(\.\d+)*", version)
-    return tuple(map(int, numbers[0].split("."))) if numbers else ()

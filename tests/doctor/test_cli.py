@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from email.message import Message
 from importlib import metadata
 from pathlib import Path
 
@@ -114,18 +115,23 @@ def test_extras_are_what_the_distribution_declares(monkeypatch: pytest.MonkeyPat
         'torch>=2.9; extra == "export"',
         'onnx>=1.19; extra == "export"',
         'x>=1; extra == "dev"',
+        'y>=1; sys_platform == "cp/m" and extra == "openvino"',
         "openvino>=2025.2; extra == 'openvino'",
     ]
     versions = {"torch": "2.13.0+cpu", "onnx": "1.2.0rc1"}
+    names = Message()
+    for name in ("export", "openvino", "dev"):
+        names["Provides-Extra"] = name
 
     def version(name: str) -> str:
         if name not in versions:
             raise metadata.PackageNotFoundError(name)
         return versions[name]
 
+    monkeypatch.setattr(metadata, "metadata", lambda _: names)
     monkeypatch.setattr(metadata, "requires", lambda _: declared)
     monkeypatch.setattr(metadata, "version", version)
     export, openvino = packages.extras()
     assert export.here == ("torch 2.13.0+cpu", "onnx 1.2.0rc1")
-    assert export.lacking == ("onnx 1.2.0rc1 is older than 1.19",)
+    assert export.lacking == ("onnx is 1.2.0rc1, wanted >=1.19",)
     assert (openvino.here, openvino.lacking) == ((), ("openvino is missing",))

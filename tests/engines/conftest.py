@@ -10,7 +10,7 @@ import torch
 
 from cgnet_deploy.artifact import Artifact, read_artifact, sidecar_path
 from cgnet_deploy.checkpoint.writing import save_checkpoint
-from cgnet_deploy.engines.build import BuildReport, build_plan
+from cgnet_deploy.engines.build import BuiltPlan, build_plan
 from cgnet_deploy.pixels import to_tensor
 from tests.engines.graphs import CLASSES, DYNAMIC, FIXED, SPEC, drawn_frames, written
 from tests.networks import drawn
@@ -48,7 +48,7 @@ def fixed_onnx(tmp_path: Path) -> Artifact:
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> BuildReport:
+def built(tmp_path_factory: pytest.TempPathFactory) -> BuiltPlan:
     """A real plan of `fixed_onnx`, built without a GPU; for tests that leave it as it is."""
     pytest.importorskip("tensorrt_rtx")
     folder = tmp_path_factory.mktemp("plan")
@@ -56,7 +56,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> BuildReport:
 
 
 @pytest.fixture
-def plan(built: BuildReport, tmp_path: Path) -> Artifact:
+def plan(built: BuiltPlan, tmp_path: Path) -> Artifact:
     """A copy of `built` that a test may spoil."""
     for path in (built.artifact.path, sidecar_path(built.artifact.path)):
         shutil.copy(path, tmp_path)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import signal
 from importlib.machinery import ModuleSpec
@@ -13,17 +14,18 @@ from onnx import helper
 
 from cgnet_deploy.artifact import Artifact, read_artifact, sidecar_path, write_artifact
 from cgnet_deploy.contracts import model_spec
-from cgnet_deploy.engines import build, progress, trtapi
-from cgnet_deploy.engines.build import BuildReport, Profile, build_plan, choose_builder
+from cgnet_deploy.engines import build, trtapi
+from cgnet_deploy.engines.build import BuiltPlan, ShapeRange, build_plan, choose_builder
 from cgnet_deploy.engines.gpu import Gpu
 from cgnet_deploy.errors import ArtifactError, EngineUnavailable, UsageError, UserError
+from cgnet_deploy.progress import Task
 from cgnet_deploy.spec import Precision
 from tests.engines.graphs import DYNAMIC, FIXED, SPEC, model, tensor, written
 
 rtx = pytest.importorskip("tensorrt_rtx")
 
 
-def test_a_plan_comes_with_a_sidecar_that_says_what_it_is(built: BuildReport) -> None:
+def test_a_plan_comes_with_a_sidecar_that_says_what_it_is(built: BuiltPlan) -> None:
     onnx = read_artifact(built.artifact.path.with_suffix(".onnx"))
     read = read_artifact(built.artifact.path)
     assert read == built.artifact
@@ -43,25 +45,25 @@ def test_convolutions_are_counted_by_the_type_they_take(tmp_path: Path, half: bo
     assert report.artifact.precision is (Precision.F16 if half else Precision.F32)
 
 
-def test_dynamic_sides_need_a_profile_and_keep_what_it_leaves_open(tmp_path: Path) -> None:
+def test_open_sides_need_a_range_and_stay_open_where_it_is_one(tmp_path: Path) -> None:
     onnx = written(tmp_path / "a.onnx", "frames", DYNAMIC)
-    with pytest.raises(UsageError, match="has dynamic sides: a profile must say"):
+    with pytest.raises(UsageError, match="leaves sizes open: give sizes"):
         build_plan(onnx.path, tmp_path / "a.plan", builder="rtx")
-    profile = Profile((1, 40, 56), (2, 40, 56), (4, 40, 112))
-    assert build_plan(onnx.path, tmp_path / "a.plan", builder="rtx", profile=profile).artifact.shape == (None, 40, None)
+    sizes = ShapeRange((1, 40, 56), (2, 40, 56), (4, 40, 112))
+    assert build_plan(onnx.path, tmp_path / "a.plan", builder="rtx", sizes=sizes).artifact.shape == (None, 40, None)
 
 
-def test_a_profile_that_does_not_fit_is_refused(tmp_path: Path, fixed_onnx: Artifact) -> None:
-    with pytest.raises(UsageError, match="has no dynamic sides: no profile can say"):
-        build_plan(fixed_onnx.path, tmp_path / "a.plan", builder="rtx", profile=Profile(*[(1, 40, 56)] * 3))
+def test_a_range_that_does_not_fit_is_refused(tmp_path: Path, fixed_onnx: Artifact) -> None:
+    with pytest.raises(UsageError, match="has a fixed size, which the plan takes too"):
+        build_plan(fixed_onnx.path, tmp_path / "a.plan", builder="rtx", sizes=ShapeRange(*[(1, 40, 56)] * 3))
     onnx = written(tmp_path / "b.onnx", "frames", (None, 40, 56))
-    for profile in (
-        Profile((2, 40, 56), (1, 40, 56), (4, 40, 56)),
-        Profile((1, 40, 56), (1, 40, 56), (4, 48, 56)),
-        Profile((0, 40, 56), (1, 40, 56), (4, 40, 56)),
+    for sizes in (
+        ShapeRange((2, 40, 56), (1, 40, 56), (4, 40, 56)),
+        ShapeRange((1, 40, 56), (1, 40, 56), (4, 48, 56)),
+        ShapeRange((0, 40, 56), (1, 40, 56), (4, 40, 56)),
     ):
-        with pytest.raises(UsageError, match="does not fit"):
-            build_plan(onnx.path, tmp_path / "b.plan", builder="rtx", profile=profile)
+        with pytest.raises(UsageError, match="doesn't fit"):
+            build_plan(onnx.path, tmp_path / "b.plan", builder="rtx", sizes=sizes)
 
 
 def test_what_the_parser_refuses_is_one_line_and_destroys_nothing(tmp_path: Path, plan: Artifact) -> None:
@@ -125,19 +127,20 @@ class Config:
 
 
 @pytest.mark.parametrize(
-    ("content", "attached", "told"),
+    ("content", "attached", "logged"),
     [(None, b"", False), (b"ours", b"ours", False), (b"another GPU's", b"", True), (b"garbage", b"", True)],
 )
 def test_a_timing_cache_is_used_if_it_fits_and_else_made_anew(
-    content: bytes | None, attached: bytes, told: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    content: bytes | None, attached: bytes, logged: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "cache"
     if content is not None:
         path.write_bytes(content)
     config = Config()
-    build._attach_timing_cache(config, path)
+    with caplog.at_level(logging.INFO, logger="cgnet_deploy"):
+        build._attach_timing_cache(config, path)
     assert config.attached == attached
-    assert ("made anew" in capsys.readouterr().err) == told
+    assert ("a new one is made" in caplog.text) == logged
 
 
 def test_no_garbage_is_collected_while_tensorrt_may_call_the_log(
@@ -161,21 +164,21 @@ def test_no_garbage_is_collected_while_tensorrt_may_call_the_log(
 def test_ctrl_c_stops_a_build_and_leaves_nothing(
     tmp_path: Path, fixed_onnx: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "say", lambda _: os.kill(os.getpid(), signal.SIGINT))
+    monkeypatch.setattr(Task, "update", lambda *_: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         build_plan(fixed_onnx.path, tmp_path / "a.plan", builder="rtx")
     assert not list(tmp_path.glob("*.plan*"))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_progress_is_told_in_quarters_on_stderr(
-    tmp_path: Path, fixed_onnx: Artifact, capfd: pytest.CaptureFixture[str]
+def test_progress_is_logged_in_quarters(
+    tmp_path: Path, fixed_onnx: Artifact, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    build_plan(fixed_onnx.path, tmp_path / "a.plan", builder="rtx", workspace_mib=64)
-    out, err = capfd.readouterr()
-    assert out == ""
-    assert err.splitlines()[0] == "building a.plan: 25 %"
-    assert all(line.startswith("building a.plan: ") for line in err.splitlines())
+    with caplog.at_level(logging.INFO, logger="cgnet_deploy"):
+        build_plan(str(fixed_onnx.path), str(tmp_path / "a.plan"), builder="rtx", workspace_mib=64)
+    assert capfd.readouterr() == ("", "")
+    assert caplog.messages[0] == "building a.plan: 25 %"
+    assert all(line.startswith("building a.plan: ") for line in caplog.messages)
 
 
 @pytest.mark.parametrize(

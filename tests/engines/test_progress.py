@@ -30,3 +30,17 @@ def test_it_never_falls_though_phases_start_over_or_end_early() -> None:
         phases.finish("inner")
     phases.step("build", 1)
     assert shown == [0.25, 1.0]
+
+
+def test_phases_of_no_steps_and_steps_of_unknown_phases_are_ignored() -> None:
+    shown: list[float] = []
+    phases = Phases(shown.append)
+    phases.step("never started", 0)
+    phases.start("empty", None, 0)
+    phases.start("itself", "itself", 3)
+    phases.finish("never started")
+    phases.step("itself", 1)
+    phases.step("empty", 0)
+    phases.finish("empty")
+    phases.step("empty", 1)
+    assert shown == [1.0]

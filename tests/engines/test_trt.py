@@ -8,7 +8,7 @@ import pytest
 from cgnet_deploy.artifact import IO, Artifact, write_artifact
 from cgnet_deploy.engines import trt
 from cgnet_deploy.engines.base import Engine, Layer
-from cgnet_deploy.engines.build import Profile, build_plan
+from cgnet_deploy.engines.build import ShapeRange, build_plan
 from cgnet_deploy.engines.cudagraph import capture
 from cgnet_deploy.engines.gpu import Gpu, find_gpu
 from cgnet_deploy.engines.open import open_engine
@@ -30,9 +30,9 @@ except EngineUnavailable as error:
 class TestTensorRT(EngineContract):
     @pytest.fixture(scope="class", params=["tensor_onnx", "frames_onnx"])
     def path(self, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        profile = Profile((1, 40, 56), (2, 40, 56), (3, 72, 112))
+        sizes = ShapeRange((1, 40, 56), (2, 40, 56), (3, 72, 112))
         onnx: Path = request.getfixturevalue(request.param)
-        return build_plan(onnx, tmp_path_factory.mktemp("plan") / "tiny.plan", profile=profile).artifact.path
+        return build_plan(onnx, tmp_path_factory.mktemp("plan") / "tiny.plan", sizes=sizes).artifact.path
 
     def open(self, path: Path, batch: int | None = None) -> Engine:
         return open_engine(str(path), batch=batch)

@@ -34,9 +34,9 @@ FLAGS = {
 # As the installed command does, but by this interpreter.
 EXPORT = "import sys; from cgnet_deploy.export.cli import main; sys.exit(main(sys.argv[1:]))"
 BUILD = (
-    "import sys; from pathlib import Path; from cgnet_deploy.engines.build import build_plan; "
+    "import sys; from cgnet_deploy.engines.build import build_plan; "
     "from cgnet_deploy.terminal import guarded; "
-    "sys.exit(guarded('build', lambda: build_plan(Path(sys.argv[1]), Path(sys.argv[2])) and 0))"
+    "sys.exit(guarded('build', lambda: build_plan(sys.argv[1], sys.argv[2]) and 0))"
 )
 
 

@@ -5,6 +5,7 @@ Without a GPU the kernels' references stand in for them in the contract's many i
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 
@@ -70,12 +71,13 @@ def test_kernels_run_inside_the_engine(path: Path, prefix: str, precision: Preci
 
 
 def test_without_a_gpu_a_checkpoint_runs_by_plain_torch(
-    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    caplog.set_level(logging.INFO, logger="cgnet_deploy")
     with open_engine(str(path)) as engine:
         assert engine.info.backend == "torch"
-    assert capsys.readouterr().err == ""
+    assert not caplog.messages
 
 
 def test_asked_for_without_a_gpu_it_says_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,12 +102,13 @@ def test_a_kernel_that_errs_is_found_when_the_engine_is_opened(path: Path, monke
 
 @pytest.mark.parametrize("failure", ["kernel", "package"])
 def test_what_cannot_run_on_a_gpu_falls_back_and_says_why(
-    path: Path, failure: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    path: Path, failure: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(launch: Launch) -> None:
         raise RuntimeError("out of resource: shared memory\nand more")
 
     checkpoint = load_checkpoint(path)
+    caplog.set_level(logging.INFO, logger="cgnet_deploy")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     if failure == "kernel":
         monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
@@ -114,7 +117,7 @@ def test_what_cannot_run_on_a_gpu_falls_back_and_says_why(
     else:
         monkeypatch.setitem(sys.modules, "triton", None)
     assert choice.fast_or_none(checkpoint, (None, None, None)) is None
-    (line,) = capsys.readouterr().err.splitlines()
+    (line,) = caplog.messages
     assert "running by plain PyTorch: " in line
     wanted = "the fast path doesn't run here: " if failure == "kernel" else "pip install 'cgnet-deploy[fast]'"
     assert wanted in line
