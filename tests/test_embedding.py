@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cgnet_deploy.data import open_dataset
+from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.export.cli import main as export_main
 from cgnet_deploy.spec import Res

@@ -15,7 +15,7 @@ import pytest
 
 from cgnet_deploy.bench.cli import main as bench_main
 from cgnet_deploy.checkpoint.cli import main as convert_main
-from cgnet_deploy.data import open_dataset
+from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.doctor.cli import main as doctor_main
 from cgnet_deploy.export.cli import main as export_main
 from cgnet_deploy.train.cli import main as train_main

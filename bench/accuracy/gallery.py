@@ -15,7 +15,7 @@ import numpy as np
 
 from cgnet_deploy.bench.accuracy import agreement
 from cgnet_deploy.contracts import ClassTable
-from cgnet_deploy.data import Dataset, fit
+from cgnet_deploy.data.dataset import Dataset, fit
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Res
 

@@ -17,7 +17,7 @@ from cgnet_deploy.bench.accuracy import agreement
 from cgnet_deploy.bench.accuracy.outlines import Outlines
 from cgnet_deploy.bench.measure.wire import Score, Scored
 from cgnet_deploy.confusion import Confusion
-from cgnet_deploy.data import Dataset, fit_frame
+from cgnet_deploy.data.dataset import Dataset, fit_frame
 from cgnet_deploy.engines.base import Engine
 from cgnet_deploy.pixels import F32, U8
 from cgnet_deploy.spec import Res

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 import cv2
 import numpy as np
 
-from cgnet_deploy.data import fit_frame
+from cgnet_deploy.data.dataset import fit_frame
 from cgnet_deploy.engines.base import Engine
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.pixels import F32, U8

@@ -26,7 +26,8 @@ from cgnet_deploy.bench.measure.process import EngineProcess
 from cgnet_deploy.bench.measure.rounds import StartProcess, begin, layers_of, load, take_turns
 from cgnet_deploy.bench.measure.settings import Settings
 from cgnet_deploy.bench.report.record import ColdStart, Record
-from cgnet_deploy.data import Dataset, check_classes, fit_frame, open_dataset
+from cgnet_deploy.data.dataset import Dataset, check_classes, fit_frame
+from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Precision, Res

@@ -136,7 +136,7 @@ class Session:
         # Imported only now: reading pictures is no part of the memory that an engine needs.
         from cgnet_deploy.bench.accuracy.scores import score
         from cgnet_deploy.bench.accuracy.views import Views
-        from cgnet_deploy.data import open_dataset
+        from cgnet_deploy.data.opening import open_dataset
 
         dataset = open_dataset(request.data, request.split)
         with contextlib.ExitStack() as stack:

@@ -32,7 +32,8 @@ from cgnet_deploy.bench.machine.readings import here
 from cgnet_deploy.bench.measure.rounds import ROUNDS, begin, load, take_turn
 from cgnet_deploy.bench.measure.run import first_frames
 from cgnet_deploy.bench.measure.settings import Settings
-from cgnet_deploy.data import Dataset, fit_frame, open_dataset
+from cgnet_deploy.data.dataset import Dataset, fit_frame
+from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.engines.open import backend_and_path
 from cgnet_deploy.errors import CgnetError
 from cgnet_deploy.files import check_writable, replacing

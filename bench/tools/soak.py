@@ -22,14 +22,14 @@ from pathlib import Path
 import numpy as np
 
 from cgnet_deploy.clock import CLOCK
-from cgnet_deploy.data import open_dataset
+from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.engines.open import backend_and_path
 from cgnet_deploy.errors import CgnetError
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Res
 from cgnet_deploy.terminal import Parser, integer, number, run
 from cgnet_deploy.threads import cores
-from cgnet_deploy.video import Segmenter
+from cgnet_deploy.video.segmenter import Segmenter
 from cgnet_deploy.video.videofile import video_file
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,8 @@ import numpy as np
 
 from cgnet_deploy.checkpoint.keys import Format
 from cgnet_deploy.contracts import CONTRACTS, contract_name, model_spec
-from cgnet_deploy.data import check_classes, fit_frame, open_dataset
+from cgnet_deploy.data.dataset import check_classes, fit_frame
+from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.doctor.candidates import Candidate, alike, candidates
 from cgnet_deploy.doctor.contract_search import Trial, frames_needed, run_trial
 from cgnet_deploy.errors import UsageError, require

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cgnet_deploy.confusion import Confusion
-from cgnet_deploy.data import fit_labels
+from cgnet_deploy.data.dataset import fit_labels
 from cgnet_deploy.doctor.candidates import Candidate
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Res

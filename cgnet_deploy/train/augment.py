@@ -11,7 +11,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from cgnet_deploy.data import fit
+from cgnet_deploy.data.dataset import fit
 from cgnet_deploy.pixels import F32, U8, to_tensor
 from cgnet_deploy.spec import InputSpec, Res
 from cgnet_deploy.train.recipes import Augment, Scale

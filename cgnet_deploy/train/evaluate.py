@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cgnet_deploy.confusion import Confusion
-from cgnet_deploy.data import Dataset, check_classes, fit, sample
+from cgnet_deploy.data.dataset import Dataset, check_classes, fit, sample
 from cgnet_deploy.model import CGNet
 from cgnet_deploy.pixels import U8, to_tensor
 from cgnet_deploy.progress import track

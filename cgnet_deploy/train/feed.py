@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from cgnet_deploy.contracts import ClassTable
-from cgnet_deploy.data import Dataset, sample
+from cgnet_deploy.data.dataset import Dataset, sample
 from cgnet_deploy.errors import CgnetError, DataError
 from cgnet_deploy.pixels import F32, U8
 from cgnet_deploy.progress import track

@@ -19,7 +19,8 @@ from torch import Tensor
 from cgnet_deploy.checkpoint.reading import load_checkpoint
 from cgnet_deploy.checkpoint.writing import save_checkpoint
 from cgnet_deploy.confusion import Confusion
-from cgnet_deploy.data import Dataset, check_classes, open_dataset
+from cgnet_deploy.data.dataset import Dataset, check_classes
+from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.errors import CgnetError, UsageError
 from cgnet_deploy.interrupts import Interrupts, caught_interrupts
 from cgnet_deploy.model import CGNet

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from cgnet_deploy import __version__
-from cgnet_deploy.data import Dataset
+from cgnet_deploy.data.dataset import Dataset
 from cgnet_deploy.files import sha256_of
 from cgnet_deploy.train.recipes import RECIPES, Recipe
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cgnet_deploy.data import Dataset
+from cgnet_deploy.data.dataset import Dataset
 from cgnet_deploy.errors import DataError, UsageError
 from cgnet_deploy.progress import track
 from cgnet_deploy.train.recipes import ByFrequency

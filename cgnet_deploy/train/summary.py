@@ -6,7 +6,7 @@ import resource
 
 import torch
 
-from cgnet_deploy.data import open_dataset
+from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.train.evaluate import SCALES, confusion_of
 from cgnet_deploy.train.loop import Job, Outcome
 from cgnet_deploy.train.provenance import device_name

@@ -16,7 +16,7 @@ from types import TracebackType
 import numpy as np
 from typing_extensions import Self
 
-from cgnet_deploy.data import fit_frame, fit_labels
+from cgnet_deploy.data.dataset import fit_frame, fit_labels
 from cgnet_deploy.engines.base import Engine, EngineInfo
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.errors import FrameError, UsageError

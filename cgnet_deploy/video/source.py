@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from cgnet_deploy.clock import CLOCK
-from cgnet_deploy.data import images_in, read_image
+from cgnet_deploy.data.images import images_in, read_image
 from cgnet_deploy.errors import CgnetError, DataError
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import MAX_PIXELS

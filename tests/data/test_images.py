@@ -9,9 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from cgnet_deploy.data import images_in, read_image
 from cgnet_deploy.data.header import parse_header
-from cgnet_deploy.data.images import read_labels
+from cgnet_deploy.data.images import images_in, read_image, read_labels
 from cgnet_deploy.errors import DataError
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (37, 53, 3), np.uint8)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from cgnet_deploy.contracts import CAMVID_CLASSES, CITYSCAPES_CLASSES
-from cgnet_deploy.data import check_classes, fit, open_dataset, sample
+from cgnet_deploy.data.dataset import check_classes, fit, sample
+from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.errors import DataError, UserError
 from cgnet_deploy.spec import Res
 from tests.data.trees import camvid_tree, cityscapes_tree, write

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cgnet_deploy.data import open_dataset
+from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.data.scenes import SIZES, Scenes, draw
 from cgnet_deploy.errors import DataError
 from cgnet_deploy.spec import Res

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cgnet_deploy.data import open_dataset
+from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.spec import Res
 
 CITY_RES = Res(64, 128)

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from cgnet_deploy.contracts import CAMVID_CLASSES
-from cgnet_deploy.data import open_dataset, sample
+from cgnet_deploy.data.dataset import sample
+from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.errors import DataError
 from cgnet_deploy.spec import Res
 from cgnet_deploy.train.device_feed import DeviceFeed, fits_device

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 
 from cgnet_deploy.confusion import Confusion
-from cgnet_deploy.data import fit, open_dataset
+from cgnet_deploy.data.dataset import fit
+from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.errors import DataError
 from cgnet_deploy.pixels import to_tensor
 from cgnet_deploy.spec import Res

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from cgnet_deploy.data import open_dataset
+from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.errors import DataError
 from cgnet_deploy.spec import Res
 from cgnet_deploy.train.feed import Share, batches, keys_of, resident, steps_per_epoch

@@ -9,7 +9,8 @@ import pytest
 import cgnet_deploy
 from cgnet_deploy.checkpoint.reading import Checkpoint, load_checkpoint
 from cgnet_deploy.confusion import Confusion
-from cgnet_deploy.data import Dataset, open_dataset, sample
+from cgnet_deploy.data.dataset import Dataset, sample
+from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.train.evaluate import ONE_SCALE, predict
 from cgnet_deploy.train.recipes import RECIPES
 

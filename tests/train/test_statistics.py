@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cgnet_deploy.contracts import CAMVID_CLASSES, ClassTable
-from cgnet_deploy.data import open_dataset
+from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.errors import DataError, UsageError
 from cgnet_deploy.train.feed import Resident
 from cgnet_deploy.train.recipes import MMSEG_680, ByFrequency

@@ -17,7 +17,7 @@ from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.errors import FrameError, UsageError
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Res
-from cgnet_deploy.video import Segmenter
+from cgnet_deploy.video.segmenter import Segmenter
 from tests.engines.graphs import drawn_frames, logits_of, written
 from tests.networks import drawn as network
 

@@ -11,11 +11,11 @@ import pytest
 
 from cgnet_deploy.bench.cli import main as bench_main
 from cgnet_deploy.confusion import Confusion
-from cgnet_deploy.data import open_dataset
+from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.export.cli import main as export_main
-from cgnet_deploy.video import Segmenter
 from cgnet_deploy.video.cli import main as video_main
+from cgnet_deploy.video.segmenter import Segmenter
 from tests.video.clips import clip, frames_of
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from cgnet_deploy.bench.accuracy.gallery import Gallery, Picture
 from cgnet_deploy.contracts import ClassTable
-from cgnet_deploy.data import fit_frame
+from cgnet_deploy.data.dataset import fit_frame
 from cgnet_deploy.errors import require
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Res

@@ -13,7 +13,7 @@ from cgnet_deploy.bench.accuracy.views import SCALES, Views, scaled
 from cgnet_deploy.bench.measure.wire import Score
 from cgnet_deploy.checkpoint.reading import load_checkpoint
 from cgnet_deploy.confusion import Confusion
-from cgnet_deploy.data import open_dataset
+from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.engines.base import Engine
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.errors import UsageError

@@ -13,7 +13,7 @@ from cgnet_deploy.bench.machine.readings import Machine
 from cgnet_deploy.bench.measure.rounds import load
 from cgnet_deploy.bench.measure.run import common, first_frames
 from cgnet_deploy.bench.measure.settings import Settings
-from cgnet_deploy.data import open_dataset
+from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.spec import Res
 

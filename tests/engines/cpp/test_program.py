@@ -16,14 +16,15 @@ from cgnet_deploy import __version__
 from cgnet_deploy.artifact import Artifact, sidecar_path
 from cgnet_deploy.bench.measure.wire import Open
 from cgnet_deploy.bench.measure.worker import open_for_timing
-from cgnet_deploy.data import fit_frame, open_dataset
+from cgnet_deploy.data.dataset import fit_frame
+from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.export.cli import main as export_main
 from cgnet_deploy.pixels import U8, overlay
 from cgnet_deploy.spec import Res
 from cgnet_deploy.threads import cores
-from cgnet_deploy.video import Segmenter
 from cgnet_deploy.video.cli import main as video_main
+from cgnet_deploy.video.segmenter import Segmenter
 from cgnet_deploy.video.videofile import video_file
 from tests.engines.cpp.conftest import SOURCE, Sanitized, cmake, read_video
 from tests.engines.graphs import FIXED, drawn_frames, written
