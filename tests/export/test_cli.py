@@ -146,7 +146,7 @@ BAD_FLAGS: Mapping[str, tuple[list[str], str]] = {
     "what to leave out without int8": (["--fp16", "--exclude", "stem"], "--exclude needs --int8"),
     "a cache of ranges without int8": (["--calib-cache", "x"], "--calib-cache needs --int8"),
     "no folder to calibrate on": (["--int8", "--calib-data", "nowhere"], "nowhere is not a folder"),
-    "a folder without frames to calibrate on": (["--int8", "--calib-data", "."], "is neither CamVid"),
+    "a folder without frames to calibrate on": (["--int8", "--calib-data", "."], "is not in a known data set format"),
     "one frame to calibrate on": ([*INT8, "--calib-images", "1"], "--calib-images 1: must be between 8 and 4096"),
     "no such cache of ranges": (["--int8", "--calib-cache", "none.json"], "none.json does not exist"),
     "a cache of ranges that is something else": (
@@ -165,7 +165,7 @@ BAD_FLAGS: Mapping[str, tuple[list[str], str]] = {
         "-1: must be between 0 and 1000",
     ),
     "no data there": (["--data", "nowhere"], "nowhere is not a folder"),
-    "a folder without data": (["--data", "."], "is neither CamVid"),
+    "a folder without data": (["--data", "."], "is not in a known data set format"),
     "a mean of two": (["--mean", "1,2"], "'1,2' is not three numbers"),
     "a std of nothing": (["--std", "1,0,1"], "is not three positive numbers"),
     "an unknown contract": (["--contract", "kitti"], "invalid choice: 'kitti'"),
