@@ -24,7 +24,11 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 MAX_FILE_BYTES = 256 << 20
 
 # Not Image.open: it warns about sizes on a path of its own, and knows fifty more formats.
-READERS = {b"\x89PNG": PngImageFile, b"\xff\xd8": JpegImageFile, b"RIFF": WebPImageFile}
+READERS: dict[bytes, type[PngImageFile | JpegImageFile | WebPImageFile]] = {
+    b"\x89PNG": PngImageFile,
+    b"\xff\xd8": JpegImageFile,
+    b"RIFF": WebPImageFile,
+}
 GREY8 = b"\x08\x00"  # bit depth and colour type, bytes 24 and 25 of a PNG
 
 
