@@ -76,7 +76,6 @@ def test_sound_that_the_container_can_t_hold_is_left_out_with_a_note(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    caplog.set_level(logging.INFO)
     source = clip(tmp_path / "in.avi", drawn(10), sound="pcm_mulaw")
     write(tmp_path / "out.mp4", drawn(10), sound=source)
     assert "is pcm_mulaw, which .mp4 can't hold" in caplog.text
@@ -92,6 +91,7 @@ def test_a_source_without_sound(tmp_path: Path) -> None:
 def test_without_pyav_opencv_writes_and_says_what_is_missing(
     suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     monkeypatch.setattr(videofile, "has_pyav", lambda: False)
     write(path := tmp_path / f"a{suffix}", drawn(5, 64, 96))
     assert len(frames_of(path)) == 5
