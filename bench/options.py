@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from cgnet_deploy.bench.measure.latency import BOUNDARIES
+from cgnet_deploy.data.formats import WHAT
 from cgnet_deploy.spec import Res
 from cgnet_deploy.terminal import Parser, integer, number, res_argument
 from cgnet_deploy.threads import cores
@@ -88,8 +89,7 @@ def parser() -> Parser:
     add(
         "--data",
         metavar="DIR",
-        help="labelled frames to score: CamVid, Cityscapes, or scenes[:SEED[:HxW]] (drawn); "
-        "without it only latency is measured, on drawn frames",
+        help=f"labelled frames to score: {WHAT}; without it only latency is measured, on drawn frames",
     )
     add("--split", help="part of --data to score (default: val)")
     add("--limit", type=integer(1, 10_000_000), metavar="N", help="score only the first N images of --data")

@@ -36,7 +36,6 @@ EXPORTED = [
     "Precision",
     "Res",
     "Segmenter",
-    "Target",
     "UsageError",
     "UserError",
     "build_plan",

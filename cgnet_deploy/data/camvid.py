@@ -10,14 +10,15 @@ from cgnet_deploy.data.images import images_in
 from cgnet_deploy.errors import DataError
 
 
-def is_camvid(folder: Path) -> bool:
-    return any(entry.is_dir() and entry.name.endswith("annot") for entry in folder.iterdir())
+def recognises(where: str) -> bool:
+    folder = Path(where)
+    return folder.is_dir() and any(entry.is_dir() and entry.name.endswith("annot") for entry in folder.iterdir())
 
 
-def camvid(folder: Path, split: str) -> FileDataset:
-    """Pairs an image with the PNG of its name. Raises DataError naming what is missing or left over."""
+def load(where: str, split: str) -> FileDataset:
+    """Pairs each image with the PNG of the same name. Raises DataError naming what is missing or left over."""
     parts = ("train", "val") if split == "trainval" else (split,)
-    pairs = tuple(pair for part in parts for pair in _pairs(folder, part))
+    pairs = tuple(pair for part in parts for pair in _pairs(Path(where), part))
     return FileDataset("CamVid", CAMVID_CLASSES, pairs, plain_table(CAMVID_CLASSES))
 
 
@@ -32,7 +33,7 @@ def _pairs(folder: Path, split: str) -> list[tuple[Path, Path]]:
             raise DataError(f"{image} has no labels: {labels} is missing")
     known = {labels for _, labels in pairs}
     if len(known) < len(pairs):
-        raise DataError(f"{images} holds {len(pairs)} pictures of {len(known)} names: two formats of one picture?")
+        raise DataError(f"{images} holds {len(pairs)} pictures with {len(known)} names: two formats of one picture?")
     if left_over := sorted(set(annotations.glob("*.png")) - known):
         raise DataError(f"{left_over[0]} has no image in {images} ({len(pairs)} images, more label maps)")
     return pairs

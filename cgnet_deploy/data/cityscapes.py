@@ -1,7 +1,7 @@
 """Cityscapes as it is unpacked: leftImg8bit/SPLIT/CITY/*_leftImg8bit.png with gtFine/SPLIT/CITY/*_gtFine_*.png.
 
-`*_gtFine_labelTrainIds.png` is taken where the official scripts have made it; else `*_gtFine_labelIds.png`,
-the file that comes with the data set, is mapped to train ids here.
+`*_gtFine_labelTrainIds.png` is used where the official scripts have made it; otherwise `*_gtFine_labelIds.png`,
+which comes with the data set, is mapped to train ids here.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from cgnet_deploy.contracts import CITYSCAPES_CLASSES
 from cgnet_deploy.data.dataset import NO_CLASS, FileDataset, LabelTable, plain_table
 from cgnet_deploy.errors import DataError
 
-# Train id i is label id TRAINED[i]; of the 34 label ids, the 15 others are not scored.
+# Train id i is label id TRAINED[i]; of the 34 label ids, the other 15 are not scored.
 TRAINED = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 LABEL_IDS = 34
 LICENCE_PLATE = 255  # label id -1, stored in 8 bits
 
 
-def is_cityscapes(folder: Path) -> bool:
-    return (folder / "leftImg8bit").is_dir()
+def recognises(where: str) -> bool:
+    return (Path(where) / "leftImg8bit").is_dir()
 
 
-def cityscapes(folder: Path, split: str) -> FileDataset:
+def load(where: str, split: str) -> FileDataset:
     """Raises DataError naming what is missing."""
+    folder = Path(where)
     parts = ("train", "val") if split == "trainval" else (split,)
     images = [image for part in parts for image in _images(folder, part)]
     kind = "labelTrainIds" if _labels(folder, images[0], "labelTrainIds").is_file() else "labelIds"
@@ -37,10 +38,10 @@ def cityscapes(folder: Path, split: str) -> FileDataset:
 
 def _images(folder: Path, split: str) -> list[Path]:
     part = folder / "leftImg8bit" / split
-    found = sorted(part.glob("*/*_leftImg8bit.png"))
-    if not found:
+    images = sorted(part.glob("*/*_leftImg8bit.png"))
+    if not images:
         raise DataError(f"{part} holds no CITY/*_leftImg8bit.png: is Cityscapes' split {split!r} unpacked?")
-    return found
+    return images
 
 
 def _labels(folder: Path, image: Path, kind: str) -> Path:

@@ -18,7 +18,7 @@ import numpy as np
 from cgnet_deploy.contracts import CAMVID_CLASSES, ClassTable
 from cgnet_deploy.data import street
 from cgnet_deploy.data.canvas import NEAR_M, Bgr, Camera, Canvas
-from cgnet_deploy.errors import DataError
+from cgnet_deploy.errors import DataError, UsageError
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Res
 
@@ -82,7 +82,20 @@ class Scenes:
         return ("train", i) if i < SIZES["train"] else ("val", i - SIZES["train"])
 
 
-@lru_cache(maxsize=4)  # a frame and its labels are asked for one after the other
+def recognises(where: str) -> bool:
+    return where.partition(":")[0] == "scenes"
+
+
+def load(where: str, split: str) -> Scenes:
+    """where: scenes[:SEED[:HxW]]. Raises UsageError."""
+    _, _, options = where.partition(":")
+    seed, _, res = options.partition(":")
+    if (seed and not (seed.isdecimal() and len(seed) <= 9)) or options.endswith(":"):
+        raise UsageError(f"{where!r} is not scenes[:SEED[:HxW]], such as scenes:7 or scenes:7:1024x2048")
+    return Scenes(split, int(seed or 0), Res.parse(res) if res else Scenes.default_res)
+
+
+@lru_cache(maxsize=4)  # a frame and its labels are requested one after the other
 def draw(seed: int, split: str, number: int, res: Res) -> tuple[U8, U8]:
     """Frame (H, W, 3) u8 BGR and labels (H, W) u8 of one scene. The arrays are shared: don't write to them."""
     rng = np.random.default_rng([seed, list(SIZES).index(split), number])
@@ -171,8 +184,8 @@ def _shadow(canvas: Canvas, rng: np.random.Generator, sun: int, x: float) -> Non
 def _things(
     canvas: Canvas, rng: np.random.Generator, half_road: float, pavement: float, sun: int
 ) -> list[tuple[float, Callable[[], None]]]:
-    """Whatever stands on road and pavement: distance, and how to paint it."""
-    # Each thing has a generator of its own, so that the order of painting changes nothing.
+    """Everything that stands on road and pavement: distance, and how to paint it."""
+    # Each thing has its own generator, so the order of painting changes nothing.
     seeds = iter(rng.spawn(64))
     things: list[tuple[float, Callable[[], None]]] = []
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from cgnet_deploy import __version__
 from cgnet_deploy.bench.machine.environment import FLAGS, cpu_flags, cpu_name
+from cgnet_deploy.data.formats import WHAT
 from cgnet_deploy.doctor.contract import Diagnosis, diagnose
 from cgnet_deploy.doctor.packages import NAME, Extra, extras
 from cgnet_deploy.doctor.probe import PROBES, RUNNING, probe
@@ -42,11 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parser() -> Parser:
     parser = Parser(PROG, "Say what this machine can run, or which input contract a checkpoint was trained with.")
     parser.add_argument("--ckpt", type=Path, metavar="FILE", help="a checkpoint to try input contracts on")
-    parser.add_argument(
-        "--data",
-        metavar="DIR",
-        help="labelled frames of what it was trained for: CamVid, Cityscapes, or scenes[:SEED[:HxW]] (drawn)",
-    )
+    parser.add_argument("--data", metavar="DIR", help=f"labelled frames of what it was trained for: {WHAT}")
     parser.add_argument("--split", default="val", help="part of --data (default: val)")
     parser.add_argument(
         "--frames",

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from cgnet_deploy.data.formats import WHAT
 from cgnet_deploy.errors import require
 from cgnet_deploy.terminal import Parser, run
 from cgnet_deploy.train.recipes import RECIPES
@@ -32,7 +33,7 @@ def parser() -> Parser:
     add = result.add_argument
     recipes = "; ".join(f"{recipe.name}: {recipe.summary}" for recipe in RECIPES.values())
     add("--recipe", required=True, choices=RECIPES, help=recipes)
-    add("--data", required=True, help="folder of CamVid or Cityscapes, or scenes[:SEED[:HxW]]")
+    add("--data", required=True, help=WHAT)
     add(
         "--out",
         required=True,

@@ -1,4 +1,4 @@
-"""What a shipped checkpoint tells of its making."""
+"""What a checkpoint records about how it was made."""
 
 from __future__ import annotations
 
@@ -12,15 +12,11 @@ import torch
 
 from cgnet_deploy import __version__
 from cgnet_deploy.data.dataset import Dataset
+from cgnet_deploy.data.formats import FORMATS
 from cgnet_deploy.files import sha256_of
 from cgnet_deploy.train.recipes import RECIPES, Recipe
 
 MAX_CHARS = 250  # of a note in a checkpoint
-
-NOTES = {
-    "CamVid": "CamVid (Brostow et al., SegNet version) is for personal and research use; val is of a sequence in train",
-    "Cityscapes": "Cityscapes is for non-commercial use, see its licence",
-}
 
 
 def device_name(device: torch.device) -> str:
@@ -46,6 +42,11 @@ def _leaves(part: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     return found
 
 
+def _licence(dataset: Dataset) -> str:
+    name, _, _ = dataset.name.partition(":")  # scenes:7
+    return next((format.licence for format in FORMATS if format.name == name), "see the data set's own licence")
+
+
 def provenance(
     recipe: Recipe, dataset: Dataset, device: torch.device, init: Path | None, step: int, steps: int, miou: float | None
 ) -> dict[str, str]:
@@ -53,7 +54,7 @@ def provenance(
     start = "fresh weights" if init is None else f"{init.name}, sha256 {sha256_of(init)[:16]}"
     return {
         "data": f"{dataset.name}, {recipe.split}, {len(dataset)} images",
-        "data_note": NOTES.get(dataset.name, "drawn, free of rights"),
+        "data_note": _licence(dataset),
         "recipe": recipe.name,
         "changed": changed(recipe),
         "started_from": start,

@@ -250,7 +250,7 @@ BAD_USAGE = [
     (["--shapes", "x:1x3x32x48", "--batch", "2"], "leave it, or them, out"),
     (["--ms-flip"], "--ms-flip needs --data"),
     (["--threads", "-1"], "must be an integer between 1 and "),
-    (["--duration", "nan"], "not a number from 0"),
+    (["--duration", "nan"], "must be a number between 0"),
     (["--engin", "x.onnx"], "did you mean --engine?"),
     (["--resolution", "32x32"], "--resolution is not an option"),
     (["--boundary", "gpu"], "device"),
@@ -259,12 +259,12 @@ BAD_USAGE = [
     (["--split", "val"], "--split needs --data"),
     (["--limit", "3"], "--limit needs --data"),
     (["--fail-under-miou", "0.5"], "--fail-under-miou needs --data"),
-    (["--data", "scenes", "--fail-under-miou", "65"], "from 0 to 1"),
+    (["--data", "scenes", "--fail-under-miou", "65"], "must be a number between 0 and 1"),
     (["--json", "-", "--csv", "-"], "stdout"),
     (["--baseline", "missing.json"], "missing.json can't be read"),
     (["--outlines"], "--outlines needs --data"),
     (["--json", "missing/folder/r.json"], "can't be written"),
-    (["--data", "nowhere"], "nowhere is not a folder"),
+    (["--data", "nowhere"], "nowhere does not exist"),
     (["--data", "scenes", "--split", "night"], "no split 'night'"),
 ]
 

@@ -1,16 +1,18 @@
-"""Pictures and label maps from files: sizes told before decoding, and what is refused."""
+"""Pictures and label maps from files: sizes known before decoding, and what is refused."""
 
 from __future__ import annotations
 
+import io
 import struct
+import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
-from cgnet_deploy.data.header import parse_header
-from cgnet_deploy.data.images import images_in, read_image, read_labels
+from cgnet_deploy.data.images import image_size, images_in, read_image, read_labels
 from cgnet_deploy.errors import DataError
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (37, 53, 3), np.uint8)
@@ -31,25 +33,19 @@ def encoded(suffix: str, options: list[int], picture: np.ndarray = PICTURE) -> b
 
 
 @pytest.mark.parametrize(("suffix", "options"), ENCODINGS)
-def test_header_tells_the_size_that_decoding_gives(suffix: str, options: list[int], tmp_path: Path) -> None:
+def test_the_header_gives_the_size_that_decoding_gives(suffix: str, options: list[int], tmp_path: Path) -> None:
     path = tmp_path / f"picture{suffix}"
     path.write_bytes(encoded(suffix, options))
-    header = parse_header(path.read_bytes())
-    assert header is not None
-    assert (header.height, header.width, 3) == read_image(path).shape == PICTURE.shape
-
-
-def test_header_of_an_extended_webp() -> None:
-    size = (1000 - 1).to_bytes(3, "little") + (600 - 1).to_bytes(3, "little")
-    header = parse_header(b"RIFF\0\0\0\0WEBPVP8X" + bytes(8) + size)
-    assert header is not None
-    assert (header.height, header.width) == (600, 1000)
+    assert (*image_size(path), 3) == read_image(path).shape == PICTURE.shape
 
 
 @pytest.mark.parametrize(("suffix", "options"), ENCODINGS)
-def test_a_cut_header_is_no_header(suffix: str, options: list[int]) -> None:
-    content = encoded(suffix, options)
-    assert all(parse_header(content[:n]) is None for n in range(20))
+def test_a_cut_header_is_refused(suffix: str, options: list[int], tmp_path: Path) -> None:
+    content, path = encoded(suffix, options), tmp_path / "picture"
+    for count in range(20):
+        path.write_bytes(content[:count])
+        with pytest.raises(DataError, match=r"is not a PNG, JPEG or WebP|cut or damaged"):
+            image_size(path)
 
 
 def test_lossless_pictures_are_read_exactly(tmp_path: Path) -> None:
@@ -75,7 +71,18 @@ def test_a_folder_without_pictures(tmp_path: Path) -> None:
 def png_of_size(width: int, height: int) -> bytes:
     content = bytearray(encoded(".png", []))
     content[16:24] = struct.pack(">II", width, height)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
     return bytes(content)
+
+
+def webp_of_size(width: int, height: int) -> bytes:
+    """A lossy picture that claims another size, in a container that claims it too."""
+    still = encoded(".webp", [cv2.IMWRITE_WEBP_QUALITY, 80])
+    frame = bytearray(still[12:])
+    frame[14:18] = struct.pack("<HH", width, height)
+    canvas = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    chunks = b"WEBPVP8X" + struct.pack("<I", 10) + bytes(4) + canvas + bytes(frame)
+    return b"RIFF" + struct.pack("<I", len(chunks)) + chunks
 
 
 @pytest.mark.parametrize(
@@ -84,9 +91,13 @@ def png_of_size(width: int, height: int) -> bytes:
         (b"", "is not a PNG, JPEG or WebP"),
         (b"hello" * 100, "is not a PNG, JPEG or WebP"),
         (encoded(".png", [])[:400], "can't be decoded"),
+        (encoded(".jpg", [])[:100], "can't be decoded"),
         (encoded(".webp", [])[:400], "can't be decoded"),
         (png_of_size(100_000, 100_000), "is 100000x100000"),
-        (png_of_size(0, 5), "is 5x0"),
+        (png_of_size(10_000, 9_000), "is 9000x10000"),
+        (webp_of_size(10_000, 9_000), "is 9000x10000"),
+        (webp_of_size(16_383, 16_383), "has more than 33554432 pixels"),
+        (png_of_size(0, 5), "can't be decoded"),
     ],
 )
 def test_what_is_no_picture(content: bytes, message: str, tmp_path: Path) -> None:
@@ -103,13 +114,19 @@ def test_a_missing_picture(tmp_path: Path) -> None:
         read_image(tmp_path / "missing.png")
 
 
+def png_of_4_bits(labels: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(labels % 16).save(stream, "PNG", bits=4)
+    return stream.getvalue()
+
+
 def test_a_label_map_has_one_grey_channel(tmp_path: Path) -> None:
     labels = PICTURE[..., 0]
     path = tmp_path / "labels.png"
     path.write_bytes(encoded(".png", [], labels))
     assert np.array_equal(read_labels(path), labels)
-    deep = labels.astype(np.uint16)
-    for content in (encoded(".png", []), encoded(".jpg", [], labels), encoded(".png", [], deep)):
+    deep, few = labels.astype(np.uint16), png_of_4_bits(labels)
+    for content in (encoded(".png", []), encoded(".jpg", [], labels), encoded(".png", [], deep), few):
         path.write_bytes(content)
         with pytest.raises(DataError, match="is not a label map"):
             read_labels(path)

@@ -1,4 +1,4 @@
-"""Data sets told by their content, their labels, and what is refused by name."""
+"""Data sets recognised by their content, their labels, and what is refused by name."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from cgnet_deploy.contracts import CAMVID_CLASSES, CITYSCAPES_CLASSES
 from cgnet_deploy.data.dataset import check_classes, fit, sample
+from cgnet_deploy.data.formats import FORMATS
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.errors import DataError, UserError
 from cgnet_deploy.spec import Res
@@ -62,7 +63,7 @@ Fault = Callable[[Path], object]
         (lambda d: (d / "train" / "train1.png").unlink(), "trainannot/train1.png has no image"),
         (lambda d: [p.unlink() for p in (d / "train").iterdir()], "train holds no picture"),
         (lambda d: (d / "train").rename(d / "other"), "train is missing"),
-        (lambda d: write(d / "train" / "train1.webp", np.zeros((48, 64, 3), np.uint8)), "4 pictures of 3 names"),
+        (lambda d: write(d / "train" / "train1.webp", np.zeros((48, 64, 3), np.uint8)), "4 pictures with 3 names"),
     ],
 )
 def test_a_camvid_that_does_not_pair_up(fault: Fault, message: str, tmp_path: Path) -> None:
@@ -99,6 +100,23 @@ def test_cityscapes_faults(tmp_path: Path) -> None:
     (tmp_path / "gtFine/val/lindau/lindau_000001_000019_gtFine_labelIds.png").unlink()
     with pytest.raises(DataError, match=r"lindau_000001.*has no labels"):
         open_dataset(str(tmp_path), "val")
+
+
+def test_every_format_recognises_its_own_data_set_and_no_other(tmp_path: Path) -> None:
+    trees = {
+        "scenes": "scenes:7",
+        "CamVid": str(camvid_tree(tmp_path / "camvid")),
+        "Cityscapes": str(cityscapes_tree(tmp_path / "city")),
+    }
+    assert {format.name for format in FORMATS} == trees.keys()
+    for format in FORMATS:
+        assert [name for name, where in trees.items() if format.loader().recognises(where)] == [format.name]
+        assert format.loader().load(trees[format.name], "val").name.startswith(format.name)
+
+
+def test_what_is_not_recognised_is_told_the_formats_that_are(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"wanted scenes.*, Cityscapes .*, CamVid \(folders SPLIT and SPLITannot\)"):
+        open_dataset(str(tmp_path), "train")
 
 
 @pytest.mark.parametrize("where", ["missing", ".", "scenes:x", "scenes:1:axb", "scenes:1:", "scenes:-1"])

@@ -26,8 +26,11 @@ Fault = Callable[[Path], object]
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        (lambda d: d.rename(d.with_name("moved")), "is not a folder"),
-        (lambda d: [p.rename(p.with_name(p.name + "s")) for p in list(d.iterdir())], "is neither CamVid"),
+        (lambda d: d.rename(d.with_name("moved")), "does not exist; wanted"),
+        (
+            lambda d: [p.rename(p.with_name(p.name + "s")) for p in list(d.iterdir())],
+            "is not in a known data set format",
+        ),
         (lambda d: [p.unlink() for p in (d / "train").iterdir()], "holds no picture"),
         (lambda d: (d / "trainannot" / "train1.png").unlink(), "has no labels"),
         (lambda d: write(d / "trainannot" / "train1.png", np.full((48, 64), 77, np.uint8)), "holds the label 77"),

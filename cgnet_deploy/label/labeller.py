@@ -1,0 +1,117 @@
+"""One worker of `label_archive`: an engine that is loaded once, and batches of files to label with it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from cgnet_deploy.data.images import read_image
+from cgnet_deploy.errors import CgnetError, DataError, FrameError, one_line
+from cgnet_deploy.files import replacing
+from cgnet_deploy.label.archive import Item
+from cgnet_deploy.label.index import Index, Row
+from cgnet_deploy.pixels import U8
+from cgnet_deploy.spec import ModelSpec, Res
+from cgnet_deploy.video.segmenter import Segmenter
+from cgnet_deploy.video.source import Picture, open_source
+
+MASKS = "masks"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """As of `open_engine`. threads: of each worker."""
+
+    engine: str
+    res: Res | None = None
+    threads: int = 1
+    contract: str | None = None
+
+
+class Labeller:
+    """A callable class for Ray Data's `map_batches`: rows {path, name, kind} in, one row {masks, unreadable} out."""
+
+    def __init__(self, options: EngineOptions, output: str) -> None:
+        self.segmenter = Segmenter(options.engine, res=options.res, threads=options.threads, contract=options.contract)
+        self.spec = self.segmenter.info.spec
+        self.output = Path(output)
+        self.index = Index(self.output, self.spec.class_names)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        items = [Item(str(p), str(n), k) for p, n, k in zip(batch["path"], batch["name"], batch["kind"], strict=True)]
+        rows = [*self.pictures([item for item in items if item.kind == "picture"])]
+        for item in items:
+            if item.kind == "video":
+                rows += self.video(item)
+        self.index.add(rows)
+        failed = sum(row.mask is None for row in rows)
+        return {
+            "items": np.array([len(items)]),
+            "masks": np.array([len(rows) - failed]),
+            "unreadable": np.array([failed]),
+        }
+
+    def pictures(self, items: list[Item]) -> Iterator[Row]:
+        """Label pictures together, so that an engine with a batch is filled."""
+        frames: list[tuple[Item, U8]] = []
+        for item in items:
+            try:
+                frames.append((item, read_image(Path(item.path))))
+            except DataError as error:
+                yield Row(item.path, error=one_line(error))
+        for item, frame, labels in self._labelled(frames):
+            yield self._row(item, None, f"{item.name}.png", frame, labels)
+
+    def video(self, item: Item) -> Iterator[Row]:
+        """Label each frame of a video, as far as it can be read."""
+        number = -1
+        try:
+            source = open_source(item.path)
+            pictures: Iterator[Picture] = iter(source)
+            with self.segmenter.stream(picture.pixels for picture in pictures) as stream:
+                for done in stream:
+                    number = done.index
+                    yield self._row(item, number, f"{item.name}/{number:06d}.png", done.frame, done.labels)
+            if source.trouble is not None:
+                yield Row(item.path, number + 1, error=one_line(source.trouble))
+        except (DataError, FrameError) as error:
+            yield Row(item.path, number + 1, error=one_line(error))
+
+    def _labelled(self, frames: list[tuple[Item, U8]]) -> Iterator[tuple[Item, U8, U8]]:
+        try:
+            labels = self.segmenter.segment_batch([frame for _, frame in frames])
+            yield from ((item, frame, its) for (item, frame), its in zip(frames, labels, strict=True))
+        except FrameError:  # one of them: each is tried alone, and only that one has no mask
+            if len(frames) == 1:
+                raise
+            for one in frames:
+                yield from self._labelled([one])
+
+    def _row(self, item: Item, frame: int | None, name: str, pixels: U8, labels: U8) -> Row:
+        mask = self.output / MASKS / name
+        try:
+            mask.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CgnetError(f"{mask.parent} can't be made: {error.strerror}") from error
+        with replacing(mask) as temporary:
+            temporary.write_bytes(palette_png(labels, self.spec))
+        counts = np.bincount(labels.ravel(), minlength=self.spec.classes)
+        shares = tuple((counts / labels.size).tolist())
+        height, width = labels.shape
+        margin = self.segmenter.mean_margin(pixels)
+        return Row(item.path, frame, f"{MASKS}/{name}", height, width, shares, margin)
+
+
+def palette_png(labels: U8, spec: ModelSpec) -> bytes:
+    """(H, W) u8 labels as a PNG whose palette has the colours of the classes; its indices are the labels."""
+    image = Image.fromarray(labels)
+    image.putpalette([value for colour in spec.palette for value in colour])
+    buffer = io.BytesIO()
+    image.save(buffer, "png", compress_level=1)
+    return buffer.getvalue()
