@@ -37,7 +37,9 @@ if TYPE_CHECKING:  # for type checkers and editors; at run time `__getattr__` im
         UsageError,
         UserError,
     )
-    from cgnet_deploy.export.api import Exported, export
+    from cgnet_deploy.export.api import export
+    from cgnet_deploy.export.exported import Exported
+    from cgnet_deploy.export.targets import Target
     from cgnet_deploy.pixels import overlay
     from cgnet_deploy.spec import InputSpec, ModelSpec, Precision, Res
     from cgnet_deploy.video.segmenter import Segmenter
@@ -64,7 +66,9 @@ _MODULES = {
         "UsageError",
         "UserError",
     ),
-    "export.api": ("Exported", "export"),
+    "export.api": ("export",),
+    "export.exported": ("Exported",),
+    "export.targets": ("Target",),
     "pixels": ("overlay",),
     "spec": ("InputSpec", "ModelSpec", "Precision", "Res"),
     "video.segmenter": ("Segmenter",),
@@ -92,6 +96,7 @@ __all__ = [
     "Precision",
     "Res",
     "Segmenter",
+    "Target",
     "UsageError",
     "UserError",
     "build_plan",

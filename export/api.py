@@ -10,14 +10,12 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
-from cgnet_deploy.artifact import IO, Artifact
+from cgnet_deploy.artifact import IO
 from cgnet_deploy.contracts import CONTRACTS
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.errors import UsageError, require
@@ -27,97 +25,26 @@ from cgnet_deploy.export.choices import (
     DYNAMIC,
     METHODS,
     SCOPES,
-    TARGET_NAMES,
     BuilderName,
     Dynamic,
     Method,
     Scope,
     TargetName,
 )
+from cgnet_deploy.export.exported import Exported
 from cgnet_deploy.export.frames import frames_to_verify, frames_to_watch
 from cgnet_deploy.files import check_writable
 from cgnet_deploy.spec import MIN_SIDE_PX, Color, Precision, Res, Triple
 
 if TYPE_CHECKING:  # torch and onnx_ir are optional, and slow to import
-    from cgnet_deploy.engines.build import BuiltPlan, ShapeRange
-    from cgnet_deploy.export.fuse.rule import FusionReport
-    from cgnet_deploy.export.guard import Guarded
-    from cgnet_deploy.export.lower import Int8Report
-    from cgnet_deploy.export.prune import PruneReport
-    from cgnet_deploy.export.verify import Verification
+    from cgnet_deploy.engines.build import ShapeRange
+    from cgnet_deploy.export.targets import Target
 
-log = logging.getLogger(__name__)
-
-SCHEMA = 1
 MAX_BATCH = 256
 TRITON_BATCH = 8
 MAX_WATCHED = 1000
 MAX_CALIBRATION = 4096
 MAX_STEPS = 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class Exported:
-    """What an export wrote, and how far it is from the checkpoint in PyTorch.
-
-    artifact: the ONNX file. kept_f32: nodes that the range of f16, or the guard, kept in f32. int8, guard, plan,
-    pruning: None where not asked for. folders: what was written for servers, a line each.
-    """
-
-    artifact: Artifact
-    res: Res
-    batch: int
-    target: str
-    fusion: FusionReport
-    verification: Verification
-    kept_f32: tuple[str, ...]
-    pruning: PruneReport | None = None
-    int8: Int8Report | None = None
-    guard: Guarded | None = None
-    plan: BuiltPlan | None = None
-    folders: tuple[str, ...] = ()
-
-    def summary(self) -> str:
-        """What was written, a line each, as `cgnet-export` prints it."""
-        onnx = self.artifact.path
-        size = f"{self.artifact.precision.value}, {self.res.spelled()}, batch {self.batch}"
-        lines = [f"{onnx}  {size}; {self.fusion.summary()}"]
-        if self.int8 is not None:
-            lines.append(f"{onnx}  {self.int8.summary()}")
-        if self.pruning is not None:
-            lines.append(f"{onnx}  pruned: {self.pruning.summary()}")
-        if self.plan is not None:
-            types = ", ".join(f"{count} {name}" for name, count in self.plan.convolutions.items())
-            made_by = f"{self.plan.builder} {self.plan.version}, for {self.plan.architecture}"
-            lines.append(f"{self.plan.artifact.path}  {made_by}; convolutions by input: {types}")
-        return "\n".join([*lines, *self.folders])
-
-    def to_json(self) -> dict[str, Any]:
-        """The object that `cgnet-export --json` writes."""
-        report: dict[str, Any] = {
-            "schema": SCHEMA,
-            "onnx": str(self.artifact.path),
-            "engine": None,
-            "precision": self.artifact.precision.value,
-            "res": list(self.res),
-            "batch": self.batch,
-            "target": self.target,
-            "fusion": self.fusion.to_json(),
-            "verify": self.verification.to_json(),
-            "kept_f32": list(self.kept_f32),
-        }
-        for name in ("int8", "guard", "pruning"):
-            part = getattr(self, name)
-            report |= {} if part is None else {name: part.to_json()}
-        if self.plan is not None:
-            report |= {
-                "engine": str(self.plan.artifact.path),
-                "builder": self.plan.builder,
-                "builder_version": self.plan.version,
-                "architecture": self.plan.architecture,
-                "convolutions": dict(self.plan.convolutions),
-            }
-        return report
 
 
 def export(
@@ -130,7 +57,7 @@ def export(
     batch: int | None = None,
     dynamic: Dynamic = "none",
     io: IO = "frames",
-    target: TargetName = "generic",
+    target: TargetName | Target = "generic",
     without: Sequence[str] = (),
     prune: bool = False,
     prune_images: int = 0,
@@ -162,7 +89,7 @@ def export(
     dynamic        what the file leaves open: "none", "batch", "size" or "both"; a plan then takes up to `batch` frames
                    of up to `res`, and is tuned for those
     io             "frames": u8 BGR frames to u8 labels; "tensor": normalised f32 NCHW to logits
-    target         the runtime to optimise the graph for: see targets.py
+    target         the runtime to optimise the graph for, by name or as a Target of your own (targets.py)
     without        fusion rules to leave out
     prune          remove channels that the weights prove constant; with `prune_images` N, also those that never vary
                    on N frames of the train split of `data`
@@ -191,7 +118,6 @@ def export(
     for option, word, words in (
         ("--dynamic", dynamic, DYNAMIC),
         ("--io", io, get_args(IO)),
-        ("--target", target, TARGET_NAMES),
         ("--calib-method", calib_method, METHODS),
         ("--int8-scope", int8_scope, SCOPES),
         ("--builder", builder, BUILDERS),
@@ -218,13 +144,15 @@ def export(
     ):
         require(package, extra)
     from cgnet_deploy.checkpoint.reading import load_checkpoint
-    from cgnet_deploy.export.fuse.rules import NAMES
     from cgnet_deploy.export.guard import guard
-    from cgnet_deploy.export.pipeline import Int8, Request, prepare, write
+    from cgnet_deploy.export.int8 import Int8
+    from cgnet_deploy.export.pipeline import Request, prepare, write
     from cgnet_deploy.export.score import scorer
+    from cgnet_deploy.export.targets import RULE_NAMES, Target, target_named
 
+    chosen = target if isinstance(target, Target) else target_named(target)
     for name in without:
-        _one_of("--without", name, NAMES)
+        _one_of("--without", name, RULE_NAMES)
     checkpoint = load_checkpoint(ckpt, contract=contract, mean=mean, std=std, color=color)
     size = size or checkpoint.spec.input.res
     int8 = None
@@ -232,11 +160,11 @@ def export(
         frames = None if calib_data is None else calibration_frames(str(calib_data), calib_images, size)
         int8 = Int8(frames, calib_method, int8_scope, exclude, calib_cache, distill)
     watch = frames_to_watch(str(data), prune_images, size) if prune_images else ()
-    request = Request(kind, size, batch, dynamic, io, target, tuple(without), prune, watch, int8)
+    request = Request(kind, size, batch, dynamic, io, chosen, tuple(without), prune, watch, int8)
     evaluate = (
         None
         if max_drop is None
-        else scorer(open_dataset(str(data), split), target, checkpoint.spec.classes, size, batch)
+        else scorer(open_dataset(str(data), split), chosen, checkpoint.spec.classes, size, batch)
     )
     prepared = prepare(checkpoint, request, frames_to_verify(data, split, batch, size))
     if max_drop is None or evaluate is None:
@@ -265,7 +193,7 @@ def export(
         written.artifact,
         size,
         batch,
-        target,
+        chosen.name,
         written.fusion,
         written.verification,
         written.kept_f32,

@@ -65,12 +65,12 @@ def calibrate(
 
 
 def calibrate_all(
-    model: ir.Model, convs: Collection[str], inputs: Iterable[F32], method: Method, *, results: bool
+    model: ir.Model, convs: Collection[str], inputs: Iterable[F32], method: Method, *, raw_results: bool
 ) -> Scales:
     """The scales of all that may be stored in int8; of raw results only if they are asked for."""
     reads, made = read_by(model, convs), {n.name or "": n.outputs[0].name or "" for n in model.graph if n.name in convs}
     added = {node: value.name or "" for node, value in branches(model, convs).items()}
-    raw = made if results else {}
+    raw = made if raw_results else {}
     found = histograms(model, {*reads.values(), *raw.values(), *added.values()}, inputs)
 
     def scales(names: Mapping[str, str]) -> dict[str, float]:

@@ -36,10 +36,10 @@ def write_deepstream(prepared: Prepared, kept_f32: frozenset[str], folder: Path)
     kept_f32: as in the file that was exported. Raises AccuracyError if what nvinfer would show differs from it.
     """
     request, spec = prepared.request, prepared.checkpoint.spec
-    plain = prepared.planes
+    plain = prepared.tensor_graph
     if request.precision is not Precision.F32:
         plain = prepared.lowering.apply(plain, kept_f32)
-    logits = run_single(serialise(plain), prepared.tensors)
+    logits = run_single(serialise(plain), prepared.inputs)
     model = plain.clone()
     adapt(model, spec.input)
     content = serialise(model)

@@ -29,7 +29,7 @@ from cgnet_deploy.errors import CgnetError
 from cgnet_deploy.export.calibrate import Scales
 from cgnet_deploy.export.calibration_data import CalibrationFrames
 from cgnet_deploy.export.fuse.linear import F64, kernel_and_bias
-from cgnet_deploy.export.graph import producer
+from cgnet_deploy.export.graph import operand, producer, required
 from cgnet_deploy.export.lower import Lowering
 from cgnet_deploy.export.prune import NO_WEIGHT
 from cgnet_deploy.export.quantize import IMAGE_CHANNELS, MOST_BIAS
@@ -47,7 +47,7 @@ WEIGHT_RATE, SCALE_RATE = 4e-6, 1.5e-3
 KL_SHARE = 0.1
 CROP = Res(240, 320)  # at most: the memory of a step does not grow with the frames
 SEED = 0
-WATCHED = 8  # crops on which it is told whether it helped
+WATCHED = 8  # crops that show whether it helped
 BELOW = 1 - 2.0**-12  # a stored scale was rounded up to f16: from a little below, exp(log) rounds up to it again
 
 
@@ -66,21 +66,18 @@ class Student:
     log_scales: Mapping[ir.Value, Tensor]
 
     def __call__(self, x: Tensor) -> Tensor:
-        """planes -> scores."""
-        given = {value: stored_scale(log.exp()) for value, log in self.log_scales.items()}
+        """(N, 3, H, W) normalised -> scores."""
+        learned = {value: stored_scale(log.exp()) for value, log in self.log_scales.items()}
         for name, conv in self.convs.items():
-            scale, kernel, bias = pair_scale(conv.inputs[0]), conv.inputs[1], conv.inputs[2]
-            assert scale is not None
-            assert kernel is not None
-            assert bias is not None
-            given[kernel] = rounded(self.kernels[name], self.biases[name], given[scale])
-            given[bias] = self.biases[name]
-        return self.replay(x, given)
+            scale = learned[required(pair_scale(conv.inputs[0]), f"the pair that {name} reads")]
+            learned[operand(conv, 1)] = rounded(self.kernels[name], self.biases[name], scale)
+            learned[operand(conv, 2)] = self.biases[name]
+        return self.replay(x, learned)
 
 
 def student_of(fused: ir.Model, lowering: Lowering) -> Student:
-    """What `lowering` makes of the fused graph of planes; it starts with the file's own numbers."""
-    model = replace(lowering, rest=Precision.F32).apply(fused)
+    """What `lowering` makes of the fused tensor graph; it starts with the file's own numbers."""
+    model = replace(lowering, fallback_precision=Precision.F32).apply(fused)
     replay, names = Replay(model), {site.name for site in lowering.sites}
     convs = {node.name or "": node for node in model.graph if node.name in names}
     own = {node.name: kernel_and_bias(node)[0] for node in fused.graph if node.name in names}
@@ -117,10 +114,10 @@ def recipe(lowering: Lowering, steps: int) -> str:
 def distill(fused: ir.Model, lowering: Lowering, frames: CalibrationFrames, spec: InputSpec, steps: int) -> Ranges:
     """The ranges of `lowering` with what its convolutions learned, or as they were if that is no nearer to f32.
 
-    fused: the graph of planes. The same frames, steps and number of threads give the same result. Raises CgnetError
+    fused: the tensor graph. The same frames, steps and number of threads give the same result. Raises CgnetError
     if the loss is no number.
     """
-    assert lowering.ranges is not None
+    ranges = lowering.known_ranges
     teacher, student = Replay(fused), student_of(fused, lowering)
     held = crops(frames, spec)
     before = noise(teacher, student, held)
@@ -129,8 +126,8 @@ def distill(fused: ir.Model, lowering: Lowering, frames: CalibrationFrames, spec
     log.info(f"distilled in {recipe(lowering, steps)}: noise of the logits {decibel(before)} -> {decibel(after)}")
     if not after < before:
         log.info("distilled: no nearer to f32 than before; the weights stay as they were")
-        return lowering.ranges
-    return absorbed(fused, lowering.ranges, student)
+        return ranges
+    return absorbed(fused, ranges, student)
 
 
 def train(teacher: Replay, student: Student, frames: CalibrationFrames, spec: InputSpec, steps: int) -> None:
@@ -155,20 +152,19 @@ def train(teacher: Replay, student: Student, frames: CalibrationFrames, spec: In
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         for kernel, mask in zip(kernels, alive, strict=True):
-            assert kernel.grad is not None
-            kernel.grad *= mask
+            kernel.grad = required(kernel.grad, "the gradient of a kernel") * mask
         optimiser.step()
         schedule.step()
 
 
-def distance(wanted: Tensor, given: Tensor) -> Tensor:
+def distance(wanted: Tensor, scores: Tensor) -> Tensor:
     """The loss, of scores (N, K, H, W): 0 where they are equal."""
-    divergence = F.kl_div(given.log_softmax(1), wanted.log_softmax(1), reduction="none", log_target=True)
-    return relative(wanted, given) + KL_SHARE * divergence.sum(1).mean()
+    divergence = F.kl_div(scores.log_softmax(1), wanted.log_softmax(1), reduction="none", log_target=True)
+    return relative(wanted, scores) + KL_SHARE * divergence.sum(1).mean()
 
 
-def relative(wanted: Tensor, given: Tensor) -> Tensor:
-    return (given - wanted).square().sum() / wanted.square().sum()
+def relative(wanted: Tensor, scores: Tensor) -> Tensor:
+    return (scores - wanted).square().sum() / wanted.square().sum()
 
 
 def noise(teacher: Replay, student: Student, inputs: Sequence[Tensor]) -> float:
@@ -190,7 +186,7 @@ def cut(frame: U8, rng: np.random.Generator) -> U8:
 
 
 def crops(frames: CalibrationFrames, spec: InputSpec) -> list[Tensor]:
-    """(1, 3, h, w) each: the middles of WATCHED frames, as planes."""
+    """(1, 3, h, w) each: the middles of WATCHED frames, normalised."""
     watched = (frames[i * len(frames) // WATCHED] for i in range(WATCHED))
     return [torch.from_numpy(to_tensor(centre(frame), spec)) for frame in watched]
 
@@ -207,7 +203,7 @@ def absorbed(fused: ir.Model, ranges: Ranges, student: Student) -> Ranges:
     own = {conv.name or "": kernel_and_bias(conv)[1] for conv in fused.graph if conv.name in student.convs}
     scales, learned = ranges.scales, learned_scales(student, ranges.scales)
     return Ranges(
-        ranges.made,
+        ranges.origin,
         Scales(
             {**scales.reads, **learned.reads}, {**scales.results, **learned.results}, {**scales.added, **learned.added}
         ),

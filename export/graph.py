@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,24 @@ Array = npt.NDArray[np.generic]
 MEANS = frozenset({"ReduceMean", "GlobalAveragePool"})  # over the image
 
 Attribute = int | float | str | Sequence[int] | Sequence[float]
+T = TypeVar("T")
+
+
+def required(value: T | None, what: str) -> T:
+    """`value`, or ValueError: a graph of ours always has it."""
+    if value is None:
+        raise ValueError(f"{what} is missing in this graph")
+    return value
+
+
+def operand(node: ir.Node, index: int = 0) -> ir.Value:
+    """An input that `node` must have."""
+    return required(node.inputs[index], f"input {index} of {node.name}")
+
+
+def operands(node: ir.Node) -> list[ir.Value]:
+    """The inputs that are there."""
+    return [value for value in node.inputs if value is not None]
 
 
 def weights(value: ir.Value | None) -> Array | None:
@@ -41,11 +60,25 @@ def sole_user(value: ir.Value) -> ir.Node | None:
 
 def attribute(node: ir.Node, name: str, default: Attribute) -> Attribute:
     """A node's attribute, or what ONNX says it is when absent."""
-    found = node.attributes.get(name)
-    if found is None:
-        return default
-    value: Attribute = found.value
+    stored = node.attributes.get(name)
+    value: Attribute = default if stored is None else stored.value
     return value
+
+
+def integer(node: ir.Node, name: str, default: int) -> int:
+    """An attribute that is one integer."""
+    value = attribute(node, name, default)
+    if not isinstance(value, int):
+        raise ValueError(f"{name} of {node.name} is {value!r}, not an integer")
+    return value
+
+
+def integers(node: ir.Node, name: str, default: Sequence[int] = ()) -> tuple[int, ...]:
+    """An attribute that is a list of integers."""
+    value = attribute(node, name, default)
+    if isinstance(value, int | float | str):
+        raise ValueError(f"{name} of {node.name} is {value!r}, not a list of integers")
+    return tuple(int(each) for each in value)
 
 
 def over_image(mean: ir.Node) -> bool:
@@ -66,21 +99,32 @@ def global_context(model: ir.Model) -> set[ir.Node]:
     return nodes
 
 
-def channels(value: ir.Value) -> int | None:
+def channels(value: ir.Value | None) -> int | None:
     """The size of axis 1, None where unknown."""
-    size = None if value.shape is None or len(value.shape) < 2 else value.shape[1]
+    size = None if value is None or value.shape is None or len(value.shape) < 2 else value.shape[1]
     return size if isinstance(size, int) else None
+
+
+def part_sizes(concat: ir.Node) -> tuple[int, ...]:
+    """The channels of each part of a concat of channels, 0 where unknown."""
+    return tuple(channels(part) or 0 for part in operands(concat))
 
 
 def constant(node: ir.Node, array: Array, label: str) -> ir.Value:
     """A new initializer in the graph of `node`, named `label` and a number if that is taken."""
     graph = node.graph
-    assert isinstance(graph, ir.Graph)
+    if not isinstance(graph, ir.Graph):
+        raise ValueError(f"{node.name} is in no graph")
     name = next(n for n in _numbered(label) if n not in graph.initializers)
     tensor = ir.tensor(np.asarray(array, order="C"), name=name)  # ascontiguousarray makes scalars 1-d
     value = ir.Value(name=name, const_value=tensor, type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape))
     graph.register_initializer(value)
     return value
+
+
+def per_channel(node: ir.Node, values: npt.NDArray[np.floating[Any]], label: str) -> ir.Value:
+    """A constant (C, 1, 1) f32 of values (C,)."""
+    return constant(node, values.astype(np.float32)[:, None, None], label)
 
 
 def insert(

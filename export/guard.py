@@ -130,13 +130,13 @@ def guard(prepared: Prepared, limit: float, evaluate: Evaluate, path: Path) -> t
 
 def rank(prepared: Prepared) -> tuple[Cost, ...]:
     """The convolutions that are lowered, worst first. The same network and frames give the same order."""
-    lowering, planes = prepared.lowering, prepared.planes
-    logits = run_single(serialise(planes), prepared.tensors)
+    lowering, graph = prepared.lowering, prepared.tensor_graph
+    logits = run_single(serialise(graph), prepared.inputs)
     power = sum(float(np.square(own, dtype=np.float64).sum()) for own in logits)
     names = frozenset(site.name for site in lowering.sites)
     costs = []
     for site in track(lowering.sites, len(lowering.sites), "ranking"):
-        alone = run_single(serialise(lowering.apply(planes, names - {site.name})), prepared.tensors)
+        alone = run_single(serialise(lowering.apply(graph, names - {site.name})), prepared.inputs)
         noise = sum(float(np.square(one - own, dtype=np.float64).sum()) for one, own in zip(alone, logits, strict=True))
         costs.append(Cost(site.name, noise / power, site.macs))
     return tuple(sorted(costs, key=lambda cost: -cost.noise))  # stable: of equals the first in the graph

@@ -13,7 +13,7 @@ import onnx_ir as ir
 from cgnet_deploy.export.calibrate import correct, retrain
 from cgnet_deploy.export.half import to_half
 from cgnet_deploy.export.quantize import Site, Storage, quantize
-from cgnet_deploy.export.ranges_file import Made, Ranges
+from cgnet_deploy.export.ranges_file import Origin, Ranges
 from cgnet_deploy.spec import Precision
 
 NOTHING: frozenset[str] = frozenset()
@@ -23,8 +23,9 @@ NOTHING: frozenset[str] = frozenset()
 class Lowering:
     """sites: the convolutions to lower. macs: of all convolutions for an image, 0 where the size is open.
 
-    Of int8: ranges; storage of activations; results, whether raw results get a pair too; trunk, whether all that is
-    stored is int8. rest: the type of what is not int8. loud: nodes that the range of f16 keeps in f32.
+    Of int8: ranges; storage of activations; raw_results, whether those get a pair too; trunk, whether everything that
+    is stored is int8; fallback_precision, the type of what is not int8. f16_overflow: nodes that the range of f16 keeps
+    in f32.
     """
 
     precision: Precision
@@ -32,15 +33,22 @@ class Lowering:
     macs: int = 0
     ranges: Ranges | None = None
     storage: Storage = "s8"
-    results: bool = False
+    raw_results: bool = False
     trunk: bool = False
-    rest: Precision = Precision.F32
-    loud: frozenset[str] = NOTHING
+    fallback_precision: Precision = Precision.F32
+    f16_overflow: frozenset[str] = NOTHING
 
     def calibrated(self, ranges: Ranges) -> Lowering:
         """With ranges, and without the convolutions whose raw results should have a pair and can't (raw_results.py)."""
-        able = self.sites if not self.results else [s for s in self.sites if s.name in ranges.scales.results]
-        return replace(self, sites=tuple(able), ranges=ranges)
+        able = tuple(site for site in self.sites if not self.raw_results or site.name in ranges.scales.results)
+        return replace(self, sites=able, ranges=ranges)
+
+    @property
+    def known_ranges(self) -> Ranges:
+        """`ranges`, or ValueError where nothing was calibrated."""
+        if self.ranges is None:
+            raise ValueError("this lowering has no ranges: calibrate first")
+        return self.ranges
 
     def apply(self, fused: ir.Model, keep: frozenset[str] = NOTHING) -> ir.Model:
         """A lowered copy of `fused`, but for the convolutions named in `keep`."""
@@ -54,13 +62,13 @@ class Lowering:
                 model,
                 {name: scales.reads[name] for name in names},
                 self.storage,
-                results={name: scales.results[name] for name in names} if self.results else None,
+                results={name: scales.results[name] for name in names} if self.raw_results else None,
                 added=scales.added if self.trunk else None,
             )
         if self.precision is Precision.F16:
-            to_half(model, self.loud | keep)
-        elif self.rest is Precision.F16:  # what int8 costs too much keeps its f16, which costs nothing
-            to_half(model, self.loud)
+            to_half(model, self.f16_overflow | keep)
+        elif self.fallback_precision is Precision.F16:  # kept out of int8: f16 costs it nothing
+            to_half(model, self.f16_overflow)
         return model
 
     def share(self, keep: frozenset[str] = NOTHING) -> float | None:
@@ -75,10 +83,10 @@ class Lowering:
             tuple(site.name for site in self.sites if site.name not in keep),
             self.share(keep),
             self.storage,
-            self.results,
+            self.raw_results,
             self.trunk,
-            self.rest,
-            self.ranges.made,
+            self.fallback_precision,
+            self.ranges.origin,
         )
 
 
@@ -95,7 +103,7 @@ class Int8Report:
     raw_results: bool
     trunk: bool
     fallback_precision: Precision
-    calibration: Made
+    calibration: Origin
 
     def summary(self) -> str:
         """One line."""

@@ -1,12 +1,11 @@
 """Checkpoint -> traced -> fused -> f16 or int8 -> one ONNX file, each step verified against the one before it.
 
-Two graphs of the same network go through the same steps: planes to logits, on which the steps are verified,
-and frames to labels, whose labels are compared with the argmax of those logits. One of them is written.
+Two graphs of the same network go through the same steps: normalised tensors to logits, on which the steps are
+verified, and frames to labels, whose labels are compared with the argmax of those logits. One of them is written.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,49 +16,26 @@ import torch
 
 from cgnet_deploy.artifact import IO, Artifact, Shape, write_artifact
 from cgnet_deploy.checkpoint.reading import Checkpoint
-from cgnet_deploy.errors import ArtifactError
-from cgnet_deploy.export.calibrate import calibrate_all, rounding_bias
-from cgnet_deploy.export.calibration_data import CalibrationFrames
-from cgnet_deploy.export.choices import Dynamic, Method, Scope, TargetName
-from cgnet_deploy.export.distill import crops, distill, recipe
+from cgnet_deploy.errors import AccuracyError, UsageError
+from cgnet_deploy.export.choices import Dynamic
 from cgnet_deploy.export.fuse.rule import FusionReport, apply
-from cgnet_deploy.export.fuse.rules import FOLD, FORMS, MULTIPLE, Rules
+from cgnet_deploy.export.fuse.rules import FOLD, Rules
 from cgnet_deploy.export.graph import serialise
 from cgnet_deploy.export.half import out_of_range
+from cgnet_deploy.export.int8 import Int8, int8_lowering
 from cgnet_deploy.export.io_nodes import give_labels, take_frames
 from cgnet_deploy.export.lower import NOTHING, Lowering
-from cgnet_deploy.export.placement import PLACEMENTS, chosen
 from cgnet_deploy.export.prune import PruneReport, observe, prune_dead
 from cgnet_deploy.export.qdq_check import faults
 from cgnet_deploy.export.quantize import sites
-from cgnet_deploy.export.ranges_file import Made, Ranges, check_made_for, hash_of, read_ranges, write_ranges
-from cgnet_deploy.export.raw_results import without_costly
 from cgnet_deploy.export.runtime import run_single
+from cgnet_deploy.export.targets import Target
 from cgnet_deploy.export.trace import OPSET, trace
 from cgnet_deploy.export.verify import Verification, compare, demand, demand_labels
 from cgnet_deploy.pixels import F32, U8, to_tensor
-from cgnet_deploy.progress import track
 from cgnet_deploy.spec import InputSpec, Precision, Res
 
 log = logging.getLogger(__name__)
-
-
-BIAS_FRAMES = 16  # of the calibration frames: a mean over their pixels is known well by then
-
-
-@dataclass(frozen=True, slots=True)
-class Int8:
-    """How to quantise. frames: to calibrate on, None to take the ranges of `cache`, a file. exclude: see `chosen`.
-
-    distill: steps of training on the frames, see distill.py.
-    """
-
-    frames: CalibrationFrames | None
-    method: Method = "mse"
-    scope: Scope = "most"
-    exclude: str | None = None
-    cache: Path | None = None
-    distill: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +43,8 @@ class Request:
     """What to make of a checkpoint.
 
     dynamic: which of (batch, size) the file leaves open. without: names of rules to leave out. prune: whether
-    dead channels are removed. watch: frames (N, H, W, 3) whose constant channels count as dead too.
+    dead channels are removed. watch: frames (N, H, W, 3) whose constant channels count as dead too. int8: how to
+    quantise, with Precision.INT8 only.
     """
 
     precision: Precision
@@ -75,39 +52,42 @@ class Request:
     batch: int
     dynamic: Dynamic
     io: IO
-    target: TargetName
+    target: Target
     without: tuple[str, ...] = ()
     prune: bool = False
     watch: tuple[U8, ...] = ()
-    int8: Int8 | None = None  # with Precision.INT8
+    int8: Int8 | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ExportedOnnx:
-    """The file, what fusing and pruning did, and how far it is from the checkpoint in PyTorch."""
+    """An ONNX file, what fusing and pruning did, and how far it is from the checkpoint in PyTorch.
+
+    kept_f32: nodes that the range of f16, or the guard, kept in f32.
+    """
 
     artifact: Artifact
     fusion: FusionReport
     pruning: PruneReport | None
     verification: Verification
-    kept_f32: tuple[str, ...]  # nodes that the range of f16, or the guard, kept in f32
+    kept_f32: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A fused network, verified, and how to lower its precision: all that any file of this export is made from.
+    """A fused f32 network, verified, and how to lower its precision: what every file of this export is made from.
 
-    planes: f32 planes to logits. whole: frames to labels, None where planes are wanted. truth: PyTorch's logits.
-    tensors: the frames to verify on, as planes.
+    tensor_graph: normalised tensors to logits. frame_graph: frames to labels, None with io "tensor".
+    frames, inputs: what to verify on, as frames and as normalised tensors. logits: PyTorch's, of those.
     """
 
     checkpoint: Checkpoint
     request: Request
-    planes: ir.Model
-    whole: ir.Model | None
+    tensor_graph: ir.Model
+    frame_graph: ir.Model | None
     frames: Sequence[U8]
-    tensors: Sequence[F32]
-    truth: Sequence[F32]
+    inputs: Sequence[F32]
+    logits: Sequence[F32]
     fusion: FusionReport
     pruning: PruneReport | None
     verification: Verification
@@ -126,35 +106,38 @@ def prepare(checkpoint: Checkpoint, request: Request, frames: Sequence[U8]) -> P
     """Trace, fuse, verify, and calibrate if it is for int8. Raises AccuracyError as `export_onnx` does."""
     spec = checkpoint.spec
     log.info(f"tracing {spec.name}, {spec.classes} classes, at {request.res.spelled()}, batch {request.batch}")
-    planes = trace(checkpoint.model, request.res, batch=request.batch, dynamic=request.dynamic)
-    whole = planes.clone() if request.io == "frames" else None
-    tensors = [to_tensor(batch, spec.input) for batch in frames]
+    tensor_graph = trace(checkpoint.model, request.res, batch=request.batch, dynamic=request.dynamic)
+    frame_graph = tensor_graph.clone() if request.io == "frames" else None
+    inputs = [to_tensor(batch, spec.input) for batch in frames]
     with torch.inference_mode():
-        truth: list[F32] = [checkpoint.model(torch.from_numpy(batch)).numpy() for batch in tensors]
+        logits: list[F32] = [checkpoint.model(torch.from_numpy(batch)).numpy() for batch in inputs]
 
-    report, pruning = _fuse(planes, request, spec.input)
-    found = _verified(truth, planes, tensors, Precision.F32, "fused and pruned" if request.prune else "fused")
-    lowering = _lowering(planes, checkpoint, request, tensors)
-    if whole is not None:
-        take_frames(whole, spec.input)
-        give_labels(whole)
-        report, pruning = _fuse(whole, request, spec.input)
-    return Prepared(checkpoint, request, planes, whole, frames, tensors, truth, report, pruning, found, lowering)
+    fusion, pruning = _fuse(tensor_graph, request, spec.input)
+    step = "fused and pruned" if request.prune else "fused"
+    verification = _verified(logits, tensor_graph, inputs, Precision.F32, step)
+    lowering = _lowering(tensor_graph, checkpoint, request, inputs)
+    if frame_graph is not None:
+        take_frames(frame_graph, spec.input)
+        give_labels(frame_graph)
+        fusion, pruning = _fuse(frame_graph, request, spec.input)
+    return Prepared(
+        checkpoint, request, tensor_graph, frame_graph, frames, inputs, logits, fusion, pruning, verification, lowering
+    )
 
 
 def write(prepared: Prepared, path: Path, keep: frozenset[str] = NOTHING) -> ExportedOnnx:
     """Lower all but the convolutions named in `keep`, verify, and write. Raises as `export_onnx` does."""
     checkpoint, request, lowering = prepared.checkpoint, prepared.request, prepared.lowering
-    planes, found = prepared.planes, prepared.verification
+    graph, verification = prepared.tensor_graph, prepared.verification
     if request.precision is not Precision.F32:
-        planes = lowering.apply(planes, keep)
-        assert not (wrong := faults(planes, lowering.storage, results=lowering.results)), wrong
+        graph = lowering.apply(graph, keep)
+        _check_pairs(graph, lowering)
         step = "halved" if request.precision is Precision.F16 else "quantised"
-        found = _verified(prepared.truth, planes, prepared.tensors, request.precision, step)
-    content = serialise(planes)
-    if prepared.whole is not None:
-        logits = run_single(content, prepared.tensors)
-        content = serialise(lowering.apply(prepared.whole, keep))
+        verification = _verified(prepared.logits, graph, prepared.inputs, request.precision, step)
+    content = serialise(graph)
+    if prepared.frame_graph is not None:
+        logits = run_single(content, prepared.inputs)
+        content = serialise(lowering.apply(prepared.frame_graph, keep))
         demand_labels(logits, run_single(content, prepared.frames), request.precision)
     batch = None if request.dynamic in ("batch", "both") else request.batch
     height, width = (None, None) if request.dynamic in ("size", "both") else request.res
@@ -172,87 +155,47 @@ def write(prepared: Prepared, path: Path, keep: frozenset[str] = NOTHING) -> Exp
             "torch": torch.__version__,
             "onnx_ir": ir.__version__,
             "opset": str(OPSET),
-            "target": request.target,
-            **({"calibration": lowering.ranges.made.summary()} if lowering.ranges else {}),
+            "target": request.target.name,
+            **({"calibration": lowering.ranges.origin.summary()} if lowering.ranges else {}),
         },
     )
-    return ExportedOnnx(artifact, prepared.fusion, prepared.pruning, found, tuple(sorted(lowering.loud | keep)))
+    log.info(f"{path} is written")
+    kept = tuple(sorted(lowering.f16_overflow | keep))
+    return ExportedOnnx(artifact, prepared.fusion, prepared.pruning, verification, kept)
 
 
-def _lowering(planes: ir.Model, checkpoint: Checkpoint, request: Request, tensors: Sequence[F32]) -> Lowering:
+def _check_pairs(graph: ir.Model, lowering: Lowering) -> None:
+    """Raise AccuracyError if a Q/DQ pair stands where a runtime refuses it or leaves int8."""
+    if wrong := faults(graph, lowering.storage, raw_results=lowering.raw_results):
+        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise AccuracyError(f"the Q/DQ pairs of the quantised graph are wrong: {wrong[0]}{more}; nothing was written")
+
+
+def _lowering(tensor_graph: ir.Model, checkpoint: Checkpoint, request: Request, inputs: Sequence[F32]) -> Lowering:
     """How to go from the fused graph to the precision asked for."""
-    if request.precision is Precision.F16:
-        found = sites(planes)
-        total = sum(site.macs for site in found)
-        return Lowering(Precision.F16, found, total, loud=out_of_range(planes, tensors))
-    int8 = request.int8
-    if int8 is None:
+    if request.precision is Precision.F32:
         return Lowering(Precision.F32)
-    placement = PLACEMENTS[request.target]
-    lowering = Lowering(
-        Precision.INT8,
-        chosen(planes, int8.scope, int8.exclude),
-        sum(site.macs for site in sites(planes)),
-        storage=placement.storage,
-        results=placement.results,
-        trunk=int8.scope == "stored",
-        rest=placement.rest,
-        loud=out_of_range(planes, tensors) if placement.rest is Precision.F16 else NOTHING,
-    )
-    return lowering.calibrated(_ranges(planes, checkpoint, request, int8, lowering))
-
-
-def _ranges(planes: ir.Model, checkpoint: Checkpoint, request: Request, int8: Int8, lowering: Lowering) -> Ranges:
-    """The ranges of every convolution, whichever of them int8 takes: read from the cache if it has them."""
-    graph = hashlib.sha256(serialise(planes)).hexdigest()
-    frames = int8.frames
-    wanted = Made(
-        checkpoint.sha256,
-        graph,
-        hash_of(frames) if frames else "",
-        len(frames or ()),
-        int8.method,
-        recipe(lowering, int8.distill) if int8.distill else "",
-    )
-    if int8.cache is not None and (int8.cache.exists() or frames is None):
-        known = read_ranges(int8.cache)
-        check_made_for(int8.cache, known.made, wanted)
-        if not set(known.scales.reads) == set(known.bias) == {site.name for site in sites(planes)}:
-            raise ArtifactError(f"{int8.cache} lacks ranges of some convolutions: remove it to calibrate anew")
-        log.info(f"ranges of {known.made.summary()} from {int8.cache}")
-        return known
-    assert frames is not None
-    names, spec = [site.name for site in sites(planes)], checkpoint.spec.input
-    batches = -(-len(frames) // request.batch)
-    scales = calibrate_all(
-        planes,
-        names,
-        track(frames.batches(request.batch, spec), batches, "calibrating"),
-        int8.method,
-        results=lowering.results,
-    )
-    stride = max(len(frames) // BIAS_FRAMES, 1)
-    moved = rounding_bias(planes, scales.reads, frames.batches(request.batch, spec, stride))
-    ranges = Ranges(wanted, scales, moved)
-    if lowering.results:
-        ranges = without_costly(planes, replace(lowering, sites=sites(planes), ranges=ranges), crops(frames, spec))
-    if int8.distill:
-        ranges = distill(planes, lowering.calibrated(ranges), frames, spec, int8.distill)
-    if int8.cache is not None:
-        write_ranges(int8.cache, ranges)
-    return ranges
+    if request.precision is Precision.F16:
+        convs = sites(tensor_graph)
+        overflow = out_of_range(tensor_graph, inputs)
+        return Lowering(Precision.F16, convs, sum(site.macs for site in convs), f16_overflow=overflow)
+    if request.int8 is None:
+        raise UsageError("int8 needs to know how to quantise: Request.int8")
+    f16 = request.target.fallback_precision is Precision.F16
+    overflow = out_of_range(tensor_graph, inputs) if f16 else NOTHING
+    lowering = int8_lowering(tensor_graph, checkpoint, request.target, request.int8, request.batch)
+    return replace(lowering, f16_overflow=overflow)
 
 
 def _fuse(model: ir.Model, request: Request, spec: InputSpec) -> tuple[FusionReport, PruneReport | None]:
     """Fold, prune if asked for, and choose the target's forms."""
+    target, watch = request.target, request.watch
     folded = apply(model, _chosen(FOLD, request))
     pruning = None
     if request.prune:
-        frames = (
-            request.watch if model.graph.inputs[0].name == "frames" else [to_tensor(f, spec) for f in request.watch]
-        )
-        pruning = prune_dead(model, MULTIPLE[request.target], observe(model, frames) if request.watch else {})
-    forms = FORMS[request.target] if request.int8 is None else PLACEMENTS[request.target].forms
+        frames = watch if model.graph.inputs[0].name == "frames" else [to_tensor(f, spec) for f in watch]
+        pruning = prune_dead(model, target.block, observe(model, frames) if watch else {})
+    forms = target.forms if request.int8 is None else target.int8_forms
     return folded.then(apply(model, _chosen(forms, request))), pruning
 
 
@@ -261,12 +204,12 @@ def _chosen(rules: Rules, request: Request) -> Rules:
 
 
 def _verified(
-    truth: Sequence[F32], model: ir.Model, tensors: Sequence[F32], precision: Precision, step: str
+    logits: Sequence[F32], model: ir.Model, inputs: Sequence[F32], precision: Precision, step: str
 ) -> Verification:
-    found = compare(truth, run_single(serialise(model), tensors))
-    demand(found, precision, step)
+    verification = compare(logits, run_single(serialise(model), inputs))
+    demand(verification, precision, step)
     log.info(
-        f"{step}: argmax equal on {found.argmax_agreement:.4%} of {found.images} images, "
-        f"max |d| {found.max_abs_diff:.2g} at |logit| {found.max_abs_logit:.3g}"
+        f"{step}: argmax equal on {verification.argmax_agreement:.4%} of {verification.images} images, "
+        f"max |d| {verification.max_abs_diff:.2g} at |logit| {verification.max_abs_logit:.3g}"
     )
-    return found
+    return verification

@@ -1,4 +1,4 @@
-"""The ONNX file that torch.onnx.export writes by itself: planes in, logits out, what a user gets without us.
+"""The ONNX file that torch.onnx.export writes by itself: normalised f32 in, logits out; what a user gets without us.
 
 It has no sidecar, as any other exporter's file. bench/tools/cpu.py compares with it.
 """
@@ -11,7 +11,7 @@ import onnx_ir as ir
 import torch
 
 from cgnet_deploy.checkpoint.reading import load_checkpoint
-from cgnet_deploy.export.graph import serialise
+from cgnet_deploy.export.graph import required, serialise
 from cgnet_deploy.export.trace import OPSET, quiet
 from cgnet_deploy.files import replacing
 from cgnet_deploy.spec import Res
@@ -30,7 +30,6 @@ def export_plain(ckpt: Path, res: Res, path: Path) -> None:
             input_names=["input"],
             output_names=["logits"],
         )
-    assert program is not None
-    exported: ir.Model = program.model
+    exported: ir.Model = required(program, "what torch.onnx.export gives").model
     with replacing(path) as temporary:
         temporary.write_bytes(serialise(exported))

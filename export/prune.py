@@ -11,7 +11,7 @@ A convolution that reads dead channels is rewritten (`narrow`):
              carry it, with the kernel sum_i W_i k_i / k_j
 
 Then only its live inputs are computed, and so on towards the image, through everything that treats channels
-alone. The residual trunk of a stage is read by all of it and stays whole: what is added to it is computed on
+alone. The residual trunk of a stage is read by all of it and keeps its channels: what is added to it is computed on
 its live channels and put in place by a 1x1 convolution of ones, whose bias is the dead ones' constants; what a
 large convolution reads of it is picked by one. Both are done only where they spare multiplications.
 """
@@ -27,7 +27,6 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from cgnet_deploy.export.fuse.affine_conv import per_channel_constant
 from cgnet_deploy.export.fuse.linear import (
     F64,
     convolution,
@@ -35,9 +34,23 @@ from cgnet_deploy.export.fuse.linear import (
     is_constant,
     is_depthwise,
     kernel_and_bias,
+    own_bias,
+    per_channel_constant,
     pointwise,
 )
-from cgnet_deploy.export.graph import attribute, channels, constant, insert, replace, serialise, tidy, weights
+from cgnet_deploy.export.graph import (
+    attribute,
+    channels,
+    insert,
+    integers,
+    operand,
+    operands,
+    per_channel,
+    replace,
+    serialise,
+    tidy,
+    weights,
+)
 from cgnet_deploy.export.runtime import run_onnx
 
 NO_WEIGHT = 1e-10  # of a folded filter: times any activation, below the rounding of what it is added to
@@ -88,15 +101,15 @@ def prune_dead(model: ir.Model, multiple: int = 1, observed: dict[str, F64] | No
 def constants(model: ir.Model, observed: dict[str, F64]) -> dict[ir.Value, F64]:
     """Value -> (C,) what each channel always is, NaN where it varies; values that are no feature maps are absent."""
     known: dict[ir.Value, F64] = {}
-    for given in model.graph.inputs:
-        if count := channels(given):
-            known[given] = np.full(count, np.nan)
+    for image in model.graph.inputs:
+        if count := channels(image):
+            known[image] = np.full(count, np.nan)
     for node in model.graph:
         count = channels(node.outputs[0])
         if count is None:
             continue
-        found = _constant_output(node, known)
-        result = np.full(count, np.nan) if found is None else found
+        proven = _constant_output(node, known)
+        result = np.full(count, np.nan) if proven is None else proven
         seen = observed.get(node.outputs[0].name or "")
         known[node.outputs[0]] = result if seen is None else np.where(np.isnan(result), seen, result)
     return known
@@ -157,8 +170,7 @@ def _through_conv(conv: ir.Node, x: F64) -> F64 | None:
 
 
 def _is_padded(conv: ir.Node) -> bool:
-    pads = attribute(conv, "pads", [])
-    return isinstance(pads, list | tuple) and any(pads)
+    return any(integers(conv, "pads"))
 
 
 @dataclass(slots=True)
@@ -191,8 +203,7 @@ class _Pruner:
 
     def _conv(self, conv: ir.Node, rows: Kept) -> ir.Value:
         """The output channels `rows` of a dense convolution, from as few input channels as they need."""
-        x = conv.inputs[0]
-        assert x is not None
+        x = operand(conv)
         kernel, bias = kernel_and_bias(conv)
         kernel, bias = kernel[list(rows)], bias[list(rows)]
         values = self.constants.get(x, np.full(kernel.shape[1], np.nan))
@@ -247,7 +258,7 @@ class _Pruner:
         return value, everything
 
     def _shared(self, value: ir.Value, wanted: Kept) -> Kept:
-        """`wanted`, or all that any reader may want of a value with several that is dear to compute, or whole anyway.
+        """`wanted`, or what any of several readers wants of a value that is costly to compute, or computed anyway.
 
         Only what a 1x1 convolution makes is cheap enough to be computed apart for each reader: a normal block's
         entry, of which the local and the surrounding filters read other channels.
@@ -275,22 +286,15 @@ class _Pruner:
         return tuple(sorted((*wanted, *others)))
 
     def _depthwise(self, node: ir.Node, wanted: Kept) -> tuple[ir.Value, Kept]:
-        x = node.inputs[0]
-        assert x is not None
-        narrow, kept = self.narrow(x, wanted)
-        kernel, bias = kernel_and_bias(node)
-        has_bias = len(node.inputs) > 2
-        index = list(kept)
-        return convolution(
-            node, node, narrow, kernel[index], bias[index] if has_bias else None, groups=len(index)
-        ), kept
+        narrow, kept = self.narrow(operand(node), wanted)
+        kernel, bias = (array[list(kept)] for array in kernel_and_bias(node))
+        return convolution(node, node, narrow, kernel, own_bias(node, bias), groups=len(kept)), kept
 
     def _concat(self, node: ir.Node, wanted: Kept, spared: float) -> tuple[ir.Value, Kept]:
         parts: list[ir.Value] = []
         kept: list[int] = []
         start = 0
-        for part in node.inputs:
-            assert part is not None
+        for part in operands(node):
             end = start + (channels(part) or 0)
             inside = tuple(i - start for i in wanted if start <= i < end)
             if inside:
@@ -309,7 +313,7 @@ class _Pruner:
         narrow, kept = self.narrow(x, wanted, spared)
         if kept == everything:
             return node.outputs[0], everything
-        values = constant(node, own[list(kept)].astype(np.float32)[:, None, None], f"{node.name}.kept")
+        values = per_channel(node, own[list(kept)], f"{node.name}.kept")
         output = insert(node, node.op_type, [narrow, values], name=node.name or "")
         return self._sized(output, node.outputs[0], len(kept)), kept
 
@@ -326,9 +330,7 @@ def _weighed(reader: ir.Node, count: int) -> npt.NDArray[np.bool_]:
 
 
 def _step(conv: ir.Node) -> int:
-    strides = attribute(conv, "strides", [1])
-    assert isinstance(strides, list | tuple)
-    return int(strides[0])
+    return integers(conv, "strides", [1])[0]
 
 
 def weights_behind(value: ir.Value) -> int:

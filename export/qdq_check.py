@@ -1,6 +1,6 @@
 """What is wrong with the Q/DQ pairs of a graph: patterns that TensorRT refuses, or that keep int8 from its kernels.
 
-Every int8 file is held to it before it is written.
+Every int8 file is checked before it is written.
 """
 
 from __future__ import annotations
@@ -10,27 +10,27 @@ from collections.abc import Iterator
 import numpy as np
 import onnx_ir as ir
 
-from cgnet_deploy.export.graph import attribute, producer, weights
+from cgnet_deploy.export.graph import attribute, producer, required, weights
 from cgnet_deploy.export.quantize import ZERO, Storage
 
 ACTIVATIONS = frozenset({"PRelu", "Relu", "Max", "Min"})  # what each form of a PReLU begins with
 THROUGH = frozenset({"Concat", "QuantizeLinear", "DequantizeLinear"})
 
 
-def faults(model: ir.Model, storage: Storage = "s8", *, results: bool = False) -> tuple[str, ...]:
-    """One line for each, () for a graph that is in order. results: pairs may stand on raw results."""
-    return tuple(fault for node in model.graph for fault in _faults(node, storage, results))
+def faults(model: ir.Model, storage: Storage = "s8", *, raw_results: bool = False) -> tuple[str, ...]:
+    """One line for each, () for a graph that is in order. raw_results: pairs may stand on raw results."""
+    return tuple(fault for node in model.graph for fault in _faults(node, storage, raw_results))
 
 
-def _faults(node: ir.Node, storage: Storage, results: bool) -> Iterator[str]:
+def _faults(node: ir.Node, storage: Storage, raw_results: bool) -> Iterator[str]:
     match node.op_type:
-        case "QuantizeLinear" if not results:
+        case "QuantizeLinear" if not raw_results:
             yield from _before_activation(node)
         case "DequantizeLinear":
             yield from _scale(node)
             yield from _stored(node) if weights(node.inputs[0]) is not None else _activation(node, storage)
         case "Conv":
-            yield from _convolution(node, results)
+            yield from _convolution(node, raw_results)
 
 
 def _before_activation(node: ir.Node) -> Iterator[str]:
@@ -77,8 +77,7 @@ def _equal(one: ir.Value | None, other: ir.Value | None) -> bool:
 
 
 def _stored(node: ir.Node) -> Iterator[str]:
-    levels, scale = weights(node.inputs[0]), weights(node.inputs[1])
-    assert levels is not None
+    levels, scale = required(weights(node.inputs[0]), f"what {node.name} dequantises"), weights(node.inputs[1])
     zero = weights(node.inputs[2]) if len(node.inputs) > 2 else None
     if levels.dtype != np.int8:
         yield f"{node.name} dequantises {levels.dtype}: a bias stays f32, weights are int8"
@@ -88,10 +87,10 @@ def _stored(node: ir.Node) -> Iterator[str]:
         yield f"{node.name} has weights that are not symmetric"
 
 
-def _convolution(node: ir.Node, results: bool) -> Iterator[str]:
+def _convolution(node: ir.Node, raw_results: bool) -> Iterator[str]:
     x, kernel = (producer(value, "DequantizeLinear") for value in node.inputs[:2])
     # Where raw results have pairs, the convolutions that are a PReLU's form read them, and stay f32.
-    if (x is None) != (kernel is None) and not (results and kernel is None):
+    if (x is None) != (kernel is None) and not (raw_results and kernel is None):
         yield f"{node.name} has only one of its inputs in int8"
     if len(node.inputs) > 2 and producer(node.inputs[2], "DequantizeLinear") is not None:
         yield f"{node.name} has a quantised bias"

@@ -3,12 +3,13 @@
     x -> Q(s_x) -> DQ(s_x) -> Conv -> ... -> PReLU -> Q -> DQ -> Conv
               W int8 -> DQ(s_W) -^   bias f32
 
-TensorRT knows no other way, and ONNX Runtime and OpenVINO turn the pairs into integer kernels. Where they stand is all:
+TensorRT takes int8 in no other form; ONNX Runtime and OpenVINO turn the pairs into integer kernels. What matters is
+where they stand:
 
 - on what a convolution reads, and nowhere else: a pair on a raw result, before its PReLU, costs accuracy (one stem
   convolution gives -7.4 to 2.5, and its PReLU -1.6 to 2.5) and keeps the PReLU from joining the convolution. ONNX
   Runtime alone wants it (`results`): its integer kernel is DQ, Conv, Q, and without the Q it computes in f32;
-- where all that is stored shall be int8 (`added`), all readers of such a value read the pair, and what is added to a
+- where everything stored becomes int8 (`added`), all readers of such a value read the pair, and what is added to a
   residual trunk has a pair of its own; the global context keeps reading f32;
 - weights with one scale per filter, max |w| / 127, floored: half of the official filters are dead, and theirs is zero;
 - the bias stays f32: as int32 with scale s_x s_W it overflows for a third of all channels, and TensorRT refuses it;
@@ -25,7 +26,18 @@ import numpy as np
 import onnx_ir as ir
 
 from cgnet_deploy.export.fuse.linear import F64, is_constant, is_depthwise, kernel_and_bias
-from cgnet_deploy.export.graph import MEANS, channels, constant, global_context, insert, sole_user, tidy, weights
+from cgnet_deploy.export.graph import (
+    MEANS,
+    channels,
+    constant,
+    global_context,
+    insert,
+    operand,
+    required,
+    sole_user,
+    tidy,
+    weights,
+)
 from cgnet_deploy.export.prune import macs_of
 from cgnet_deploy.export.ranges import LEVELS, storable
 
@@ -119,8 +131,8 @@ def quantize(
     """Put int8 on the input and the weights of the convolutions that `scales` names, in place.
 
     scales: convolution -> the scale of what it reads. results: convolution -> the scale of its raw result, where that
-    gets a pair too. added: node -> the scale of what it adds to a trunk (see `branches`), where all that is stored
-    gets one.
+    gets a pair too. added: node -> the scale of what it adds to a trunk (see `branches`), where everything that is
+    stored gets one.
     """
     pairs: dict[tuple[ir.Value, float], ir.Value] = {}
     places = branches(model, scales) if added is not None else {}
@@ -167,11 +179,9 @@ def _store_for_all(model: ir.Model, x: ir.Value, scale: float, storage: Storage)
 
 
 def _read(x: ir.Value, pair: ir.Value) -> None:
-    back = pair.producer()
-    assert back is not None
-    assert back.inputs[0] is not None
+    back = required(pair.producer(), f"the pair of {x.name}")
     for use in list(x.uses()):
-        if use.node is not back.inputs[0].producer() and use.node.op_type not in MEANS:  # better taken in f32
+        if use.node is not operand(back).producer() and use.node.op_type not in MEANS:  # better taken in f32
             use.node.replace_input_with(use.idx, pair)
 
 

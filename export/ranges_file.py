@@ -1,4 +1,4 @@
-"""Calibrated ranges as a file, and what they hold for: one graph of one checkpoint, some frames, one method.
+"""Calibrated ranges as a file, with their origin: one graph of one checkpoint, some frames, one method.
 
 Where the weights were distilled on the frames (distill.py), it holds those too.
 
@@ -31,8 +31,8 @@ SHOWN = 40  # characters of what differs
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """What ranges were made for. checkpoint, graph, frames: sha256. images: how many frames.
+class Origin:
+    """What ranges were measured on. checkpoint, graph, frames: sha256. images: how many frames.
 
     distilled: how weights were trained on them, empty if they were not.
     """
@@ -57,7 +57,7 @@ class Ranges:
     kernels: (C_out, C_in / groups, kh, kw) of those whose weights were distilled, which int8 takes instead.
     """
 
-    made: Made
+    origin: Origin
     scales: Scales
     bias: Mapping[str, F64]
     kernels: Mapping[str, F32] = field(default_factory=dict)
@@ -75,7 +75,7 @@ def hash_of(frames: Iterable[U8]) -> str:
 def write_ranges(path: Path, ranges: Ranges) -> None:
     content = {
         "schema": SCHEMA,
-        "made": asdict(ranges.made),
+        "made": asdict(ranges.origin),
         "scales": asdict(ranges.scales),
         "bias": {name: values.tolist() for name, values in ranges.bias.items()},
         "kernels": {name: {"shape": kernel.shape, "f32": _packed(kernel)} for name, kernel in ranges.kernels.items()},
@@ -94,14 +94,14 @@ def read_ranges(path: Path) -> Ranges:
         raise ArtifactError(f"{path} can't be read: {error.strerror}") from error
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ArtifactError(
-            f"{path} is no calibration cache of ours ({type(error).__name__}: {error}); remove it to calibrate anew"
+            f"{path} is no calibration cache of ours ({type(error).__name__}: {error}); remove it to calibrate again"
         ) from error
 
 
-def check_made_for(path: Path, found: Made, wanted: Made) -> None:
-    """Raise ArtifactError, saying what differs, if ranges were not made for what is wanted.
+def check_origin(path: Path, origin: Origin, wanted: Origin) -> None:
+    """Raise ArtifactError, saying what differs, if ranges have another origin than the one wanted.
 
-    A field of `wanted` that is empty is not asked for.
+    An empty field of `wanted` fits anything.
     """
     names = {
         "checkpoint": "another checkpoint",
@@ -111,11 +111,11 @@ def check_made_for(path: Path, found: Made, wanted: Made) -> None:
         "distilled": "another distillation",
     }
     for key, name in names.items():
-        has, asked = getattr(found, key), getattr(wanted, key)
+        has, asked = getattr(origin, key), getattr(wanted, key)
         if asked and has != asked:
             raise ArtifactError(
                 f"{path} is a calibration cache of {name} ({has[:SHOWN] or 'none'}, wanted {asked[:SHOWN]}); "
-                "remove it to calibrate anew, or name another --calib-cache"
+                "remove it to calibrate again, or name another --calib-cache"
             )
 
 
@@ -131,7 +131,7 @@ def _parse(data: Any) -> Ranges:
     bias = {str(name): np.array([_finite(v) for v in values]) for name, values in data["bias"].items()}
     kernels = {str(name): _unpacked(value) for name, value in data.get("kernels", {}).items()}
     return Ranges(
-        Made(images=int(made["images"]), distilled=_text(made.get("distilled", "")), **texts),
+        Origin(images=int(made["images"]), distilled=_text(made.get("distilled", "")), **texts),
         Scales(reads, results, added),
         bias,
         kernels,

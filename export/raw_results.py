@@ -36,13 +36,12 @@ SEED = 0
 def without_costly(fused: ir.Model, lowering: Lowering, inputs: Sequence[Tensor]) -> Ranges:
     """The ranges of `lowering` without the raw results whose pair alone adds more noise than int8 without any of them.
 
-    inputs: planes (N, 3, h, w).
+    inputs: normalised tensors (N, 3, h, w).
     """
-    ranges = lowering.ranges
-    assert ranges is not None
-    rest = noise(Replay(fused), student_of(fused, replace(lowering, results=False)), inputs)
+    ranges = lowering.known_ranges
+    limit = noise(Replay(fused), student_of(fused, replace(lowering, raw_results=False)), inputs)
     costs = costs_of(fused, ranges.scales.results, inputs)
-    costly = sorted(name for name, cost in costs.items() if cost > rest)
+    costly = sorted(name for name, cost in costs.items() if cost > limit)
     if costly:
         log.info(f"int8 would cost too much of the raw results of {', '.join(costly)}: these stay in f32")
     kept = {name: scale for name, scale in ranges.scales.results.items() if name not in costly}

@@ -1,4 +1,4 @@
-"""A graph of planes as a PyTorch function that can be trained: the fused f32 graph, and the int8 file made of it.
+"""A tensor graph as a PyTorch function that can be trained: the fused f32 graph, and the int8 file made of it.
 
 A pair of QuantizeLinear and DequantizeLinear computes
 
@@ -15,7 +15,7 @@ target's form and scope, pruned or not: tests/export/test_distill.py holds the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import onnx_ir as ir
@@ -23,8 +23,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cgnet_deploy.export.fuse.linear import groups_of
+from cgnet_deploy.export.fuse.pool_conv import is_fixed_divisor
 from cgnet_deploy.export.fuse.resize_matmul import before_resize
-from cgnet_deploy.export.graph import attribute, weights
+from cgnet_deploy.export.graph import attribute, integers, operands, weights
 from cgnet_deploy.export.ranges import LEVELS, storable
 
 NOTHING: Mapping[ir.Value, Tensor] = {}
@@ -48,7 +50,7 @@ def stored_scale(wanted: Tensor) -> Tensor:
 
 
 class Replay:
-    """planes (N, 3, H, W) -> the network's scores (N, K, H/8, W/8), the logits before they are resized.
+    """(N, 3, H, W) normalised -> the network's scores (N, K, H/8, W/8), the logits before they are resized.
 
     Any H and W: what a graph fixes is the size of its resized logits alone.
     """
@@ -56,29 +58,27 @@ class Replay:
     def __init__(self, model: ir.Model) -> None:
         self.source = model.graph.inputs[0]
         self.scores, resize = before_resize(model.graph.outputs[0])
-        assert resize
         self.nodes = [node for node in model.graph if node not in resize]
-        unknown = {node.op_type for node in self.nodes} - set(OPERATORS)
-        assert not unknown, unknown
+        if unknown := {node.op_type for node in self.nodes} - set(OPERATORS):
+            raise ValueError(f"a replay has no {', '.join(sorted(unknown))}: add it to OPERATORS in replay.py")
         self.constants = {
             value: torch.from_numpy(np.array(array))
             for node in self.nodes
-            for value in node.inputs
-            if value is not None and (array := weights(value)) is not None
+            for value in operands(node)
+            if (array := weights(value)) is not None
         }
 
-    def __call__(self, x: Tensor, given: Mapping[ir.Value, Tensor] = NOTHING) -> Tensor:
-        """given: what values of the graph, constant or computed, are replaced by."""
-        return self.values(x, given)[self.scores]
+    def __call__(self, x: Tensor, replaced: Mapping[ir.Value, Tensor] = NOTHING) -> Tensor:
+        """replaced: tensors to use in place of values of the graph, constant or computed."""
+        return self.values(x, replaced)[self.scores]
 
-    def values(self, x: Tensor, given: Mapping[ir.Value, Tensor] = NOTHING) -> dict[ir.Value, Tensor]:
-        """All that the graph computes."""
-        known = {**self.constants, self.source: x, **given}
+    def values(self, x: Tensor, replaced: Mapping[ir.Value, Tensor] = NOTHING) -> dict[ir.Value, Tensor]:
+        """Every value of the graph."""
+        known = {**self.constants, self.source: x, **replaced}
         for node in self.nodes:
-            if node.outputs[0] not in given:
-                inputs = [known[value] for value in node.inputs if value is not None]
-                found = OPERATORS[node.op_type](node, *inputs)
-                known.update(zip(node.outputs, found if isinstance(found, tuple) else (found,), strict=True))
+            if node.outputs[0] not in replaced:
+                results = OPERATORS[node.op_type](node, *(known[value] for value in operands(node)))
+                known.update(zip(node.outputs, results if isinstance(results, tuple) else (results,), strict=True))
         return known
 
 
@@ -88,35 +88,25 @@ def dequantised(node: ir.Node, levels: Tensor, scale: Tensor, zero: Tensor) -> T
 
 
 def convolved(node: ir.Node, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
-    groups = attribute(node, "group", 1)
-    assert isinstance(groups, int)
-    return F.conv2d(x, kernel, bias, pair(node, "strides"), padding(node), pair(node, "dilations"), groups)
+    strides, dilations = integers(node, "strides", [1, 1]), integers(node, "dilations", [1, 1])
+    return F.conv2d(x, kernel, bias, strides, padding(node), dilations, groups_of(node))
 
 
 def averaged(node: ir.Node, x: Tensor) -> Tensor:
-    assert attribute(node, "count_include_pad", 0) == 1
-    return F.avg_pool2d(x, pair(node, "kernel_shape"), pair(node, "strides"), padding(node))
-
-
-def pair(node: ir.Node, name: str) -> tuple[int, int]:
-    """A node's sizes in height and width, 1 and 1 where it has none."""
-    found = attribute(node, name, [1, 1])
-    assert isinstance(found, Sequence)
-    height, width = (int(size) for size in found)
-    return height, width
+    if not is_fixed_divisor(node):
+        raise ValueError(f"{node.name} divides by fewer pixels at the border")
+    return F.avg_pool2d(x, integers(node, "kernel_shape"), integers(node, "strides", [1, 1]), padding(node))
 
 
 def padding(node: ir.Node) -> tuple[int, int]:
-    found = attribute(node, "pads", [0, 0, 0, 0])
-    assert isinstance(found, Sequence)
-    top, left, bottom, right = (int(size) for size in found)
-    assert (top, left) == (bottom, right), "a padding of CGNet is the same on both sides"
+    top, left, bottom, right = integers(node, "pads", [0, 0, 0, 0])
+    if (top, left) != (bottom, right):
+        raise ValueError(f"{node.name} pads {top, left} before and {bottom, right} after: wanted the same")
     return top, left
 
 
 def linear(node: ir.Node, x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
-    assert attribute(node, "transB", 0) == 1
-    return F.linear(x, kernel, bias)
+    return F.linear(x, kernel if attribute(node, "transB", 0) else kernel.T, bias)
 
 
 OPERATORS: dict[str, Callable[..., Tensor | tuple[Tensor, ...]]] = {

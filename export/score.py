@@ -12,7 +12,7 @@ from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.confusion import Confusion
 from cgnet_deploy.data.dataset import Dataset, check_classes, fit_frame, fit_labels
 from cgnet_deploy.engines.open import open_engine
-from cgnet_deploy.export.choices import TargetName
+from cgnet_deploy.export.targets import Target
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Res
 
@@ -21,13 +21,13 @@ TIMED = 20
 Evaluate = Callable[[Path], tuple[float, float]]  # an ONNX file -> its mIoU, 0 to 1, and its p50 in ms
 
 
-def scorer(dataset: Dataset, target: TargetName, classes: int, res: Res, batch: int) -> Evaluate:
+def scorer(dataset: Dataset, target: Target, classes: int, res: Res, batch: int) -> Evaluate:
     """What gives the mIoU of a file of that size on all of `dataset`, and its p50.
 
     Raises DataError if the network has other classes than the data set.
     """
     check_classes(dataset, classes)
-    backend = "openvino" if target == "openvino" else "ort"
+    backend = target.scored_by
 
     def evaluate(path: Path) -> tuple[float, float]:
         confusion = Confusion.empty(classes)

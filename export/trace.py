@@ -1,4 +1,4 @@
-"""A CGNet in PyTorch -> the same function as an ONNX graph, f32 planes in, logits out, nothing fused yet."""
+"""A CGNet in PyTorch -> the same function as an ONNX graph: normalised f32 in, logits out, nothing fused yet."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 
 from cgnet_deploy.errors import require
 from cgnet_deploy.export.choices import Dynamic
-from cgnet_deploy.export.graph import tidy
+from cgnet_deploy.export.graph import required, tidy
 from cgnet_deploy.model import CGNet
 from cgnet_deploy.spec import Res
 
@@ -49,8 +49,7 @@ def trace(model: CGNet, res: Res, *, batch: int = 1, dynamic: Dynamic = "none") 
             output_names=["logits"],
             dynamic_shapes=shapes,
         )
-    assert program is not None
-    graph = program.model
+    graph = required(program, "what torch.onnx.export gives").model
     _name_nodes(graph)
     optimizer.fold_constants(graph)
     passes.ClearMetadataAndDocStringPass()(graph)
@@ -74,7 +73,7 @@ def _name_nodes(model: ir.Model) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """The exporter tells of its own deprecations and of a missing torchvision; nobody here can act on that."""
+    """The exporter warns of its own deprecations and of a missing torchvision, on which no user can act."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

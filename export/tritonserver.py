@@ -18,6 +18,7 @@ import onnx_ir as ir
 
 from cgnet_deploy.artifact import Artifact
 from cgnet_deploy.errors import UserError
+from cgnet_deploy.export.graph import required
 from cgnet_deploy.files import replacing
 from cgnet_deploy.spec import Res
 
@@ -117,11 +118,9 @@ def _list(key: str, values: Sequence[int]) -> str:
 
 
 def _tensor(value: ir.Value, open_batch: bool) -> Tensor:
-    assert value.name is not None
-    assert value.dtype is not None
-    assert value.shape is not None
-    sides = [side if isinstance(side, int) else -1 for side in value.shape]
-    return Tensor(value.name, TYPES[value.dtype], tuple(sides[1:] if open_batch else sides))
+    kind = TYPES[required(value.dtype, f"the type of {value.name}")]
+    sides = [side if isinstance(side, int) else -1 for side in required(value.shape, f"the shape of {value.name}")]
+    return Tensor(value.name or "", kind, tuple(sides[1:] if open_batch else sides))
 
 
 def _make(folder: Path) -> None:

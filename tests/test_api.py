@@ -36,6 +36,7 @@ EXPORTED = [
     "Precision",
     "Res",
     "Segmenter",
+    "Target",
     "UsageError",
     "UserError",
     "build_plan",

@@ -1,4 +1,4 @@
-"""A bounded queue between two threads that ends: by the giver's last item or error, or because the taker left."""
+"""A bounded queue between two threads, which either side can end: the giver with or without an error."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-LOOK_S = 0.1  # how often a wait looks whether it is still wanted: a signal can't wake a lock
+LOOK_S = 0.1  # how often a wait checks `stopped`: a signal can't wake a lock
 
 
 class Channel(Generic[T]):
-    """room: items held at most. lossy: a full channel throws its oldest item out instead of making the giver wait.
+    """room: items held at most. lossy: a full channel drops its oldest item instead of making the giver wait.
 
-    dropped: how many items were thrown out.
+    dropped: how many items were dropped.
     """
 
     def __init__(self, room: int, *, lossy: bool) -> None:
@@ -27,7 +27,7 @@ class Channel(Generic[T]):
         self._error: BaseException | None = None
 
     def put(self, item: T) -> bool:
-        """Give an item; False if nobody will take it, because the taker left."""
+        """Give an item. False if the taker has left."""
         with self._changed:
             while len(self._items) >= self._room and not self._left:
                 if self._lossy:
@@ -41,15 +41,15 @@ class Channel(Generic[T]):
             return not self._left
 
     def end(self, error: BaseException | None = None) -> None:
-        """The giver's last word; `error` is raised to the taker behind the items."""
+        """No more items will come; `error` is raised to the taker after the items before it."""
         with self._changed:
             self._ended, self._error = True, error
             self._changed.notify_all()
 
     def take(self, most: int = 1, stopped: Callable[[], bool] = lambda: False) -> list[T]:
-        """At least one item and at most `most`; empty at the end, or when `stopped` says so.
+        """At least one item and at most `most`; none at the end, or when `stopped` returns True.
 
-        A lossless channel waits for `most`, so that a batch is full; a lossy one gives what is there.
+        A lossless channel waits for `most` items, to fill a batch; a lossy one returns what is there.
         """
         wanted = 1 if self._lossy else min(most, self._room)
         with self._changed:
@@ -64,7 +64,7 @@ class Channel(Generic[T]):
             return taken
 
     def leave(self) -> None:
-        """The taker's last word: the giver's `put` stops waiting and says so."""
+        """The taker takes no more: the giver's `put` stops waiting and returns False."""
         with self._changed:
             self._left = True
             self._items.clear()

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from cgnet_deploy.clock import CLOCK
+from cgnet_deploy.engines.base import EngineInfo
+from cgnet_deploy.errors import CgnetError
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.progress import track
 from cgnet_deploy.stats import LatencyMs
@@ -18,39 +20,56 @@ from cgnet_deploy.video.source import Picture, Source
 from cgnet_deploy.video.stream import Stream
 
 KEPT_SAMPLES = 100_000  # the latest: a camera runs for weeks, and its memory must not grow
+SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """frames: shown or written. dropped: of a live source. seconds: from the first read to the last frame done.
+    """What came of a source.
 
-    engine_ns: of each inference; age_ns: of each frame from its arrival to its labels. Both of the latest frames.
+    engine: as it was named. frames: shown or written. dropped: of a live source. seconds: from the first read to the
+    last frame done. engine_ns: of each inference; age_ns: of each frame from its arrival to its labels; both of the
+    latest frames. stopped: by the caller. trouble: why the source ended too early, or None.
     """
 
-    frames: int
-    dropped: int
-    seconds: float
-    engine_ns: tuple[int, ...]
-    age_ns: tuple[int, ...]
+    engine: str
+    info: EngineInfo
+    source: str
+    frames: int = 0
+    dropped: int = 0
+    seconds: float = 0.0
+    engine_ns: tuple[int, ...] = ()
+    age_ns: tuple[int, ...] = ()
+    stopped: bool = False
+    trouble: CgnetError | None = None
 
     @property
     def fps(self) -> float:
         return self.frames / self.seconds if self.seconds else 0.0
 
-    def lines(self) -> list[str]:
-        """For a person."""
+    def summary(self) -> str:
+        """For a person: what `cgnet-video` prints."""
         dropped = f", {self.dropped} dropped" if self.dropped else ""
-        result = [f"{self.frames} frames in {self.seconds:.2f} s: {self.fps:.1f} frames/s{dropped}"]
+        lines = [f"{self.frames} frames in {self.seconds:.2f} s: {self.fps:.1f} frames/s{dropped}"]
         for name, samples in (("engine", self.engine_ns), ("frame to labels", self.age_ns)):
             if samples:
-                found = asdict(LatencyMs.of(samples))
-                told = "  ".join(f"{key} {value:.2f}" for key, value in found.items() if value is not None)
-                result.append(f"{name}, ms: {told}")
-        return result
+                latency = asdict(LatencyMs.of(samples))
+                figures = "  ".join(f"{key} {value:.2f}" for key, value in latency.items() if value is not None)
+                lines.append(f"{name}, ms: {figures}")
+        return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
+        """The object that `cgnet-video --json` writes."""
         engine, age = (asdict(LatencyMs.of(part)) if part else None for part in (self.engine_ns, self.age_ns))
         return {
+            "schema": SCHEMA,
+            "input": self.source,
+            "engine": self.engine,
+            "backend": self.info.backend,
+            "provider": self.info.provider,
+            "precision": self.info.precision.value,
+            "sha256": self.info.sha256,
+            "complete": not self.stopped and self.trouble is None,
             "frames": self.frames,
             "dropped": self.dropped,
             "seconds": self.seconds,
@@ -70,10 +89,10 @@ def process(
     limit: int | None = None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Segment the source to its end, to `limit` frames, or until `stopped` or a sink has had enough.
+    """Segment the source to its end, to `limit` frames, until `stopped` returns True, or until a sink wants no more.
 
-    paint: makes what `overlays` gets of a frame and its labels; `masks` gets the labels. Whatever was written is whole
-    when this returns.
+    paint: makes the picture for `overlays` from a frame and its labels; `masks` gets the labels. All outputs are
+    complete when this returns.
     """
 
     def work(pictures: Sequence[Picture]) -> list[U8]:
@@ -91,15 +110,26 @@ def process(
             Stream(source, work, batch=batch, live=source.live, workers=segmenter.engines, stopped=stopped)
         )
         for done in track(stream, total, "segmenting"):
-            wanted = True
+            more = True
             if keep is not None:
-                wanted &= keep(done.labels, done.index, done.frame.time_s)
+                more &= keep(done.labels, done.index, done.frame.time_s)
             if show is not None:
-                wanted &= show(paint(done.frame.pixels, done.labels), done.index, done.frame.time_s)
+                more &= show(paint(done.frame.pixels, done.labels), done.index, done.frame.time_s)
             frames += 1
             engine_ns.append(done.engine_ns)
             age_ns.append(done.age_ns)
-            if not wanted or frames == limit or stopped():
+            if not more or frames == limit or stopped():
                 break
-    end_ns = CLOCK.now_ns()
-    return Outcome(frames, stream.dropped, (end_ns - begin_ns) / 1e9, tuple(engine_ns), tuple(age_ns))
+    seconds = (CLOCK.now_ns() - begin_ns) / 1e9
+    return Outcome(
+        segmenter.ref,
+        segmenter.info,
+        source.name,
+        frames,
+        stream.dropped,
+        seconds,
+        tuple(engine_ns),
+        tuple(age_ns),
+        stopped(),
+        source.trouble,
+    )

@@ -1,4 +1,4 @@
-"""Labels to a picture that a person can read: the overlay, and below it a legend of colours and names."""
+"""Labels to a picture for people: the overlay, and below it a legend of colours and names."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ LINE_PX, MIN_LINE_PX = 1 / 24, 18  # height of one entry: of the frame's height,
 SHARPER = 4  # text is drawn so many times larger and shrunk: OpenCV's strokes are coarse
 
 
-class Painter:
+class OverlayPainter:
     """Paints frames of any size; the legend of a size is drawn once.
 
-    alpha: 0 shows the frame, 1 the labels. classes: names of those to show, all if empty; the rest of a picture stays
-    the frame. legend: a strip below the picture, so that it hides nothing. Raises UsageError for an unknown class.
+    alpha: 0 shows the frame, 1 the labels. classes: names of those to show, all if empty; elsewhere the frame is
+    unchanged. legend: a strip below the picture, where it hides nothing. Raises UsageError for an unknown class.
     """
 
     def __init__(self, spec: ModelSpec, alpha: float, classes: Sequence[str] = (), *, legend: bool = True) -> None:
         known = {name.lower(): number for number, name in enumerate(spec.class_names)}
         for name in classes:
             if name.lower() not in known:
-                raise UsageError(f"--classes {name}: there is no such class; there are: {', '.join(spec.class_names)}")
+                raise UsageError(f"--classes {name}: no such class; wanted {', '.join(spec.class_names)}")
         self.shown = tuple(sorted({known[name.lower()] for name in classes})) or tuple(range(spec.classes))
         self._spec, self._alpha, self._legend = spec, alpha, legend
         self._is_shown = np.zeros(256, np.uint8)
@@ -45,7 +45,7 @@ class Painter:
             return painted
         size = frame.shape[0], frame.shape[1]
         if size not in self._strips:
-            self._strips = {size: legend(self._spec, self.shown, *size)}  # of the last size only: a stream has few
+            self._strips = {size: legend(self._spec, self.shown, *size)}  # only the last size is kept: a stream has few
         return np.concatenate([painted, self._strips[size]])
 
 

@@ -1,8 +1,7 @@
-"""Frames of any size in, labels of the same size out: the engine as a video pipeline wants it.
+"""Frames of any size in, labels of the same size out: an engine for a video pipeline.
 
-Where the engine's size is fixed and the frame's is another, the frame is resized linearly to the engine's size
-and its labels by the nearest neighbour back (data/dataset.py has both). A size that the file leaves open follows
-the frame.
+Where the engine's size is fixed and the frame's differs, the frame is resized linearly to the engine's size, and its
+labels back by nearest neighbour (data/dataset.py). Where the file leaves the size open, the engine runs at the frame's.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
+from pathlib import Path
 from threading import Condition
 from types import TracebackType
 from typing import Any
@@ -27,19 +27,24 @@ from cgnet_deploy.video.stream import DEPTH, Stream
 
 
 class Segmenter:
-    """One network for any number of threads.
+    """One network that any number of threads can use.
 
-    ref: `cgnet.plan`, `cgnet.onnx`, `model.pth`, or with a backend before it, as `openvino:cgnet.onnx`. res, batch,
-    threads, contract: as in `open_engine`, whose errors it raises. engines: how many to open of the file.
+        with Segmenter("cgnet.onnx") as segmenter:
+            labels = segmenter.segment(frame)                  # (H, W, 3) u8 BGR -> (H, W) u8
+            for done in segmenter.stream(frames):              # reads, infers and yields at the same time
+                show(done.frame, done.labels)
 
-    Every method may be called from every thread. An engine runs one call at a time; a call waits for one that is
-    free, so two engines serve two threads at once. On a CPU one engine uses all cores and more of them gain little;
-    each holds its own weights and buffers.
+    ref         `cgnet.plan`, `cgnet.onnx`, `model.pth`, or with a backend before it: `openvino:cgnet.onnx`
+    engines     how many engines to open; each has its own weights and buffers
+    res, batch, threads, contract    as for `open_engine`, whose errors are raised here
+
+    Every method may be called from any thread. An engine runs one call at a time and a call waits for a free engine,
+    so two engines serve two threads at once. On a CPU one engine uses all cores; more engines gain little.
     """
 
     def __init__(
         self,
-        ref: str,
+        ref: str | Path,
         *,
         res: Res | None = None,
         batch: int | None = None,
@@ -48,11 +53,12 @@ class Segmenter:
         engines: int = 1,
     ) -> None:
         if engines < 1:
-            raise UsageError(f"{engines} engines: wanted at least 1")
+            raise UsageError(f"{engines} engines: must be at least 1")
+        self.ref = str(ref)
         opened: list[Engine] = []
         with ExitStack() as stack:
             for _ in range(engines):
-                engine = open_engine(ref, res=res, batch=batch, threads=threads, contract=contract)
+                engine = open_engine(self.ref, res=res, batch=batch, threads=threads, contract=contract)
                 opened.append(stack.enter_context(engine))
             stack.pop_all()
         self._engines = opened
@@ -62,7 +68,7 @@ class Segmenter:
 
     @property
     def info(self) -> EngineInfo:
-        """What runs, where, and what each label means."""
+        """What runs, where, and the meaning of each label."""
         return self._engines[0].info
 
     @property
@@ -77,16 +83,16 @@ class Segmenter:
     def segment_batch(self, frames: Sequence[U8] | U8) -> list[U8]:
         """Frames (H, W, 3) u8 BGR, of one size or several -> their labels (H, W) u8, in order.
 
-        An engine of a fixed batch runs full batches, the last one filled up; any other runs all frames of a size that
-        follow each other at once.
+        An engine with a fixed batch runs full batches, the last one padded; any other runs consecutive frames of one
+        size together.
         """
         sized = [(self._size(frame), frame) for frame in frames]
         labels: list[U8] = []
         with self._borrowed() as engine:
             for size, group in groupby(sized, key=lambda one: one[0]):
-                given = [frame for _, frame in group]
-                found = _infer(engine, np.stack([fit_frame(frame, size) for frame in given]))
-                labels += [fit_labels(one, Res(*frame.shape[:2])) for one, frame in zip(found, given, strict=True)]
+                batch = [frame for _, frame in group]
+                inferred = _infer(engine, np.stack([fit_frame(frame, size) for frame in batch]))
+                labels += [fit_labels(one, Res(*frame.shape[:2])) for one, frame in zip(inferred, batch, strict=True)]
         return labels
 
     def mean_margin(self, frame: U8) -> float | None:
@@ -126,11 +132,15 @@ class Segmenter:
         depth: int = DEPTH,
         stopped: Callable[[], bool] = lambda: False,
     ) -> Stream[U8]:
-        """Read, infer and consume at the same time: an iterator of `Done`, in order. Without `live` all engines work.
+        """Read, infer and consume at the same time: an iterator of `Done` (index, frame, labels, times), in order.
 
-        live: frames that come faster than they are served are dropped, the newest wins, `dropped` counts them; without
-        it the source waits and nothing is lost. depth: frames that wait at most on each side of the engine. stopped:
-        ends the stream when it returns True.
+        live        drop frames that arrive too fast, keep the newest, and count the others in `dropped`; without it,
+                    the source waits, nothing is lost, and all engines work
+        depth       how many frames may wait on each side of the engine
+        stopped     called while waiting; ends the stream when it returns True
+
+        Leave the loop whenever you like; the threads then end. An error of the source or of an engine is raised by the
+        loop, after the frames before it.
         """
         n = self.info.shape[0] or 1
         return Stream(
@@ -138,7 +148,7 @@ class Segmenter:
         )
 
     def close(self) -> None:
-        """Wait for the calls under way, then give back every engine. Safe to call twice."""
+        """Wait for running calls, then close every engine. Safe to call twice."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -155,18 +165,18 @@ class Segmenter:
         self.close()
 
     def _size(self, frame: U8) -> Res:
-        """The size in which the engine sees a frame."""
+        """The size at which the engine runs for a frame."""
         if not isinstance(frame, np.ndarray) or frame.ndim != 3:
             raise FrameError(f"a frame is {getattr(frame, 'shape', type(frame).__name__)}; wanted (H, W, 3) u8, BGR")
         _, height, width, _ = check_frames(frame[None]).shape
         if height * width > MAX_PIXELS:
-            raise FrameError(f"a frame is {height}x{width}; wanted at most {MAX_PIXELS} pixels")
+            raise FrameError(f"a frame is {height}x{width}; it may have at most {MAX_PIXELS} pixels")
         _, own_height, own_width = self.info.shape
         return Res(own_height or height, own_width or width).checked()
 
     @contextmanager
     def _borrowed(self) -> Iterator[Engine]:
-        """An engine that nobody else uses."""
+        """A free engine, for the caller alone."""
         with self._changed:
             self._changed.wait_for(lambda: self._idle or self._closed)
             if self._closed:
@@ -186,5 +196,5 @@ def _infer(engine: Engine, frames: U8) -> U8:
     if n is None or n == len(frames):
         return engine.infer(frames)
     missing = -len(frames) % n
-    filled = np.concatenate([frames, frames[-1:].repeat(missing, axis=0)])
-    return np.concatenate([engine.infer(part) for part in np.split(filled, len(filled) // n)])[: len(frames)]
+    padded = np.concatenate([frames, frames[-1:].repeat(missing, axis=0)])
+    return np.concatenate([engine.infer(part) for part in np.split(padded, len(padded) // n)])[: len(frames)]

@@ -12,7 +12,7 @@ import cv2
 from typing_extensions import Self
 
 from cgnet_deploy.errors import CgnetError, UsageError, UserError
-from cgnet_deploy.files import replacing
+from cgnet_deploy.files import write_bytes
 from cgnet_deploy.pixels import U8
 
 # write(picture, index, time_s) -> whether more are wanted
@@ -23,22 +23,21 @@ KEYS_THAT_END = (27, ord("q"))
 FAST_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1)
 
 
-class Folder:
-    """000000.png, 000001.png, ... by the frame's number in its source; the folder is made if it is missing."""
+class PngFolder:
+    """000000.png, 000001.png, ... by the frame's number in its source; a missing folder is created."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"{folder} can't be made: {error.strerror}") from error
+            raise UserError(f"{folder} can't be created: {error.strerror}") from error
         if not os.access(folder, os.W_OK):
             raise UserError(f"{folder} can't be written to")
 
     def __call__(self, picture: U8, index: int, time_s: float) -> bool:
         _, content = cv2.imencode(".png", picture, FAST_PNG)
-        with replacing(self._folder / f"{index:06d}.png") as temporary:
-            temporary.write_bytes(content.tobytes())
+        write_bytes(self._folder / f"{index:06d}.png", content.tobytes())
         return True
 
     def __enter__(self) -> Self:
@@ -54,7 +53,7 @@ class Window:
     """A window on the screen; q, Esc or closing it ends the run."""
 
     def __init__(self, title: str) -> None:
-        # Qt doesn't raise where there is no screen: it aborts the process.
+        # Where there is no screen, Qt raises nothing: it aborts the process.
         if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")) and os.name == "posix":
             raise UsageError("--output window: there is no screen here; give a file or a folder")
         self._title = title

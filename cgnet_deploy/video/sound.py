@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 class Sound:
     """Copies the first sound track of `source` into `out`, an open PyAV container for `path`, if it has one.
 
-    A track that the container can't hold is left out, and told.
+    A track that the container can't hold is left out, with a note in the log.
     """
 
     def __init__(self, out: Any, source: Path, path: Path) -> None:
@@ -41,15 +41,15 @@ class Sound:
         self._packets = self._input.demux(track)
 
     def copy_until(self, time_s: float) -> None:
-        """Copy what is heard up to `time_s`, counted from the first picture."""
+        """Copy the sound up to `time_s`, counted from the first picture."""
         while (packet := self._held or next(self._packets, None)) is not None:
             self._held = None
-            if packet.dts is None or packet.pts is None:  # the mark of the end
+            if packet.dts is None or packet.pts is None:  # marks the end
                 continue
             if float((packet.dts - self._start) * packet.time_base) > time_s:
                 self._held = packet
                 return
-            # Times may be negative: a decoder is fed some sound before the first that is heard.
+            # Times may be negative: a decoder needs some packets before the first audible one.
             packet.dts, packet.pts = packet.dts - self._start, packet.pts - self._start
             packet.stream = self._track
             self._out.mux(packet)

@@ -23,12 +23,12 @@ from cgnet_deploy.errors import CgnetError, DataError
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import MAX_PIXELS
 
-DEFAULT_FPS = 25.0  # of a folder of pictures, and of a camera that doesn't tell
+DEFAULT_FPS = 25.0  # of a folder of pictures, and of a camera that reports none
 MAX_FPS = 1000.0
-TIMEOUT_MS = 10_000  # of a network stream that says nothing
+TIMEOUT_MS = 10_000  # of a silent network stream
 NETWORK = re.compile(r"(rtsps?|rtmps?|https?|udp|tcp|srt)://", re.IGNORECASE)
 OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
-# What a file may be. Not among them: playlists, which name other files and hosts, and text, which FFmpeg would draw.
+# What a file may be. Not playlists, which name other files and hosts, nor text, which FFmpeg would draw.
 KINDS = "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,mxf,gif,h264,hevc,m4v,mjpeg,ivf,yuv4mpegpipe"
 LOCAL = f"protocol_whitelist;file|format_whitelist;{KINDS}"
 
@@ -42,10 +42,10 @@ class Picture:
 
 
 class Source(Protocol):
-    """An iterable of pictures, once.
+    """Pictures that can be iterated over once.
 
-    live: it doesn't wait for its reader. fps: nominal. frames: how many it announces, None if it can't know. trouble:
-    after the last picture, why it was the last too early, or None.
+    live: it doesn't wait for its reader. fps: nominal. frames: how many it announces, None if unknown. trouble: after
+    the last picture, why it ended too early, or None.
     """
 
     name: str
@@ -57,8 +57,8 @@ class Source(Protocol):
     def __iter__(self) -> Iterator[Picture]: ...
 
 
-class Folder:
-    """The pictures of a folder, by name."""
+class PictureFolder:
+    """The pictures of a folder, in the order of their names."""
 
     live = False
     trouble: CgnetError | None = None
@@ -79,9 +79,9 @@ class Capture:
     def __init__(self, capture: cv2.VideoCapture, name: str, *, file: bool, live: bool, fps: float | None) -> None:
         if not capture.isOpened():
             what = (
-                "is not a video that can be read: it is cut, damaged or of an unknown kind"
+                "is not a video that can be read: it is cut, damaged or of an unknown format"
                 if file
-                else "doesn't answer"
+                else "does not answer"
             )
             raise DataError(f"{name} {what}")
         width, height = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
@@ -90,7 +90,7 @@ class Capture:
         own = float(capture.get(cv2.CAP_PROP_FPS))
         announced = capture.get(cv2.CAP_PROP_FRAME_COUNT) if file else 0
         self.name, self.live = name, live
-        self._given = fps
+        self._wanted_fps = fps
         self.fps = fps or (own if 0 < own <= MAX_FPS else DEFAULT_FPS)  # not a number for many cameras
         self.frames = round(announced) if 0 < announced < 1e9 else None
         self.trouble: CgnetError | None = None
@@ -101,8 +101,8 @@ class Capture:
         count, time_s, self._last_s, start_ns = 0, 0.0, 0.0, CLOCK.now_ns()
         try:
             while True:
-                given, pixels = self._capture.read()
-                if not given:
+                read, pixels = self._capture.read()
+                if not read:
                     break
                 time_s = self._time_s(count, time_s, start_ns)
                 if self._file and self.live:
@@ -115,29 +115,29 @@ class Capture:
         if not count:
             raise DataError(f"{self.name} holds no frame that can be read")
         if not self._file:
-            self.trouble = CgnetError(f"{self.name} gave no more frames after {count}: it ended, or vanished")
-        # By time and not by count: of a changing frame rate FFmpeg's count is a guess. A twentieth is forgiven, by
-        # which sound may outlast the picture.
+            self.trouble = CgnetError(f"{self.name} gave no more frames after {count}: it ended or disconnected")
+        # By time and not by count: where the frame rate changes, FFmpeg's count is a guess. Sound may outlast the
+        # pictures by a twentieth.
         elif self.frames and self._duration_s - self._last_s > max(0.05, 2.5 / self.frames) * self._duration_s:
             self.trouble = CgnetError(
                 f"{self.name} is cut or damaged: {count} frames could be read, it announces {self.frames}"
             )
 
     def _time_s(self, count: int, before_s: float, start_ns: int) -> float:
-        """When this picture is due: by the clock, by --fps, or as the file says, and never before the last one."""
+        """When this picture is due: by the clock, by --fps, or by the file; always later than the one before."""
         if not self._file:
             return (CLOCK.now_ns() - start_ns) / 1e9
         self._last_s = float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1e3
         if count == 0:
             self._first_s = self._last_s
-        if self._given:
-            return count / self._given
+        if self._wanted_fps:
+            return count / self._wanted_fps
         own_s = self._last_s - self._first_s
         return own_s if count == 0 or own_s > before_s else before_s + 1 / self.fps
 
 
 def is_live(text: str) -> bool:
-    """Whether what `open_source` would open doesn't wait for its reader: a camera's number or device, or a URL."""
+    """Whether `text` is a source that doesn't wait for its reader: a camera's number or device, or a URL."""
     return NETWORK.match(text) is not None or _is_camera(text)
 
 
@@ -148,12 +148,12 @@ def _is_camera(text: str) -> bool:
 def open_source(text: str, *, live: bool = False, fps: float | None = None) -> Source:
     """A folder, a file, a camera's number or device, or a URL.
 
-    live: play a file as a camera would. fps: instead of the file's own, or asked of a camera. Raises DataError for
-    what can't be opened.
+    live: play a file as a camera would. fps: instead of the file's own; a camera is asked for it. Raises DataError if
+    it can't be opened.
     """
     if NETWORK.match(text):
         wait = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, TIMEOUT_MS]
-        # What stands between // and @ is a password: it is not repeated.
+        # Between // and @ stands a password: no message repeats it.
         name = re.sub(r"//[^/@]*@", "//", text)
         return Capture(cv2.VideoCapture(text, cv2.CAP_FFMPEG, wait), name, file=False, live=True, fps=fps)
     if _is_camera(text):
@@ -163,7 +163,7 @@ def open_source(text: str, *, live: bool = False, fps: float | None = None) -> S
         return Capture(camera, f"camera {text}", file=False, live=True, fps=fps)
     path = Path(text)
     if path.is_dir():
-        return Folder(path, fps)
+        return PictureFolder(path, fps)
     if not path.is_file():
         raise DataError(
             f"{text} does not exist; wanted a video file, a folder of pictures, a camera's number, or a URL such as rtsp://"
@@ -174,7 +174,7 @@ def open_source(text: str, *, live: bool = False, fps: float | None = None) -> S
 
 @contextmanager
 def _local_only() -> Iterator[None]:
-    """Let FFmpeg open plain videos only, unless the user has options of his own."""
+    """Let FFmpeg open plain videos only, unless the user has set options."""
     if OPTIONS in os.environ:
         yield
         return

@@ -1,12 +1,15 @@
-"""Reading, inference and whatever the caller does with the labels, each in a thread of its own.
+"""Reading, inference and the caller's work on the labels, each in its own thread.
 
     reader thread  --channel-->  engine thread  --channel-->  the caller's loop
 
-Several engine threads are lanes side by side, each between two channels of its own. Reader and caller go through the
-lanes in turn, a batch at a time, and so the order is kept.
+With several engines there is one lane for each: an engine thread between two channels of its own. Reader and caller
+go through the lanes in turn, a batch at a time, which keeps the order.
 
-Of a file nothing is lost: a full channel makes the one before it wait, so memory is bounded by the two depths.
-Of a live source the newest frame wins: each channel holds one, and throws it out when the next one comes.
+From a file nothing is lost: a full channel makes the thread before it wait, so memory is bounded by the two depths.
+From a live source the newest frame wins: each channel holds one batch, and drops the oldest frame for the next.
+
+Threads end with the source, with an error, or when the caller leaves. They hold no reference to the Stream, so a loop
+left by `break`, without `with`, ends them too.
 """
 
 from __future__ import annotations
@@ -34,8 +37,8 @@ READER_GRACE_S = 15.0  # a camera's read gives up after 10 s; see source.py
 class Done(Generic[T]):
     """One frame with its labels, (H, W) u8.
 
-    index: the number of the frame in its source, from 0; those of dropped frames are missing. engine_ns: what the
-    inference took, shared out over its batch. age_ns: from the frame's arrival to its labels.
+    index: the frame's number in its source, from 0; dropped frames leave gaps. engine_ns: the time of the inference,
+    divided by its batch. age_ns: from the frame's arrival to its labels.
     """
 
     index: int
@@ -47,7 +50,7 @@ class Done(Generic[T]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Read(Generic[T]):
-    """One frame as it came."""
+    """One frame and when it was read."""
 
     index: int
     frame: T
@@ -57,11 +60,11 @@ class Read(Generic[T]):
 class Stream(Generic[T]):
     """An iterator over frames with their labels, in order; a context manager that ends its threads.
 
-    work: gives the labels of up to `batch` frames; `workers` threads call it at once, one thread if `live`. live: drop
-    frames rather than delay them. stopped: looked at while waiting; ends the stream when it says so. An error of the
-    source or of an engine is raised by the loop, behind the frames that came before it.
+    work: returns the labels of up to `batch` frames; `workers` threads call it at once, one if `live`. live: drop
+    frames rather than delay them. stopped: called while waiting; ends the stream when it returns True. An error of the
+    source or of an engine is raised by the loop, after the frames before it.
 
-    A source that is a generator is closed by the reader.
+    A source that is a generator is closed by the reader thread.
     """
 
     def __init__(
@@ -79,7 +82,7 @@ class Stream(Generic[T]):
         room = batch if live else max(batch, -(-depth // lanes))
         self._read: list[Channel[Read[T]]] = [Channel(room, lossy=live) for _ in range(lanes)]
         self._done: list[Channel[Done[T]]] = [Channel(room, lossy=live) for _ in range(lanes)]
-        self._stopped, self._batch, self._given = stopped, batch, 0
+        self._stopped, self._batch, self._yielded = stopped, batch, 0
         self._workers = [
             Thread(target=_work, args=(work, batch, *lane), name="cgnet-engine", daemon=True)
             for lane in zip(self._read, self._done, strict=True)
@@ -90,28 +93,28 @@ class Stream(Generic[T]):
 
     @property
     def dropped(self) -> int:
-        """How many frames of a live source were thrown out so far, before the engine or behind it."""
+        """How many frames of a live source were dropped so far, before or after the engine."""
         return sum(read.dropped + done.dropped for read, done in zip(self._read, self._done, strict=True))
 
     def __iter__(self) -> Iterator[Done[T]]:
         return self
 
     def __next__(self) -> Done[T]:
-        for done in _turn(self._done, self._batch, self._given).take(1, self._stopped):
-            self._given += 1
+        for done in _lane(self._done, self._batch, self._yielded).take(1, self._stopped):
+            self._yielded += 1
             return done
         self.close()
         raise StopIteration
 
     def close(self) -> None:
-        """End all threads; frames under way are lost. Safe to call twice."""
+        """End all threads; frames in flight are lost. Safe to call twice."""
         self._leave()
         for thread in self._workers:
             thread.join()
         self._reader.join(READER_GRACE_S)
 
     def __del__(self) -> None:
-        # Of a loop left by `break`, without `with`: no thread holds the Stream, so it gets here.
+        # After a loop left by `break`, without `with`: no thread holds the Stream, so this runs.
         self._leave()
 
     def _leave(self) -> None:
@@ -128,8 +131,8 @@ class Stream(Generic[T]):
         self.close()
 
 
-def _turn(lanes: Sequence[Channel[C]], batch: int, count: int) -> Channel[C]:
-    """Whose turn it is after `count` frames."""
+def _lane(lanes: Sequence[Channel[C]], batch: int, count: int) -> Channel[C]:
+    """The lane for frame number `count`."""
     return lanes[count // batch % len(lanes)]
 
 
@@ -139,16 +142,16 @@ def _read(frames: Iterable[T], batch: int, lanes: Sequence[Channel[Read[T]]]) ->
         iterator = iter(frames)
         try:
             for frame in iterator:
-                if not _turn(lanes, batch, count).put(Read(count, frame, CLOCK.now_ns())):
+                if not _lane(lanes, batch, count).put(Read(count, frame, CLOCK.now_ns())):
                     break
                 count += 1
         finally:
-            # Here and not by its owner: a capture must not be released while this thread is inside its read.
+            # In this thread and not by its owner: a capture must not be released during a read.
             if isinstance(iterator, Generator):
                 iterator.close()
-    except BaseException as error:  # whatever it is, it belongs to the caller, behind the frames before it
+    except BaseException as error:  # any error at all is the caller's, after the frames before it
         trouble = error
-    last = _turn(lanes, batch, count)
+    last = _lane(lanes, batch, count)
     for lane in lanes:
         lane.end(trouble if lane is last else None)
 

@@ -1,7 +1,6 @@
 """Writing a video: H.264 and sound with PyAV where it is installed, else MPEG-4 without sound by OpenCV.
 
-A video is written under a temporary name and renamed when it is whole. It is whole too when the run was
-interrupted: its index is written then, so it plays up to there.
+A video is written atomically. After an interrupt its index is still written, so it plays up to there.
 """
 
 from __future__ import annotations
@@ -25,11 +24,13 @@ from cgnet_deploy.video.sound import Sound
 log = logging.getLogger(__name__)
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".avi": "avi"}
-# Of a 360x480 frame 1 ms instead of the 5 of "veryfast", at the same PSNR, for twice the bytes: the cores are the
+# 1 ms for a 360x480 frame instead of 5 with "veryfast", at the same PSNR, for twice the bytes: the cores are the
 # engine's.
 X264 = {"preset": "ultrafast", "crf": "20"}
 TICKS = 90_000  # a second, MPEG's own
-BT601 = 6  # AVColorSpace SMPTE170M: the matrix by which swscale makes YUV of BGR; untagged HD would be taken for BT.709
+BT601 = (
+    6  # AVColorSpace SMPTE170M: the matrix by which swscale converts BGR to YUV; players take untagged HD for BT.709
+)
 
 
 def has_pyav() -> bool:
@@ -40,8 +41,8 @@ def has_pyav() -> bool:
 def video_file(path: Path, fps: float, sound: Path | None) -> Iterator[Write]:
     """Write pictures to `path`, at `fps` or, with PyAV, at their own times.
 
-    sound: a file whose sound is copied beside the pictures, up to the last one. Raises CgnetError if the disk is
-    full or the encoder fails, and leaves no half file then.
+    sound: a file whose sound is copied beside the pictures, up to the last one. Raises CgnetError, and leaves `path`
+    as it was, if the disk is full or the encoder fails.
     """
     with replacing(path) as temporary:
         if has_pyav():
@@ -54,7 +55,7 @@ def video_file(path: Path, fps: float, sound: Path | None) -> Iterator[Write]:
 
 
 def even(picture: U8) -> U8:
-    """The picture with its last row or column twice where their number is odd: YUV 4:2:0 has none that are."""
+    """The picture with its last row or column repeated where their number is odd: YUV 4:2:0 needs even sides."""
     height, width = picture.shape[:2]
     if height % 2 == 0 and width % 2 == 0:
         return picture
@@ -72,7 +73,7 @@ def _with_pyav(temporary: Path, path: Path, fps: float, sound: Path | None) -> I
             video.pix_fmt, video.codec_context.colorspace = "yuv420p", BT601
             track = Sound(out, sound, path) if sound else None
             last = -1
-            fixed = path.suffix.lower() == ".avi"  # a container without times: one frame after the other
+            fixed = path.suffix.lower() == ".avi"  # a container without timestamps: frames follow each other at `fps`
             if fixed:
                 video.codec_context.time_base = 1 / rate
 
@@ -101,7 +102,7 @@ def _with_pyav(temporary: Path, path: Path, fps: float, sound: Path | None) -> I
 
 @contextmanager
 def _with_opencv(temporary: Path, path: Path, fps: float) -> Iterator[Write]:
-    """OpenCV tells the container by the suffix, and says nothing of a full disk: what was written is counted."""
+    """OpenCV chooses the container by the suffix, and reports no full disk: the frames in the file are counted."""
     part = temporary.with_suffix(path.suffix.lower())
     code = cv2.VideoWriter.fourcc(*("MJPG" if path.suffix.lower() == ".avi" else "mp4v"))
     writer, written = cv2.VideoWriter(), 0
@@ -121,13 +122,13 @@ def _with_opencv(temporary: Path, path: Path, fps: float) -> Iterator[Write]:
         finally:
             writer.release()
         if written:
-            found = cv2.VideoCapture(str(part), cv2.CAP_FFMPEG)
-            whole = round(found.get(cv2.CAP_PROP_FRAME_COUNT)) == written
-            # An AVI announces its frames at its start, however many are behind it.
-            whole = whole and found.set(cv2.CAP_PROP_POS_FRAMES, written - 1) and found.grab()
-            found.release()
-            if not whole:
-                raise CgnetError(f"{path} can't be written: not all of it arrived; is the disk full?")
+            check = cv2.VideoCapture(str(part), cv2.CAP_FFMPEG)
+            complete = round(check.get(cv2.CAP_PROP_FRAME_COUNT)) == written
+            # An AVI announces its frames at its start, however many follow.
+            complete = complete and check.set(cv2.CAP_PROP_POS_FRAMES, written - 1) and check.grab()
+            check.release()
+            if not complete:
+                raise CgnetError(f"{path} can't be written: frames are missing in it; is the disk full?")
             part.replace(temporary)
     finally:
         part.unlink(missing_ok=True)

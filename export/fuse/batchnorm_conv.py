@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from cgnet_deploy.export.fuse.linear import batchnorm_affine, convolution, scaled, why_not_foldable
+from cgnet_deploy.export.fuse.linear import batchnorm_affine, folded, why_not_foldable
 from cgnet_deploy.export.fuse.rule import Rule
 from cgnet_deploy.export.graph import producer, replace
 
@@ -30,10 +30,7 @@ def check(match: Match) -> str | None:
 
 
 def rewrite(match: Match) -> None:
-    x = match.conv.inputs[0]
-    assert x is not None
-    kernel, bias = scaled(match.conv, *batchnorm_affine(match.norm))
-    replace(match.norm.outputs[0], convolution(match.norm, match.conv, x, kernel, bias))
+    replace(match.norm.outputs[0], folded(match.norm, match.conv, *batchnorm_affine(match.norm)))
 
 
 RULE = Rule("batchnorm-conv", pattern, check, rewrite)

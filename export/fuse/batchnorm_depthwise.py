@@ -9,12 +9,10 @@ convolutions.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import accumulate
 
-import numpy as np
 import onnx_ir as ir
 
-from cgnet_deploy.export.fuse.linear import batchnorm_affine, convolution, kernel_and_bias, scaled, why_not_foldable
+from cgnet_deploy.export.fuse.linear import batchnorm_affine, folded, kernel_and_bias, split, why_not_foldable
 from cgnet_deploy.export.fuse.rule import Rule
 from cgnet_deploy.export.graph import insert, producer, replace, sole_user
 
@@ -42,12 +40,11 @@ def check(match: Match) -> str | None:
 
 def rewrite(match: Match) -> None:
     scale, shift = batchnorm_affine(match.norm)
-    ends = list(accumulate(len(kernel_and_bias(conv)[0]) for conv in match.convs))
-    parts = []
-    for conv, s, b in zip(match.convs, np.split(scale, ends[:-1]), np.split(shift, ends[:-1]), strict=True):
-        x = conv.inputs[0]
-        assert x is not None
-        parts.append(convolution(match.norm, conv, x, *scaled(conv, s, b)))
+    sizes = [len(kernel_and_bias(conv)[0]) for conv in match.convs]
+    parts = [
+        folded(match.norm, conv, s, b)
+        for conv, s, b in zip(match.convs, split(scale, sizes), split(shift, sizes), strict=True)
+    ]
     replace(match.norm.outputs[0], insert(match.norm, "Concat", parts, name=match.concat.name or "", axis=1))
 
 

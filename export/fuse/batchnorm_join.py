@@ -11,15 +11,13 @@ The other branches end in a residual sum, a gate or an activation, none of which
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import accumulate
 
-import numpy as np
 import onnx_ir as ir
 
-from cgnet_deploy.export.fuse.linear import F64, batchnorm_affine, convolution
+from cgnet_deploy.export.fuse.linear import F64, batchnorm_affine, convolution, split
 from cgnet_deploy.export.fuse.pool_conv import is_fixed_divisor, pool_kernel
 from cgnet_deploy.export.fuse.rule import Rule
-from cgnet_deploy.export.graph import channels, constant, insert, producer, replace, sole_user
+from cgnet_deploy.export.graph import insert, operand, operands, part_sizes, per_channel, producer, replace, sole_user
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +34,17 @@ def pattern(node: ir.Node) -> Match | None:
 def check(match: Match) -> str | None:
     if sole_user(match.concat.outputs[0]) is None:
         return f"{match.concat.name} has another reader"
-    if not all(value is not None and channels(value) for value in match.concat.inputs):
+    if not all(part_sizes(match.concat)):
         return f"a branch of {match.concat.name} has an unknown number of channels"
     return None
 
 
 def rewrite(match: Match) -> None:
     scale, shift = batchnorm_affine(match.norm)
-    branches = [value for value in match.concat.inputs if value is not None]
-    ends = list(accumulate(channels(value) or 0 for value in branches))
+    sizes = part_sizes(match.concat)
     parts = [
         _branch(match, x, s, b)
-        for x, s, b in zip(branches, np.split(scale, ends[:-1]), np.split(shift, ends[:-1]), strict=True)
+        for x, s, b in zip(operands(match.concat), split(scale, sizes), split(shift, sizes), strict=True)
     ]
     replace(match.norm.outputs[0], insert(match.norm, "Concat", parts, name=match.concat.name or "", axis=1))
 
@@ -56,13 +53,11 @@ def _branch(match: Match, x: ir.Value, scale: F64, shift: F64) -> ir.Value:
     anchor = match.norm
     pool = producer(x, "AveragePool")
     if pool is not None and is_fixed_divisor(pool):
-        image = pool.inputs[0]
-        assert image is not None
         kernel = pool_kernel(pool) * scale[:, None, None, None]
-        return convolution(anchor, pool, image, kernel, shift, groups=len(scale))
+        return convolution(anchor, pool, operand(pool), kernel, shift, groups=len(scale))
     label = match.norm.name or "join"
-    s = constant(anchor, scale.astype(np.float32)[:, None, None], f"{label}.scale")
-    b = constant(anchor, shift.astype(np.float32)[:, None, None], f"{label}.shift")
+    s = per_channel(anchor, scale, f"{label}.scale")
+    b = per_channel(anchor, shift, f"{label}.shift")
     return insert(anchor, "Add", [insert(anchor, "Mul", [x, s]), b])
 
 

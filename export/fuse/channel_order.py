@@ -12,8 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from cgnet_deploy.export.fuse.affine_conv import per_channel_constant
-from cgnet_deploy.export.fuse.linear import F64, convolution, groups_of, is_constant, is_depthwise, kernel_and_bias
+from cgnet_deploy.export.fuse.linear import (
+    F64,
+    convolution,
+    groups_of,
+    is_constant,
+    is_depthwise,
+    kernel_and_bias,
+    own_bias,
+    per_channel_constant,
+)
 from cgnet_deploy.export.fuse.rule import Rule
 from cgnet_deploy.export.graph import attribute, channels, replace, weights
 
@@ -37,7 +45,7 @@ def pattern(node: ir.Node) -> Match | None:
 
 def _matrix(node: ir.Node) -> F64 | None:
     if node.op_type == "Gather" and attribute(node, "axis", 0) == 1:
-        order, count = weights(node.inputs[1]), channels(node.inputs[0]) if node.inputs[0] else None
+        order, count = weights(node.inputs[1]), channels(node.inputs[0])
         return None if order is None or order.ndim != 1 or count is None else np.eye(count)[order]
     if node.op_type == "Mul":
         factor = per_channel_constant(node.inputs[1], channels(node.outputs[0]))
@@ -60,8 +68,7 @@ def rewrite(match: Match) -> None:
         if is_depthwise(conv):  # of three planes: dense is as cheap
             kernel = np.eye(len(kernel))[:, :, None, None] * kernel
         turned = np.einsum("oihw,ij->ojhw", kernel, match.matrix)
-        has_bias = len(conv.inputs) > 2
-        replace(conv.outputs[0], convolution(conv, conv, match.x, turned, bias if has_bias else None, groups=1))
+        replace(conv.outputs[0], convolution(conv, conv, match.x, turned, own_bias(conv, bias), groups=1))
 
 
 RULE = Rule("channel-order", pattern, check, rewrite)

@@ -6,14 +6,12 @@ It spares the copy, and the odd widths of CGNet's joins (32 + 3, 64 + 64 + 3), w
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import accumulate
 
-import numpy as np
 import onnx_ir as ir
 
-from cgnet_deploy.export.fuse.linear import convolution, groups_of, is_constant, kernel_and_bias
+from cgnet_deploy.export.fuse.linear import convolution, groups_of, is_constant, kernel_and_bias, split
 from cgnet_deploy.export.fuse.rule import Rule
-from cgnet_deploy.export.graph import attribute, channels, insert, producer, replace
+from cgnet_deploy.export.graph import attribute, insert, operands, part_sizes, producer, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +28,17 @@ def pattern(node: ir.Node) -> Match | None:
 def check(match: Match) -> str | None:
     if groups_of(match.conv) != 1 or not is_constant(match.conv):
         return f"{match.conv.name} is not a dense convolution with constant weights"
-    if not all(value is not None and channels(value) for value in match.concat.inputs):
+    if not all(part_sizes(match.concat)):
         return f"a part of {match.concat.name} has an unknown number of channels"
     return None
 
 
 def rewrite(match: Match) -> None:
     kernel, bias = kernel_and_bias(match.conv)
-    parts = [value for value in match.concat.inputs if value is not None]
-    ends = list(accumulate(channels(value) or 0 for value in parts))[:-1]
-    total: ir.Value | None = None
-    for x, part in zip(parts, np.split(kernel, ends, axis=1), strict=True):
-        term = convolution(match.conv, match.conv, x, part, bias if total is None else None)
-        total = term if total is None else insert(match.conv, "Add", [total, term])
-    assert total is not None
+    (first, *others), (kept, *kernels) = operands(match.concat), split(kernel, part_sizes(match.concat), axis=1)
+    total = convolution(match.conv, match.conv, first, kept, bias)
+    for x, part in zip(others, kernels, strict=True):
+        total = insert(match.conv, "Add", [total, convolution(match.conv, match.conv, x, part, None)])
     replace(match.conv.outputs[0], total)
 
 

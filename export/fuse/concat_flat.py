@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from cgnet_deploy.export.fuse.rule import Rule
+from cgnet_deploy.export.fuse.rule import Rule, always
 from cgnet_deploy.export.graph import attribute, insert, producer, replace
 
 
@@ -17,10 +17,6 @@ def _inner(node: ir.Node, value: ir.Value | None) -> ir.Node | None:
     return inner if inner is not None and attribute(inner, "axis", 0) == attribute(node, "axis", 0) else None
 
 
-def check(node: ir.Node) -> str | None:
-    return None
-
-
 def rewrite(node: ir.Node) -> None:
     parts: list[ir.Value | None] = []
     for value in node.inputs:
@@ -30,4 +26,4 @@ def rewrite(node: ir.Node) -> None:
     replace(node.outputs[0], insert(node, "Concat", parts, name=node.name or "", axis=axis))
 
 
-RULE = Rule("concat-flat", pattern, check, rewrite)
+RULE = Rule("concat-flat", pattern, always, rewrite)

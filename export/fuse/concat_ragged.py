@@ -13,23 +13,23 @@ from collections.abc import Sequence
 
 from cgnet_deploy.export.fuse import concat_conv, concat_sink
 from cgnet_deploy.export.fuse.rule import Rule
-from cgnet_deploy.export.graph import channels
+from cgnet_deploy.export.graph import part_sizes
 
 FEW = 8  # channels: half a vector of f32 with AVX-512, one with AVX2
 
 
-def _why_whole(name: str | None, sizes: Sequence[int]) -> str | None:
+def _why_one(name: str | None, sizes: Sequence[int]) -> str | None:
     return None if sizes and min(sizes) < FEW else f"no part of {name} has fewer than {FEW} channels"
 
 
 def check_sink(match: concat_sink.Match) -> str | None:
-    return _why_whole(match.concat.name, match.sizes) or concat_sink.check(match)
+    return _why_one(match.concat.name, match.sizes) or concat_sink.check(match)
 
 
 def check_conv(match: concat_conv.Match) -> str | None:
-    sizes = [channels(value) or FEW for value in match.concat.inputs if value is not None]
-    return _why_whole(match.concat.name, sizes) or concat_conv.check(match)
+    sizes = [size or FEW for size in part_sizes(match.concat)]
+    return _why_one(match.concat.name, sizes) or concat_conv.check(match)
 
 
-SINK = Rule("ragged-sink", concat_sink.pattern, check_sink, concat_sink.rewrite)
-CONV = Rule("ragged-conv", concat_conv.pattern, check_conv, concat_conv.rewrite)
+SINK = Rule("ragged-sink", concat_sink.pattern, check_sink, concat_sink.rewrite, int8=False)  # measured in f32 only
+CONV = Rule("ragged-conv", concat_conv.pattern, check_conv, concat_conv.rewrite, int8=False)

@@ -9,14 +9,24 @@ alone too: its kernel and bias are split.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import accumulate
 
 import numpy as np
 import onnx_ir as ir
 
-from cgnet_deploy.export.fuse.linear import is_scaling
+from cgnet_deploy.export.fuse.linear import is_scaling, split
 from cgnet_deploy.export.fuse.rule import Rule
-from cgnet_deploy.export.graph import attribute, channels, constant, insert, over_image, producer, replace, weights
+from cgnet_deploy.export.graph import (
+    attribute,
+    constant,
+    insert,
+    operands,
+    over_image,
+    part_sizes,
+    producer,
+    replace,
+    required,
+    weights,
+)
 
 CHANNELWISE = frozenset({"PRelu", "Relu", "Sigmoid", "Mul", "Add", "Max", "Min", "ReduceMean", "GlobalAveragePool"})
 SETTINGS = frozenset({"ReduceMean"})  # its inputs after the first say how, for all channels alike
@@ -35,7 +45,7 @@ def pattern(node: ir.Node) -> Match | None:
     for value in node.inputs:
         concat = producer(value, "Concat")
         if concat is not None and attribute(concat, "axis", 0) == 1:
-            sizes = tuple(channels(part) or 0 for part in concat.inputs if part is not None)
+            sizes = part_sizes(concat)
             return Match(node, concat, sizes if all(sizes) else ())
     return None
 
@@ -55,24 +65,22 @@ def check(match: Match) -> str | None:
 def rewrite(match: Match) -> None:
     node = match.node
     attributes = {name: attribute(node, name, 0) for name in node.attributes}
-    first, *others = node.inputs
-    assert first is not None
+    first, *others = operands(node)
     columns: list[tuple[ir.Value | None, ...]]
     if node.op_type in SETTINGS:
         columns = [(part, *others) for part in _parts(node, first, match.sizes)]
     elif is_scaling(node):
-        scales = [_split(node, value, match.sizes, axis=0) for value in others if value is not None]
+        scales = [_split(node, value, match.sizes, axis=0) for value in others]
         columns = list(zip(_parts(node, first, match.sizes), *scales, strict=True))
     else:
-        inputs = [value for value in node.inputs if value is not None]
-        columns = list(zip(*(_parts(node, value, match.sizes) for value in inputs), strict=True))
+        columns = list(zip(*(_parts(node, value, match.sizes) for value in (first, *others)), strict=True))
     own = [{**attributes, "group": size} if "group" in attributes else attributes for size in match.sizes]
     parts = [
-        insert(node, node.op_type, list(column), name=node.name or "", **given)
-        for column, given in zip(columns, own, strict=True)
+        insert(node, node.op_type, list(column), name=node.name or "", **settings)
+        for column, settings in zip(columns, own, strict=True)
     ]
     shape = node.outputs[0].shape
-    for part, size in zip(parts, match.sizes, strict=True):  # given at once, a chain takes one sweep, not one a node
+    for part, size in zip(parts, match.sizes, strict=True):  # set at once: a chain takes one sweep, not one a node
         part.shape = None if shape is None else ir.Shape([shape[0], size, *shape[2:]])
     replace(node.outputs[0], insert(node, "Concat", parts, name=match.concat.name or "", axis=1))
 
@@ -81,7 +89,7 @@ def _aligned(value: ir.Value, sizes: tuple[int, ...]) -> ir.Node | None:
     concat = producer(value, "Concat")
     if concat is None or attribute(concat, "axis", 0) != 1:
         return None
-    return concat if tuple(channels(part) or 0 for part in concat.inputs if part is not None) == sizes else None
+    return concat if part_sizes(concat) == sizes else None
 
 
 def _per_channel(value: ir.Value, sizes: tuple[int, ...]) -> bool:
@@ -102,28 +110,27 @@ def _parts(anchor: ir.Node, value: ir.Value, sizes: tuple[int, ...]) -> list[ir.
     if array is not None:
         return [value] * len(sizes) if array.size == 1 else _split(anchor, value, sizes, axis=array.ndim - 3)
     if concat := _aligned(value, sizes):
-        return [part for part in concat.inputs if part is not None]
+        return operands(concat)
     return _split(anchor, value, sizes, axis=1)
 
 
 def _split(anchor: ir.Node, value: ir.Value, sizes: tuple[int, ...], *, axis: int) -> list[ir.Value]:
     array = weights(value)
     if array is not None:
-        ends = list(accumulate(sizes))[:-1]
-        return [constant(anchor, part, value.name or "part") for part in np.split(array, ends, axis)]
-    split = ir.node(
+        return [constant(anchor, part, value.name or "part") for part in split(array, sizes, axis)]
+    sides = required(value.shape, f"the shape of {value.name}")
+    divider = ir.node(
         "Split",
         [value, constant(anchor, np.asarray(sizes, np.int64), "sizes")],
         {"axis": axis},
         num_outputs=len(sizes),
         name=f"{anchor.name}/Split",
     )
-    anchor.prepend(split)
-    for output, size in zip(split.outputs, sizes, strict=True):
-        assert value.shape is not None
+    anchor.prepend(divider)
+    for output, size in zip(divider.outputs, sizes, strict=True):
         output.type = value.type
-        output.shape = ir.Shape([size if i == axis else side for i, side in enumerate(value.shape)])
-    return list(split.outputs)
+        output.shape = ir.Shape([size if i == axis else side for i, side in enumerate(sides)])
+    return list(divider.outputs)
 
 
 RULE = Rule("concat-sink", pattern, check, rewrite)

@@ -13,7 +13,7 @@ import numpy as np
 
 from cgnet_deploy.export.fuse.gate import Gate, gate
 from cgnet_deploy.export.fuse.rule import Rule
-from cgnet_deploy.export.graph import constant, insert, replace
+from cgnet_deploy.export.graph import insert, per_channel, replace
 
 LARGEST_MEAN = 1e9  # V: no network with such activations has logits left
 FLOAT32_STEP = 2.0**-25  # half a step of a float32 in [0.25, 0.5), where the smaller gates lie
@@ -29,7 +29,7 @@ def rewrite(match: Gate) -> None:
     node = match.product
     (_, b1), (w2, b2) = match.squeeze, match.excite
     value = 1 / (1 + np.exp(-(w2 @ np.maximum(b1, 0) + b2)))
-    factor = constant(node, value.astype(np.float32)[:, None, None], f"{node.name}.gate")
+    factor = per_channel(node, value, f"{node.name}.gate")
     replace(node.outputs[0], insert(node, "Mul", [match.scaled, factor]))
 
 

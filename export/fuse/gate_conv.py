@@ -13,7 +13,7 @@ import numpy as np
 
 from cgnet_deploy.export.fuse.gate import Gate, gate
 from cgnet_deploy.export.fuse.rule import Rule
-from cgnet_deploy.export.graph import attribute, constant, insert, over_image, replace
+from cgnet_deploy.export.graph import attribute, channels, constant, insert, over_image, replace, required
 
 
 def check(match: Gate) -> str | None:
@@ -26,19 +26,14 @@ def check(match: Gate) -> str | None:
 
 
 def rewrite(match: Gate) -> None:
-    node, pool, shape = match.product, match.pool, match.scaled.shape
-    assert shape is not None
-    assert isinstance(shape[1], int)
-    channels = shape[1]
+    node, pool, count = match.product, match.pool, required(channels(match.scaled), "the number of channels")
     mean = insert(pool, "GlobalAveragePool", [pool.inputs[0]], name=pool.name or "")
     replace(pool.outputs[0], insert(pool, "Flatten", [mean]))
-    sides = constant(node, np.array([channels, 1, 1, 1]), f"{node.name}.sides")
+    sides = constant(node, np.array([count, 1, 1, 1]), f"{node.name}.sides")
     kernel = insert(node, "Reshape", [match.value, sides])
-    bias = constant(node, np.zeros(channels, np.float32), f"{node.name}.bias")
-    whole = insert(
-        node, "Conv", [match.scaled, kernel, bias], name=node.name or "", kernel_shape=[1, 1], group=channels
-    )
-    replace(node.outputs[0], whole)
+    bias = constant(node, np.zeros(count, np.float32), f"{node.name}.bias")
+    inputs = [match.scaled, kernel, bias]
+    replace(node.outputs[0], insert(node, "Conv", inputs, name=node.name or "", kernel_shape=[1, 1], group=count))
 
 
-RULE = Rule("gate-conv", gate, check, rewrite)
+RULE = Rule("gate-conv", gate, check, rewrite, int8=False)  # a replay (../replay.py) takes gates as products

@@ -11,35 +11,55 @@ down to 5.6e-45.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from cgnet_deploy.export.graph import attribute, constant, insert, sole_user, weights
+from cgnet_deploy.export.graph import attribute, constant, insert, integer, operand, sole_user, weights
 
 F64 = npt.NDArray[np.float64]
+Number = TypeVar("Number", bound=np.generic)
 
 
 def batchnorm_affine(node: ir.Node) -> tuple[F64, F64]:
     """(s, b), each (C,), of a BatchNormalization with constant parameters."""
     gamma, beta, mean, var = (np.asarray(weights(value), np.float64) for value in node.inputs[1:5])
-    eps = attribute(node, "epsilon", 1e-5)
-    assert isinstance(eps, float)
-    scale = gamma / np.sqrt(var + eps)
+    scale = gamma / np.sqrt(var + np.asarray(attribute(node, "epsilon", 1e-5), np.float64))
     return scale, beta - scale * mean
 
 
 def kernel_and_bias(conv: ir.Node) -> tuple[F64, F64]:
     """(C_out, C_in / groups, kh, kw) and (C_out,) of a Conv with constant weights; a missing bias is zero."""
     kernel = np.asarray(weights(conv.inputs[1]), np.float64)
-    given = weights(conv.inputs[2]) if len(conv.inputs) > 2 else None
-    return kernel, np.zeros(len(kernel)) if given is None else np.asarray(given, np.float64)
+    bias = weights(conv.inputs[2]) if len(conv.inputs) > 2 else None
+    return kernel, np.zeros(len(kernel)) if bias is None else np.asarray(bias, np.float64)
+
+
+def own_bias(conv: ir.Node, bias: F64) -> F64 | None:
+    """`bias` for a rewritten `conv`, None where it has none."""
+    return bias if len(conv.inputs) > 2 else None
 
 
 def scaled(conv: ir.Node, scale: F64, shift: F64) -> tuple[F64, F64]:
     """Kernel and bias of `scale * conv(x) + shift`, both (C_out,)."""
     kernel, bias = kernel_and_bias(conv)
     return kernel * scale[:, None, None, None], bias * scale + shift
+
+
+def split(array: npt.NDArray[Number], sizes: Sequence[int], axis: int = 0) -> list[npt.NDArray[Number]]:
+    """`array` in parts of `sizes` along `axis`."""
+    return np.split(array, np.cumsum(sizes)[:-1], axis)
+
+
+def per_channel_constant(value: ir.Value | None, count: int | None) -> F64 | None:
+    """The (C,) behind a constant of (C, 1, 1), None for anything else."""
+    array = weights(value)
+    if array is None or array.ndim < 3 or count is None or array.shape[-3:] != (count, 1, 1) or array.size != count:
+        return None
+    return np.asarray(array, np.float64).ravel()
 
 
 def is_constant(conv: ir.Node) -> bool:
@@ -58,9 +78,7 @@ def why_not_foldable(conv: ir.Node) -> str | None:
 
 
 def groups_of(conv: ir.Node) -> int:
-    groups = attribute(conv, "group", 1)
-    assert isinstance(groups, int)
-    return groups
+    return integer(conv, "group", 1)
 
 
 def is_depthwise(conv: ir.Node) -> bool:
@@ -87,6 +105,11 @@ def convolution(
     return insert(
         anchor, "Conv", inputs, name=name, kernel_shape=list(kernel.shape[2:]), group=groups or groups_of(like), **kept
     )
+
+
+def folded(anchor: ir.Node, conv: ir.Node, scale: F64, shift: F64) -> ir.Value:
+    """`scale * conv(x) + shift` as one convolution before `anchor`."""
+    return convolution(anchor, conv, operand(conv), *scaled(conv, scale, shift))
 
 
 def pointwise(anchor: ir.Node, x: ir.Value, matrix: F64, bias: F64 | None, name: str, *, groups: int = 1) -> ir.Value:

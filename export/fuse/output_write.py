@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from cgnet_deploy.export.fuse.rule import Rule
+from cgnet_deploy.export.fuse.rule import Rule, always
 from cgnet_deploy.export.graph import Array, constant, insert, producer, replace, weights
 
 
@@ -33,17 +33,13 @@ def pattern(node: ir.Node) -> Match | None:
     return None if product is None or left is None else Match(node, product, left)
 
 
-def check(match: Match) -> str | None:
-    return None
-
-
 def rewrite(match: Match) -> None:
     node, product = match.reshape, match.product
     product.replace_input_with(0, constant(product, 2 * match.left, f"{product.name}.twice"))
-    whole = insert(node, "Reshape", node.inputs, name=node.name or "")
-    whole.shape = node.outputs[0].shape
+    doubled = insert(node, "Reshape", node.inputs, name=node.name or "")
+    doubled.shape = node.outputs[0].shape
     half = constant(node, np.array(0.5, np.float32), f"{node.name}.half")
-    replace(node.outputs[0], insert(node, "Mul", [whole, half]))
+    replace(node.outputs[0], insert(node, "Mul", [doubled, half]))
 
 
-RULE = Rule("output-write", pattern, check, rewrite)
+RULE = Rule("output-write", pattern, always, rewrite, int8=False)  # a replay (../replay.py) ends with the resize

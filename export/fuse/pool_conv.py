@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from cgnet_deploy.export.fuse.linear import F64, convolution
 from cgnet_deploy.export.fuse.rule import Rule
-from cgnet_deploy.export.graph import attribute, channels, replace
+from cgnet_deploy.export.graph import attribute, channels, integers, operand, replace
 
 
 def is_fixed_divisor(pool: ir.Node) -> bool:
@@ -23,10 +23,8 @@ def is_fixed_divisor(pool: ir.Node) -> bool:
 
 def pool_kernel(pool: ir.Node) -> F64:
     """(1, 1, kh, kw): what each pixel of the window counts."""
-    shape = attribute(pool, "kernel_shape", [])
-    assert isinstance(shape, list | tuple)
-    height, width = (int(side) for side in shape)
-    return np.full((1, 1, height, width), 1 / math.prod((height, width)))
+    sides = integers(pool, "kernel_shape")
+    return np.full((1, 1, *sides), 1 / math.prod(sides))
 
 
 def pattern(node: ir.Node) -> ir.Node | None:
@@ -40,11 +38,9 @@ def check(pool: ir.Node) -> str | None:
 
 
 def rewrite(pool: ir.Node) -> None:
-    image = pool.inputs[0]
-    assert image is not None
     count = channels(pool.outputs[0]) or 0
     kernel = np.eye(count)[:, :, None, None] * pool_kernel(pool)
-    replace(pool.outputs[0], convolution(pool, pool, image, kernel, None, groups=1))
+    replace(pool.outputs[0], convolution(pool, pool, operand(pool), kernel, None, groups=1))
 
 
 RULE = Rule("pool-conv", pattern, check, rewrite)

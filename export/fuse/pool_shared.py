@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import onnx_ir as ir
 
 from cgnet_deploy.export.fuse.linear import F64, is_constant, is_depthwise, kernel_and_bias
 from cgnet_deploy.export.fuse.pool_conv import is_fixed_divisor
 from cgnet_deploy.export.fuse.rule import Rule
-from cgnet_deploy.export.graph import attribute, constant, insert, replace
+from cgnet_deploy.export.graph import attribute, insert, per_channel, replace
 
 GEOMETRY = {"kernel_shape": [], "strides": [1, 1], "pads": [0, 0, 0, 0], "dilations": [1, 1]}
 
@@ -49,10 +48,7 @@ def check(match: Match) -> str | None:
 def rewrite(match: Match) -> None:
     conv, name = match.conv, match.conv.name or "pool"
     _, bias = kernel_and_bias(conv)
-    scale, shift = (
-        constant(conv, array.astype(np.float32)[:, None, None], f"{name}.{label}")
-        for array, label in ((match.scale, "scale"), (bias, "shift"))
-    )
+    scale, shift = per_channel(conv, match.scale, f"{name}.scale"), per_channel(conv, bias, f"{name}.shift")
     product = insert(conv, "Mul", [match.pool.outputs[0], scale])
     replace(conv.outputs[0], insert(conv, "Add", [product, shift]))
 

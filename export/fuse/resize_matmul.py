@@ -1,10 +1,10 @@
-"""The resize of the logits to full size as two matrix products, R_H (s R_W^T): any fixed sizes.
+"""The resize of the logits as two matrix products, R_H (s R_W^T): any fixed sizes.
 
     scores (N, K, h, w) -> bilinear to (N, K, H, W), half-pixel centres
 
 Along one axis, output pixel i reads position p = (i + 1/2) h / H - 1/2, clamped to [0, h - 1]: it is a matrix
 R (H, h) with at most two entries a row. A band of its rows reads few neighbouring columns, so the second product, by
-far the larger, is one a band. The same terms are summed as with the whole of R: the zeros are left out.
+far the larger, is one a band. The same terms are summed as with all of R: the zeros are left out.
 
 Either runtime takes two to eight times as long for Resize, and as long again for Resize before ArgMax.
 """
@@ -19,7 +19,7 @@ import onnx_ir as ir
 
 from cgnet_deploy.export.fuse.linear import F64
 from cgnet_deploy.export.fuse.rule import Rule
-from cgnet_deploy.export.graph import attribute, constant, insert, replace, weights
+from cgnet_deploy.export.graph import attribute, constant, insert, operands, replace, required, weights
 
 BAND = 32  # rows of the result that a band has at least: below, the products are too small to be fast
 
@@ -63,16 +63,15 @@ def check(match: Match) -> str | None:
 
 
 def rewrite(match: Match) -> None:
-    assert match.small is not None
-    assert match.large is not None
-    node, (height, width) = match.resize, match.large
-    rows, columns = (interpolation(*sizes) for sizes in zip(match.small, match.large, strict=True))
+    node, small = match.resize, required(match.small, "the size of the scores")
+    height, width = required(match.large, "the size of the logits")
+    rows, columns = interpolation(small[0], height), interpolation(small[1], width)
     wide = insert(node, "MatMul", [match.scores, constant(node, columns.T.astype(np.float32), "resize.columns")])
     index, products = bands(rows)
     x = insert(node, "Gather", [wide, constant(node, index, "resize.index")], axis=2)
     full = insert(node, "MatMul", [constant(node, products.astype(np.float32), "resize.rows"), x])
-    whole = constant(node, np.array([0, 0, height, width]), "resize.shape")  # a 0 keeps the side that is there
-    result = insert(node, "Reshape", [full, whole])
+    shape = constant(node, np.array([0, 0, height, width]), "resize.shape")  # a 0 keeps the side that is there
+    result = insert(node, "Reshape", [full, shape])
     result.type = match.scores.type
     replace(node.outputs[0], result)
 
@@ -82,7 +81,7 @@ def before_resize(logits: ir.Value) -> tuple[ir.Value, list[ir.Node]]:
     value, nodes = logits, []
     while (node := value.producer()) is not None and node.op_type in ("Resize", "Reshape", "MatMul", "Gather"):
         nodes.append(node)
-        value = next(given for given in node.inputs if given is not None and weights(given) is None)
+        value = next(each for each in operands(node) if weights(each) is None)
     return value, nodes
 
 

@@ -21,12 +21,21 @@ MAX_PASSES = 200  # more than any network of MAX_BLOCKS needs: a rule that never
 
 @dataclass(frozen=True, slots=True)
 class Rule(Generic[Match]):
-    """One rewrite. `pattern` looks at a node that may end the place; `check` returns a reason or None."""
+    """One rewrite. `pattern` looks at a node that may end the place; `check` returns a reason or None.
+
+    int8: whether graphs that become int8 get it too.
+    """
 
     name: str
     pattern: Callable[[ir.Node], Match | None]
     check: Callable[[Match], str | None]
     rewrite: Callable[[Match], None]
+    int8: bool = True
+
+
+def always(match: Any) -> str | None:
+    """The `check` of a rule that can fire wherever its pattern is."""
+    return None
 
 
 @dataclass(frozen=True, slots=True)

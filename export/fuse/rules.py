@@ -1,21 +1,20 @@
-"""Which rules make the graph for which target, in the order in which they are applied.
+"""The fusion rules in the order in which they are applied. A new rule is its own file and one entry here.
 
     FOLD    for every target: fewer nodes, the same forms
     prune   dead channels, if asked for (../prune.py)
-    FORMS   what is fastest where; bench/tools/cpu.py measures it again
+    GENERIC, ORT_CPU, OPENVINO: what is fastest where (../targets.py); bench/tools/cpu.py measures it again
 
-ONNX Runtime's CPU kernels keep a blocked layout through Conv, Relu, equal-shape Add and Mul, and concats of
-whole blocks; everything else reorders each pixel twice, so little else is left but live gates, as convolutions that
-take the trunk's sum. (A gate enlarged to a map stays blocked, but one thread makes it: where two cores lie far apart
-that costs up to 20 %.) OpenVINO fuses elementwise chains into convolutions, PReLU excepted. TensorRT fuses pointwise
-operators of any form, so it gets the generic graph; that has not been measured on a GPU yet.
+ONNX Runtime's CPU kernels keep a blocked layout through Conv, Relu, equal-shape Add and Mul, and concats of whole
+blocks; everything else reorders each pixel twice, so little else is left but live gates, as convolutions that take the
+trunk's sum. (A gate enlarged to a map stays blocked, but one thread makes it: where two cores lie far apart that costs
+up to 20 %.) OpenVINO fuses elementwise chains into convolutions, PReLU excepted. TensorRT fuses pointwise operators of
+any form, so it gets the generic graph; that has not been measured on a GPU yet.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from cgnet_deploy.export.choices import TargetName
 from cgnet_deploy.export.fuse import (
     affine_conv,
     batchnorm_conv,
@@ -31,10 +30,7 @@ from cgnet_deploy.export.fuse import (
     output_write,
     pool_conv,
     pool_shared,
-    prelu_affine,
-    prelu_blocked,
-    prelu_max,
-    prelu_min,
+    prelu,
     resize_matmul,
     scale_fold,
     shift_fold,
@@ -56,25 +52,19 @@ IMAGE: Rules = (pool_shared.RULE, pool_conv.RULE, channel_order.RULE)
 # Concats sink until they meet the trunk; its source is split, and they sink on.
 HALVES: Rules = (concat_sink.RULE, split_source.RULE, concat_sink.RULE, concat_flat.RULE, concat_conv.RULE)
 
-FORMS: dict[TargetName, Rules] = {
-    "generic": (*SETTLE, prelu_max.RULE, prelu_min.RULE),
-    "ort-cpu": (
-        *SETTLE,
-        *IMAGE,
-        gate_conv.RULE,
-        *HALVES,
-        affine_conv.RULE,
-        prelu_blocked.RULE,
-        prelu_min.RULE,
-        stem_rows.RULE,
-        resize_matmul.RULE,
-        output_write.RULE,
-    ),
-    "openvino": (*SETTLE, *IMAGE, concat_ragged.SINK, concat_ragged.CONV, prelu_affine.RULE, resize_matmul.RULE),
-    "tensorrt": (*SETTLE, prelu_max.RULE, prelu_min.RULE),
-}
+GENERIC: Rules = (*SETTLE, prelu.MAX, prelu.MIN)
 
-# Pruned channel counts are filled up to the blocks in which the runtime computes anyway.
-MULTIPLE: dict[TargetName, int] = {"generic": 1, "ort-cpu": 8, "openvino": 8, "tensorrt": 8}
+ORT_CPU: Rules = (
+    *SETTLE,
+    *IMAGE,
+    gate_conv.RULE,
+    *HALVES,
+    affine_conv.RULE,
+    prelu.BLOCKED,
+    prelu.MIN,
+    stem_rows.RULE,
+    resize_matmul.RULE,
+    output_write.RULE,
+)
 
-NAMES = tuple(sorted({rule.name for rules in (FOLD, *FORMS.values()) for rule in rules}))
+OPENVINO: Rules = (*SETTLE, *IMAGE, concat_ragged.SINK, concat_ragged.CONV, prelu.AFFINE, resize_matmul.RULE)

@@ -6,15 +6,21 @@ g PReLU(x) = PReLU(g x) for g > 0 (PReLU is positively homogeneous),   g (W x + 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import accumulate
 
-import numpy as np
 import onnx_ir as ir
 
-from cgnet_deploy.export.fuse.affine_conv import per_channel_constant
-from cgnet_deploy.export.fuse.linear import F64, convolution, kernel_and_bias, scaled, why_not_foldable
+from cgnet_deploy.export.fuse.linear import (
+    F64,
+    convolution,
+    kernel_and_bias,
+    own_bias,
+    per_channel_constant,
+    scaled,
+    split,
+    why_not_foldable,
+)
 from cgnet_deploy.export.fuse.rule import Rule
-from cgnet_deploy.export.graph import attribute, channels, insert, producer, replace, sole_user
+from cgnet_deploy.export.graph import attribute, channels, insert, operand, producer, replace, sole_user
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,24 +53,22 @@ def check(match: Match) -> str | None:
 def rewrite(match: Match) -> None:
     source, product = match.source, match.product
     if source.op_type == "PRelu":
-        moved = insert(product, "Mul", [source.inputs[0], product.inputs[1]])
-        moved.shape = source.inputs[0].shape if source.inputs[0] else None
+        moved = insert(product, "Mul", [operand(source), product.inputs[1]])
+        moved.shape = operand(source).shape
         result = insert(product, "PRelu", [moved, source.inputs[1]], name=source.name or "")
     elif source.op_type == "Conv":
         result = _scaled(product, source, match.factor)
     else:
         convs = [conv for value in source.inputs if (conv := producer(value, "Conv"))]
-        ends = list(accumulate(len(kernel_and_bias(conv)[0]) for conv in convs))[:-1]
-        parts = [_scaled(product, *pair) for pair in zip(convs, np.split(match.factor, ends), strict=True)]
+        factors = split(match.factor, [len(kernel_and_bias(conv)[0]) for conv in convs])
+        parts = [_scaled(product, *pair) for pair in zip(convs, factors, strict=True)]
         result = insert(product, "Concat", parts, name=source.name or "", axis=1)
     replace(product.outputs[0], result)
 
 
 def _scaled(anchor: ir.Node, conv: ir.Node, factor: F64) -> ir.Value:
-    x = conv.inputs[0]
-    assert x is not None
     kernel, bias = scaled(conv, factor, 0 * factor)
-    return convolution(anchor, conv, x, kernel, bias if len(conv.inputs) > 2 else None)
+    return convolution(anchor, conv, operand(conv), kernel, own_bias(conv, bias))
 
 
 RULE = Rule("scale-fold", pattern, check, rewrite)

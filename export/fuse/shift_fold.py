@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from cgnet_deploy.export.fuse.affine_conv import per_channel_constant
-from cgnet_deploy.export.fuse.linear import F64, convolution, scaled, why_not_foldable
+from cgnet_deploy.export.fuse.linear import F64, folded, per_channel_constant, why_not_foldable
 from cgnet_deploy.export.fuse.rule import Rule
 from cgnet_deploy.export.graph import channels, producer, replace
 
@@ -31,10 +30,7 @@ def check(match: Match) -> str | None:
 
 
 def rewrite(match: Match) -> None:
-    x = match.conv.inputs[0]
-    assert x is not None
-    kernel, bias = scaled(match.conv, np.ones_like(match.shift), match.shift)
-    replace(match.total.outputs[0], convolution(match.total, match.conv, x, kernel, bias))
+    replace(match.total.outputs[0], folded(match.total, match.conv, np.ones_like(match.shift), match.shift))
 
 
 RULE = Rule("shift-fold", pattern, check, rewrite)

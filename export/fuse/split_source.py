@@ -9,14 +9,20 @@ concat of every block sinks away (concat_sink.py).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import accumulate
 
-import numpy as np
 import onnx_ir as ir
 
-from cgnet_deploy.export.fuse.linear import convolution, groups_of, is_constant, is_scaling, kernel_and_bias
+from cgnet_deploy.export.fuse.linear import (
+    convolution,
+    groups_of,
+    is_constant,
+    is_scaling,
+    kernel_and_bias,
+    own_bias,
+    split,
+)
 from cgnet_deploy.export.fuse.rule import Rule
-from cgnet_deploy.export.graph import attribute, channels, insert, producer, replace
+from cgnet_deploy.export.graph import attribute, insert, operand, part_sizes, producer, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,7 @@ def pattern(node: ir.Node) -> Match | None:
         concat = producer(other, "Concat")
         conv = _source(x)
         if concat is not None and conv is not None and attribute(concat, "axis", 0) == 1:
-            return Match(conv, tuple(channels(part) or 0 for part in concat.inputs if part is not None))
+            return Match(conv, part_sizes(concat))
     return None
 
 
@@ -54,13 +60,9 @@ def check(match: Match) -> str | None:
 def rewrite(match: Match) -> None:
     conv = match.conv
     kernel, bias = kernel_and_bias(conv)
-    has_bias = len(conv.inputs) > 2
-    ends = list(accumulate(match.sizes))[:-1]
-    x = conv.inputs[0]
-    assert x is not None
     parts = [
-        convolution(conv, conv, x, k, b if has_bias else None)
-        for k, b in zip(np.split(kernel, ends), np.split(bias, ends), strict=True)
+        convolution(conv, conv, operand(conv), k, own_bias(conv, b))
+        for k, b in zip(split(kernel, match.sizes), split(bias, match.sizes), strict=True)
     ]
     replace(conv.outputs[0], insert(conv, "Concat", parts, axis=1))
 

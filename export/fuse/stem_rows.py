@@ -27,10 +27,11 @@ from cgnet_deploy.export.fuse.linear import (
     is_constant,
     is_depthwise,
     kernel_and_bias,
+    own_bias,
     pointwise_depthwise,
 )
 from cgnet_deploy.export.fuse.rule import Rule
-from cgnet_deploy.export.graph import attribute, constant, insert, replace
+from cgnet_deploy.export.graph import attribute, constant, insert, operand, replace
 
 Halves = tuple[ir.Value, ir.Value]  # even rows, odd rows
 
@@ -119,8 +120,7 @@ def _first(node: ir.Node) -> Halves:
     """Stride 4 along the rows: output row 2i reads rows 4i - 1 ... 4i + 1, row 2i + 1 reads 4i + 1 ... 4i + 3."""
     kernel, bias = kernel_and_bias(node)
     later = np.pad(kernel, ((0, 0), (0, 0), (1, 0), (0, 0)))  # a row of zeros: pads can't be negative
-    x = node.inputs[0]
-    assert x is not None
+    x = operand(node)
     return (
         _conv(node, x, kernel, bias, "even", strides=[4, 2], pads=[1, 1, 0, 1]),
         _conv(node, x, later, bias, "odd", strides=[4, 2], pads=[0, 1, 0, 1]),
@@ -157,7 +157,7 @@ def _each(node: ir.Node, inputs: list[Halves]) -> Halves:
     if node.op_type == "Conv":
         kernel, bias = kernel_and_bias(node)
         groups = groups_of(node)
-        shift = bias if len(node.inputs) > 2 else None
+        shift = own_bias(node, bias)
         even, odd = (
             _conv(node, x, kernel, shift, label, groups=groups)
             for x, label in zip(inputs[0], ("even", "odd"), strict=True)
@@ -205,4 +205,4 @@ def _conv(
     )
 
 
-RULE = Rule("stem-rows", pattern, check, rewrite)
+RULE = Rule("stem-rows", pattern, check, rewrite, int8=False)  # integers can't hold the sums

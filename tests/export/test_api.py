@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.export import pipeline
 from cgnet_deploy.export.api import export
-from cgnet_deploy.export.cli import main
+from cgnet_deploy.export.cli import _parser, main
+from cgnet_deploy.export.fuse import prelu
+from cgnet_deploy.export.targets import Target
 from cgnet_deploy.spec import Precision, Res
 from tests.export.networks import Character, graph_of, trained
 
@@ -71,3 +74,15 @@ def test_refuses_arguments_before_any_work(case: str, folder: Path) -> None:
         export("model.safetensors", **arguments)
     assert message in str(refused.value)
     assert [path.name for path in folder.iterdir()] == ["model.safetensors"]
+
+
+def test_every_flag_is_an_argument_and_every_argument_a_flag() -> None:
+    flags = {action.dest for action in _parser()._actions} - {"help", "version", "log_level", "json"}
+    assert flags == set(inspect.signature(export).parameters)
+
+
+def test_a_target_of_one_s_own(folder: Path) -> None:
+    own = Target("mine", forms=(prelu.AFFINE,))
+    exported = export("model.safetensors", "mine.onnx", res="33x47", target=own)
+    assert exported.target == read_artifact(folder / "mine.onnx").made_with["target"] == "mine"
+    assert exported.fusion.fired["prelu-affine"] > 0

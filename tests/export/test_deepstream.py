@@ -16,6 +16,7 @@ from cgnet_deploy.errors import AccuracyError
 from cgnet_deploy.export import deepstream, pipeline
 from cgnet_deploy.export.deepstream import as_nvinfer_feeds, write_deepstream
 from cgnet_deploy.export.pipeline import Prepared, Request, prepare
+from cgnet_deploy.export.targets import target_named
 from cgnet_deploy.pixels import to_tensor
 from cgnet_deploy.spec import Color, Precision, Res, Triple
 from tests.engines.graphs import drawn_frames
@@ -64,7 +65,7 @@ def prepared(
     monkeypatch.setattr(pipeline, "trace", graph_of)
     spec = model_spec("camvid-official", MODEL.classes, MODEL.blocks, mean=(90.5, 100.25, 120.0), std=std, color=color)
     save_checkpoint(folder / "model.safetensors", MODEL, spec, {})
-    request = Request(precision, RES, 2, "none", "frames", "generic")
+    request = Request(precision, RES, 2, "none", "frames", target_named("generic"))
     frames = [drawn_frames(2, *RES, seed=seed) for seed in range(2)]
     return prepare(load_checkpoint(folder / "model.safetensors"), request, frames)
 
@@ -87,7 +88,7 @@ def test_what_nvinfer_would_show_is_what_the_network_gives(
     assert line.endswith(f"{color} planes to probabilities")
     settings = read(tmp_path / "ds")
     session = onnxruntime.InferenceSession(tmp_path / "ds" / settings["onnx-file"], providers=["CPUExecutionProvider"])
-    for frames, logits in zip(source.frames, source.truth, strict=True):
+    for frames, logits in zip(source.frames, source.logits, strict=True):
         # By hand, from the text alone: reorder, subtract, scale; then the parser's loop over classes.
         order = (2, 1, 0) if settings["model-color-format"] == "0" else (0, 1, 2)
         mean = [float(value) for value in settings["offsets"].split(";")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,35 +19,37 @@ from cgnet_deploy.export import distill as distilling
 from cgnet_deploy.export import pipeline
 from cgnet_deploy.export.calibrate import Scales, calibrate_all, retrain, rounding_bias
 from cgnet_deploy.export.calibration_data import CalibrationFrames, calibration_frames
-from cgnet_deploy.export.choices import SCOPES, TARGET_NAMES, Scope, TargetName
+from cgnet_deploy.export.choices import SCOPES, Scope
 from cgnet_deploy.export.cli import main
 from cgnet_deploy.export.distill import distill, student_of
 from cgnet_deploy.export.fuse.linear import kernel_and_bias
 from cgnet_deploy.export.fuse.resize_matmul import before_resize
 from cgnet_deploy.export.graph import serialise
 from cgnet_deploy.export.lower import Lowering
-from cgnet_deploy.export.placement import PLACEMENTS, chosen
 from cgnet_deploy.export.prune import NO_WEIGHT
 from cgnet_deploy.export.qdq_check import faults
 from cgnet_deploy.export.quantize import sites
-from cgnet_deploy.export.ranges_file import Made, Ranges, read_ranges, write_ranges
+from cgnet_deploy.export.ranges_file import Origin, Ranges, read_ranges, write_ranges
 from cgnet_deploy.export.replay import Replay, fake, stored_scale
+from cgnet_deploy.export.scopes import chosen
+from cgnet_deploy.export.targets import TARGETS, Target, target_named
 from cgnet_deploy.pixels import F32
 from cgnet_deploy.spec import InputSpec, Precision, Res
 from tests.export.networks import Character, graph_of, trained
 from tests.export.test_quantize import DEAD, SMALL, frames, fused
 
-MADE = Made("c" * 64, "g" * 64, "f" * 64, 2, "mse")
+GENERIC, ORT_CPU = target_named("generic"), target_named("ort-cpu")
+ORIGIN = Origin("c" * 64, "g" * 64, "f" * 64, 2, "mse")
 SPEC = InputSpec((105.0, 103.0, 99.0), (1.0, 1.0, 1.0), "rgb", SMALL)
 
 
-def lowering_of(model: ir.Model, target: TargetName = "generic", scope: Scope = "all") -> Lowering:
+def lowering_of(model: ir.Model, target: Target = GENERIC, scope: Scope = "all") -> Lowering:
     """As pipeline.py makes it, with what is not int8 in f32."""
-    placement, names = PLACEMENTS[target], [site.name for site in sites(model)]
-    scales = calibrate_all(model, names, frames(), "mse", results=placement.results)
-    ranges = Ranges(MADE, scales, rounding_bias(model, scales.reads, frames()))
+    names = [site.name for site in sites(model)]
+    scales = calibrate_all(model, names, frames(), "mse", raw_results=target.raw_results)
+    ranges = Ranges(ORIGIN, scales, rounding_bias(model, scales.reads, frames()))
     return Lowering(
-        Precision.INT8, chosen(model, scope), 0, ranges, placement.storage, placement.results, scope == "stored"
+        Precision.INT8, chosen(model, scope), 0, ranges, target.storage, target.raw_results, scope == "stored"
     )
 
 
@@ -63,12 +66,12 @@ def scores(model: ir.Model, x: F32) -> F32:
 
 
 @pytest.mark.parametrize("scope", SCOPES)
-@pytest.mark.parametrize("target", TARGET_NAMES)
-def test_what_is_trained_is_what_the_file_computes(target: TargetName, scope: Scope) -> None:
+@pytest.mark.parametrize("target", TARGETS, ids=str)
+def test_what_is_trained_is_what_the_file_computes(target: Target, scope: Scope) -> None:
     model = fused(trained(character=replace(DEAD, constant_gates=scope != "most")), target, prune=scope == "all")
     lowering, x = lowering_of(model, target, scope), frames()[1]
     written, student = lowering.apply(model), student_of(model, lowering)
-    assert faults(written, lowering.storage, results=lowering.results) == ()
+    assert faults(written, lowering.storage, raw_results=lowering.raw_results) == ()
     with torch.no_grad():
         given, plain, file = (run(torch.from_numpy(x)).numpy() for run in (student, Replay(model), Replay(written)))
     assert (given == file).all()  # what learns starts at the file's own numbers
@@ -79,8 +82,8 @@ def test_what_is_trained_is_what_the_file_computes(target: TargetName, scope: Sc
     assert np.abs(plain - unquantised).max() < 1e-5 * np.abs(unquantised).max()
 
 
-@pytest.mark.parametrize("target", ["generic", "ort-cpu"])
-def test_what_every_pair_learned_comes_back_to_the_file(target: TargetName) -> None:
+@pytest.mark.parametrize("target", [GENERIC, ORT_CPU], ids=str)
+def test_what_every_pair_learned_comes_back_to_the_file(target: Target) -> None:
     """Each scale, kernel and bias is moved as training would; the file made of it computes what the student does."""
     model = fused(trained(character=DEAD), target)
     lowering, x = lowering_of(model, target, "stored"), frames()[1]
@@ -129,9 +132,10 @@ def scenes() -> CalibrationFrames:
 
 
 def test_a_few_steps_bring_it_nearer_to_f32(
-    scenes: CalibrationFrames, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    scenes: CalibrationFrames, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """At rates for few steps; that the file then computes it follows from the first test."""
+    caplog.set_level(logging.INFO, "cgnet_deploy")
     monkeypatch.setattr(distilling, "SCALE_RATE", 2e-3)
     monkeypatch.setattr(distilling, "WEIGHT_RATE", 1e-4)
     model = fused(trained(character=DEAD))
@@ -139,7 +143,7 @@ def test_a_few_steps_bring_it_nearer_to_f32(
     before = lowering.ranges
     assert before is not None
     after = distill(model, lowering, scenes, SPEC, 40)
-    text = capsys.readouterr().err
+    text = " ".join(caplog.messages)
     noises = [
         float(word) for word in text.replace(" dB", "").split() if word.replace(".", "").isdigit() and "." in word
     ]
@@ -185,10 +189,10 @@ def test_weights_of_another_network_are_refused() -> None:
 
 def test_distilled_weights_are_kept_bit_for_bit(tmp_path: Path, rng: np.random.Generator) -> None:
     kernels = {"a": rng.normal(size=(3, 2, 1, 1)).astype(np.float32)}
-    made = Made("c", "g", "f", 9, "mse", "5 steps of 1 convolutions")
-    write_ranges(tmp_path / "r.json", Ranges(made, Scales({"a": 0.5}, {}, {}), {"a": np.zeros(3)}, kernels))
+    origin = Origin("c", "g", "f", 9, "mse", "5 steps of 1 convolutions")
+    write_ranges(tmp_path / "r.json", Ranges(origin, Scales({"a": 0.5}, {}, {}), {"a": np.zeros(3)}, kernels))
     found = read_ranges(tmp_path / "r.json")
-    assert found.made == made
+    assert found.origin == origin
     assert (found.kernels["a"] == kernels["a"]).all()
     data = json.loads((tmp_path / "r.json").read_text())
     for spoilt in ({"shape": [3, 3, 1, 1]}, {"f32": "????"}, {"f32": "AADAfw==" * 6}):
@@ -217,7 +221,7 @@ def test_as_it_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
         ([*calibrated, "--distill", "30", "--calib-cache", "r.json"], "of another distillation"),
         ([*fixed, "--calib-cache", "r.json", "--distill", "20"], "--distill needs --int8 and frames"),
         ([*calibrated, "--distill", "20", "--calib-cache", "r.json", "--int8-scope", "stored"], "another distillation"),
-        ([*calibrated, "--distill", "-1"], "--distill -1 is not 0 to"),
+        ([*calibrated, "--distill", "-1"], "--distill -1: must be between 0 and"),
     ):
         assert main(flags) == 2
         assert message in capsys.readouterr().err.splitlines()[-1]

@@ -18,7 +18,7 @@ from cgnet_deploy.checkpoint.writing import save_checkpoint
 from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.errors import AccuracyError
 from cgnet_deploy.export import lower, pipeline
-from cgnet_deploy.export.choices import TARGET_NAMES, Dynamic, TargetName
+from cgnet_deploy.export.choices import Dynamic
 from cgnet_deploy.export.fuse.linear import convolution, kernel_and_bias
 from cgnet_deploy.export.fuse.rule import Rule
 from cgnet_deploy.export.fuse.rules import FOLD
@@ -27,6 +27,7 @@ from cgnet_deploy.export.graph import replace as replace_value
 from cgnet_deploy.export.io_nodes import take_frames
 from cgnet_deploy.export.pipeline import ExportedOnnx, Request, export_onnx
 from cgnet_deploy.export.runtime import run_single
+from cgnet_deploy.export.targets import TARGETS, Target, target_named
 from cgnet_deploy.model import CGNet
 from cgnet_deploy.pixels import U8, to_tensor
 from cgnet_deploy.spec import InputSpec, Precision, Res
@@ -35,7 +36,8 @@ from tests.export.graphs import ROUNDING
 from tests.export.networks import F64, Character, graph_of, logits, trained, trained_loud
 
 RES = Res(33, 47)
-PLAIN = Request(Precision.F32, RES, 2, "none", "frames", "generic")
+GENERIC, ORT_CPU = target_named("generic"), target_named("ort-cpu")
+PLAIN = Request(Precision.F32, RES, 2, "none", "frames", GENERIC)
 
 
 @pytest.fixture
@@ -80,8 +82,8 @@ def test_the_file_and_its_sidecar_say_what_they_are(checkpoint: Checkpoint) -> N
 
 
 @pytest.mark.parametrize("prune", [False, True], ids=["whole", "pruned"])
-@pytest.mark.parametrize("target", TARGET_NAMES)
-def test_a_tensor_file_gives_the_network_s_logits(checkpoint: Checkpoint, target: TargetName, prune: bool) -> None:
+@pytest.mark.parametrize("target", TARGETS, ids=str)
+def test_a_tensor_file_gives_the_network_s_logits(checkpoint: Checkpoint, target: Target, prune: bool) -> None:
     request = replace(PLAIN, io="tensor", target=target, prune=prune)
     result, content = exported(checkpoint, request)
     new = drawn_frames(2, *RES, seed=9)  # not those that the export was verified on
@@ -93,10 +95,8 @@ def test_a_tensor_file_gives_the_network_s_logits(checkpoint: Checkpoint, target
 
 
 @pytest.mark.parametrize("precision", [Precision.F32, Precision.F16])
-@pytest.mark.parametrize("target", TARGET_NAMES)
-def test_a_frames_file_gives_the_network_s_labels(
-    checkpoint: Checkpoint, target: TargetName, precision: Precision
-) -> None:
+@pytest.mark.parametrize("target", TARGETS, ids=str)
+def test_a_frames_file_gives_the_network_s_labels(checkpoint: Checkpoint, target: Target, precision: Precision) -> None:
     result, content = exported(checkpoint, replace(PLAIN, precision=precision, target=target))
     new = drawn_frames(2, *RES, seed=9)
     scores = truth(checkpoint.model, new, checkpoint.spec.input)
@@ -119,8 +119,8 @@ def test_an_open_file_says_so_and_takes_other_sizes(
         assert (found == wanted).mean() >= 0.9995
 
 
-@pytest.mark.parametrize("target", ["generic", "ort-cpu"])
-def test_what_leaves_the_range_of_f16_is_kept_in_a_frames_file_too(checkpoint: Checkpoint, target: TargetName) -> None:
+@pytest.mark.parametrize("target", [GENERIC, ORT_CPU], ids=str)
+def test_what_leaves_the_range_of_f16_is_kept_in_a_frames_file_too(checkpoint: Checkpoint, target: Target) -> None:
     loud = replace(checkpoint, model=trained_loud())
     result, content = exported(loud, replace(PLAIN, precision=Precision.F16, target=target))
     assert {"stem.0.conv/Conv", "stem.1.conv/Conv"} <= set(result.kept_f32)
@@ -131,7 +131,7 @@ def test_what_leaves_the_range_of_f16_is_kept_in_a_frames_file_too(checkpoint: C
 
 
 def test_the_same_checkpoint_gives_the_same_file(checkpoint: Checkpoint) -> None:
-    request = replace(PLAIN, precision=Precision.F16, io="tensor", target="ort-cpu", prune=True)
+    request = replace(PLAIN, precision=Precision.F16, io="tensor", target=ORT_CPU, prune=True)
     assert exported(checkpoint, request)[1] == exported(checkpoint, request)[1]
 
 

@@ -9,10 +9,10 @@ import pytest
 from cgnet_deploy.artifact import write_artifact
 from cgnet_deploy.contracts import CONTRACTS, model_spec
 from cgnet_deploy.engines.build import build_plan
-from cgnet_deploy.export.choices import TARGET_NAMES, TargetName
 from cgnet_deploy.export.graph import serialise
 from cgnet_deploy.export.half import to_half
 from cgnet_deploy.export.io_nodes import give_labels, take_frames
+from cgnet_deploy.export.targets import TARGETS, Target
 from cgnet_deploy.spec import Precision, Res
 from tests.export.networks import Character, graph_of, trained
 from tests.export.test_rules import fuse
@@ -22,8 +22,8 @@ RES = Res(33, 47)
 
 @pytest.mark.parametrize("prune", [False, True], ids=["whole", "pruned"])
 @pytest.mark.parametrize("precision", [Precision.F32, Precision.F16])
-@pytest.mark.parametrize("target", TARGET_NAMES)
-def test_builds_and_keeps_its_types(tmp_path: Path, target: TargetName, precision: Precision, prune: bool) -> None:
+@pytest.mark.parametrize("target", TARGETS, ids=str)
+def test_builds_and_keeps_its_types(tmp_path: Path, target: Target, precision: Precision, prune: bool) -> None:
     pytest.importorskip("tensorrt_rtx")
     model = trained(character=Character(dead=0.3, constant_gates=prune))
     spec = model_spec("camvid-official", model.classes, model.blocks)

@@ -11,12 +11,13 @@ import onnx_ir as ir
 import pytest
 
 from cgnet_deploy.checkpoint.reading import load_checkpoint
-from cgnet_deploy.export.choices import TARGET_NAMES, Dynamic, TargetName
+from cgnet_deploy.export.choices import Dynamic
 from cgnet_deploy.export.fuse.rule import apply
-from cgnet_deploy.export.fuse.rules import FOLD, MULTIPLE
+from cgnet_deploy.export.fuse.rules import FOLD
 from cgnet_deploy.export.graph import serialise
 from cgnet_deploy.export.prune import PruneReport, constants, count_macs, observe, prune_dead
 from cgnet_deploy.export.runtime import run_single
+from cgnet_deploy.export.targets import TARGETS, Target
 from cgnet_deploy.pixels import F32, to_tensor
 from cgnet_deploy.spec import Res
 from tests.export.graphs import Array, assert_same_outputs, check_onnx, example, graph
@@ -214,14 +215,14 @@ def test_open_sizes_can_be_pruned_and_are_not_counted(dynamic: Dynamic) -> None:
         assert report.macs_after < report.macs_before
 
 
-@pytest.mark.parametrize("target", TARGET_NAMES)
+@pytest.mark.parametrize("target", TARGETS, ids=str)
 @pytest.mark.parametrize("constant_gates", [False, True])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_pruning_never_costs_multiplications(target: TargetName, constant_gates: bool, seed: int) -> None:
+def test_pruning_never_costs_multiplications(target: Target, constant_gates: bool, seed: int) -> None:
     model = trained(character=Character(dead=0.4, constant_gates=constant_gates), seed=seed)
     pruning = graph_of(model, SMALL, batch=2)
     apply(pruning, FOLD)
-    report = pruned(pruning, multiple=MULTIPLE[target], inputs=[80 * example(pruning, seed=seed)])
+    report = pruned(pruning, multiple=target.block, inputs=[80 * example(pruning, seed=seed)])
     assert report.macs_after is not None
     assert report.macs_before is not None
     assert report.macs_after < report.macs_before
@@ -273,7 +274,7 @@ def test_the_released_weights_lose_a_quarter_and_no_label(
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("multiple", sorted(set(MULTIPLE.values())))
+@pytest.mark.parametrize("multiple", sorted({target.block for target in TARGETS}))
 @pytest.mark.parametrize("name", ["official_k19", "mmseg_k19"])
 def test_the_fixtures_have_no_dead_channels_and_stay_as_they_are(shared: Path, name: str, multiple: int) -> None:
     graph = graph_of(load_checkpoint(shared / f"fixtures/{name}.pth").model, Res(97, 131), batch=2)

@@ -10,22 +10,23 @@ import onnx_ir as ir
 import pytest
 
 from cgnet_deploy.export.calibrate import calibrate, calibrate_all, correct, rounding_bias
-from cgnet_deploy.export.choices import SCOPES, TARGET_NAMES, Scope, TargetName
+from cgnet_deploy.export.choices import SCOPES, Scope
 from cgnet_deploy.export.fuse.linear import kernel_and_bias
 from cgnet_deploy.export.fuse.rule import apply
-from cgnet_deploy.export.fuse.rules import FOLD, MULTIPLE
+from cgnet_deploy.export.fuse.rules import FOLD
 from cgnet_deploy.export.graph import count_ops, global_context, producer, serialise, weights
 from cgnet_deploy.export.half import to_half
 from cgnet_deploy.export.io_nodes import give_labels, take_frames
-from cgnet_deploy.export.placement import PLACEMENTS, ROLES, chosen
 from cgnet_deploy.export.prune import prune_dead
 from cgnet_deploy.export.qdq_check import faults
 from cgnet_deploy.export.quantize import quantize, quantize_weights, sites
 from cgnet_deploy.export.ranges import LEVELS
 from cgnet_deploy.export.runtime import run_single
+from cgnet_deploy.export.scopes import chosen
+from cgnet_deploy.export.targets import TARGETS, Target, target_named
 from cgnet_deploy.model import CGNet
 from cgnet_deploy.pixels import F32
-from cgnet_deploy.spec import Precision, Res
+from cgnet_deploy.spec import Res
 from tests.export.graphs import Array, check_onnx, example, graph
 from tests.export.networks import Character, graph_of, planes, trained
 from tests.export.test_io_nodes import spec
@@ -33,15 +34,16 @@ from tests.export.test_rules import FIXTURE
 
 SMALL = Res(33, 47)
 NONE: frozenset[str] = frozenset()
+GENERIC, ORT_CPU, TENSORRT = (target_named(name) for name in ("generic", "ort-cpu", "tensorrt"))
 DEAD = Character(dead=0.4, constant_gates=True)
 
 
-def fused(model: CGNet, target: TargetName = "generic", *, prune: bool = False) -> ir.Model:
+def fused(model: CGNet, target: Target = GENERIC, *, prune: bool = False) -> ir.Model:
     made = graph_of(model, SMALL, batch=2)
     apply(made, FOLD)
     if prune:
-        prune_dead(made, MULTIPLE[target])
-    apply(made, PLACEMENTS[target].forms)
+        prune_dead(made, target.block)
+    apply(made, target.int8_forms)
     return made
 
 
@@ -49,28 +51,28 @@ def frames() -> list[F32]:
     return [planes(SMALL, batch=2).numpy(), 0.7 * planes(SMALL, batch=2).numpy()[::-1].copy()]
 
 
-def quantised(model: ir.Model, scope: Scope = "all", target: TargetName = "generic") -> ir.Model:
+def quantised(model: ir.Model, scope: Scope = "all", target: Target = GENERIC) -> ir.Model:
     names = [site.name for site in chosen(model, scope)]
-    placement, made = PLACEMENTS[target], model.clone()
-    scales = calibrate_all(model, names, frames(), "mse", results=placement.results)
+    made = model.clone()
+    scales = calibrate_all(model, names, frames(), "mse", raw_results=target.raw_results)
     results = scales.results or None
     correct(made, rounding_bias(model, scales.reads, frames()))
     added = scales.added if scope == "stored" else None
-    quantize(made, scales.reads, placement.storage, results=results, added=added)
+    quantize(made, scales.reads, target.storage, results=results, added=added)
     return made
 
 
-@pytest.mark.parametrize("target", TARGET_NAMES)
-def test_every_convolution_of_the_network_is_found_once_in_any_form(target: TargetName) -> None:
+@pytest.mark.parametrize("target", TARGETS, ids=str)
+def test_every_convolution_of_the_network_is_found_once_in_any_form(target: Target) -> None:
     counts = Counter(site.role for site in sites(fused(trained(), target)))
-    if target == "ort-cpu":  # trunk and joins in halves: a convolution over a concat is a sum of several
+    if target.name == "ort-cpu":  # trunk and joins in halves: a convolution over a concat is a sum of several
         assert (counts["image"], counts["depthwise"]) == (1, 2 * 4)
     else:
         assert counts == {"image": 1, "dense": 2 + 2 * 2 + 2, "depthwise": 2 * 4, "classifier": 1}
 
 
-@pytest.mark.parametrize("target", TARGET_NAMES)
-def test_gates_are_no_convolutions_of_the_network(target: TargetName) -> None:
+@pytest.mark.parametrize("target", TARGETS, ids=str)
+def test_gates_are_no_convolutions_of_the_network(target: Target) -> None:
     """ONNX Runtime computes live ones as convolutions of one pixel."""
     model = fused(trained(), target)
     gates = {node for node in global_context(model) if node.op_type in ("Conv", "Gemm")}
@@ -80,15 +82,15 @@ def test_gates_are_no_convolutions_of_the_network(target: TargetName) -> None:
 
 @pytest.mark.parametrize("scope", SCOPES)
 @pytest.mark.parametrize("prune", [False, True], ids=["whole", "pruned"])
-@pytest.mark.parametrize("target", TARGET_NAMES)
+@pytest.mark.parametrize("target", TARGETS, ids=str)
 def test_pairs_are_in_order_and_nowhere_but_on_what_convolutions_read(
-    target: TargetName, prune: bool, scope: Scope
+    target: Target, prune: bool, scope: Scope
 ) -> None:
-    model, placement = quantised(fused(trained(character=DEAD), target, prune=prune), scope, target), PLACEMENTS[target]
+    model = quantised(fused(trained(character=DEAD), target, prune=prune), scope, target)
     check_onnx(model)
-    assert faults(model, placement.storage, results=placement.results) == ()
+    assert faults(model, target.storage, raw_results=target.raw_results) == ()
     pairs = [node for node in model.graph if node.op_type == "DequantizeLinear"]
-    if scope != "stored" and not placement.results:
+    if scope != "stored" and not target.raw_results:
         assert {use.node.op_type for node in pairs for use in node.outputs[0].uses()} == {"Conv"}
     in_int8 = [node for node in model.graph if node.op_type == "Conv" and producer(node.inputs[1], "DequantizeLinear")]
     assert len(in_int8) == len(chosen(fused(trained(character=DEAD), target, prune=prune), scope))
@@ -144,8 +146,8 @@ def _named(model: ir.Model) -> list[ir.Node]:
     return list(model.graph)
 
 
-@pytest.mark.parametrize("target", TARGET_NAMES)
-def test_u8_and_s8_are_the_same_numbers(target: TargetName) -> None:
+@pytest.mark.parametrize("target", TARGETS, ids=str)
+def test_u8_and_s8_are_the_same_numbers(target: Target) -> None:
     model, (x, _) = fused(trained(), target), frames()
     names = [site.name for site in sites(model)]
     scales = calibrate(model, names, frames())
@@ -165,7 +167,7 @@ def noise(model: ir.Model, fused_model: ir.Model) -> float:
 
 
 def test_onnx_runtime_gets_a_pair_on_both_sides_of_each_convolution() -> None:
-    model = quantised(fused(trained(), "ort-cpu"), "most", "ort-cpu")
+    model = quantised(fused(trained(), ORT_CPU), "most", ORT_CPU)
     for node in model.graph:
         if node.op_type == "Conv" and producer(node.inputs[1], "DequantizeLinear"):
             assert producer(node.inputs[0], "DequantizeLinear")
@@ -223,17 +225,17 @@ def test_bias_correction_measures_what_rounding_moves(rng: np.random.Generator) 
 def test_frames_to_labels_are_those_of_the_same_network_s_logits() -> None:
     """The scales are found on planes and go to the graph of frames by the convolutions' names."""
     network, given = trained(), spec("bgr")
-    for target in TARGET_NAMES:
+    for target in TARGETS:
         whole = graph_of(network, SMALL, batch=2)
         take_frames(whole, given)
         give_labels(whole)
         apply(whole, FOLD)
-        apply(whole, PLACEMENTS[target].forms)
+        apply(whole, target.int8_forms)
         assert [site.name for site in sites(whole)] == [site.name for site in sites(fused(network, target))]
 
 
 def test_the_rest_may_be_f16_and_pairs_stay_pairs() -> None:
-    before = fused(trained(character=DEAD), "tensorrt")
+    before = fused(trained(character=DEAD), TENSORRT)
     names, model = {site.name for site in sites(before)}, quantised(before)
     to_half(model, NONE)
     check_onnx(model)
@@ -244,16 +246,6 @@ def test_the_rest_may_be_f16_and_pairs_stay_pairs() -> None:
             assert producer(node.inputs[0], "DequantizeLinear") is not None  # no cast between
         if node.op_type == "DequantizeLinear":
             assert np.asarray(weights(node.inputs[1])).min() > 0
-
-
-def test_targets_say_what_the_rest_is() -> None:
-    assert {target: placement.rest for target, placement in PLACEMENTS.items()} == {
-        "generic": Precision.F32,
-        "ort-cpu": Precision.F32,
-        "openvino": Precision.F32,
-        "tensorrt": Precision.F16,
-    }
-    assert ROLES["most"] < ROLES["all"]
 
 
 # A quantised convolution with its PReLU, and what may be wrong with it.
@@ -342,7 +334,7 @@ def test_the_official_weights_quantise_without_a_zero_scale(shared: Path) -> Non
     model = load_checkpoint(shared / "checkpoints/cgnet_camvid_official.pth").model
     made = graph_of(model, FIXTURE, batch=2)
     apply(made, FOLD)
-    apply(made, PLACEMENTS["generic"].forms)
+    apply(made, GENERIC.int8_forms)
     x = planes(FIXTURE, batch=2).numpy()
     (wanted,) = run_single(serialise(made), [x])
     quantize(made, calibrate(made, [site.name for site in sites(made)], [x]))

@@ -13,11 +13,11 @@ import pytest
 
 from cgnet_deploy.errors import ArtifactError
 from cgnet_deploy.export.calibrate import Scales
-from cgnet_deploy.export.ranges_file import Made, Ranges, check_made_for, hash_of, read_ranges, write_ranges
+from cgnet_deploy.export.ranges_file import Origin, Ranges, check_origin, hash_of, read_ranges, write_ranges
 
-MADE = Made("c" * 64, "d" * 64, "f" * 64, 16, "mse")
+ORIGIN = Origin("c" * 64, "d" * 64, "f" * 64, 16, "mse")
 RANGES = Ranges(
-    MADE, Scales({"stem.0.conv/Conv": 0.1 + 0.2}, {}, {"add": 0.7}), {"stem.0.conv/Conv": np.array([1 / 3, -2e-7])}
+    ORIGIN, Scales({"stem.0.conv/Conv": 0.1 + 0.2}, {}, {"add": 0.7}), {"stem.0.conv/Conv": np.array([1 / 3, -2e-7])}
 )
 
 
@@ -25,7 +25,7 @@ def test_comes_back_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "ranges.json"
     write_ranges(path, RANGES)
     found = read_ranges(path)
-    assert (found.made, found.scales) == (RANGES.made, RANGES.scales)
+    assert (found.origin, found.scales) == (RANGES.origin, RANGES.scales)
     assert {name: values.tolist() for name, values in found.bias.items()} == {"stem.0.conv/Conv": [1 / 3, -2e-7]}
 
 
@@ -40,12 +40,12 @@ def test_comes_back_as_it_was(tmp_path: Path) -> None:
 )
 def test_is_not_used_for_anything_else(tmp_path: Path, field: str, message: str) -> None:
     with pytest.raises(ArtifactError, match=message):
-        check_made_for(tmp_path / "ranges.json", MADE, with_field(field, "x" * 64))
-    check_made_for(tmp_path / "ranges.json", MADE, with_field(field, ""))  # not asked for
+        check_origin(tmp_path / "ranges.json", ORIGIN, with_field(field, "x" * 64))
+    check_origin(tmp_path / "ranges.json", ORIGIN, with_field(field, ""))  # not asked for
 
 
-def with_field(field: str, value: str) -> Made:
-    return replace(MADE, **{field: value})  # type: ignore[arg-type]
+def with_field(field: str, value: str) -> Origin:
+    return replace(ORIGIN, **{field: value})  # type: ignore[arg-type]
 
 
 def spoilt(change: Callable[[Any], object]) -> str:

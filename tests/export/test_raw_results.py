@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import statistics
 from dataclasses import replace
@@ -16,6 +17,7 @@ from cgnet_deploy.export.distill import crops, relative
 from cgnet_deploy.export.lower import Lowering
 from cgnet_deploy.export.raw_results import costs_of, without_costly
 from cgnet_deploy.export.replay import Replay, fake, stored_scale
+from cgnet_deploy.export.targets import target_named
 from tests.export.networks import trained
 from tests.export.test_distill import SPEC, lowering_of
 from tests.export.test_quantize import SMALL, fused
@@ -25,12 +27,12 @@ STEM = "stem.2.conv/Conv"
 
 @pytest.fixture(scope="module")
 def model() -> ir.Model:
-    return fused(trained(), "ort-cpu")
+    return fused(trained(), target_named("ort-cpu"))
 
 
 @pytest.fixture(scope="module")
 def lowering(model: ir.Model) -> Lowering:
-    return lowering_of(model, "ort-cpu")
+    return lowering_of(model, target_named("ort-cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -70,20 +72,21 @@ def test_costs_are_those_of_the_pairs_one_by_one(model: ir.Model, lowering: Lowe
 
 
 def test_a_pair_that_costs_more_than_all_the_rest_is_left_out(
-    model: ir.Model, lowering: Lowering, inputs: list[Tensor], capsys: pytest.CaptureFixture[str]
+    model: ir.Model, lowering: Lowering, inputs: list[Tensor], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "cgnet_deploy")
     assert lowering.calibrated(without_costly(model, lowering, inputs)).sites == lowering.sites
-    assert capsys.readouterr().err == ""
+    assert caplog.messages == []
     assert lowering.ranges is not None
     coarse = {**results_of(lowering), STEM: 16 * results_of(lowering)[STEM]}
     spoilt = replace(lowering.ranges, scales=replace(lowering.ranges.scales, results=coarse))
     found = without_costly(model, replace(lowering, ranges=spoilt), inputs)
     assert set(coarse) - set(found.scales.results) == {STEM}
     assert {site.name for site in lowering.sites} - {s.name for s in lowering.calibrated(found).sites} == {STEM}
-    assert STEM in capsys.readouterr().err
+    assert STEM in caplog.messages[-1]
 
 
 def test_where_raw_results_have_no_pairs_none_is_too_dear(lowering: Lowering) -> None:
     assert lowering.ranges is not None
     bare = replace(lowering.ranges, scales=replace(lowering.ranges.scales, results={}))
-    assert replace(lowering, results=False).calibrated(bare).sites == lowering.sites
+    assert replace(lowering, raw_results=False).calibrated(bare).sites == lowering.sites

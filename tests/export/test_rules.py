@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cgnet_deploy.checkpoint.reading import load_checkpoint
-from cgnet_deploy.export.choices import TARGET_NAMES, TargetName
 from cgnet_deploy.export.fuse.rule import FusionReport, apply
-from cgnet_deploy.export.fuse.rules import FOLD, FORMS, MULTIPLE
+from cgnet_deploy.export.fuse.rules import FOLD
 from cgnet_deploy.export.graph import count_ops, serialise
 from cgnet_deploy.export.prune import prune_dead
 from cgnet_deploy.export.runtime import run_single
+from cgnet_deploy.export.targets import TARGETS, Target, target_named
 from cgnet_deploy.spec import Res
 from tests.export.graphs import ROUNDING, Array, check_onnx
 from tests.export.networks import Character, graph_of, logits, planes, trained
@@ -27,12 +27,12 @@ FIXTURE = Res(97, 131)  # of the published inputs, which are two in a batch
 JOIN_NODES = 11  # Mul and Add for the five branches that can't absorb a shift; one pool that is read raw too stays
 
 
-def fuse(graph: ir.Model, target: TargetName, *, prune: bool = False) -> FusionReport:
+def fuse(graph: ir.Model, target: Target, *, prune: bool = False) -> FusionReport:
     """What the export does to a graph."""
     folded = apply(graph, FOLD)
     if prune:
-        prune_dead(graph, MULTIPLE[target])
-    return folded.then(apply(graph, FORMS[target]))
+        prune_dead(graph, target.block)
+    return folded.then(apply(graph, target.forms))
 
 
 def assert_every_norm_is_folded(report: FusionReport, blocks: tuple[int, int]) -> None:
@@ -59,7 +59,7 @@ def assert_logits(graph: ir.Model, x: Array, wanted: Array) -> None:
 def test_fused_fixtures_give_the_published_logits(shared: Path, name: str) -> None:
     pair = np.load(shared / f"fixtures/{name}_97x131.npz")
     model = load_checkpoint(shared / f"fixtures/{name}.pth").model
-    for target in TARGET_NAMES:
+    for target in TARGETS:
         graph = graph_of(model, FIXTURE, batch=2)
         report = fuse(graph, target)
         assert_every_norm_is_folded(report, (3, 21))
@@ -73,7 +73,7 @@ def test_fused_fixtures_give_the_published_logits(shared: Path, name: str) -> No
 def test_live_gates_of_one_image_become_kernels(shared: Path, name: str) -> None:
     pair = np.load(shared / f"fixtures/{name}_97x131.npz")
     graph = graph_of(load_checkpoint(shared / f"fixtures/{name}.pth").model, FIXTURE, batch=1)
-    report = fuse(graph, "ort-cpu")
+    report = fuse(graph, target_named("ort-cpu"))
     assert_places(report, "gate-conv", fired=24, skipped=0)
     assert_logits(graph, pair["input"][:1], pair["logits"][:1])
     check_onnx(graph)
@@ -84,7 +84,7 @@ def test_fused_official_weights_give_the_network_s_logits(shared: Path) -> None:
     model = load_checkpoint(shared / "checkpoints/cgnet_camvid_official.pth").model
     x = planes(FIXTURE, batch=2)
     wanted = logits(model, x)
-    for target in TARGET_NAMES:
+    for target in TARGETS:
         graph = graph_of(model, FIXTURE, batch=2)
         report = fuse(graph, target)
         assert_every_norm_is_folded(report, (3, 21))
@@ -93,7 +93,7 @@ def test_fused_official_weights_give_the_network_s_logits(shared: Path) -> None:
         assert_places(report, "scale-fold", fired=46, skipped=3)
         assert_logits(graph, x.numpy(), wanted)
         check_onnx(graph)
-        if target == "ort-cpu":  # nothing that leaves the runtime's blocked layout
+        if target.name == "ort-cpu":  # nothing that leaves the runtime's blocked layout
             assert set(report.ops_after) == {"Conv", "Add", "Relu", "MatMul", "Gather", "Reshape", "Mul"}
             assert report.ops_after["Mul"] == 1  # that of the logits, the last node
 
@@ -111,7 +111,7 @@ def test_folding_leaves_one_node_less_for_each_norm_but_the_joins() -> None:
 NETWORKS = (((2, 2), Res(33, 47), 2), ((2, 3), Res(40, 64), 1), ((3, 2), Res(64, 48), 1))
 
 
-@pytest.mark.parametrize("target", TARGET_NAMES)
+@pytest.mark.parametrize("target", TARGETS, ids=str)
 @settings(max_examples=6, deadline=None, derandomize=True)
 @given(
     network=st.sampled_from(NETWORKS),
@@ -126,7 +126,7 @@ NETWORKS = (((2, 2), Res(33, 47), 2), ((2, 3), Res(40, 64), 1), ((3, 2), Res(64,
     seed=st.integers(0, 1000),
 )
 def test_any_network_is_fused_to_the_same_function(
-    target: TargetName,
+    target: Target,
     network: tuple[tuple[int, int], Res, int],
     character: Character,
     classes: int,
@@ -139,13 +139,13 @@ def test_any_network_is_fused_to_the_same_function(
     graph = graph_of(model, res, batch=batch)
     report = fuse(graph, target, prune=prune)
     assert_every_norm_is_folded(report, blocks)
-    if target == "ort-cpu" and character.steepest <= 1:  # a slope above 1 leaves a Min, which needs no convolution
+    if target.name == "ort-cpu" and character.steepest <= 1:  # a slope above 1 leaves a Min, which needs no convolution
         assert_places(report, "stem-rows", fired=res.height % 4 == 0, skipped=res.height % 4 != 0)
     assert_logits(graph, x.numpy(), logits(model, x))
 
 
-@pytest.mark.parametrize("target", TARGET_NAMES)
-def test_an_open_graph_is_fused_and_stays_open(target: TargetName) -> None:
+@pytest.mark.parametrize("target", TARGETS, ids=str)
+def test_an_open_graph_is_fused_and_stays_open(target: Target) -> None:
     model = trained()
     graph = graph_of(model, Res(33, 47), dynamic="both")
     assert_every_norm_is_folded(fuse(graph, target), model.blocks)

@@ -16,7 +16,8 @@ import pytest
 
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.pixels import U8, overlay
-from cgnet_deploy.video.cli import default_engines, main
+from cgnet_deploy.video.api import default_engines
+from cgnet_deploy.video.cli import main
 from tests.engines.graphs import SPEC, logits_of, written
 from tests.video.clips import H, W, clip, drawn, frames_of
 
@@ -67,7 +68,7 @@ def test_overlays_as_pictures(folder: Path) -> None:
 
 def test_overlays_as_a_video_with_its_sound(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clip(folder / "in.mp4", drawn(50), codec="libx264", format="mp4", sound="aac")
-    assert video("--output", "out.mp4", "--json", "told.json", source="in.mp4") == 0
+    assert video("--output", "out.mp4", "--json", "result.json", source="in.mp4") == 0
     assert len(frames_of(folder / "out.mp4")) == 50
     with av.open("out.mp4") as found:
         assert [stream.codec_context.name for stream in found.streams] == ["h264", "aac"]
@@ -75,11 +76,11 @@ def test_overlays_as_a_video_with_its_sound(folder: Path, capsys: pytest.Capture
     assert first.startswith("50 frames in ")
     assert engine.startswith("engine, ms: mean ")
     assert age.startswith("frame to labels, ms: mean ")
-    told = json.loads((folder / "told.json").read_text())
-    assert (told["frames"], told["dropped"], told["complete"], told["backend"]) == (50, 0, True, "onnxruntime")
-    assert told["fps"] == pytest.approx(50 / told["seconds"])
-    assert told["engine_ms"]["p99"] is None  # of 50 samples nobody can tell
-    assert told["frame_to_labels_ms"]["min"] >= told["engine_ms"]["min"] > 0
+    result = json.loads((folder / "result.json").read_text())
+    assert (result["frames"], result["dropped"], result["complete"], result["backend"]) == (50, 0, True, "onnxruntime")
+    assert result["fps"] == pytest.approx(50 / result["seconds"])
+    assert result["engine_ms"]["p99"] is None  # of 50 samples nobody can tell
+    assert result["frame_to_labels_ms"]["min"] >= result["engine_ms"]["min"] > 0
 
 
 def test_a_rate_of_one_s_own_leaves_the_sound_out(folder: Path) -> None:
@@ -106,22 +107,22 @@ def test_an_end_that_is_asked_for(folder: Path) -> None:
 def test_a_cut_video_ends_with_code_1_and_what_could_be_read(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = clip(folder / "cut.avi", drawn(40))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    assert video("--output", "out.mp4", "--json", "told.json", source="cut.avi") == 1
+    assert video("--output", "out.mp4", "--json", "result.json", source="cut.avi") == 1
     captured = capfd.readouterr()
     count = len(frames_of(folder / "out.mp4"))
     assert 10 <= count < 30
     assert captured.out.startswith(f"{count} frames in ")
     (line,) = (line for line in captured.err.splitlines() if "error" in line)
     assert line == f"cgnet-video: error: cut.avi is cut or damaged: {count} frames could be read, it announces 40"
-    assert json.loads((folder / "told.json").read_text())["complete"] is False
+    assert json.loads((folder / "result.json").read_text())["complete"] is False
 
 
 def test_a_file_played_live_loses_frames_and_counts_them(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clip(folder / "in.mp4", drawn(10), codec="libx264", format="mp4")
-    assert video("--masks", "masks", "--live", "--fps", "1000", "--json", "told.json", source="in.mp4") == 0
-    told = json.loads((folder / "told.json").read_text())
-    assert told["frames"] + told["dropped"] == 10
-    assert len(masks(folder / "masks")) == told["frames"]
+    assert video("--masks", "masks", "--live", "--fps", "1000", "--json", "result.json", source="in.mp4") == 0
+    result = json.loads((folder / "result.json").read_text())
+    assert result["frames"] + result["dropped"] == 10
+    assert len(masks(folder / "masks")) == result["frames"]
 
 
 def test_an_interrupt_leaves_a_video_that_plays(folder: Path) -> None:
@@ -146,8 +147,8 @@ BAD = [
     (["--output", "out.txt"], "--output out.txt: wanted a video (.mp4, .m4v, .mov, .mkv, .avi), a folder or window"),
     (["--output", "in.avi"], "in.avi is the input"),
     (["--output", "missing/out.mp4"], "can't be written"),
-    (["--masks", "in.avi"], "in.avi can't be made"),
-    (["--output", "out", "--classes", "Tram"], "--classes Tram: there is no such class"),
+    (["--masks", "in.avi"], "in.avi can't be created"),
+    (["--output", "out", "--classes", "Tram"], "--classes Tram: no such class"),
     (["--output", "out", "--overlay", "2"], "must be a number between 0 and 1, not '2'"),
     (["--output", "out", "--engine", "no.onnx"], "no.onnx does not exist"),
     (["--output", "out", "--input", "no.mp4"], "no.mp4 does not exist"),

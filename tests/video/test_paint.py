@@ -9,7 +9,7 @@ from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.pixels import overlay
 from cgnet_deploy.spec import ModelSpec
-from cgnet_deploy.video.paint import GROUND, Painter, legend
+from cgnet_deploy.video.paint import GROUND, OverlayPainter, legend
 
 CAMVID, CITYSCAPES = model_spec("camvid-official", 11, (3, 21)), model_spec("cityscapes-mmseg", 19, (3, 21))
 RNG = np.random.default_rng(0)
@@ -17,11 +17,11 @@ FRAME, LABELS = RNG.integers(0, 256, (360, 480, 3), np.uint8), RNG.integers(0, 1
 
 
 def test_the_legend_is_below_and_hides_nothing() -> None:
-    painted = Painter(CAMVID, 0.5)(FRAME, LABELS)
+    painted = OverlayPainter(CAMVID, 0.5)(FRAME, LABELS)
     assert np.array_equal(painted[:360], overlay(FRAME, LABELS, CAMVID, 0.5))
     assert painted.shape[0] > 360
     assert painted.shape[0] % 2 == 0
-    assert np.array_equal(Painter(CAMVID, 0.5, legend=False)(FRAME, LABELS), painted[:360])
+    assert np.array_equal(OverlayPainter(CAMVID, 0.5, legend=False)(FRAME, LABELS), painted[:360])
 
 
 @pytest.mark.parametrize("spec", [CAMVID, CITYSCAPES])
@@ -38,12 +38,12 @@ def test_every_class_has_its_colour_and_a_name_beside_it(spec: ModelSpec, size: 
 
 
 def test_only_the_classes_asked_for_are_painted() -> None:
-    painted = Painter(CAMVID, 0.5, ["road", "Car"])(FRAME, LABELS)[:360]
+    painted = OverlayPainter(CAMVID, 0.5, ["road", "Car"])(FRAME, LABELS)[:360]
     chosen = np.isin(LABELS, (3, 8))
     assert np.array_equal(painted[~chosen], FRAME[~chosen])
     assert np.array_equal(painted[chosen], overlay(FRAME, LABELS, CAMVID, 0.5)[chosen])
 
 
 def test_a_class_that_is_none() -> None:
-    with pytest.raises(UsageError, match="--classes Tram: there is no such class; there are: Sky, Building"):
-        Painter(CAMVID, 0.5, ["Tram"])
+    with pytest.raises(UsageError, match="--classes Tram: no such class; wanted Sky, Building"):
+        OverlayPainter(CAMVID, 0.5, ["Tram"])

@@ -103,7 +103,7 @@ def test_what_is_no_video(content: bytes, tmp_path: Path) -> None:
 def test_what_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
         open_source(str(tmp_path / "no.mp4"))
-    with pytest.raises(DataError, match="camera /dev/video1234 doesn't answer"):
+    with pytest.raises(DataError, match="camera /dev/video1234 does not answer"):
         open_source("/dev/video1234")
 
 
@@ -139,7 +139,7 @@ def test_a_camera_that_vanishes(tmp_path: Path) -> None:
         assert (source.live, source.frames) == (True, None)
         count = len(list(source))
     assert 10 <= count < 30
-    assert f"gave no more frames after {count}: it ended, or vanished" in str(source.trouble)
+    assert f"gave no more frames after {count}: it ended or disconnected" in str(source.trouble)
     assert "secret" not in str(source.trouble)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cgnet_deploy.export.fuse import prelu_affine, prelu_blocked, prelu_max, prelu_min
+from cgnet_deploy.export.fuse import prelu
 from cgnet_deploy.export.fuse.rule import Rule
 from tests.export.graphs import Array, assert_fires, assert_passes_by, assert_refuses, graph
 
@@ -16,10 +16,10 @@ GENTLE = np.array([-3, -0.3, 0, 0.25, 0.99, 1])  # no slope above 1
 STEEP = np.array([-3, -0.3, 0, 0.25, 1, 2.5])
 
 FORMS: dict[str, tuple[Rule[Any], dict[str, int]]] = {
-    "max": (prelu_max.RULE, {"Mul": 1, "Max": 1}),
-    "min": (prelu_min.RULE, {"Min": 1, "Mul": 1, "Relu": 1, "Add": 1}),
-    "affine": (prelu_affine.RULE, {"Mul": 2, "Relu": 1, "Add": 1}),
-    "blocked": (prelu_blocked.RULE, {"Conv": 2, "Relu": 1, "Add": 1}),
+    "max": (prelu.MAX, {"Mul": 1, "Max": 1}),
+    "min": (prelu.MIN, {"Min": 1, "Mul": 1, "Relu": 1, "Add": 1}),
+    "affine": (prelu.AFFINE, {"Mul": 2, "Relu": 1, "Add": 1}),
+    "blocked": (prelu.BLOCKED, {"Conv": 2, "Relu": 1, "Add": 1}),
 }
 UP_TO_1 = ("max", "blocked")
 ANY_SLOPES = [form for form in FORMS if form not in UP_TO_1]

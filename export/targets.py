@@ -1,0 +1,57 @@
+"""The runtimes that a graph can be made for, each one entry of TARGETS.
+
+Its name stands in choices.py too, where the command's help reads it without importing any of this.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from cgnet_deploy.errors import UsageError
+from cgnet_deploy.export.fuse.rules import FOLD, GENERIC, OPENVINO, ORT_CPU, Rules
+from cgnet_deploy.export.quantize import Storage
+from cgnet_deploy.spec import Precision
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """forms: the rules that choose its operators, after FOLD and pruning. scored_by: the backend that scores its files.
+
+    block: pruned channel counts are filled up to a multiple of it, in which the runtime computes anyway.
+    Of int8: storage of activations; raw_results, whether a convolution's raw result gets a pair too (quantize.py);
+    fallback_precision, the type of what is not int8.
+    """
+
+    name: str
+    forms: Rules
+    block: int = 1
+    storage: Storage = "s8"
+    raw_results: bool = False
+    fallback_precision: Literal[Precision.F32, Precision.F16] = Precision.F32
+    scored_by: str = "ort"
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def int8_forms(self) -> Rules:
+        return tuple(rule for rule in self.forms if rule.int8)
+
+
+TARGETS = (
+    Target("generic", GENERIC),
+    Target("ort-cpu", ORT_CPU, block=8, storage="u8", raw_results=True),
+    Target("openvino", OPENVINO, block=8, scored_by="openvino"),
+    Target("tensorrt", GENERIC, block=8, fallback_precision=Precision.F16),
+)
+
+RULE_NAMES = tuple(sorted({rule.name for rules in (FOLD, *(target.forms for target in TARGETS)) for rule in rules}))
+
+
+def target_named(name: str) -> Target:
+    """Raises UsageError, naming those that there are."""
+    for target in TARGETS:
+        if target.name == name:
+            return target
+    raise UsageError(f"--target {name}: must be one of {', '.join(target.name for target in TARGETS)}")
