@@ -73,6 +73,7 @@ _MODULES = {
     "spec": ("InputSpec", "ModelSpec", "Precision", "Res"),
     "video.segmenter": ("Segmenter",),
 }
+_EXTRAS = {"checkpoint.reading": "export", "export.targets": "export"}  # what installs a module's own imports
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
@@ -112,11 +113,9 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 def __getattr__(name: str) -> object:
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    where = f"{__name__}.{_MODULE_OF[name]}"
-    if where.endswith(".checkpoint.reading"):  # it needs torch, which is optional
-        value = getattr(require(where, extra="export"), name)
-    else:
-        value = getattr(import_module(where), name)
+    module = _MODULE_OF[name]
+    path = f"{__name__}.{module}"
+    value = getattr(require(path, _EXTRAS[module]) if module in _EXTRAS else import_module(path), name)
     return globals().setdefault(name, value)  # `export` is there by now: the subpackage, which can be called
 
 

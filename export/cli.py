@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cgnet_deploy.contracts import CONTRACTS
-from cgnet_deploy.export.api import check_outputs, export
 from cgnet_deploy.export.choices import BUILDERS, DYNAMIC, METHODS, SCOPES, TARGET_NAMES
 from cgnet_deploy.files import write_json
 from cgnet_deploy.spec import Precision
@@ -84,6 +83,8 @@ def _parser() -> Parser:
 
 
 def _export(args: argparse.Namespace) -> int:
+    from cgnet_deploy.export.api import check_outputs, export
+
     options = vars(args)
     json = options.pop("json")
     del options["log_level"]

@@ -7,25 +7,25 @@ cgnet-doctor --ckpt model.pth --data camvid
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cgnet_deploy import __version__
 from cgnet_deploy.bench.machine.environment import FLAGS, cpu_flags, cpu_name
 from cgnet_deploy.data.formats import WHAT
-from cgnet_deploy.doctor.contract import Diagnosis, diagnose
 from cgnet_deploy.doctor.packages import NAME, Extra, extras
-from cgnet_deploy.doctor.probe import PROBES, RUNNING, probe
 from cgnet_deploy.errors import AccuracyError, EngineUnavailable, UsageError
-from cgnet_deploy.files import check_writable, replacing
+from cgnet_deploy.files import check_writable, write_json
 from cgnet_deploy.spec import InputSpec
 from cgnet_deploy.tables import text_table
 from cgnet_deploy.terminal import Parser, integer, res_argument, run
 from cgnet_deploy.threads import cores
+
+if TYPE_CHECKING:
+    from cgnet_deploy.doctor.contract import Diagnosis
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +67,8 @@ def _main(args: argparse.Namespace) -> int:
 
 
 def _machine(args: argparse.Namespace) -> int:
+    from cgnet_deploy.doctor.probe import PROBES, RUNNING, probe
+
     log.info("asking each runtime, in a process of its own")
     findings = {name: probe(name) for name in PROBES}
     features = [flag for flag in FLAGS if flag in cpu_flags()]
@@ -98,6 +100,8 @@ def _extra(one: Extra) -> tuple[str, ...]:
 
 
 def _contract(args: argparse.Namespace) -> int:
+    from cgnet_deploy.doctor.contract import diagnose
+
     found = diagnose(args.ckpt, args.data, args.split, args.frames, args.res, args.threads)
     lines = []
     for place, one in enumerate(found.trial.tried):
@@ -183,5 +187,4 @@ def to_json(found: Diagnosis) -> dict[str, Any]:
 
 def write(path: Path | None, data: dict[str, Any]) -> None:
     if path:
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+        write_json(path, data)

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Sequence
 
 from cgnet_deploy.errors import CgnetError
-from cgnet_deploy.label.api import label_archive
 from cgnet_deploy.terminal import Parser, integer, number, res_argument, run
 
 
@@ -42,6 +41,8 @@ def _parser() -> Parser:
 
 
 def _label(args: argparse.Namespace) -> int:
+    from cgnet_deploy.label.api import label_archive
+
     result = label_archive(
         args.input,
         args.output,
