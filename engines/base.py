@@ -1,4 +1,4 @@
-"""What every engine is: frames in, labels out, and the four steps between that a benchmark can time.
+"""What every engine is: frames in, labels out, and the four steps in between that a benchmark can time.
 
 An engine is not thread-safe: one thread at a time, one engine per thread.
 """
@@ -20,9 +20,9 @@ from cgnet_deploy.spec import ModelSpec, Precision
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What runs. provider: what really executes it, as the runtime tells after loading.
+    """What runs. provider: what really executes it, as the runtime reports after loading.
 
-    shape: the (N, H, W) that it takes, None where any is taken. sha256: of the file it came from.
+    shape: the (N, H, W) that it takes, None where it takes any. sha256: of the file that it came from.
     """
 
     backend: str
@@ -35,9 +35,9 @@ class EngineInfo:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """What a runtime tells of one of its layers: the name it has kept, the kind of work, its mean time per inference.
+    """What a runtime reports of one of its layers: the name it has kept, the kind of work, its mean time per inference.
 
-    A runtime that has joined several layers names one of them, all of them, or none.
+    A runtime that has fused several layers names one of them, all of them, or none.
     """
 
     name: str
@@ -51,7 +51,7 @@ WARM_RUNS = 5  # inferences before the ones whose layers are timed
 def mean_of_last(runs: int, timed: Iterable[tuple[str, str, float]]) -> tuple[Layer, ...]:
     """Layers from the (name, kind, ns) of WARM_RUNS and then `runs` inferences, in the order of time.
 
-    Only the latter count. Layers that share a name and a kind are told as one.
+    Only the latter count. Layers that share a name and a kind are one.
     """
     times: dict[tuple[str, str], list[float]] = {}
     for name, kind, ns in timed:
@@ -61,9 +61,17 @@ def mean_of_last(runs: int, timed: Iterable[tuple[str, str, float]]) -> tuple[La
 
 
 def input_sides(io: IO, shape: Shape) -> tuple[int | None, ...]:
-    """The four sides of a graph's input: (N, H, W, 3) for frames, (N, 3, H, W) for planes."""
+    """The four sides of a graph's input: (N, H, W, 3) for frames, (N, 3, H, W) for a tensor."""
     n, h, w = shape
     return (n, h, w, 3) if io == "frames" else (n, 3, h, w)
+
+
+def shape_text(shape: Shape, *, free: bool = True) -> str:
+    """(2, None, None) -> "N=2, any H and W". free: name the open sides too."""
+    sides = dict(zip("NHW", shape, strict=True))
+    fixed = " ".join(f"{name}={side}" for name, side in sides.items() if side is not None)
+    others = " and ".join(", ".join(name for name, side in sides.items() if side is None).rsplit(", ", 1))
+    return ", ".join(filter(None, (fixed, f"any {others}" if others and free else "")))
 
 
 class Engine(ABC):
@@ -86,9 +94,9 @@ class Engine(ABC):
         n, h, w, _ = check_frames(frames).shape
         wanted = self.info.shape
         if any(want not in (None, got) for want, got in zip(wanted, (n, h, w), strict=True)):
-            text = "x".join("any" if side is None else str(side) for side in wanted)
             raise FrameError(
-                f"frames are NxHxW = {n}x{h}x{w}, this engine takes {text}; resize them, or export for that size"
+                f"frames are {shape_text((n, h, w))}, this engine takes {shape_text(wanted)}; "
+                "resize them, or export for that size"
             )
         self._load(frames)
 
@@ -105,9 +113,9 @@ class Engine(ABC):
         """Wait for what was enqueued."""
 
     def device_ns(self) -> int:
-        """Enqueue one inference on the loaded frames and wait: what the device took, by its own events.
+        """Enqueue one inference on the loaded frames and wait: the device's time, by its own events.
 
-        Raises EngineUnavailable where nothing but the host's clock can tell.
+        Raises EngineUnavailable where only the host's clock can measure it.
         """
         raise EngineUnavailable(
             f"{self.info.backend} on {self.info.provider} has no clock of its own: time it at boundary host, not device"
@@ -122,12 +130,12 @@ class Engine(ABC):
         return None
 
     def profile(self, frames: U8, runs: int) -> tuple[Layer, ...]:
-        """The time of each layer, over `runs` inferences on `frames`, of an engine that was opened to tell it.
+        """The time of each layer, over `runs` inferences on `frames`, of an engine that was opened with profile=True.
 
         Layers are timed one by one, so their sum is more than an inference takes. Raises EngineUnavailable where
-        they can't be.
+        they can't be timed.
         """
-        raise EngineUnavailable(f"{self.info.backend} on {self.info.provider} can't tell the time of its layers")
+        raise EngineUnavailable(f"{self.info.backend} on {self.info.provider} can't time its layers")
 
     def close(self) -> None:  # noqa: B027  (most backends have nothing to give back)
         """Give back what the engine holds. Safe to call twice."""

@@ -126,6 +126,16 @@ def choose_builder(builder: Builder | Literal["auto"]) -> Builder:
     )
 
 
+def probe(builder: Builder) -> str:
+    """What builds plans, started: TensorRT needs a GPU to start on, TensorRT for RTX needs none."""
+    if builder == "tensorrt":
+        find_gpu()
+    trt = load_api(builder)
+    with no_collection():
+        create(trt.Builder, new_log(trt))
+    return f"{trt.__name__} {trt.__version__}"
+
+
 def _gpu_to_build_on() -> Gpu:
     try:
         return find_gpu()

@@ -1,6 +1,7 @@
 """ncnn on the CPU, in f32, from the ONNX file that pnnx converts: a peer to compare with.
 
-ncnn takes one image of a fixed size. Its half types are off, so that it computes what the others do.
+ncnn takes one image at a time, so a batch runs image by image, and its files hold one size, so a file that leaves the
+size open is converted anew for frames of another size. ncnn's half types are off: it computes what the others do.
 """
 
 from __future__ import annotations
@@ -8,77 +9,112 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from cgnet_deploy.artifact import Shape
 from cgnet_deploy.engines.argmax import labels_of
-from cgnet_deploy.engines.base import Engine, EngineInfo
-from cgnet_deploy.engines.onnxfile import OnnxFile
-from cgnet_deploy.errors import ArtifactError, UsageError, one_line, require
+from cgnet_deploy.engines.base import Engine, EngineInfo, shape_text
+from cgnet_deploy.engines.onnxfile import OnnxFile, requested
+from cgnet_deploy.engines.request import Request
+from cgnet_deploy.errors import ArtifactError, CgnetError, UsageError, last_line, require
 from cgnet_deploy.pixels import F32, U8, to_tensor
 
 MAX_CONVERSION_S = 300
+EXTRA = "peers"
+HALF_TYPES = ("fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_packed", "bf16_storage")
+
+
+def open(request: Request) -> Engine:
+    return NcnnEngine(*requested(request), threads=request.threads)
+
+
+def probe() -> str:
+    ncnn, _ = require("ncnn", extra=EXTRA), require("pnnx", extra=EXTRA)
+    return f"ncnn {ncnn.__version__}"
 
 
 class NcnnEngine(Engine):
-    """An ONNX file from planes to logits in ncnn. shape: the (1, H, W) to take."""
+    """An ONNX file from a normalised tensor to logits in ncnn. shape: the (N, H, W) to take."""
 
     def __init__(self, file: OnnxFile, shape: Shape, *, threads: int | None = None) -> None:
-        ncnn, converter = require("ncnn", extra="peers"), require("pnnx", extra="peers")
-        if file.io != "tensor" or shape[0] != 1 or None in shape:
+        self._ncnn, self._pnnx = require("ncnn", extra=EXTRA), require("pnnx", extra=EXTRA)
+        if file.io != "tensor" or file.shape[0] not in (None, 1):
             raise UsageError(
-                f"ncnn takes one image of a fixed size, and planes, not frames; {file.path} takes {file.io}, "
-                f"NxHxW = {shape}: export it with --tensor-io --batch 1, or give --res and --batch 1"
+                f"ncnn takes tensors of one image; {file.path} takes {file.io}{'s' * (file.io == 'tensor')}, "
+                f"{shape_text(file.shape)}: export it with --tensor-io and without --batch"
             )
-        self._mat, self._net = ncnn.Mat, ncnn.Net()
-        options = self._net.opt
-        for name in ("fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_packed", "bf16_storage"):
-            setattr(options, f"use_{name}", False)
-        if threads is not None:
-            options.num_threads = threads
-        with tempfile.TemporaryDirectory(prefix="cgnet-ncnn-") as folder:
-            source = Path(folder) / "cgnet.onnx"
-            source.write_bytes(file.content)
-            size = "[" + ",".join(str(side) for side in (1, 3, *shape[1:])) + "]"
-            ran = subprocess.run(
-                [converter.EXEC_PATH, source.name, f"inputshape={size}", "fp16=0"],
-                cwd=folder,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=MAX_CONVERSION_S,
-            )
-            parts = [source.with_suffix(f".ncnn.{kind}") for kind in ("param", "bin")]
-            if ran.returncode or not all(part.exists() for part in parts):
-                last = (ran.stderr or ran.stdout).strip().splitlines()[-1:]
-                raise ArtifactError(f"pnnx can't convert {file.path}: {one_line(''.join(last))}")
-            if self._net.load_param(str(parts[0])) or self._net.load_model(str(parts[1])):
-                raise ArtifactError(f"ncnn can't load what pnnx made of {file.path}")
+        self._file, self._threads = file, threads
+        self._net: Any = None
+        self._size: tuple[int, int] | None = None  # (H, W) of `_net`
         self.info = EngineInfo("ncnn", "CPU f32", file.precision, file.spec, shape, file.sha256)
+        _, h, w = shape
+        if h and w:
+            self._bind((h, w))
+
+    def _bind(self, size: tuple[int, int]) -> None:
+        """Make the network for images of (H, W)."""
+        self.close()
+        net = self._ncnn.Net()
+        for name in HALF_TYPES:
+            setattr(net.opt, f"use_{name}", False)
+        if self._threads is not None:
+            net.opt.num_threads = self._threads
+        with tempfile.TemporaryDirectory(prefix="cgnet-ncnn-") as folder:
+            parameters, weights = converted(self._pnnx, self._file, size, Path(folder))
+            if net.load_param(str(parameters)) or net.load_model(str(weights)):
+                raise ArtifactError(f"ncnn can't load what pnnx made of {self._file.path}")
+        self._net, self._size = net, size
 
     def _load(self, frames: U8) -> None:
-        planes = np.ascontiguousarray(to_tensor(frames, self.info.spec.input)[0])
-        self._input = self._mat(planes).clone()
+        _, h, w, _ = frames.shape
+        if self._size != (h, w):
+            self._bind((h, w))
+        self._inputs = [self._ncnn.Mat(image).clone() for image in to_tensor(frames, self.info.spec.input)]
 
     def enqueue(self) -> None:
+        self._outputs = [self._extracted(image) for image in self._inputs]
+
+    def _extracted(self, image: Any) -> Any:
         extractor = self._net.create_extractor()
-        if extractor.input("in0", self._input):
-            raise ArtifactError("ncnn doesn't take this input")
-        failed, self._output = extractor.extract("out0")
+        if extractor.input("in0", image):
+            raise CgnetError("ncnn doesn't take this input")
+        failed, output = extractor.extract("out0")
         if failed:
-            raise ArtifactError("ncnn can't run this network")
+            raise CgnetError("ncnn can't run this network")
+        return output
 
     def sync(self) -> None:
         """Nothing to wait for: `enqueue` returns when it is done."""
 
     def fetch(self) -> U8:
-        return labels_of(np.asarray(self._output)[None])
+        return labels_of(self._logits())
 
     def logits(self, frames: U8) -> F32:
         self.load(frames)
         self.enqueue()
-        return np.array(np.asarray(self._output)[None], np.float32)  # a copy: the memory is ncnn's
+        return self._logits()
+
+    def _logits(self) -> F32:
+        return np.stack([np.asarray(output) for output in self._outputs])  # a copy: the memory is ncnn's
 
     def close(self) -> None:
-        self._net.clear()
+        if self._net is not None:
+            self._net.clear()
+        self._net = self._size = None
+
+
+def converted(pnnx: ModuleType, file: OnnxFile, size: tuple[int, int], folder: Path) -> tuple[Path, Path]:
+    """ncnn's two files, written into `folder`: the parameters and the weights. Raises ArtifactError if pnnx can't."""
+    source = folder / "cgnet.onnx"
+    source.write_bytes(file.content)
+    command = [pnnx.EXEC_PATH, source.name, f"inputshape=[1,3,{size[0]},{size[1]}]", "fp16=0"]
+    ran = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=MAX_CONVERSION_S
+    )
+    parameters, weights = (source.with_suffix(f".ncnn.{kind}") for kind in ("param", "bin"))
+    if ran.returncode or not (parameters.exists() and weights.exists()):
+        raise ArtifactError(f"pnnx can't convert {file.path}: {last_line(ran.stderr or ran.stdout)}")
+    return parameters, weights

@@ -1,8 +1,8 @@
-"""An ONNX file before a runtime sees it: one of ours, told by its sidecar, or one from outside.
+"""An ONNX file before a runtime sees it: one of ours, described by its sidecar, or one from outside.
 
 A file from outside is untrusted. Its size is bounded, weights kept in other files are refused, and what it
 takes and gives is read from the graph: (N, 3, H, W) f32 in, (N, K, H, W) f32 out. How a frame becomes that
-input is not in the file: it follows from a named contract, or from the class count, told on stderr.
+input is not in the file: it follows from a named contract, or from the class count, which is logged.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any
 
 from cgnet_deploy.artifact import IO, Shape, read_artifact, sidecar_path
 from cgnet_deploy.contracts import contract_name, model_spec
+from cgnet_deploy.engines.request import Request
 from cgnet_deploy.errors import ArtifactError, one_line, require
 from cgnet_deploy.files import sha256_of
 from cgnet_deploy.spec import ModelSpec, Precision
 
 log = logging.getLogger(__name__)
-
 
 MAX_BYTES = 1 << 29  # 512 MiB; a CGNet is 2 MiB
 PUBLISHED_BLOCKS = (3, 21)
@@ -29,7 +29,7 @@ PUBLISHED_BLOCKS = (3, 21)
 
 @dataclass(frozen=True, slots=True)
 class OnnxFile:
-    """content: the whole file. io, shape: as in Artifact."""
+    """content: the bytes of the file. io, shape: as in Artifact."""
 
     path: Path
     content: bytes = field(repr=False)
@@ -38,6 +38,13 @@ class OnnxFile:
     io: IO
     shape: Shape
     sha256: str
+
+
+def requested(request: Request) -> tuple[OnnxFile, Shape]:
+    """The file that an engine is opened for, and the (N, H, W) to open it for."""
+    file = read_onnx(request.path, request.contract)
+    request.check_contract(file.spec)
+    return file, request.shape_within(file.shape)
 
 
 def read_onnx(path: Path, contract: str | None = None) -> OnnxFile:
@@ -79,24 +86,24 @@ def _foreign(path: Path, contract: str | None) -> OnnxFile:
 
 
 def _classes_and_shape(path: Path, onnx: Any, graph: Any) -> tuple[int, Shape]:
-    """K and the input's (N, H, W) of a graph from planes to logits. Raises ArtifactError for any other graph."""
+    """K and the input's (N, H, W) of a graph from a tensor to logits. Raises ArtifactError for any other graph."""
     weights = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in weights]  # before IR 4 weights are inputs too
     if len(inputs) != 1 or len(graph.output) != 1:
         raise ArtifactError(f"{path} has {len(inputs)} inputs and {len(graph.output)} outputs, wanted 1 and 1")
-    given, result = (value.type.tensor_type for value in (inputs[0], graph.output[0]))
-    if given.elem_type == onnx.TensorProto.UINT8:
+    source, result = (value.type.tensor_type for value in (inputs[0], graph.output[0]))
+    if source.elem_type == onnx.TensorProto.UINT8:
         raise ArtifactError(
             f"{path} takes raw frames but has no sidecar {sidecar_path(path).name} to say what its labels mean; "
             "keep the two together, or export it again with cgnet-export"
         )
-    planes, logits = ([max(side.dim_value, 0) or None for side in tensor.shape.dim] for tensor in (given, result))
+    takes, gives = ([max(side.dim_value, 0) or None for side in tensor.shape.dim] for tensor in (source, result))
     f32 = onnx.TensorProto.FLOAT
-    if (given.elem_type, result.elem_type) != (f32, f32) or len(planes) != 4 or planes[1] != 3 or len(logits) != 4:
+    if (source.elem_type, result.elem_type) != (f32, f32) or len(takes) != 4 or takes[1] != 3 or len(gives) != 4:
         raise ArtifactError(f"{path} is not a segmentation network from (N, 3, H, W) f32 to (N, K, H, W) f32")
-    if logits[1] is None:
+    if gives[1] is None:
         raise ArtifactError(f"{path} doesn't say how many classes its logits have")
-    return logits[1], (planes[0], planes[2], planes[3])
+    return gives[1], (takes[0], takes[2], takes[3])
 
 
 @contextmanager

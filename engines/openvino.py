@@ -2,13 +2,12 @@
 
 OpenVINO runs an f32 file in bf16 by itself on a CPU that has it, and in f32 where bf16 was asked for on one
 that hasn't; here the type is always asked for, and the one that came is compared. In an int8 file it is the type of
-what is not int8; how many convolutions really are is counted in the compiled network and told.
+what is not int8; how many convolutions really are is counted in the compiled network and shown.
 """
 
 from __future__ import annotations
 
 import functools
-import os
 from types import ModuleType
 from typing import Any, Literal
 
@@ -17,12 +16,28 @@ import numpy as np
 from cgnet_deploy.artifact import Shape
 from cgnet_deploy.engines.argmax import labels_of
 from cgnet_deploy.engines.base import WARM_RUNS, Engine, EngineInfo, Layer, input_sides, mean_of_last
-from cgnet_deploy.engines.onnxfile import OnnxFile
+from cgnet_deploy.engines.onnxfile import OnnxFile, requested
+from cgnet_deploy.engines.request import Request
 from cgnet_deploy.errors import ArtifactError, EngineUnavailable, one_line, require
 from cgnet_deploy.pixels import F32, U8, to_tensor
 from cgnet_deploy.spec import Precision
+from cgnet_deploy.threads import cores
 
 Arithmetic = Literal["f32", "bf16"]
+
+
+def open(request: Request, *, arithmetic: Arithmetic = "f32") -> Engine:
+    return OpenVinoEngine(*requested(request), threads=request.threads, arithmetic=arithmetic, profile=request.profile)
+
+
+def probe(*, arithmetic: Arithmetic = "f32") -> str:
+    core = shared_core()
+    able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if arithmetic == "bf16" and "BF16" not in able:
+        raise EngineUnavailable(f"this CPU has no bf16 (it has {', '.join(able)})")
+    version = require("openvino", extra="openvino").__version__.split("-")[0]
+    cpu = core.get_property("CPU", "FULL_DEVICE_NAME").strip()
+    return f"openvino {version}; {', '.join(core.available_devices)} ({cpu})"
 
 
 class OpenVinoEngine(Engine):
@@ -47,7 +62,7 @@ class OpenVinoEngine(Engine):
         settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": arithmetic}
         if threads is not None:
             settings["INFERENCE_NUM_THREADS"] = str(threads)
-            if threads < len(os.sched_getaffinity(0)):
+            if threads < cores():
                 settings["ENABLE_CPU_PINNING"] = "NO"  # pinned, two engines would share the first cores
         self._profiles = profile
         if profile:
@@ -94,9 +109,7 @@ class OpenVinoEngine(Engine):
         self.load(frames)
         self.enqueue()
         self.sync()
-        return np.array(
-            self._request.get_output_tensor().data, np.float32
-        )  # a copy: the runtime's own memory is written anew
+        return np.array(self._request.get_output_tensor().data, np.float32)  # a copy: the next run overwrites it
 
     def profile(self, frames: U8, runs: int) -> tuple[Layer, ...]:
         if not self._profiles:
@@ -109,7 +122,7 @@ class OpenVinoEngine(Engine):
             timed += [
                 (node.node_name, node.node_type, node.real_time.total_seconds() * 1e9)
                 for node in self._request.profiling_info
-                if node.status == node.Status.EXECUTED  # the others were joined with those, or have nothing to do
+                if node.status == node.Status.EXECUTED  # the others were fused into those, or have nothing to do
             ]
         return mean_of_last(runs, timed)
 

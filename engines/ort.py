@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -19,12 +20,40 @@ from cgnet_deploy.artifact import Shape
 from cgnet_deploy.engines.argmax import labels_of
 from cgnet_deploy.engines.base import WARM_RUNS, Engine, EngineInfo, Layer, mean_of_last
 from cgnet_deploy.engines.cudastream import CudaStream
-from cgnet_deploy.engines.onnxfile import OnnxFile
+from cgnet_deploy.engines.gpu import find_gpu
+from cgnet_deploy.engines.onnxfile import OnnxFile, requested
+from cgnet_deploy.engines.request import Request
 from cgnet_deploy.errors import ArtifactError, CgnetError, EngineUnavailable, MissingPackage, one_line, require
 from cgnet_deploy.pixels import F32, U8, to_tensor
 
 ONLY_ERRORS = 3  # of ONNX Runtime's log
 KERNEL = "_kernel_time"  # what its profile adds to the name of a node
+
+
+CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+
+
+def open(request: Request, *, cuda: bool = False) -> Engine:
+    return OrtEngine(*requested(request), threads=request.threads, cuda=cuda, profile=request.profile)
+
+
+def probe(*, cuda: bool = False) -> str:
+    gpu = find_gpu() if cuda else None
+    ort = require("onnxruntime", extra="gpu" if cuda else "ort")
+    check_provider(ort, CUDA if cuda else CPU)
+    return f"onnxruntime {ort.__version__}" + (f" on {gpu.name}" if gpu else f"; {_offered(ort)}")
+
+
+def check_provider(ort: ModuleType, wanted: str) -> None:
+    """Raise EngineUnavailable if this build of ONNX Runtime lacks it."""
+    if wanted not in ort.get_available_providers():
+        raise EngineUnavailable(
+            f"this ONNX Runtime has no {wanted}, only {_offered(ort)}; install it with: pip install 'cgnet-deploy[gpu]'"
+        )
+
+
+def _offered(ort: ModuleType) -> str:
+    return ", ".join(ort.get_available_providers())
 
 
 class OrtEngine(Engine):
@@ -40,12 +69,8 @@ class OrtEngine(Engine):
         ort = require("onnxruntime", extra="gpu" if cuda else "ort")
         self._ort_value = ort.OrtValue
         self._device = "cuda" if cuda else "cpu"
-        wanted = "CUDAExecutionProvider" if cuda else "CPUExecutionProvider"
-        if wanted not in ort.get_available_providers():
-            raise EngineUnavailable(
-                f"this ONNX Runtime has no {wanted}, only {', '.join(ort.get_available_providers())}; "
-                "install the one that has: pip install 'cgnet-deploy[gpu]'"
-            )
+        wanted = CUDA if cuda else CPU
+        check_provider(ort, wanted)
         placed: dict[str, str] = {}
         self._stream: CudaStream | None = None
         self._running = ort.RunOptions()
@@ -67,7 +92,7 @@ class OrtEngine(Engine):
             options.enable_profiling = True
             options.profile_file_prefix = str(Path(self._profiles.name) / "layers")
         try:
-            # With enable_fallback on, a provider that can't start is replaced by the CPU and print() tells of it.
+            # With enable_fallback on, a provider that can't start is replaced by the CPU, and a print() says so.
             self._session = ort.InferenceSession(file.content, options, providers=[(wanted, placed)], enable_fallback=0)
         except Exception as error:  # ONNX Runtime's exceptions share no base class
             raise ArtifactError(f"ONNX Runtime can't run {file.path}: {one_line(error)}") from error
@@ -117,9 +142,8 @@ class OrtEngine(Engine):
         self.load(frames)
         self.enqueue()
         self.sync()
-        return np.array(
-            self._binding.get_outputs()[0].numpy(), np.float32
-        )  # a copy: the runtime's own memory is written anew
+        # A copy: the next run overwrites the runtime's own memory.
+        return np.array(self._binding.get_outputs()[0].numpy(), np.float32)
 
     def profile(self, frames: U8, runs: int) -> tuple[Layer, ...]:
         if self._profiles is None:

@@ -5,11 +5,25 @@ from __future__ import annotations
 import torch
 
 from cgnet_deploy.artifact import Shape
-from cgnet_deploy.checkpoint.reading import Checkpoint
+from cgnet_deploy.checkpoint.reading import Checkpoint, load_checkpoint
 from cgnet_deploy.engines.base import WARM_RUNS, Engine, EngineInfo, Layer
+from cgnet_deploy.engines.fast.choice import fast_or_none
+from cgnet_deploy.engines.request import Request
+from cgnet_deploy.engines.torchtiming import event_ns, profile_modules
 from cgnet_deploy.errors import EngineUnavailable
 from cgnet_deploy.pixels import F32, U8, to_tensor
 from cgnet_deploy.spec import Precision
+
+
+def open(request: Request, *, compiled: bool = False, bf16: bool = False) -> Engine:
+    checkpoint = load_checkpoint(request.path, contract=request.contract)
+    if not request.chosen and not request.profile and (fast := fast_or_none(checkpoint, request.shape)):
+        return fast
+    return TorchEngine(checkpoint, request.shape, threads=request.threads, compiled=compiled, bf16=bf16)
+
+
+def probe() -> str:
+    return f"torch {torch.__version__}; CPU, {torch.cuda.get_device_name() if torch.cuda.is_available() else 'no CUDA'}"
 
 
 class TorchEngine(Engine):
@@ -42,19 +56,19 @@ class TorchEngine(Engine):
         self.info = EngineInfo("torch", provider, Precision.F32, checkpoint.spec, shape, checkpoint.sha256)
 
     def _load(self, frames: U8) -> None:
-        planes = torch.from_numpy(to_tensor(frames, self.info.spec.input))
-        self._planes = planes.to(self._device, memory_format=torch.channels_last)
+        tensor = torch.from_numpy(to_tensor(frames, self.info.spec.input))
+        self._input = tensor.to(self._device, memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def enqueue(self) -> None:
         with self._autocast:
-            self._labels = self._model(self._planes).argmax(1).to(torch.uint8)
+            self._labels = self._model(self._input).argmax(1).to(torch.uint8)
 
     @torch.inference_mode()
     def logits(self, frames: U8) -> F32:
         self.load(frames)
         with self._autocast:
-            logits: F32 = self._model(self._planes).float().cpu().numpy()
+            logits: F32 = self._model(self._input).float().cpu().numpy()
         return logits
 
     def sync(self) -> None:
@@ -62,23 +76,14 @@ class TorchEngine(Engine):
             torch.cuda.synchronize()
 
     def device_ns(self) -> int:
-        if not self._cuda:
-            return super().device_ns()
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
-        start.record()
-        self.enqueue()
-        end.record()
-        end.synchronize()
-        return int(start.elapsed_time(end) * 1e6)  # CUDA tells milliseconds
+        return event_ns(self.enqueue) if self._cuda else super().device_ns()
 
     def profile(self, frames: U8, runs: int) -> tuple[Layer, ...]:
         if isinstance(self._model, torch._dynamo.OptimizedModule):
             raise EngineUnavailable("what torch.compile makes has no layers; profile it as torch:FILE")
-        from cgnet_deploy.engines.torchprofile import profile
-
         self.load(frames)
         with torch.inference_mode(), self._autocast:
-            return profile(self._model, self._planes, WARM_RUNS, runs)
+            return profile_modules(self._model, self._input, WARM_RUNS, runs)
 
     def fetch(self) -> U8:
         labels: U8 = self._labels.cpu().numpy()

@@ -15,15 +15,30 @@ import torch
 from torch import Tensor, nn
 
 from cgnet_deploy.artifact import Shape
-from cgnet_deploy.checkpoint.reading import Checkpoint
-from cgnet_deploy.engines.base import Engine, EngineInfo, Layer
-from cgnet_deploy.engines.torchkernels import kernels
+from cgnet_deploy.checkpoint.reading import Checkpoint, load_checkpoint
+from cgnet_deploy.engines.base import WARM_RUNS, Engine, EngineInfo, Layer
+from cgnet_deploy.engines.request import Request
+from cgnet_deploy.engines.torchtiming import event_ns, profile_kernels
 from cgnet_deploy.errors import EngineUnavailable
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import InputSpec, Precision
 
 DEVICE = "cuda"
 SETTLING_RUNS = 3  # before a capture: cuDNN chooses its kernels, a compiler compiles
+
+
+def open(request: Request, *, compiled: bool = False) -> Engine:
+    return TorchGraphEngine(load_checkpoint(request.path, contract=request.contract), request.shape, compiled=compiled)
+
+
+def probe() -> str:
+    check_gpu()
+    return f"torch {torch.__version__}; {torch.cuda.get_device_name()}"
+
+
+def check_gpu() -> None:
+    if not torch.cuda.is_available():
+        raise EngineUnavailable("PyTorch sees no NVIDIA GPU; this backend runs on one only, torch:FILE anywhere")
 
 
 class FramesToLabels(nn.Module):
@@ -44,8 +59,8 @@ class FramesToLabels(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         ordered = frames.flip(-1) if self.swapped else frames
-        planes = ((ordered.float() - self.mean) / self.std).half().permute(0, 3, 1, 2)  # channels last already
-        labels: Tensor = self.model(planes).argmax(1).to(torch.uint8)
+        tensor = ((ordered.float() - self.mean) / self.std).half().permute(0, 3, 1, 2)  # channels last already
+        labels: Tensor = self.model(tensor).argmax(1).to(torch.uint8)
         return labels
 
 
@@ -53,12 +68,11 @@ class TorchGraphEngine(Engine):
     """A checkpoint in f16 on GPU 0, replayed from a CUDA graph. shape: the (N, H, W) to take.
 
     compiled: by torch.compile in mode max-autotune, which takes minutes for each new size; its own graphs are left
-    out, since the whole is recorded here. Raises EngineUnavailable where PyTorch sees no GPU.
+    out, since everything is recorded here. Raises EngineUnavailable where PyTorch sees no GPU.
     """
 
     def __init__(self, checkpoint: Checkpoint, shape: Shape, *, compiled: bool = False) -> None:
-        if not torch.cuda.is_available():
-            raise EngineUnavailable("PyTorch sees no NVIDIA GPU; this backend runs on one only, torch:FILE anywhere")
+        check_gpu()
         network = FramesToLabels(checkpoint.model.eval(), checkpoint.spec.input).to(DEVICE)
         self._network: Callable[[Tensor], Tensor] = network
         if compiled:
@@ -83,12 +97,7 @@ class TorchGraphEngine(Engine):
         torch.cuda.synchronize()
 
     def device_ns(self) -> int:
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
-        start.record()
-        self._replay()
-        end.record()
-        end.synchronize()
-        return int(start.elapsed_time(end) * 1e6)  # CUDA tells milliseconds
+        return event_ns(self._replay)
 
     def fetch(self) -> U8:
         self._host_labels.copy_(self._labels, non_blocking=True)
@@ -99,7 +108,7 @@ class TorchGraphEngine(Engine):
     def profile(self, frames: U8, runs: int) -> tuple[Layer, ...]:
         """By kernel: what a graph replays belongs to no module any more."""
         self.load(frames)
-        return kernels(self._replay, runs)
+        return profile_kernels(self._replay, WARM_RUNS, runs)
 
     def close(self) -> None:
         if self._sizes is not None:

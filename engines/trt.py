@@ -2,7 +2,7 @@
 
 pycuda owns the context, the memory, the stream and the event; cudagraph.py records the network and replays it.
 Sizes are bound once: buffers, addresses and the graph are made for one (N, H, W), and made anew only when
-frames of another size come, which a plan with dynamic sides may take.
+frames of another size come, which a plan with open sides may take.
 """
 
 from __future__ import annotations
@@ -16,13 +16,35 @@ import numpy as np
 
 from cgnet_deploy.artifact import Shape
 from cgnet_deploy.engines.argmax import labels_of
-from cgnet_deploy.engines.base import WARM_RUNS, Engine, EngineInfo, Layer, input_sides, mean_of_last
+from cgnet_deploy.engines.base import WARM_RUNS, Engine, EngineInfo, Layer, input_sides, mean_of_last, shape_text
 from cgnet_deploy.engines.cudagraph import CudaGraph, capture
 from cgnet_deploy.engines.gpu import find_gpu
-from cgnet_deploy.engines.plan import Plan, check_fits
+from cgnet_deploy.engines.plan import Plan, check_fits, read_plan
+from cgnet_deploy.engines.request import Request
 from cgnet_deploy.engines.trtapi import PACKAGES, create, load_api, new_log, no_collection
 from cgnet_deploy.errors import CgnetError, EngineUnavailable, FrameError, MissingPackage, require
 from cgnet_deploy.pixels import F32, U8, to_tensor
+
+
+def open(request: Request, *, graph: bool = True) -> Engine:
+    plan = read_plan(request.path)
+    request.check_contract(plan.artifact.spec)
+    return TensorRTEngine(plan, request.shape_within(plan.artifact.shape), graph=graph)
+
+
+def probe() -> str:
+    gpu = find_gpu()
+    require("pycuda", extra="trt")
+    installed, reason = [], None
+    for builder in PACKAGES:
+        try:
+            trt = load_api(builder)
+            installed.append(f"{trt.__name__} {trt.__version__}")
+        except CgnetError as error:
+            reason = reason or error
+    if reason and not installed:
+        raise reason
+    return f"{', '.join(installed)} on {gpu.name} ({gpu.architecture})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +129,7 @@ class TensorRTEngine(Engine):
             self.enqueue()
             end.record(self._stream)
             end.synchronize()
-            return int(end.time_since(start) * 1e6)  # CUDA tells milliseconds
+            return int(end.time_since(start) * 1e6)  # CUDA gives milliseconds
 
     def logits(self, frames: U8) -> F32 | None:
         if self._io == "frames":
@@ -116,7 +138,7 @@ class TensorRTEngine(Engine):
         return np.array(self._output.host, np.float32)  # a copy: the next run overwrites it
 
     def profile(self, frames: U8, runs: int) -> tuple[Layer, ...]:
-        """Without the graph, which hides its layers. A plan tells no kinds."""
+        """Without the graph, which hides its layers. A plan gives no kinds."""
         timed: list[tuple[str, str, float]] = []
 
         class Profiler(self._profiler):  # type: ignore[misc, name-defined]
@@ -162,7 +184,7 @@ class TensorRTEngine(Engine):
     def _bind(self, sizes: tuple[int, int, int]) -> None:
         """Make the buffers and the graph for inputs of (N, H, W)."""
         self._unbind()
-        spelled = "NxHxW = {}x{}x{}".format(*sizes)
+        spelled = shape_text(sizes)
         if not self._execution.set_input_shape(self._input_name, input_sides(self._io, sizes)):
             raise FrameError(f"the plan was not built for {spelled}: {self._log.reason()}")
         try:
@@ -177,7 +199,7 @@ class TensorRTEngine(Engine):
         ):
             self._graph = capture(self._cudart, self._stream.handle, self._enqueue)
         self._sizes = sizes
-        # Whether a graph is replayed changes the latency of a small network, so it is told.
+        # Whether a graph is replayed changes the latency of a small network, so it is shown.
         self.info = replace(self.info, provider=f"{self._gpu}, {'CUDA graph' if self._graph else 'no CUDA graph'}")
 
     def _unbind(self) -> None:

@@ -1,4 +1,4 @@
-"""A model repository for Triton Inference Server: one exported network, served by three backends.
+"""A model repository for Triton Inference Server: one exported network, served by each of its backends that run it.
 
     DIR/cgnet_onnxruntime/config.pbtxt, labels.txt, 1/model.onnx
     DIR/cgnet_openvino/config.pbtxt, labels.txt, 1/model.onnx
@@ -17,6 +17,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from cgnet_deploy.artifact import Artifact
+from cgnet_deploy.engines.backends import BACKENDS, Triton
 from cgnet_deploy.errors import UserError
 from cgnet_deploy.export.graph import required
 from cgnet_deploy.files import replacing
@@ -24,22 +25,6 @@ from cgnet_deploy.spec import Res
 
 TYPES = {ir.DataType.UINT8: "TYPE_UINT8", ir.DataType.FLOAT: "TYPE_FP32", ir.DataType.FLOAT16: "TYPE_FP16"}
 QUEUE_US = 2000  # how long a request may wait for others: well below the time of one frame
-
-
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """kind: of the instances. file: the name of the model in its version's folder."""
-
-    name: str
-    kind: str
-    file: str
-
-
-BACKENDS = (
-    Backend("onnxruntime", "KIND_AUTO", "model.onnx"),
-    Backend("openvino", "KIND_CPU", "model.onnx"),
-    Backend("tensorrt", "KIND_GPU", "model.plan"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,25 +49,27 @@ def write_repository(folder: Path, onnx: Artifact, plan: Path | None, *, batch: 
     labels = "".join(f"{name}\n" for name in onnx.spec.class_names)
     lines = []
     for backend in BACKENDS:
-        home = folder / f"cgnet_{backend.name}"
+        if backend.triton is None:
+            continue
+        home, file = folder / f"cgnet_{backend.triton.name}", f"model.{backend.reads}"
         _make(home / "1")
-        config = pbtxt(home.name, backend, *tensors, batch=batch if open_batch else 0, res=res)
+        config = pbtxt(home.name, backend.triton, file, *tensors, batch=batch if open_batch else 0, res=res)
         _write(home / "config.pbtxt", config.encode())
         _write(home / "labels.txt", labels.encode())
-        source = plan if backend.name == "tensorrt" else onnx.path
-        place = home / "1" / backend.file
+        source = plan if backend.reads == "plan" else onnx.path
+        place = home / "1" / file
         if source is None:
-            lines.append(f"{place}  is missing: build it on the server, with its TensorRT, from {onnx.path}")
+            lines.append(f"{place}  is missing: build it on the server, with its own TensorRT, from {onnx.path}")
         else:
             _write(place, source.read_bytes())
             lines.append(f"{home}  {tensors[0].name} {tensors[0].type} -> {tensors[1].name} {tensors[1].type}")
     return lines
 
 
-def pbtxt(name: str, backend: Backend, given: Tensor, result: Tensor, *, batch: int, res: Res) -> str:
+def pbtxt(name: str, served: Triton, file: str, source: Tensor, result: Tensor, *, batch: int, res: Res) -> str:
     """The text of a config.pbtxt. batch: 0 where a request is a batch."""
-    height_px, width_px = (1, 2) if given.type == "TYPE_FP32" else (0, 1)  # where in dims, after the batch
-    fed = list(given.dims)
+    height_px, width_px = (1, 2) if source.type == "TYPE_FP32" else (0, 1)  # where in dims, after the batch
+    fed = list(source.dims)
     for place, side in ((height_px, res.height), (width_px, res.width)):
         place += 0 if batch else 1
         fed[place] = side if fed[place] < 0 else fed[place]
@@ -95,16 +82,16 @@ def pbtxt(name: str, backend: Backend, given: Tensor, result: Tensor, *, batch: 
     )
     return (
         f'name: "{name}"\n'
-        f'backend: "{backend.name}"\n'
-        f'default_model_filename: "{backend.file}"\n'
+        f'backend: "{served.name}"\n'
+        f'default_model_filename: "{file}"\n'
         f"max_batch_size: {batch}\n"
-        f"input [\n  {{\n{_tensor_text(given)}  }}\n]\n"
+        f"input [\n  {{\n{_tensor_text(source)}  }}\n]\n"
         f'output [\n  {{\n{_tensor_text(result)}    label_filename: "labels.txt"\n  }}\n]\n'
         f"{batching}"
-        f"instance_group [\n  {{\n    count: 1\n    kind: {backend.kind}\n  }}\n]\n"
+        f"instance_group [\n  {{\n    count: 1\n    kind: {served.instances}\n  }}\n]\n"
         # The first inference plans kernels and memory; it is done before the first request.
-        f'model_warmup [\n  {{\n    name: "first"\n    batch_size: 1\n    inputs {{\n      key: "{given.name}"\n'
-        f"      value {{\n        data_type: {given.type}\n{_list('        dims', fed)}"
+        f'model_warmup [\n  {{\n    name: "first"\n    batch_size: 1\n    inputs {{\n      key: "{source.name}"\n'
+        f"      value {{\n        data_type: {source.type}\n{_list('        dims', fed)}"
         "        zero_data: true\n      }\n    }\n  }\n]\n"
     )
 

@@ -11,23 +11,10 @@ from pathlib import Path
 
 from cgnet_deploy.bench.machine.nvml import GpuDescription
 from cgnet_deploy.bench.machine.readings import cpuinfo, here, text
+from cgnet_deploy.engines import backends
 from cgnet_deploy.threads import cores
 
-PACKAGES = (
-    "cgnet-deploy",
-    "numpy",
-    "opencv-python",
-    "torch",
-    "onnx",
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "openvino",
-    "tensorrt",
-    "tensorrt_rtx",
-    "pycuda",
-    "cuda-python",
-)
-
+PACKAGES = ("cgnet-deploy", "numpy", "opencv-python", *backends.PACKAGES)
 
 # x86's names and Arm's, as /proc/cpuinfo spells them.
 FLAGS = (

@@ -179,11 +179,11 @@ def open_for_timing(request: wire.Open) -> Start:
     """The engine, opened for definite sizes: those asked for, else its own, else its contract's and one frame."""
     import cv2
 
-    from cgnet_deploy.engines.open import RUNTIMES, backend_and_path, open_engine
+    from cgnet_deploy.engines.open import backend_and_path, open_engine
 
     cv2.setNumThreads(request.threads)  # OpenCV has a pool of its own, which no environment variable bounds
     backend, path = backend_and_path(request.engine)
-    libraries_ns = latency.timed(partial(import_ahead, RUNTIMES.get(backend, ())))()
+    libraries_ns = latency.timed(partial(import_ahead, backend.imports))()
     options = partial(
         open_engine, request.engine, threads=request.threads, contract=request.contract, profile=request.profile
     )

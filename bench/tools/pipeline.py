@@ -164,9 +164,12 @@ def pipelines_of(given: argparse.Namespace, clip: Path) -> dict[str, Callable[[]
         return float(re.findall(r"([\d.]+) frames/s", out)[0])
 
     backend, path = backend_and_path(given.engine)
-    if given.program and backend not in ("openvino", "trt"):
-        log.info(f"{CPP} is left out: it runs no {backend}")
-    return {PYTHON: python} | ({CPP: cpp} if given.program and backend in ("openvino", "trt") else {})
+    if not given.program:
+        return {PYTHON: python}
+    if backend.name not in ("openvino", "trt"):
+        log.info(f"{CPP} is left out: it can't run {backend.title}")
+        return {PYTHON: python}
+    return {PYTHON: python, CPP: cpp}
 
 
 def ran(command: list[str]) -> str:

@@ -1,6 +1,6 @@
-"""What one runtime can do here, found out in a process of its own: importing a broken package may kill it.
+"""What one runtime can do here, asked in a process of its own: importing a broken package may kill it.
 
-Run as: python -m cgnet_deploy.doctor.probe NAME. It prints one JSON object: {"can": ..., "found": ...}.
+Run as: python -m cgnet_deploy.doctor.probe NAME. It prints one JSON object: {"can": ..., "found": ..., "todo": ...}.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from cgnet_deploy.engines.gpu import find_gpu
-from cgnet_deploy.engines.openvino import shared_core
-from cgnet_deploy.engines.trtapi import Builder, create, load_api, new_log, no_collection
-from cgnet_deploy.errors import CgnetError, EngineUnavailable, MissingPackage, one_line, require
+from cgnet_deploy.engines import build
+from cgnet_deploy.engines.backends import BACKENDS
+from cgnet_deploy.errors import CgnetError, last_line
 
 TIMEOUT_S = 120
+READS = {"checkpoint": "checkpoints", "onnx": "ONNX files", "plan": "plans"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,75 +30,16 @@ class Finding:
     todo: str = ""
 
 
-def torch() -> str:
-    torch = require("torch", extra="export")
-    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "no CUDA device"
-    return f"torch {torch.__version__}; CPU, {cuda}"
-
-
-def ort() -> str:
-    runtime = require("onnxruntime", extra="ort")
-    return f"onnxruntime {runtime.__version__}; {', '.join(runtime.get_available_providers())}"
-
-
-def ort_cuda() -> str:
-    gpu = find_gpu()
-    runtime = require("onnxruntime", extra="gpu")
-    if "CUDAExecutionProvider" not in runtime.get_available_providers():
-        raise MissingPackage("this onnxruntime has no CUDA; install it with: pip install 'cgnet-deploy[gpu]'")
-    return f"onnxruntime {runtime.__version__} on {gpu.name}"
-
-
-def openvino() -> str:
-    runtime = require("openvino", extra="openvino")
-    core = shared_core()
-    cpu = core.get_property("CPU", "FULL_DEVICE_NAME").strip()
-    return f"openvino {runtime.__version__.split('-')[0]}; {', '.join(core.available_devices)} ({cpu})"
-
-
-def openvino_bf16() -> str:
-    able = shared_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    if "BF16" not in able:
-        raise EngineUnavailable(f"this CPU has no bf16 (it has {', '.join(able)})")
-    return "bf16 in this CPU"
-
-
-def build(builder: Builder) -> str:
-    """What makes plans, started: TensorRT needs a GPU to start on, TensorRT for RTX needs none."""
-    if builder == "tensorrt":
-        find_gpu()
-    trt = load_api(builder)
-    with no_collection():
-        create(trt.Builder, new_log(trt))
-    return f"{trt.__name__} {trt.__version__}"
-
-
-def run_plan() -> str:
-    gpu = find_gpu()
-    require("pycuda", extra="trt")
-    found = []
-    for builder in ("tensorrt", "rtx"):
-        try:
-            trt = load_api(builder)
-            found.append(f"{trt.__name__} {trt.__version__}")
-        except CgnetError as error:
-            reason = error
-    if not found:
-        raise reason
-    return f"{', '.join(found)} on {gpu.name} ({gpu.architecture})"
-
-
-PROBES: dict[str, tuple[str, Callable[[], str]]] = {
-    "torch": ("run checkpoints (PyTorch), export", torch),
-    "ort": ("run ONNX files (ONNX Runtime), verify an export", ort),
-    "ort-cuda": ("run ONNX files on a GPU (ort-cuda:)", ort_cuda),
-    "openvino": ("run ONNX files (openvino:)", openvino),
-    "openvino-bf16": ("run ONNX files in bf16 (openvino-bf16:)", openvino_bf16),
-    "tensorrt": ("build plans with TensorRT", lambda: build("tensorrt")),
-    "rtx": ("build plans with TensorRT for RTX", lambda: build("rtx")),
-    "plan": ("run plans", run_plan),
+RUNNING = {
+    backend.name: (f"run {READS[backend.reads]}: {backend.title} ({backend.name}:)", backend.probe)
+    for backend in BACKENDS
+    if not backend.variant_of
 }
-RUNNING = ("torch", "ort", "ort-cuda", "openvino", "openvino-bf16", "plan")
+PROBES: dict[str, tuple[str, Callable[[], str]]] = {
+    **RUNNING,
+    "tensorrt": ("build plans with TensorRT", partial(build.probe, "tensorrt")),
+    "rtx": ("build plans with TensorRT for RTX", partial(build.probe, "rtx")),
+}
 
 
 def probe(name: str) -> Finding:
@@ -111,10 +53,9 @@ def probe(name: str) -> Finding:
         answer = json.loads(asked.stdout.splitlines()[-1])
         return Finding(part, bool(answer["can"]), str(answer["found"]), str(answer["todo"]))
     except subprocess.TimeoutExpired:
-        return Finding(part, False, f"hangs: no answer in {TIMEOUT_S} s", "install it again")
+        return Finding(part, False, f"hangs: no answer in {TIMEOUT_S} s", "reinstall it")
     except (ValueError, IndexError, KeyError):
-        said = one_line("\n".join(asked.stderr.strip().splitlines()[-1:]) or "it said nothing")
-        return Finding(part, False, f"crashes (code {asked.returncode}): {said}", "install it again")
+        return Finding(part, False, f"crashes (code {asked.returncode}): {last_line(asked.stderr)}", "reinstall it")
 
 
 def main() -> None:
@@ -123,7 +64,7 @@ def main() -> None:
         answer = {"can": True, "found": ask(), "todo": ""}
     except CgnetError as error:
         found, _, todo = str(error).partition("install it with: ")
-        if found.startswith("no NVIDIA GPU"):
+        if "no NVIDIA GPU" in found or "no CUDA device" in found:
             todo = "needs an NVIDIA GPU and its driver"
         answer = {"can": False, "found": found.rstrip("; "), "todo": todo}
     print(json.dumps(answer))

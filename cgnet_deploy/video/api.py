@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from cgnet_deploy.engines.open import ON_CPU, backend_and_path
+from cgnet_deploy.engines.open import backend_and_path
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.files import check_writable
 from cgnet_deploy.spec import Res
@@ -103,7 +103,7 @@ def default_engines(ref: str, threads: int, *, live: bool) -> int:
     frame takes longer. One on a GPU, which runs one inference after the other.
     """
     backend, _ = backend_and_path(ref)
-    return 2 if backend in ON_CPU and not live and threads % 2 == 0 else 1
+    return 2 if backend.own_threads and not live and threads % 2 == 0 else 1
 
 
 def _overlays(output: str, source: str, frames: Source, *, sound: bool) -> Sink:

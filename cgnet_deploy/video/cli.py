@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from cgnet_deploy.engines import backends
 from cgnet_deploy.files import write_json
 from cgnet_deploy.interrupts import caught_interrupts
 from cgnet_deploy.terminal import Parser, integer, number, res_argument, run
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parser() -> Parser:
     result = Parser("cgnet-video", "Segment a video: overlays as a video, pictures or a window, masks as PNG files.")
     add = result.add_argument
-    add("--engine", required=True, metavar="FILE", help="as for cgnet-bench: .plan, .onnx, .pth, openvino:cgnet.onnx")
+    add("--engine", required=True, metavar="FILE", help=f"what runs it. {backends.HELP}")
     add(
         "--input",
         required=True,

@@ -16,9 +16,9 @@ log = logging.getLogger(__name__)
 
 
 def fast_or_none(checkpoint: Checkpoint, shape: Shape) -> Engine | None:
-    """The fast engine in f32, the precision of a checkpoint; None where it can't run, with the reason on stderr.
+    """The fast engine in f32, the precision of a checkpoint; None where it can't run, with the reason in the log.
 
-    Without CUDA there is no reason to tell: the fast path is for GPUs.
+    Without CUDA there is no reason to give: the fast path is for GPUs.
     """
     if not torch.cuda.is_available():
         return None

@@ -16,19 +16,32 @@ import triton
 from torch import Tensor
 
 from cgnet_deploy.artifact import Shape
-from cgnet_deploy.checkpoint.reading import Checkpoint
+from cgnet_deploy.checkpoint.reading import Checkpoint, load_checkpoint
 from cgnet_deploy.engines.base import Engine, EngineInfo
 from cgnet_deploy.engines.fast.fold import fold, stored
 from cgnet_deploy.engines.fast.network import FastNetwork
 from cgnet_deploy.engines.fast.tiles import Tiles, usual
-from cgnet_deploy.errors import EngineUnavailable, one_line
+from cgnet_deploy.engines.request import Request
+from cgnet_deploy.engines.torchtiming import event_ns
+from cgnet_deploy.errors import EngineUnavailable, FrameError, one_line
 from cgnet_deploy.pixels import F32, U8, to_tensor
 from cgnet_deploy.spec import Precision
 
 DTYPES = {Precision.F32: torch.float32, Precision.F16: torch.float16}
 # Largest error of a score, in units of the largest score. On random weights f32 errs by 3e-7 and f16 by 1e-3.
 ALLOWED = {Precision.F32: 1e-4, Precision.F16: 2e-2}
+NO_GPU = "no CUDA device for the fast path; torch:FILE runs on a CPU"
 CHECKED = (1, 67, 35)  # of the drawn picture: odd sides, and more than one tile at each stage
+
+
+def open(request: Request, *, precision: Precision) -> Engine:
+    return FastEngine(load_checkpoint(request.path, contract=request.contract), request.shape, precision=precision)
+
+
+def probe(*, precision: Precision) -> str:
+    if not torch.cuda.is_available():
+        raise EngineUnavailable(NO_GPU)
+    return f"triton {triton.__version__}; {precision.value} on {torch.cuda.get_device_name()}"
 
 
 class FastEngine(Engine):
@@ -43,7 +56,7 @@ class FastEngine(Engine):
     ) -> None:
         self._cuda = torch.cuda.is_available()
         if not self._cuda and not triton.knobs.runtime.interpret:
-            raise EngineUnavailable("no CUDA device for the fast path; torch:FILE runs on a CPU")
+            raise EngineUnavailable(NO_GPU)
         self._device = torch.device("cuda" if self._cuda else "cpu")
         self._dtype = DTYPES[precision]
         self._tiles = tiles or usual(self._dtype)
@@ -80,9 +93,9 @@ class FastEngine(Engine):
         n, h, w, _ = frames.shape
         if self._network is None or self._network.frames.shape[:3] != (n, h, w):
             self._prepare((n, h, w))
-        assert self._network is not None
+        network = self._loaded()
         self._staging.copy_(torch.from_numpy(np.ascontiguousarray(frames)))
-        self._network.frames.copy_(self._staging)  # blocking: the staging buffer is free again when this returns
+        network.frames.copy_(self._staging)  # blocking: the staging buffer is free again when this returns
 
     def _prepare(self, shape: tuple[int, int, int]) -> None:
         """Buffers for one shape, in place of the last one's, and on a GPU the graph that runs on them."""
@@ -108,26 +121,18 @@ class FastEngine(Engine):
             torch.cuda.synchronize()
 
     def device_ns(self) -> int:
-        if not self._cuda:
-            return super().device_ns()
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
-        start.record()
-        self.enqueue()
-        end.record()
-        end.synchronize()
-        return int(start.elapsed_time(end) * 1e6)  # CUDA tells milliseconds
+        return event_ns(self.enqueue) if self._cuda else super().device_ns()
 
     def fetch(self) -> U8:
-        assert self._network is not None
-        labels: U8 = self._network.labels.cpu().numpy()
+        labels: U8 = self._loaded().labels.cpu().numpy()
         return labels if self._cuda else labels.copy()
 
     def logits(self, frames: U8) -> F32:
         self.load(frames)
         self.enqueue()
-        assert self._network is not None
-        size = self._network.labels.shape[1:]
-        logits: Tensor = F.interpolate(self._network.scores, size=size, mode="bilinear", align_corners=False)
+        network = self._loaded()
+        size = network.labels.shape[1:]
+        logits: Tensor = F.interpolate(network.scores, size=size, mode="bilinear", align_corners=False)
         array: F32 = logits.cpu().numpy()
         return array
 
@@ -136,6 +141,11 @@ class FastEngine(Engine):
         self._network = None
         self._run = _nothing
 
+    def _loaded(self) -> FastNetwork:
+        if self._network is None:
+            raise FrameError("no frames are loaded: call `load` first")
+        return self._network
+
 
 def _nothing() -> None:
-    raise AssertionError("nothing is loaded")
+    raise FrameError("no frames are loaded: call `load` first")

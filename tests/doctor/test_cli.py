@@ -78,8 +78,8 @@ def test_a_runtime_is_asked_in_a_process_of_its_own() -> None:
     ("module", "said", "todo"),
     [
         ("raise ImportError('not here')", "can't be imported", "pip install 'cgnet-deploy[ort]'"),
-        ("import os; os._exit(139)", "crashes (code 139)", "install it again"),
-        ("raise ValueError('a\\nbroken build')", "crashes (code 1): ", "install it again"),
+        ("import os; os._exit(139)", "crashes (code 139)", "reinstall it"),
+        ("raise ValueError('a\\nbroken build')", "crashes (code 1): ", "reinstall it"),
     ],
 )
 def test_a_missing_or_broken_runtime(

@@ -1,4 +1,4 @@
-"""What every engine owes. A backend's test class inherits this and says how its engine is opened."""
+"""What every engine owes; test_contract.py holds each backend of the table to it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,24 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 
+from cgnet_deploy.checkpoint.reading import load_checkpoint
 from cgnet_deploy.engines.base import Engine
 from cgnet_deploy.errors import EngineUnavailable, FrameError
-from cgnet_deploy.pixels import U8
-from tests.engines.graphs import drawn_frames, logits_of
+from cgnet_deploy.pixels import U8, to_tensor
+from tests.engines.graphs import SPEC, drawn_frames, logits_of
+
+F32_ROUNDING = 1e-4
+F16_ROUNDING = 0.02  # some twenty layers of sums in f16
+
+
+def network_logits(path: Path, frames: U8) -> npt.NDArray[np.float64]:
+    """Of a checkpoint, in f64."""
+    tensor = torch.from_numpy(to_tensor(frames, SPEC.input)).double()
+    with torch.inference_mode():
+        logits: npt.NDArray[np.float64] = load_checkpoint(path).model.double()(tensor).numpy()
+    return logits
 
 
 class EngineContract:
@@ -23,7 +36,11 @@ class EngineContract:
 
     def logits(self, path: Path, frames: U8) -> npt.NDArray[np.floating]:
         """(N, K, H, W): what the labels must be the argmax of."""
-        return logits_of(frames)
+        return logits_of(frames) if path.suffix != ".pth" else network_logits(path, frames)
+
+    def rounding(self) -> float:
+        """How far a logit may be off, as a part of the largest one."""
+        return F32_ROUNDING
 
     @pytest.fixture
     def engine(self, path: Path) -> Engine:
@@ -38,9 +55,11 @@ class EngineContract:
         second, first = np.sort(logits, axis=1)[:, -2:].swapaxes(0, 1)
         # Two computations of one sum may differ by its rounding, so a pixel counts only where more than that
         # lies between the two best classes; equal logits count where sums are exact.
-        sure = first - second > (1e-4 * np.abs(logits).max() if logits.dtype == np.float64 else -1)
-        assert sure.mean() > 0.98
-        assert len(np.unique(logits.argmax(1))) == logits.shape[1]
+        rounding = self.rounding()
+        exact = logits.dtype == np.float32 and rounding == F32_ROUNDING
+        sure = first - second > (-1 if exact else rounding * np.abs(logits).max())
+        assert sure.mean() > (0.98 if rounding == F32_ROUNDING else 0.5)
+        assert len(np.unique(logits.argmax(1)[sure])) == logits.shape[1]
         np.testing.assert_array_equal(labels[sure], logits.argmax(1)[sure])
 
     def test_logits_where_there_are_any_are_those_of_the_labels(self, engine: Engine) -> None:
@@ -57,7 +76,9 @@ class EngineContract:
         frames = drawn_frames(3, 40, 56)
         together = engine.infer(frames)
         for i in range(3):
-            np.testing.assert_array_equal(engine.infer(frames[i : i + 1])[0], together[i])
+            alone = engine.infer(frames[i : i + 1])[0]
+            # With fewer bits a batch's kernels may round otherwise than one frame's.
+            assert (alone == together[i]).mean() >= (1 if self.rounding() == F32_ROUNDING else 0.98)
 
     def test_takes_another_size_and_the_first_again(self, engine: Engine) -> None:
         small, large = drawn_frames(1, 40, 56), drawn_frames(1, 72, 64)
@@ -102,22 +123,23 @@ class EngineContract:
         ],
         ids=["f32", "one frame", "four channels", "no frame", "channels first"],
     )
-    def test_refuses_what_are_no_frames(self, engine: Engine, frames: U8) -> None:
+    def test_refuses_what_is_not_frames(self, engine: Engine, frames: U8) -> None:
         with pytest.raises(FrameError, match="wanted"):
             engine.infer(frames)
 
     def test_refuses_sizes_that_it_was_not_opened_for(self, path: Path) -> None:
         with self.open(path, batch=2) as engine:
             assert engine.infer(drawn_frames(2, 40, 56)).shape == (2, 40, 56)
-            with pytest.raises(FrameError, match="1x40x56, this engine takes 2xanyxany"):
+            with pytest.raises(FrameError, match="frames are N=1 H=40 W=56, this engine takes N=2, any H and W"):
                 engine.infer(drawn_frames(1, 40, 56))
 
-    def test_closes_twice(self, engine: Engine) -> None:
+    def test_closes_twice(self, path: Path) -> None:
+        engine = self.open(path)
         engine.infer(drawn_frames(1, 40, 56))
         engine.close()
         engine.close()
 
-    def test_times_itself_or_says_that_it_can_not(self, engine: Engine) -> None:
+    def test_times_itself_or_says_that_it_cannot(self, engine: Engine) -> None:
         engine.load(drawn_frames(1, 40, 56))
         if type(engine).device_ns is Engine.device_ns or "cpu" in engine.info.provider.lower():
             with pytest.raises(EngineUnavailable, match="has no clock of its own"):
@@ -125,7 +147,7 @@ class EngineContract:
         else:
             assert engine.device_ns() > 0
 
-    def test_tells_what_it_is(self, path: Path, engine: Engine) -> None:
+    def test_says_what_it_is(self, path: Path, engine: Engine) -> None:
         assert engine.info.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
         assert engine.info.shape == (None, None, None)
         assert engine.info.backend

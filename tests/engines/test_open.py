@@ -10,8 +10,10 @@ from onnx import ModelProto, TensorProto, external_data_helper, helper, numpy_he
 
 from cgnet_deploy.artifact import Artifact, sidecar_path
 from cgnet_deploy.engines import onnxfile
+from cgnet_deploy.engines.backends import BY_NAME
 from cgnet_deploy.engines.onnxfile import read_onnx
-from cgnet_deploy.engines.open import BACKENDS, backend_and_path, narrowed, open_engine
+from cgnet_deploy.engines.open import backend_and_path, open_engine
+from cgnet_deploy.engines.request import Request
 from cgnet_deploy.errors import ArtifactError, UsageError
 from cgnet_deploy.spec import Precision, Res
 from tests.engines.graphs import CLASSES, SPEC, drawn_frames, model, network, tensor, written
@@ -31,21 +33,21 @@ from tests.engines.graphs import CLASSES, SPEC, drawn_frames, model, network, te
         ("torch:weights", "torch", "weights"),
     ],
 )
-def test_the_prefix_tells_the_backend_else_the_suffix(ref: str, backend: str, path: str) -> None:
-    assert backend_and_path(ref) == (backend, Path(path))
+def test_the_prefix_chooses_the_backend_else_the_suffix(ref: str, backend: str, path: str) -> None:
+    assert backend_and_path(ref) == (BY_NAME[backend], Path(path))
 
 
 @pytest.mark.parametrize(
     ("ref", "hint"),
     [
         ("opnvino:a.onnx", "no backend is called 'opnvino'; did you mean openvino?"),
-        ("zzz:a.onnx", "there are: " + ", ".join(BACKENDS)),
-        ("a.onxn", "the suffix '.onxn' tells no backend; did you mean .onnx?"),
+        ("zzz:a.onnx", "there are: " + ", ".join(BY_NAME)),
+        ("a.onxn", "cannot infer a backend from the suffix '.onxn'; did you mean .onnx?"),
         ("README", "there are: .pth, .pt, .onnx, .plan, .engine"),
         ("a.onnx.json", "the suffix '.json'"),
     ],
 )
-def test_what_tells_no_backend_is_refused_with_a_hint(ref: str, hint: str) -> None:
+def test_an_unknown_backend_or_suffix_is_refused_with_a_hint(ref: str, hint: str) -> None:
     with pytest.raises(UsageError) as caught:
         open_engine(ref)
     assert hint in str(caught.value)
@@ -59,17 +61,17 @@ def test_a_missing_file_is_named(ref: str, tmp_path: Path) -> None:
 
 
 def test_sizes_narrow_what_a_file_leaves_open() -> None:
-    assert narrowed((None, None, None), (2, 32, None), "a") == (2, 32, None)
-    assert narrowed((1, 40, 56), (None, 40, None), "a") == (1, 40, 56)
-    with pytest.raises(UsageError, match="a takes N=1 H=any W=56, not N=any H=any W=64"):
-        narrowed((1, None, 56), (None, None, 64), "a")
+    assert Request(Path("a"), shape=(2, 32, None)).shape_within((None, None, None)) == (2, 32, None)
+    assert Request(Path("a"), shape=(None, 40, None)).shape_within((1, 40, 56)) == (1, 40, 56)
+    with pytest.raises(UsageError, match="a takes N=1 W=56, any H, not W=64; export it again"):
+        Request(Path("a"), shape=(None, None, 64)).shape_within((1, None, 56))
 
 
 def test_sizes_that_a_file_does_not_take_are_refused_when_it_is_opened(fixed_onnx: Artifact) -> None:
     path = str(fixed_onnx.path)
-    with open_engine(path, res=Res(40, 56), batch=1) as engine:
+    with open_engine(fixed_onnx.path, res="40x56", batch=1) as engine:
         assert engine.info.shape == (1, 40, 56)
-    with pytest.raises(UsageError, match="takes N=1 H=40 W=56, not N=any H=64 W=64"):
+    with pytest.raises(UsageError, match="takes N=1 H=40 W=56, not H=64 W=64"):
         open_engine(path, res=Res(64, 64))
     with pytest.raises(UsageError, match="takes N=1 H=40 W=56, not N=2"):
         open_engine(path, batch=2)

@@ -6,25 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from cgnet_deploy.engines.base import Engine
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.engines.openvino import OpenVinoEngine, shared_core
 from cgnet_deploy.errors import ArtifactError, EngineUnavailable
 from cgnet_deploy.spec import Res
-from tests.engines.contract import EngineContract
 from tests.engines.graphs import drawn_frames, model, tensor
 
 openvino = pytest.importorskip("openvino")
-
-
-class TestOpenVino(EngineContract):
-    @pytest.fixture(params=["tensor_onnx", "frames_onnx"])
-    def path(self, request: pytest.FixtureRequest) -> Path:
-        path: Path = request.getfixturevalue(request.param)
-        return path
-
-    def open(self, path: Path, batch: int | None = None) -> Engine:
-        return open_engine(f"openvino:{path}", batch=batch, threads=1)
 
 
 def test_f32_is_f32_also_where_the_cpu_has_bf16(frames_onnx: Path) -> None:

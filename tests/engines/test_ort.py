@@ -6,37 +6,11 @@ from types import SimpleNamespace
 import pytest
 
 from cgnet_deploy.engines import ort
-from cgnet_deploy.engines.base import Engine
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.errors import ArtifactError, EngineUnavailable
-from tests.engines.contract import EngineContract
 from tests.engines.graphs import model, tensor
 
 onnxruntime = pytest.importorskip("onnxruntime")
-
-
-class TestOrt(EngineContract):
-    @pytest.fixture(params=["tensor_onnx", "frames_onnx"])
-    def path(self, request: pytest.FixtureRequest) -> Path:
-        path: Path = request.getfixturevalue(request.param)
-        return path
-
-    def open(self, path: Path, batch: int | None = None) -> Engine:
-        return open_engine(f"ort:{path}", batch=batch, threads=1)
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(
-    "CUDAExecutionProvider" not in onnxruntime.get_available_providers(), reason="this ONNX Runtime has no CUDA"
-)
-class TestOrtCuda(EngineContract):
-    @pytest.fixture(params=["tensor_onnx", "frames_onnx"])
-    def path(self, request: pytest.FixtureRequest) -> Path:
-        path: Path = request.getfixturevalue(request.param)
-        return path
-
-    def open(self, path: Path, batch: int | None = None) -> Engine:
-        return open_engine(f"ort-cuda:{path}", batch=batch)
 
 
 def test_the_provider_is_the_one_that_runs(frames_onnx: Path) -> None:

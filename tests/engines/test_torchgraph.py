@@ -6,67 +6,32 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 
-from cgnet_deploy.checkpoint.reading import load_checkpoint
-from cgnet_deploy.checkpoint.writing import save_checkpoint
 from cgnet_deploy.engines import torchgraph
 from cgnet_deploy.engines.base import Engine
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.errors import EngineUnavailable
 from cgnet_deploy.pixels import to_tensor
-from tests.engines.contract import EngineContract
+from tests.engines.contract import F16_ROUNDING, EngineContract
 from tests.engines.graphs import CLASSES, SPEC, drawn_frames
 from tests.networks import drawn
 
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no NVIDIA GPU")
-F16_ROUNDING = 0.02  # of the largest logit: some twenty layers of sums in f16
 
 
-@pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("torchgraph") / "tiny.pth"
-    network = drawn(CLASSES, bias=True)
-    assert network.classifier.bias is not None
-    with torch.no_grad():
-        logits = network(torch.from_numpy(to_tensor(drawn_frames(2, 40, 56, seed=7), SPEC.input)))
-        network.classifier.bias -= logits.mean((0, 2, 3))
-    save_checkpoint(path, network, SPEC, {})
-    return path
-
-
-class Contract(EngineContract):
-    backend = "torch-graph"
-
-    @pytest.fixture
-    def path(self, path: Path) -> Path:
-        return path
-
-    def open(self, path: Path, batch: int | None = None) -> Engine:
-        return open_engine(f"{self.backend}:{path}", batch=batch)
-
-    def test_gives_the_labels_of_the_network(self, path: Path, engine: Engine) -> None:
-        frames = drawn_frames(2, 40, 56)
-        labels = engine.infer(frames)
-        with torch.inference_mode():
-            planes = torch.from_numpy(to_tensor(frames, SPEC.input)).double()
-            logits = load_checkpoint(path).model.double()(planes).numpy()
-        second, first = np.sort(logits, axis=1)[:, -2:].swapaxes(0, 1)
-        sure = first - second > F16_ROUNDING * np.abs(logits).max()
-        assert sure.mean() > 0.5
-        assert len(np.unique(logits.argmax(1)[sure])) == CLASSES
-        np.testing.assert_array_equal(labels[sure], logits.argmax(1)[sure])
+@pytest.fixture
+def path(drawn_checkpoint: Path) -> Path:
+    return drawn_checkpoint
 
 
 @pytest.mark.gpu
 @GPU
-class TestOnAGpu(Contract):
-    def test_tells_the_time_of_each_kernel(self, engine: Engine) -> None:
-        layers = engine.profile(drawn_frames(1, 40, 56), 5)
-        assert len(layers) > 10
-        assert min(layer.mean_ns for layer in layers) > 0
+def test_the_time_of_each_kernel(path: Path) -> None:
+    layers = open_engine(f"torch-graph:{path}").profile(drawn_frames(1, 40, 56), 5)
+    assert len(layers) > 10
+    assert min(layer.mean_ns for layer in layers) > 0
 
 
 @pytest.mark.gpu
@@ -78,8 +43,14 @@ def test_compiled_it_gives_the_same_labels(path: Path) -> None:
     assert (labels == wanted).mean() > 0.98
 
 
-class TestWithoutItsGraph(Contract):
+class TestWithoutItsGraph(EngineContract):
     """On the CPU: replaying is running again, events and streams do nothing. f16 as PyTorch computes it there."""
+
+    def open(self, path: Path, batch: int | None = None) -> Engine:
+        return open_engine(f"torch-graph:{path}", batch=batch)
+
+    def rounding(self) -> float:
+        return F16_ROUNDING
 
     @pytest.fixture(autouse=True)
     def no_gpu(self, monkeypatch: pytest.MonkeyPatch) -> None:

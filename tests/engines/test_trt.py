@@ -8,7 +8,7 @@ import pytest
 from cgnet_deploy.artifact import IO, Artifact, write_artifact
 from cgnet_deploy.engines import trt
 from cgnet_deploy.engines.base import Engine, Layer
-from cgnet_deploy.engines.build import ShapeRange, build_plan
+from cgnet_deploy.engines.build import build_plan
 from cgnet_deploy.engines.cudagraph import capture
 from cgnet_deploy.engines.gpu import Gpu, find_gpu
 from cgnet_deploy.engines.open import open_engine
@@ -27,17 +27,8 @@ except EngineUnavailable as error:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(bool(NO_GPU), reason=NO_GPU)
-class TestTensorRT(EngineContract):
-    @pytest.fixture(scope="class", params=["tensor_onnx", "frames_onnx"])
-    def path(self, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        sizes = ShapeRange((1, 40, 56), (2, 40, 56), (3, 72, 112))
-        onnx: Path = request.getfixturevalue(request.param)
-        return build_plan(onnx, tmp_path_factory.mktemp("plan") / "tiny.plan", sizes=sizes).artifact.path
-
-    def open(self, path: Path, batch: int | None = None) -> Engine:
-        return open_engine(str(path), batch=batch)
-
-    def test_replays_a_graph(self, engine: Engine) -> None:
+def test_replays_a_graph(fixed_onnx: Artifact, tmp_path: Path) -> None:
+    with open_engine(build_plan(fixed_onnx.path, tmp_path / "tiny.plan").artifact.path) as engine:
         engine.infer(drawn_frames(1, 40, 56))
         assert engine.info.provider.endswith(", CUDA graph")
 
@@ -50,7 +41,7 @@ def test_a_sound_plan_without_a_gpu_says_what_is_missing(plan: Artifact) -> None
     assert caught.value.exit_code == 5
 
 
-def test_a_damaged_plan_is_told_before_anything_else(plan: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_plan_is_refused_before_anything_else(plan: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trt, "find_gpu", lambda: pytest.fail("the machine was asked first"))
     content = plan.path.read_bytes()
     plan.path.write_bytes(content[:-1])
@@ -58,7 +49,7 @@ def test_a_damaged_plan_is_told_before_anything_else(plan: Artifact, monkeypatch
         open_engine(str(plan.path))
 
 
-def test_a_missing_runtime_is_told_with_what_installs_it(plan: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_runtime_is_named_with_what_installs_it(plan: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trt, "find_gpu", lambda: Gpu("a card", "sm_90"))
     monkeypatch.setitem(__import__("sys").modules, "pycuda", None)
     with pytest.raises(EngineUnavailable, match=r"can't run here: pycuda\.driver .*'cgnet-deploy\[trt\]'"):
@@ -94,7 +85,7 @@ def faked_plan(path: Path, io: IO, version: str = VERSION) -> Path:
 
 @pytest.mark.parametrize("gpu", ["frames", "tensor"], indirect=True)
 class TestOnAFakedGpu(EngineContract):
-    """What the engine asks for, and in which order; that a real GPU does it is for TestTensorRT to show."""
+    """What the engine asks for, and in which order; that a real GPU does it is for test_contract.py to show."""
 
     @pytest.fixture
     def path(self, gpu: FakeGpu, tmp_path: Path) -> Path:
@@ -149,7 +140,7 @@ def test_frames_that_are_still_being_uploaded_are_not_overwritten(gpu: FakeGpu, 
 
 def test_a_size_outside_the_profile_is_refused(gpu: FakeGpu, tmp_path: Path) -> None:
     engine = open_engine(str(faked_plan(tmp_path / "fake.plan", "frames")))
-    with pytest.raises(FrameError, match="not built for NxHxW = 1x40x104"):
+    with pytest.raises(FrameError, match="not built for N=1 H=40 W=104"):
         engine.infer(drawn_frames(1, 40, MAX_SIDE + 4))
     engine.infer(drawn_frames(1, 40, 56))
 
@@ -173,7 +164,7 @@ def test_what_was_recorded_of_a_failed_start_is_given_back(gpu: FakeGpu) -> None
     assert given_back == [[]]
 
 
-def test_a_failed_replay_is_told(gpu: FakeGpu) -> None:
+def test_a_failed_replay_is_an_error(gpu: FakeGpu) -> None:
     gpu.contexts = 1
     graph = capture(gpu.cudart, 7, lambda: True)
     assert graph is not None

@@ -105,7 +105,7 @@ class Contest:
         """One after another, what compiles last and with what the others leave of the time."""
         for one in self.at_work():
             kept_s = 0.0
-            if one.contender.compiles:
+            if one.contender.backend.slow_start:
                 kept_s = sum(turns_s(other.step_ns[boundary]) for other in self.at_work() if boundary in other.step_ns)
             warmed = self.ask(one, Warm(boundary, None, str(frames), 100.0, 5, 2), Warmed, kept_s)
             if warmed:
@@ -147,7 +147,7 @@ class Contest:
 
 def late(one: Running, when: str) -> str:
     """Why one that had too little time goes no further."""
-    if one.contender.compiles:
+    if one.contender.backend.slow_start:
         return "the time that the others leave is too short to compile its kernels: --limit gives it more"
     return f"the time for this size and batch was up {when}"
 
@@ -163,7 +163,7 @@ def run_cell(cell: Cell, ckpt: Path, files: Path, reasons: dict[str, str], ideal
     for who in CONTENDERS:
         path = file_of(who, files, cell)
         why = missing(who)
-        if not why and who.runs != "checkpoint" and not path.exists():
+        if not why and who.backend.reads != "checkpoint" and not path.exists():
             why = f"{path.name} is missing: {reasons.get(path.name, 'it was not made')}"
         if why:
             rows[who] = [Row(subject(who, boundary), "not run", why) for boundary in BOUNDARIES]
@@ -186,7 +186,7 @@ def run_cell(cell: Cell, ckpt: Path, files: Path, reasons: dict[str, str], ideal
 
 
 def subject(who: Contender, boundary: Boundary) -> str:
-    return f"{who.name}, {who.precision.value}, {boundary}"
+    return f"{who.backend.title}, {who.precision.value}, {boundary}"
 
 
 def told(one: Running, cell: Cell, ideal: Ideal) -> list[Row]:

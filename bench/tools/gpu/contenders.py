@@ -1,18 +1,17 @@
-"""Who runs in the matrix, at which sizes, and what each needs; what is missing is told before anything is started."""
+"""Who runs in the matrix, at which sizes, and what each needs; what is missing is shown before anything starts."""
 
 from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from cgnet_deploy.engines.backends import BACKENDS, Backend
 from cgnet_deploy.engines.gpu import find_gpu
-from cgnet_deploy.engines.open import BACKENDS
 from cgnet_deploy.errors import EngineUnavailable
 from cgnet_deploy.spec import Precision, Res
-
-Runs = Literal["checkpoint", "onnx", "plan"]
 
 
 class Cell(NamedTuple):
@@ -34,41 +33,25 @@ HEADLINE = CELLS[0]
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """backend: a prefix of `open_engine`. needs: modules, beside what reads its file."""
+    """A backend on a file of one precision."""
 
-    name: str
-    backend: str
+    backend: Backend
     precision: Precision
-    runs: Runs
-    needs: tuple[str, ...]
-    compiles: bool = False
 
     def engine(self, ckpt: Path, files: Path, cell: Cell) -> str:
-        """What `open_engine` is given."""
-        return f"{self.backend}:{ckpt if self.runs == 'checkpoint' else file_of(self, files, cell)}"
+        """What `open_engine` takes."""
+        return f"{self.backend.name}:{ckpt if self.backend.reads == 'checkpoint' else file_of(self, files, cell)}"
 
 
 def file_of(contender: Contender, files: Path, cell: Cell) -> Path:
-    return files / f"{contender.precision.value}_{cell}.{contender.runs}"
+    return files / f"{contender.precision.value}_{cell}.{contender.backend.reads}"
 
 
-F32, F16, INT8 = Precision.F32, Precision.F16, Precision.INT8
-TORCH, ORT, TRT = ("torch",), ("onnxruntime",), ("pycuda", "cuda")
-CONTENDERS = (
-    Contender("PyTorch, eager", "torch", F32, "checkpoint", TORCH),
-    Contender("PyTorch, channels last, CUDA graph", "torch-graph", F16, "checkpoint", TORCH),
-    Contender("our kernels in Triton, CUDA graph", "torch-fast", F32, "checkpoint", (*TORCH, "triton")),
-    Contender("our kernels in Triton, CUDA graph", "torch-fast-f16", F16, "checkpoint", (*TORCH, "triton")),
-    *(Contender("ONNX Runtime, CUDA", "ort-cuda", precision, "onnx", ORT) for precision in (F32, F16)),
-    *(
-        Contender(f"TensorRT, {'CUDA graph' if backend == 'trt' else 'no graph'}", backend, precision, "plan", TRT)
-        for backend in ("trt", "trt-plain")
-        for precision in (F32, F16, INT8)
-    ),
-    # The last, because it may take all the time that is left.
-    Contender(
-        "torch.compile, max-autotune, CUDA graph", "torch-graph-max", F16, "checkpoint", (*TORCH, "triton"), True
-    ),
+# What compiles for minutes comes last, because it may take all the time that is left.
+CONTENDERS = tuple(
+    Contender(backend, precision)
+    for backend in sorted(BACKENDS, key=lambda backend: backend.slow_start)
+    for precision in backend.gpu_matrix
 )
 
 
@@ -83,20 +66,14 @@ def gpu_missing() -> str:
 
 def missing(contender: Contender) -> str:
     """Why this one can't run here, as far as can be told without starting it; empty if it may."""
+    backend = contender.backend
     reasons = [gpu_missing()]
-    absent = [name for name in contender.needs if importlib.util.find_spec(name) is None]
-    if contender.runs == "plan" and not any(importlib.util.find_spec(name) for name in ("tensorrt", "tensorrt_rtx")):
+    modules = dict.fromkeys(name.partition(".")[0] for name in backend.imports)
+    absent = [name for name in modules if importlib.util.find_spec(name) is None]
+    if backend.reads == "plan" and not any(importlib.util.find_spec(name) for name in ("tensorrt", "tensorrt_rtx")):
         absent.append("tensorrt or tensorrt_rtx")
     if absent:
         reasons.append(f"not installed: {', '.join(absent)}")
-    elif contender.runs == "onnx" and not _has_cuda():
+    elif backend.reads == "onnx" and not list(metadata.distributions(name="onnxruntime-gpu")):
         reasons.append("this ONNX Runtime has no CUDA: onnxruntime-gpu is not installed")
-    if contender.backend not in BACKENDS:
-        reasons.append(f"this version of cgnet-deploy has no backend {contender.backend}")
     return "; ".join(filter(None, reasons))
-
-
-def _has_cuda() -> bool:
-    import importlib.metadata as metadata
-
-    return bool(list(metadata.distributions(name="onnxruntime-gpu")))

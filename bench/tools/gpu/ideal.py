@@ -11,6 +11,7 @@ from cgnet_deploy.bench.tools.gpu.contenders import Cell, Contender
 from cgnet_deploy.errors import CgnetError, require
 from cgnet_deploy.spec import Precision
 
+OUR_KERNELS = "fast.engine"  # the module of the backends that run them
 VALUE_BYTES = {Precision.F32: 4, Precision.F16: 2, Precision.INT8: 1}
 
 
@@ -43,7 +44,7 @@ class Ideal:
             name: float(floor_bytes(fusion, cell.res, self.classes, each, batch=cell.batch, blocks=self.blocks))
             for name, fusion in floors
         }
-        if who.backend.startswith("torch-fast") and (moved := self._moved(who, cell)) is not None:
+        if who.backend.module == OUR_KERNELS and (moved := self._moved(who, cell)) is not None:
             told["moved_bytes"] = moved
         if self.bytes_per_s:
             for name in ("floor", "least"):

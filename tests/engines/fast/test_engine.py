@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 import triton
@@ -22,10 +21,10 @@ from cgnet_deploy.engines.fast import engine as fast_engine
 from cgnet_deploy.engines.fast.launch import Launch
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.errors import EngineUnavailable
-from cgnet_deploy.pixels import U8, to_tensor
+from cgnet_deploy.pixels import to_tensor
 from cgnet_deploy.spec import Precision
-from tests.engines.contract import EngineContract
-from tests.engines.graphs import SPEC, drawn_frames
+from tests.engines.contract import EngineContract, network_logits
+from tests.engines.graphs import drawn_frames
 
 
 @pytest.fixture
@@ -45,15 +44,9 @@ class TestFast(EngineContract):
     def open(self, path: Path, batch: int | None = None) -> Engine:
         return open_engine(f"torch-fast:{path}", batch=batch)
 
-    def logits(self, path: Path, frames: U8) -> npt.NDArray[np.floating]:
-        planes = torch.from_numpy(to_tensor(frames, SPEC.input)).double()
-        with torch.inference_mode():
-            logits: npt.NDArray[np.float64] = load_checkpoint(path).model.double()(planes).numpy()
-        return logits
-
     def test_gives_logits_as_well(self, path: Path, engine: Engine) -> None:
         frames = drawn_frames(1, 41, 57)
-        wanted = self.logits(path, frames)
+        wanted = network_logits(path, frames)
         logits = engine.logits(frames)
         assert logits is not None
         assert np.abs(logits - wanted).max() <= 1e-5 * np.abs(wanted).max()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from cgnet_deploy.bench.tools.gpu import cell as cells
 from cgnet_deploy.bench.tools.gpu.contenders import Cell, Contender
 from cgnet_deploy.bench.tools.gpu.ideal import Ideal
 from cgnet_deploy.bench.tools.gpu.rows import Row
+from cgnet_deploy.engines.backends import BY_NAME
 from cgnet_deploy.spec import Precision, Res
 from tests.bench.conftest import WriteEngine
 
@@ -23,7 +25,9 @@ ROAD, SKY = 3, 0
 def contender(
     name: str, precision: Precision = Precision.F32, backend: str = "ort", compiles: bool = False
 ) -> Contender:
-    return Contender(name, backend, precision, "onnx", (), compiles)
+    return Contender(
+        replace(BY_NAME.get(backend, BY_NAME["ort"]), name=backend, title=name, slow_start=compiles), precision
+    )
 
 
 @pytest.fixture
@@ -38,7 +42,7 @@ def rows_of(
 ) -> dict[str, Row]:
     monkeypatch.setattr(cells, "CONTENDERS", who)
     monkeypatch.setattr(cells, "BOUNDARIES", ("host", "e2e"))  # a CPU has no clock of its own
-    monkeypatch.setattr(cells, "missing", lambda one: missing if one.name == "absent" else "")
+    monkeypatch.setattr(cells, "missing", lambda one: missing if one.backend.title == "absent" else "")
     rows = cells.run_cell(CELL, Path("none.pth"), files, {}, IDEAL, time.monotonic() + seconds)
     assert len(rows) == 2 * len(who)
     return {row.subject: row for row in rows}

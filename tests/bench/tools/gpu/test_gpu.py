@@ -33,7 +33,7 @@ def test_without_a_gpu_every_row_says_why_and_nothing_is_written(
     rows = told.out.splitlines()[2:]
     assert all("not run" in row and NO_GPU in row for row in rows)
     for who in CONTENDERS:
-        assert sum(f"{who.name}, {who.precision.value}, " in row for row in rows) == 2  # boundaries
+        assert sum(f"{who.backend.title}, {who.precision.value}, " in row for row in rows) == 2  # boundaries
     for part in ("environment", "tests", "copy", "files", "profile", "training"):
         assert any(row.startswith(f"{part} ") for row in rows)
     assert told.err.strip() == f"gpu: error: nothing could run: {NO_GPU}; nothing was recorded"
@@ -50,9 +50,9 @@ def test_the_matrix_is_the_promised_one() -> None:
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contenders, "gpu_missing", lambda: "")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    reasons = {who.name: contenders.missing(who) for who in CONTENDERS}
-    assert reasons["PyTorch, eager"] == "not installed: torch"
-    assert reasons["TensorRT, no graph"] == "not installed: pycuda, cuda, tensorrt or tensorrt_rtx"
+    reasons = {who.backend.name: contenders.missing(who) for who in CONTENDERS}
+    assert reasons["torch"] == "not installed: torch"
+    assert reasons["trt-plain"] == "not installed: pycuda, cuda, tensorrt or tensorrt_rtx"
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_the_table_has_a_line_a_row() -> None:
 
 def test_floors_are_those_of_the_specification() -> None:
     """Its section 2.2, at 3 TB/s: 0.585 ms with plain fusion and 0.401 ms with the best schedule, labels out."""
-    who = next(who for who in CONTENDERS if who.backend == "torch-graph")
+    who = next(who for who in CONTENDERS if who.backend.name == "torch-graph")
     told = Ideal(19, (3, 21), 3e12).judge(1.170, who, HEADLINE)
     assert told["floor_ms"] == pytest.approx(0.585, abs=5e-4)
     assert told["least_ms"] == pytest.approx(0.401, abs=5e-4)
@@ -191,7 +191,7 @@ def test_every_file_of_a_cell_is_asked_for(tmp_path: Path, monkeypatch: pytest.M
         f"{precision.value}_{HEADLINE}.{kind}" for precision in Precision for kind in ("onnx", "plan")
     }
     assert {task.path for task in asked} >= {
-        contenders.file_of(who, tmp_path, HEADLINE) for who in CONTENDERS if who.runs != "checkpoint"
+        contenders.file_of(who, tmp_path, HEADLINE) for who in CONTENDERS if who.backend.reads != "checkpoint"
     }
 
 

@@ -1,0 +1,90 @@
+"""The table of backends: complete, light to import, and what everything that lists backends reads."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import subprocess
+import sys
+from importlib import import_module, metadata
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from cgnet_deploy.bench import options
+from cgnet_deploy.bench.machine.environment import describe
+from cgnet_deploy.doctor.probe import PROBES, RUNNING
+from cgnet_deploy.engines import backends
+from cgnet_deploy.engines.backends import BACKENDS, BY_SUFFIX, Backend
+from cgnet_deploy.engines.trtapi import PACKAGES as TENSORRTS
+
+ENGINES = Path(backends.__file__).parent
+by_name = pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
+
+
+def test_names_and_suffixes_are_unique() -> None:
+    assert len(backends.BY_NAME) == len(BACKENDS)
+    assert len(BY_SUFFIX) == sum(len(backend.suffixes) for backend in BACKENDS)
+    assert all(not backend.variant_of or not backends.BY_NAME[backend.variant_of].variant_of for backend in BACKENDS)
+
+
+@by_name
+def test_each_module_opens_and_probes_with_the_options_of_its_entry(backend: Backend) -> None:
+    for name in {package.partition(".")[0] for package in backend.imports} & {"torch", "triton"}:
+        pytest.importorskip(name)
+    module = import_module(f"cgnet_deploy.engines.{backend.module}")
+    inspect.signature(module.open).bind("request", **backend.options)
+    if not backend.variant_of:
+        inspect.signature(module.probe).bind(**backend.options)
+
+
+def test_the_table_imports_no_runtime() -> None:
+    code = "import sys; import cgnet_deploy.engines.open; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    modules = {name.partition(".")[0] for backend in BACKENDS for name in backend.imports}
+    assert not modules & set(loaded)
+
+
+def third_party() -> set[str]:
+    """The modules that the engines import, by a statement or by `require`, beside the standard library and ours."""
+    names = set(TENSORRTS.values())
+    for path in ENGINES.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                names.add(str(node.module))
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "require":
+                names |= {
+                    arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant) and isinstance(arg.value, str)
+                }
+    return {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names) - {"cgnet_deploy"}
+
+
+def test_each_package_that_engines_import_is_recorded() -> None:
+    """Or rows of --jsonl would be taken again after it has changed."""
+    recorded = {name.replace("_", "-") for name in describe(1, ()).packages}
+    always = {"packaging", "typing_extensions"}  # of no engine's speed
+    assert {"ncnn", "openvino", "torch", "triton"} <= third_party()
+    providers = metadata.packages_distributions()
+    for module in sorted((third_party() - always) & set(providers)):
+        assert recorded & {name.lower().replace("_", "-") for name in (module, *providers[module])}, module
+
+
+@by_name
+def test_the_extra_of_a_backend_installs_what_it_imports(backend: Backend) -> None:
+    declared = [Requirement(line) for line in metadata.requires("cgnet-deploy") or ()]
+    extra = {one.name for one in declared if one.marker and one.marker.evaluate({"extra": backend.extra})}
+    here = {name.replace("_", "-") for name in backend.packages} - {"onnx", "tensorrt-rtx"}  # of extras of their own
+    if backend.name.startswith("torch-compile"):
+        here.discard("triton")  # it compiles by that on a GPU only
+    assert here <= extra
+
+
+def test_whatever_lists_backends_lists_these() -> None:
+    (engine,) = (action for action in options.parser()._actions if "--engine" in action.option_strings)
+    assert backends.HELP in str(engine.help)
+    assert all(backend.name in backends.HELP for backend in BACKENDS)
+    assert set(RUNNING) == {backend.name for backend in BACKENDS if not backend.variant_of}
+    assert set(PROBES) == {*RUNNING, "tensorrt", "rtx"}

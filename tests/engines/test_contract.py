@@ -1,0 +1,113 @@
+"""Each backend of the table keeps the engines' contract, on each kind of file that it runs.
+
+A backend that this machine lacks something for is skipped with the reason that cgnet-doctor would give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+
+from cgnet_deploy.engines.backends import BACKENDS, Backend
+from cgnet_deploy.engines.base import Engine
+from cgnet_deploy.engines.build import ShapeRange, build_plan
+from cgnet_deploy.engines.open import open_engine
+from cgnet_deploy.errors import CgnetError, UsageError
+from tests.engines.contract import F16_ROUNDING, F32_ROUNDING, EngineContract
+from tests.engines.graphs import drawn_frames
+
+BF16_ROUNDING = 0.06
+ROUNDING = {
+    "torch-graph": F16_ROUNDING,
+    "torch-graph-max": F16_ROUNDING,
+    "torch-fast-f16": F16_ROUNDING,
+    "torch-compile-bf16": BF16_ROUNDING,
+    "openvino-bf16": BF16_ROUNDING,
+}
+FILES = {
+    "checkpoint": ("drawn_checkpoint",),
+    "onnx": ("tensor_onnx", "frames_onnx"),
+    "plan": ("tensor_onnx", "frames_onnx"),
+}
+TENSORS_ONLY = {"ncnn"}
+
+
+@cache
+def missing(backend: Backend) -> str:
+    try:
+        backend.probe()
+    except CgnetError as error:
+        return str(error)
+    return ""
+
+
+CASES = [
+    pytest.param(
+        (backend, file), id=f"{backend.name}-{file}", marks=[pytest.mark.gpu] if backend.runs_on == "gpu" else []
+    )
+    for backend in BACKENDS
+    for file in FILES[backend.reads]
+    if file != "frames_onnx" or backend.name not in TENSORS_ONLY
+]
+
+
+@pytest.mark.parametrize("case", CASES, scope="class", indirect=True)
+class TestEveryBackend(EngineContract):
+    backend: Backend
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def case(cls, request: pytest.FixtureRequest) -> Iterator[tuple[Backend, str]]:
+        case: tuple[Backend, str] = request.param
+        cls.backend, _ = case
+        if why := missing(cls.backend):
+            pytest.skip(why)
+        with pytest.MonkeyPatch.context() as patch:
+            if cls.backend.slow_start:  # minutes for each size: traced as it is, but not compiled
+                patch.setattr(torch, "compile", lambda model, **_: torch._dynamo.optimize("eager")(model))
+            yield case
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def path(
+        cls, case: tuple[Backend, str], request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    ) -> Path:
+        backend, file = case
+        path: Path = request.getfixturevalue(file)
+        if backend.reads != "plan":
+            return path
+        sizes = ShapeRange((1, 40, 56), (2, 40, 56), (3, 72, 112))
+        return build_plan(path, tmp_path_factory.mktemp("plan") / "tiny.plan", sizes=sizes).artifact.path
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def engine(cls, path: Path) -> Iterator[Engine]:
+        with cls().open(path) as engine:
+            yield engine
+
+    def open(self, path: Path, batch: int | None = None) -> Engine:
+        return open_engine(f"{self.backend.name}:{path}", batch=batch, threads=1)
+
+    def rounding(self) -> float:
+        return ROUNDING.get(self.backend.name, F32_ROUNDING)
+
+
+@pytest.mark.parametrize("backend", [backend for backend in BACKENDS if backend.runs_on != "gpu"], ids=lambda b: b.name)
+def test_only_what_is_missing_is_skipped(backend: Backend) -> None:
+    why = missing(backend)
+    if all(find_spec(name) for name in backend.imports):
+        assert not why or "this CPU has no bf16" in why
+    else:
+        assert "pip install 'cgnet-deploy[" in why
+
+
+@pytest.mark.parametrize("name", sorted(TENSORS_ONLY))
+def test_what_takes_no_frames_says_so(name: str, frames_onnx: Path) -> None:
+    pytest.importorskip(name)
+    with pytest.raises(UsageError, match="export it with --tensor-io"):
+        open_engine(f"{name}:{frames_onnx}").infer(drawn_frames(1, 40, 56))
