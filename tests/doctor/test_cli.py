@@ -98,7 +98,8 @@ def test_a_machine(
     able: str | None, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        cli, "probe", lambda name: Finding(PROBES[name][0], name == able, "found", "" if able else "do")
+        "cgnet_deploy.doctor.probe.probe",
+        lambda name: Finding(PROBES[name][0], name == able, "found", "" if able else "do"),
     )
     assert set(RUNNING) <= set(PROBES)
     result = tmp_path / "machine.json"
