@@ -60,6 +60,14 @@ def _umask() -> int:
     return mask
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and its parents, if it isn't there. Raises UserError if it can't be made."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path} can't be made: {error.strerror}") from error
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace `path` by a file of `content`. Raises as `replacing` does."""
     with replacing(path) as temporary:

@@ -28,9 +28,9 @@ FARTHEST = 0.5  # of a filter bank's norm: distillation moves it by hundredths; 
 class Scales:
     """reads, results: by convolution, of what it reads and of its raw result. added: by node, of residual branches."""
 
-    reads: Mapping[str, float]
-    results: Mapping[str, float]
-    added: Mapping[str, float]
+    reads: dict[str, float]
+    results: dict[str, float]
+    added: dict[str, float]
 
 
 def read_by(model: ir.Model, convs: Collection[str]) -> dict[str, str]:
@@ -40,19 +40,19 @@ def read_by(model: ir.Model, convs: Collection[str]) -> dict[str, str]:
 
 
 def histograms(model: ir.Model, values: Collection[str], inputs: Iterable[F32]) -> dict[str, Histogram]:
-    """Value name -> what it held on `inputs`, of all of `values`. Raises DataError for NaN."""
+    """Value name -> the histogram of its values on `inputs`. Raises DataError for NaN."""
     probe = model.clone()
     made = {value.name: value for node in probe.graph for value in node.outputs}
     wanted = sorted(set(values))
     watched = [name for name in wanted if name in made]  # without the graph's own input, which is no output of it
     own = [name for name in wanted if name not in made]
     probe.graph.outputs.extend(made[name] for name in watched)
-    found = {name: Histogram.empty() for name in wanted}
+    counted = {name: Histogram.empty() for name in wanted}
     inputs, again = tee(inputs)
     for array, outputs in zip(inputs, stream_onnx(serialise(probe), again), strict=True):
         for name, values_of in zip(watched + own, [*outputs[1:], array], strict=False):
-            found[name] = found[name].add(values_of, name)
-    return found
+            counted[name] = counted[name].add(values_of, name)
+    return counted
 
 
 def calibrate(
@@ -60,21 +60,21 @@ def calibrate(
 ) -> dict[str, float]:
     """Convolution -> the scale of what it reads; convolutions that read one value share it."""
     reads = read_by(model, convs)
-    found = histograms(model, reads.values(), inputs)
-    return {conv: scale_of(found[value], method) for conv, value in reads.items()}
+    counted = histograms(model, reads.values(), inputs)
+    return {conv: scale_of(counted[value], method) for conv, value in reads.items()}
 
 
 def calibrate_all(
     model: ir.Model, convs: Collection[str], inputs: Iterable[F32], method: Method, *, raw_results: bool
 ) -> Scales:
-    """The scales of all that may be stored in int8; of raw results only if they are asked for."""
+    """The scales of everything that may be stored in int8; raw_results: whether those may."""
     reads, made = read_by(model, convs), {n.name or "": n.outputs[0].name or "" for n in model.graph if n.name in convs}
     added = {node: value.name or "" for node, value in branches(model, convs).items()}
     raw = made if raw_results else {}
-    found = histograms(model, {*reads.values(), *raw.values(), *added.values()}, inputs)
+    counted = histograms(model, {*reads.values(), *raw.values(), *added.values()}, inputs)
 
     def scales(names: Mapping[str, str]) -> dict[str, float]:
-        return {name: scale_of(found[value], method) for name, value in names.items()}
+        return {name: scale_of(counted[value], method) for name, value in names.items()}
 
     return Scales(scales(reads), scales(raw), scales(added))
 
@@ -121,7 +121,7 @@ def correct(model: ir.Model, bias: Mapping[str, F64]) -> None:
 def retrain(model: ir.Model, kernels: Mapping[str, F32]) -> None:
     """Give convolutions the weights that distillation found for them, in place.
 
-    Raises ArtifactError for weights that are far from the convolution's own: they are not of this network.
+    Raises ArtifactError for weights that are far from the convolution's own: they are of another network.
     """
     for conv in model.graph:
         if (kernel := kernels.get(conv.name or "")) is None or conv.op_type != "Conv":
@@ -129,7 +129,7 @@ def retrain(model: ir.Model, kernels: Mapping[str, F32]) -> None:
         own, _ = kernel_and_bias(conv)
         if kernel.shape != own.shape or np.linalg.norm(kernel - own) > FARTHEST * np.linalg.norm(own):
             raise ArtifactError(
-                f"the distilled weights of {conv.name} are none of this network's: {kernel.shape}, the network's are "
-                f"{own.shape}; remove the calibration cache to make them anew"
+                f"the distilled weights of {conv.name} are not of this network: {kernel.shape}, the network's are "
+                f"{own.shape}; remove the calibration cache to distil again"
             )
         conv.replace_input_with(1, constant(conv, kernel, f"{conv.name}.distilled"))

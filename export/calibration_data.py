@@ -51,7 +51,7 @@ class CalibrationFrames:
         return frame
 
     def batches(self, batch: int, spec: InputSpec, stride: int = 1) -> Iterator[F32]:
-        """(batch, 3, H, W) normalised planes of each `stride`-th frame; the first ones fill the last batch up."""
+        """(batch, 3, H, W) normalised tensors of each `stride`-th frame; the first ones fill the last batch up."""
         frames = islice(self, 0, None, stride)
         first: list[U8] = []
         while group := list(islice(frames, batch)):

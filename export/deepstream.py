@@ -17,12 +17,11 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
-from cgnet_deploy.errors import UserError
 from cgnet_deploy.export.graph import constant, insert, serialise, tidy
 from cgnet_deploy.export.pipeline import Prepared
 from cgnet_deploy.export.runtime import run_single
 from cgnet_deploy.export.verify import demand_labels
-from cgnet_deploy.files import replacing
+from cgnet_deploy.files import make_folder, write_bytes
 from cgnet_deploy.pixels import F32, U8
 from cgnet_deploy.spec import InputSpec, ModelSpec, Precision, Res
 
@@ -46,28 +45,24 @@ def write_deepstream(prepared: Prepared, kept_f32: frozenset[str], folder: Path)
     settings = properties(spec, request.precision, request.res, request.batch)
     shown = run_single(content, [as_nvinfer_feeds(frames, settings) for frames in prepared.frames])
     demand_labels(logits, [one.argmax(1).astype(np.uint8) for one in shown], request.precision)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder} can't be made: {error.strerror}") from error
+    make_folder(folder)
     text = "[property]\n" + "".join(f"{key}={value}\n" for key, value in settings.items())
     labels = "".join(f"{name}\n" for name in spec.class_names)
     for name, part in (("cgnet.onnx", content), ("config_infer.txt", text.encode()), ("labels.txt", labels.encode())):
-        with replacing(folder / name) as temporary:
-            temporary.write_bytes(part)
+        write_bytes(folder / name, part)
     return f"{folder}  config_infer.txt and cgnet.onnx for nvinfer: {spec.input.color} planes to {PROBABILITIES}"
 
 
 def adapt(model: ir.Model, spec: InputSpec) -> None:
-    """Let a graph from normalised planes to logits take what nvinfer feeds and give what it reads."""
+    """Let a tensor graph take what nvinfer feeds and give what it reads."""
     graph = model.graph
     if not _one_std(spec):
-        planes, anchor = graph.inputs[0], graph[0]
-        fed = ir.Value(name="fed", type=planes.type, shape=planes.shape)
+        tensor, anchor = graph.inputs[0], graph[0]
+        fed = ir.Value(name="fed", type=tensor.type, shape=tensor.shape)
         scale = constant(anchor, (1 / np.asarray(spec.std, np.float32))[:, None, None], "fed.scale")
-        planes.replace_all_uses_with(insert(anchor, "Mul", [fed, scale], name="fed/Mul"))
+        tensor.replace_all_uses_with(insert(anchor, "Mul", [fed, scale], name="fed/Mul"))
         graph.inputs[0] = fed
-        fed.name = planes.name
+        fed.name = tensor.name
     logits = graph.outputs[0]
     softmax = ir.node("Softmax", [logits], {"axis": 1}, name="probabilities/Softmax")
     graph.append(softmax)
@@ -83,7 +78,7 @@ def properties(spec: ModelSpec, precision: Precision, res: Res, batch: int) -> d
     return {
         "gpu-id": "0",
         "gie-unique-id": "1",
-        "process-mode": "1",  # whole frames
+        "process-mode": "1",  # full frames
         "network-type": "2",  # segmentation
         "network-mode": str(NETWORK_MODE[precision]),
         "onnx-file": "cgnet.onnx",
@@ -104,9 +99,9 @@ def properties(spec: ModelSpec, precision: Precision, res: Res, batch: int) -> d
 
 def as_nvinfer_feeds(frames: U8, settings: Mapping[str, str]) -> F32:
     """(N, H, W, 3) u8 BGR -> (N, 3, H, W) f32, by the arithmetic that the documentation gives."""
-    planes = frames if settings["model-color-format"] == "1" else frames[..., ::-1]
+    pixels = frames if settings["model-color-format"] == "1" else frames[..., ::-1]
     offsets = np.array(settings["offsets"].split(";"), np.float32)
-    fed = np.float32(settings["net-scale-factor"]) * (planes.astype(np.float32) - offsets)
+    fed = np.float32(settings["net-scale-factor"]) * (pixels.astype(np.float32) - offsets)
     return np.ascontiguousarray(fed.transpose(0, 3, 1, 2))
 
 

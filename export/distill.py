@@ -112,20 +112,20 @@ def recipe(lowering: Lowering, steps: int) -> str:
 
 
 def distill(fused: ir.Model, lowering: Lowering, frames: CalibrationFrames, spec: InputSpec, steps: int) -> Ranges:
-    """The ranges of `lowering` with what its convolutions learned, or as they were if that is no nearer to f32.
+    """The ranges of `lowering` with what its convolutions learned, or unchanged if that is no nearer to f32.
 
     fused: the tensor graph. The same frames, steps and number of threads give the same result. Raises CgnetError
     if the loss is no number.
     """
     ranges = lowering.known_ranges
     teacher, student = Replay(fused), student_of(fused, lowering)
-    held = crops(frames, spec)
-    before = noise(teacher, student, held)
+    probe = crops(frames, spec)
+    before = noise(teacher, student, probe)
     train(teacher, student, frames, spec, steps)
-    after = noise(teacher, student, held)
+    after = noise(teacher, student, probe)
     log.info(f"distilled in {recipe(lowering, steps)}: noise of the logits {decibel(before)} -> {decibel(after)}")
     if not after < before:
-        log.info("distilled: no nearer to f32 than before; the weights stay as they were")
+        log.info("distilled: no nearer to f32 than before; the weights stay unchanged")
         return ranges
     return absorbed(fused, ranges, student)
 
@@ -177,10 +177,14 @@ def decibel(share: float) -> str:
     return f"{-10 * math.log10(max(share, 1e-30)):.1f} dB below them"
 
 
+def size_of_crop(frame: U8) -> Res:
+    return Res(min(CROP.height, frame.shape[0]), min(CROP.width, frame.shape[1]))
+
+
 def cut(frame: U8, rng: np.random.Generator) -> U8:
     """(1, h, w, 3): a random crop, mirrored every other time."""
-    height, width = (min(side, whole) for side, whole in zip(CROP, frame.shape, strict=False))
-    top, left = (int(rng.integers(whole - side + 1)) for whole, side in zip(frame.shape, (height, width), strict=False))
+    (height, width), (full_height, full_width) = size_of_crop(frame), frame.shape[:2]
+    top, left = int(rng.integers(full_height - height + 1)), int(rng.integers(full_width - width + 1))
     crop = frame[top : top + height, left : left + width]
     return np.ascontiguousarray(crop[:, ::-1] if rng.random() < 0.5 else crop)[None]
 
@@ -193,13 +197,13 @@ def crops(frames: CalibrationFrames, spec: InputSpec) -> list[Tensor]:
 
 def centre(frame: U8) -> U8:
     """(1, h, w, 3): the middle of a frame."""
-    height, width = (min(side, whole) for side, whole in zip(CROP, frame.shape, strict=False))
+    height, width = size_of_crop(frame)
     top, left = (frame.shape[0] - height) // 2, (frame.shape[1] - width) // 2
     return np.ascontiguousarray(frame[top : top + height, left : left + width])[None]
 
 
 def absorbed(fused: ir.Model, ranges: Ranges, student: Student) -> Ranges:
-    """What was learned, as what int8 does to the f32 graph."""
+    """What was learned, as ranges, biases and kernels of the f32 graph."""
     own = {conv.name or "": kernel_and_bias(conv)[1] for conv in fused.graph if conv.name in student.convs}
     scales, learned = ranges.scales, learned_scales(student, ranges.scales)
     return Ranges(

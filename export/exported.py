@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cgnet_deploy.artifact import Artifact
+from cgnet_deploy.codec import to_json
 from cgnet_deploy.spec import Res
 
 if TYPE_CHECKING:  # torch and onnx_ir are optional, and slow to import
@@ -24,7 +25,7 @@ class Exported:
     """What an export wrote, and how far it is from the checkpoint in PyTorch.
 
     artifact: the ONNX file. kept_f32: nodes that the range of f16, or the guard, kept in f32. int8, guard, plan,
-    pruning: None where not asked for. folders: what was written for servers, a line each.
+    pruning: None where the export did not do it. folders: what was written for servers, a line each.
     """
 
     artifact: Artifact
@@ -66,12 +67,15 @@ class Exported:
             "batch": self.batch,
             "target": self.target,
             "fusion": self.fusion.to_json(),
-            "verify": self.verification.to_json(),
+            "verify": to_json(self.verification),
             "kept_f32": list(self.kept_f32),
         }
-        for name in ("int8", "guard", "pruning"):
-            part = getattr(self, name)
-            report |= {} if part is None else {name: part.to_json()}
+        if self.int8 is not None:
+            report["int8"] = self.int8.to_json()
+        if self.guard is not None:
+            report["guard"] = to_json(self.guard)
+        if self.pruning is not None:
+            report["pruning"] = to_json(self.pruning)
         if self.plan is not None:
             report |= {
                 "engine": str(self.plan.artifact.path),

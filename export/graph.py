@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 def required(value: T | None, what: str) -> T:
-    """`value`, or ValueError: a graph of ours always has it."""
+    """`value`, or ValueError: every graph made here has it."""
     if value is None:
         raise ValueError(f"{what} is missing in this graph")
     return value

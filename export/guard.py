@@ -1,4 +1,4 @@
-"""The accuracy guard: keep what costs most in higher precision until the exported file is as good as was asked for.
+"""The accuracy guard: keep what costs most in higher precision until the exported file is accurate enough.
 
     rank     lower each convolution alone; its cost is what that adds to the logits,
              c_i = sum (l_i - l)^2 / sum l^2 over a few frames; of equal costs the first in the graph is worse
@@ -16,7 +16,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -30,7 +29,6 @@ from cgnet_deploy.progress import track
 from cgnet_deploy.spec import Precision
 
 log = logging.getLogger(__name__)
-
 
 LEAST_LOWERED = 0.5  # of the multiply-adds that could be: a file with less is not the precision it says
 
@@ -74,17 +72,6 @@ class Guarded:
                 f"{point.p50_ms:.1f} ms"
             )
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "limit": self.limit,
-            "base_miou": self.base_miou,
-            "ranking": [{"name": cost.name, "noise": cost.noise, "macs": cost.macs} for cost in self.ranking],
-            "curve": [
-                {"kept": p.kept, "macs_share": p.macs_share, "miou": p.miou, "drop": p.drop, "p50_ms": p.p50_ms}
-                for p in self.curve
-            ],
-        }
-
 
 def guard(prepared: Prepared, limit: float, evaluate: Evaluate, path: Path) -> tuple[ExportedOnnx, Guarded]:
     """Write the file that keeps the fewest convolutions and is at most `limit` points of mIoU below f32.
@@ -103,7 +90,7 @@ def guard(prepared: Prepared, limit: float, evaluate: Evaluate, path: Path) -> t
             trial = Path(folder) / f"{kept}.onnx"
             try:
                 write(prepared, trial, names_of(costs, kept))
-            except AccuracyError as error:  # so far off that no data set is needed to tell
+            except AccuracyError as error:  # so far off that no data set is needed
                 log.info(f"guard: {kept} kept: {error}")
                 return False
             miou, p50_ms = evaluate(trial)
@@ -143,9 +130,9 @@ def rank(prepared: Prepared) -> tuple[Cost, ...]:
 
 
 def fewest(met: Callable[[int], bool], most: int) -> int | None:
-    """The smallest k up to `most` that was found to meet the limit, trying few; None if none does.
+    """The smallest k up to `most` that meets the limit, trying few; None if none does.
 
-    More kept is not always better, so what is between two trials is not known, and only what was tried is given.
+    More kept is not always better, so nothing is known of what lies between two trials: the answer was tried.
     """
     missed, k = -1, 0
     while not met(k):
@@ -183,5 +170,5 @@ def names_of(costs: tuple[Cost, ...], kept: int) -> frozenset[str]:
 
 
 def missed_path(path: Path) -> Path:
-    """cgnet.onnx -> cgnet.missed.onnx: no script takes it for the file that was asked for."""
+    """cgnet.onnx -> cgnet.missed.onnx: no script takes it for the wanted file."""
     return path.with_name(f"{path.stem}.missed{path.suffix}")

@@ -5,7 +5,7 @@ Every convolution and what lies between them becomes f16; casts stand where a ty
 - the way from the u8 frame to the first convolution (f16 would round the mean by up to 0.03 grey levels);
 - the global context, from the pool to the sigmoid: a sum over 1/8 of 1024x2048 leaves the range of f16, and
   the tensors are tiny;
-- what makes, reads or holds values out of the range, as told by `out_of_range`.
+- what makes, reads or holds values out of the range: see `out_of_range`.
 
 Weights below the smallest f16 step become zero, which moves a sum by less than its own rounding.
 """
@@ -33,13 +33,13 @@ def out_of_range(model: ir.Model, inputs: Sequence[npt.NDArray[np.generic]]) -> 
     # Reduced in the graph: the maps themselves fill gigabytes.
     peaks = [_peak(probe, node) for node in list(probe.graph) if node.outputs[0].dtype == F32]
     probe.graph.outputs.extend(peaks)
-    loud = {node.name or "" for node in model.graph for v in node.inputs if _loudest(weights(v)) > LIMIT}
+    overflow = {node.name or "" for node in model.graph for v in node.inputs if _largest(weights(v)) > LIMIT}
     nodes = [node for node in model.graph if node.outputs[0].dtype == F32]
     for outputs in run_onnx(serialise(probe), inputs):
         for node, peak in zip(nodes, outputs[1:], strict=True):
             if peak > LIMIT:  # a reader would cast it to infinity, however small what it makes of it
-                loud |= {reader.name or "" for reader in (node, *(use.node for use in node.outputs[0].uses()))}
-    return frozenset(loud)
+                overflow |= {reader.name or "" for reader in (node, *(use.node for use in node.outputs[0].uses()))}
+    return frozenset(overflow)
 
 
 def _peak(probe: ir.Model, node: ir.Node) -> ir.Value:
@@ -52,7 +52,7 @@ def _peak(probe: ir.Model, node: ir.Node) -> ir.Value:
     return value
 
 
-def _loudest(array: npt.NDArray[np.generic] | None) -> float:
+def _largest(array: npt.NDArray[np.generic] | None) -> float:
     if array is None or array.dtype != np.float32 or array.size == 0:
         return 0.0
     return float(np.abs(array).max())  # NaN compares false: a graph that gives NaN fails its verification

@@ -1,15 +1,16 @@
-"""From a fused f32 graph to the precision asked for, with some convolutions left behind.
+"""From a fused f32 graph to a lower precision, for a set of its convolutions.
 
-What is lowered is a set of convolutions; any of them may be kept in f32, which is how guard.py buys accuracy back.
+Any of them may be kept in f32, which is how guard.py buys accuracy back.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import onnx_ir as ir
 
+from cgnet_deploy.codec import to_json
 from cgnet_deploy.export.calibrate import correct, retrain
 from cgnet_deploy.export.half import to_half
 from cgnet_deploy.export.quantize import Site, Storage, quantize
@@ -99,7 +100,7 @@ class Int8Report:
 
     convolutions: tuple[str, ...]
     macs_share: float | None
-    storage: Storage
+    activations: Storage
     raw_results: bool
     trunk: bool
     fallback_precision: Precision
@@ -114,12 +115,5 @@ class Int8Report:
         )
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "convolutions": list(self.convolutions),
-            "macs_share": self.macs_share,
-            "activations": self.storage,
-            "raw_results": self.raw_results,
-            "trunk": self.trunk,
-            "rest": self.fallback_precision.value,
-            "calibration": asdict(self.calibration),
-        }
+        fields = to_json(self)
+        return {**fields, "rest": fields.pop("fallback_precision")}

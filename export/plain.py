@@ -13,7 +13,7 @@ import torch
 from cgnet_deploy.checkpoint.reading import load_checkpoint
 from cgnet_deploy.export.graph import required, serialise
 from cgnet_deploy.export.trace import OPSET, quiet
-from cgnet_deploy.files import replacing
+from cgnet_deploy.files import write_bytes
 from cgnet_deploy.spec import Res
 
 
@@ -31,5 +31,4 @@ def export_plain(ckpt: Path, res: Res, path: Path) -> None:
             output_names=["logits"],
         )
     exported: ir.Model = required(program, "what torch.onnx.export gives").model
-    with replacing(path) as temporary:
-        temporary.write_bytes(serialise(exported))
+    write_bytes(path, serialise(exported))

@@ -21,7 +21,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -74,10 +73,6 @@ class PruneReport:
         if self.macs_before is None or self.macs_after is None:
             return "dead channels removed"
         return f"{self.macs_before / 1e9:.3f} -> {self.macs_after / 1e9:.3f} GMAC per image"
-
-    def to_json(self) -> dict[str, Any]:
-        read = {name: list(counts) for name, counts in self.channels.items()}
-        return {"channels": read, "macs_before": self.macs_before, "macs_after": self.macs_after}
 
 
 def prune_dead(model: ir.Model, multiple: int = 1, observed: dict[str, F64] | None = None) -> PruneReport:

@@ -45,8 +45,6 @@ Role = Literal["image", "depthwise", "dense", "classifier"]
 Storage = Literal["s8", "u8"]
 
 ZERO: dict[Storage, np.int8 | np.uint8] = {"s8": np.int8(0), "u8": np.uint8(128)}
-
-
 IMAGE_CHANNELS = 3
 MOST_BIAS = 2.0**30
 
@@ -83,13 +81,13 @@ def _is_form(conv: ir.Node) -> bool:
 def _nearest(nodes: list[ir.Node], neighbours: Mapping[ir.Node, list[ir.Node | None]]) -> set[ir.Node]:
     """The convolutions that no other one lies before, in the order of `nodes`."""
     met: set[ir.Node] = set()
-    found: set[ir.Node] = set()
+    nearest: set[ir.Node] = set()
     for node in nodes:
         behind = any(other in met for other in neighbours[node])
         if behind or (node.op_type == "Conv" and not _is_form(node)):
             met.add(node)
-            found |= set() if behind else {node}
-    return found
+            nearest |= set() if behind else {node}
+    return nearest
 
 
 def _role(conv: ir.Node, first: set[ir.Node], last: set[ir.Node]) -> Role:
@@ -161,13 +159,13 @@ def quantize(
 def branches(model: ir.Model, convs: Collection[str]) -> dict[str, ir.Value]:
     """Sum -> what it adds to a value that one of `convs` reads: the residual branches of a stage."""
     read = {node.inputs[0] for node in model.graph if node.op_type == "Conv" and node.name in convs}
-    found: dict[str, ir.Value] = {}
+    added: dict[str, ir.Value] = {}
     for node in model.graph:
         if node.op_type == "Add" and any(value in read for value in node.inputs):
             others = [value for value in node.inputs if value is not None and value not in read]
             if len(others) == 1 and weights(others[0]) is None:
-                found[node.name or ""] = others[0]
-    return found
+                added[node.name or ""] = others[0]
+    return added
 
 
 def _store_for_all(model: ir.Model, x: ir.Value, scale: float, storage: Storage) -> None:

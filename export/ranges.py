@@ -128,7 +128,7 @@ def _entropy(histogram: Histogram) -> float:
 
 
 def _levelled(counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """What is left of a histogram that is told by 128 levels: each level's mean, in its bins that had any."""
+    """A histogram seen through 128 levels: each level's mean, in its bins that had any values."""
     level = np.arange(len(counts)) * (LEVELS + 1) // len(counts)
     filled = counts > 0
     mass = np.bincount(level, counts, LEVELS + 1)

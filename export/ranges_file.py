@@ -10,22 +10,20 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
-from cgnet_deploy.errors import ArtifactError
+from cgnet_deploy.codec import from_json, to_json
+from cgnet_deploy.errors import ArtifactError, one_line
 from cgnet_deploy.export.calibrate import Scales
 from cgnet_deploy.export.fuse.linear import F64
-from cgnet_deploy.files import replacing
+from cgnet_deploy.files import read_json, write_json
 from cgnet_deploy.pixels import F32, U8
 
-SCHEMA = 1
 MAX_BYTES = 64 << 20
 SHOWN = 40  # characters of what differs
 
@@ -72,30 +70,45 @@ def hash_of(frames: Iterable[U8]) -> str:
     return digest.hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class _Kernel:
+    """f32: base64 of little-endian floats."""
+
+    shape: tuple[int, ...]
+    f32: str
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    schema: Literal[1]
+    made: Origin
+    scales: Scales
+    bias: dict[str, tuple[float, ...]]
+    kernels: dict[str, _Kernel] = field(default_factory=dict)
+
+
 def write_ranges(path: Path, ranges: Ranges) -> None:
-    content = {
-        "schema": SCHEMA,
-        "made": asdict(ranges.origin),
-        "scales": asdict(ranges.scales),
-        "bias": {name: values.tolist() for name, values in ranges.bias.items()},
-        "kernels": {name: {"shape": kernel.shape, "f32": _packed(kernel)} for name, kernel in ranges.kernels.items()},
-    }
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    bias = {name: tuple(values.tolist()) for name, values in ranges.bias.items()}
+    kernels = {name: _packed(kernel) for name, kernel in ranges.kernels.items()}
+    write_json(path, to_json(_File(1, ranges.origin, ranges.scales, bias, kernels)))
 
 
 def read_ranges(path: Path) -> Ranges:
     """Raises ArtifactError for a file that can't be read, is no such file, or holds a number that is no scale."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ArtifactError(f"{path} is larger than {MAX_BYTES >> 20} MiB: no calibration cache of ours")
-        return _parse(json.loads(path.read_text(encoding="utf-8")))
+        file = from_json(_File, read_json(path, MAX_BYTES))
+        for name, scale in (*file.scales.reads.items(), *file.scales.results.items(), *file.scales.added.items()):
+            if scale <= 0:
+                raise ValueError(f"the scale of {name} is {scale!r}, wanted a positive one")
+        bias = {name: np.array(values) for name, values in file.bias.items()}
+        kernels = {name: _unpacked(kernel) for name, kernel in file.kernels.items()}
     except OSError as error:
         raise ArtifactError(f"{path} can't be read: {error.strerror}") from error
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except ValueError as error:
         raise ArtifactError(
-            f"{path} is no calibration cache of ours ({type(error).__name__}: {error}); remove it to calibrate again"
+            f"{path} is no calibration cache of ours ({one_line(error)}); remove it to calibrate again"
         ) from error
+    return Ranges(file.made, file.scales, bias, kernels)
 
 
 def check_origin(path: Path, origin: Origin, wanted: Origin) -> None:
@@ -119,49 +132,12 @@ def check_origin(path: Path, origin: Origin, wanted: Origin) -> None:
             )
 
 
-def _parse(data: Any) -> Ranges:
-    if data["schema"] != SCHEMA:
-        raise ValueError(f"schema {data['schema']!r}, wanted {SCHEMA}")
-    made = data["made"]
-    texts = {key: _text(made[key]) for key in ("checkpoint", "graph", "frames", "method")}
-    reads, results, added = (
-        {str(name): _scale(value) for name, value in data["scales"][kind].items()}
-        for kind in ("reads", "results", "added")
-    )
-    bias = {str(name): np.array([_finite(v) for v in values]) for name, values in data["bias"].items()}
-    kernels = {str(name): _unpacked(value) for name, value in data.get("kernels", {}).items()}
-    return Ranges(
-        Origin(images=int(made["images"]), distilled=_text(made.get("distilled", "")), **texts),
-        Scales(reads, results, added),
-        bias,
-        kernels,
-    )
+def _packed(kernel: F32) -> _Kernel:
+    return _Kernel(kernel.shape, base64.b64encode(kernel.astype("<f4").tobytes()).decode("ascii"))
 
 
-def _packed(kernel: F32) -> str:
-    return base64.b64encode(kernel.astype("<f4").tobytes()).decode("ascii")
-
-
-def _unpacked(value: Any) -> F32:
-    kernel: F32 = np.frombuffer(base64.b64decode(value["f32"], validate=True), "<f4").astype(np.float32)
+def _unpacked(stored: _Kernel) -> F32:
+    kernel: F32 = np.frombuffer(base64.b64decode(stored.f32, validate=True), "<f4").astype(np.float32)
     if not np.isfinite(kernel).all():
         raise ValueError("a kernel is not finite")
-    return kernel.reshape([int(size) for size in value["shape"]])
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is not a text")
-    return value
-
-
-def _finite(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is not a finite number")
-    return float(value)
-
-
-def _scale(value: Any) -> float:
-    if (number := _finite(value)) <= 0:
-        raise ValueError(f"the scale {value!r} is not positive")
-    return number
+    return kernel.reshape(stored.shape)

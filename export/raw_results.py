@@ -2,13 +2,14 @@
 
 A pair on a raw result has one step for all channels. What follows may be far from equal among them: a BatchNorm at a
 join multiplies a channel that hardly varies by 30, and the step with it; with random weights one such pair can cost
-more than all the rest of int8. Without a pair there, ONNX Runtime computes the convolution in f32: int8 gains nothing.
+more than everything else in int8. Without a pair there, ONNX Runtime computes the convolution in f32, and int8 gains
+nothing.
 
 What pair i, which moves its result by e_i, adds to the scores z is, to first order,
 
     |J_i e_i|^2 = E (v . J_i e_i)^2 = E (g_i . e_i)^2      J_i = d z / d y_i,   v of random signs,   g_i = J_i^T v
 
-so that one pass backward tells it of all pairs at once (Hutchinson's estimator).
+so one backward pass estimates it for all pairs at once (Hutchinson's estimator).
 """
 
 from __future__ import annotations

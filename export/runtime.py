@@ -14,7 +14,7 @@ Outputs = list[npt.NDArray[Any]]
 
 
 def stream_onnx(content: bytes, inputs: Iterable[npt.NDArray[np.generic]]) -> Iterator[Outputs]:
-    """All outputs of an ONNX graph on each of `inputs` as it is asked for, by ONNX Runtime on the CPU."""
+    """All outputs of an ONNX graph on each of `inputs`, computed one by one, by ONNX Runtime on the CPU."""
     ort = require("onnxruntime", extra="ort")
     options = ort.SessionOptions()
     options.log_severity_level = 3

@@ -36,6 +36,6 @@ def chosen(model: ir.Model, scope: Scope, exclude: str | None = None) -> tuple[S
     kept = tuple(site for site in candidates if not re.search(exclude, site.name))
     if len(kept) in (0, len(candidates)):
         names = ", ".join(site.name for site in candidates[:3])
-        what = "no convolution is left" if not kept else "that is in no convolution's name"
+        what = "no convolution is left" if not kept else "it matches no convolution's name"
         raise UsageError(f"--exclude {exclude}: {what}; there are {len(candidates)}, such as {names}")
     return kept

@@ -18,9 +18,8 @@ import onnx_ir as ir
 
 from cgnet_deploy.artifact import Artifact
 from cgnet_deploy.engines.backends import BACKENDS, Triton
-from cgnet_deploy.errors import UserError
 from cgnet_deploy.export.graph import required
-from cgnet_deploy.files import replacing
+from cgnet_deploy.files import make_folder, write_bytes
 from cgnet_deploy.spec import Res
 
 TYPES = {ir.DataType.UINT8: "TYPE_UINT8", ir.DataType.FLOAT: "TYPE_FP32", ir.DataType.FLOAT16: "TYPE_FP16"}
@@ -52,16 +51,16 @@ def write_repository(folder: Path, onnx: Artifact, plan: Path | None, *, batch: 
         if backend.triton is None:
             continue
         home, file = folder / f"cgnet_{backend.triton.name}", f"model.{backend.reads}"
-        _make(home / "1")
+        make_folder(home / "1")
         config = pbtxt(home.name, backend.triton, file, *tensors, batch=batch if open_batch else 0, res=res)
-        _write(home / "config.pbtxt", config.encode())
-        _write(home / "labels.txt", labels.encode())
+        write_bytes(home / "config.pbtxt", config.encode())
+        write_bytes(home / "labels.txt", labels.encode())
         source = plan if backend.reads == "plan" else onnx.path
         place = home / "1" / file
         if source is None:
             lines.append(f"{place}  is missing: build it on the server, with its own TensorRT, from {onnx.path}")
         else:
-            _write(place, source.read_bytes())
+            write_bytes(place, source.read_bytes())
             lines.append(f"{home}  {tensors[0].name} {tensors[0].type} -> {tensors[1].name} {tensors[1].type}")
     return lines
 
@@ -108,15 +107,3 @@ def _tensor(value: ir.Value, open_batch: bool) -> Tensor:
     kind = TYPES[required(value.dtype, f"the type of {value.name}")]
     sides = [side if isinstance(side, int) else -1 for side in required(value.shape, f"the shape of {value.name}")]
     return Tensor(value.name or "", kind, tuple(sides[1:] if open_batch else sides))
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder} can't be made: {error.strerror}") from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -43,14 +42,6 @@ class Verification:
     max_abs_diff: float
     max_abs_logit: float
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "images": self.images,
-            "argmax_agreement": self.argmax_agreement,
-            "max_abs_diff": self.max_abs_diff,
-            "max_abs_logit": self.max_abs_logit,
-        }
-
 
 def compare(parent: Sequence[F32], child: Sequence[F32]) -> Verification:
     """Logits (N, K, H, W) of two networks on the same frames."""
@@ -64,15 +55,15 @@ def compare(parent: Sequence[F32], child: Sequence[F32]) -> Verification:
     )
 
 
-def demand(found: Verification, precision: Precision, step: str) -> None:
+def demand(result: Verification, precision: Precision, step: str) -> None:
     """Raise AccuracyError if the child of `step` disagrees with its parent."""
     limits = LIMITS[precision]
-    near = found.max_abs_diff <= limits.relative * found.max_abs_logit  # NaN is not near
-    if not near or not found.argmax_agreement >= limits.agreement:
+    near = result.max_abs_diff <= limits.relative * result.max_abs_logit  # NaN is not near
+    if not near or not result.argmax_agreement >= limits.agreement:
         raise AccuracyError(
-            f"{step}: the {precision.value} graph disagrees with its parent on {found.images} images: "
-            f"max |d| {found.max_abs_diff:.3g} at |logit| {found.max_abs_logit:.3g} "
-            f"(limit {limits.relative:g} of it), argmax equal on {found.argmax_agreement:.4%} "
+            f"{step}: the {precision.value} graph disagrees with its parent on {result.images} images: "
+            f"max |d| {result.max_abs_diff:.3g} at |logit| {result.max_abs_logit:.3g} "
+            f"(limit {limits.relative:g} of it), argmax equal on {result.argmax_agreement:.4%} "
             f"(limit {limits.agreement:.2%}); nothing was written"
         )
 

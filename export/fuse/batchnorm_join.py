@@ -2,7 +2,7 @@
 
     BN(concat(x1, x2, ...)) = concat(s1 x1 + b1, s2 x2 + b2, ...)
 
-A branch that is an average pool of the image folds whole: the pool always divides by 9, so it is a depthwise
+A branch that is an average pool of the image folds entirely: the pool always divides by 9, so it is a depthwise
 3x3 convolution with weights 1/9, and s/9 with bias b is one too. (Its raw value may still feed the next pool.)
 The other branches end in a residual sum, a gate or an activation, none of which can absorb a shift.
 3 in M3N21.

@@ -2,7 +2,7 @@
 
     W (P x) = (W P) x,    W (s x) = (W s) x        zero padding stays zero under both
 
-The frame's BGR planes then feed the first convolution and the image pool as they come.
+The frame's BGR channels then feed the first convolution and the image pool as they come.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def check(match: Match) -> str | None:
 def rewrite(match: Match) -> None:
     for conv in match.convs:
         kernel, bias = kernel_and_bias(conv)
-        if is_depthwise(conv):  # of three planes: dense is as cheap
+        if is_depthwise(conv):  # three channels: dense is as cheap
             kernel = np.eye(len(kernel))[:, :, None, None] * kernel
         turned = np.einsum("oihw,ij->ojhw", kernel, match.matrix)
         replace(conv.outputs[0], convolution(conv, conv, match.x, turned, own_bias(conv, bias), groups=1))

@@ -3,7 +3,7 @@
     gate = sigmoid(W2 relu(W1 v + b1) + b2),   v the mean of the feature map
 
 moves by at most a quarter of V sum_jk |W2_ij| |W1_jk| around a fixed value, if |v| <= V. Where that is
-below what a float32 can tell apart, the gate is sigmoid(W2 relu(b1) + b2) for every image. All 24 gates of the
+below the resolution of a float32, the gate is sigmoid(W2 relu(b1) + b2) for every image. All 24 gates of the
 official CamVid weights are: weight decay drove |W1| under 1e-19.
 """
 

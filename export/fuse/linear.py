@@ -96,7 +96,7 @@ def is_scaling(node: ir.Node) -> bool:
 def convolution(
     anchor: ir.Node, like: ir.Node, x: ir.Value, kernel: F64, bias: F64 | None, *, name: str = "", groups: int = 0
 ) -> ir.Value:
-    """A Conv before `anchor` with the strides, pads and dilations of `like`, and its groups unless given."""
+    """A Conv before `anchor` with the strides, pads and dilations of `like`, with its groups where `groups` is 0."""
     name = name or like.name or "Conv"
     inputs = [x, constant(anchor, kernel.astype(np.float32), f"{name}.weight")]
     if bias is not None:

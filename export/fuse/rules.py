@@ -1,10 +1,10 @@
 """The fusion rules in the order in which they are applied. A new rule is its own file and one entry here.
 
     FOLD    for every target: fewer nodes, the same forms
-    prune   dead channels, if asked for (../prune.py)
+    prune   dead channels, with --prune-dead (../prune.py)
     GENERIC, ORT_CPU, OPENVINO: what is fastest where (../targets.py); bench/tools/cpu.py measures it again
 
-ONNX Runtime's CPU kernels keep a blocked layout through Conv, Relu, equal-shape Add and Mul, and concats of whole
+ONNX Runtime's CPU kernels keep a blocked layout through Conv, Relu, equal-shape Add and Mul, and concats of full
 blocks; everything else reorders each pixel twice, so little else is left but live gates, as convolutions that take the
 trunk's sum. (A gate enlarged to a map stays blocked, but one thread makes it: where two cores lie far apart that costs
 up to 20 %.) OpenVINO fuses elementwise chains into convolutions, PReLU excepted. TensorRT fuses pointwise operators of

@@ -2,7 +2,7 @@
 
     x + concat(y_1, y_2) = concat(x_1 + y_1, x_2 + y_2),  x = conv, perhaps times a gate
 
-The down block feeds the residual trunk of its stage; split here, the whole trunk stays in halves and the
+The down block feeds the residual trunk of its stage; split here, all of the trunk stays in halves and the
 concat of every block sinks away (concat_sink.py).
 """
 

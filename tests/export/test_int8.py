@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import onnx_ir as ir
 import pytest
 import torch
 
@@ -19,10 +21,11 @@ from cgnet_deploy.engines.build import build_plan
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.errors import AccuracyError
 from cgnet_deploy.export import guard as guarding
-from cgnet_deploy.export import pipeline
+from cgnet_deploy.export import lower, pipeline
 from cgnet_deploy.export.cli import main
 from cgnet_deploy.export.guard import Cost, fewest, most_kept
 from cgnet_deploy.export.pipeline import ExportedOnnx, Prepared
+from cgnet_deploy.export.quantize import Storage, quantize
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Precision, Res
 from tests.export.networks import Character, graph_of, trained
@@ -108,7 +111,7 @@ def test_ranges_of_other_frames_or_another_method_are_refused(folder: Path, caps
 
 @pytest.mark.parametrize(
     ("pattern", "message"),
-    [("stage9", "that is in no convolution's name; there are 8"), (".", "no convolution is left")],
+    [("stage9", "it matches no convolution's name; there are 8"), (".", "no convolution is left")],
 )
 def test_refuses_to_leave_out_nothing_or_everything(
     folder: Path, capsys: pytest.CaptureFixture[str], pattern: str, message: str
@@ -201,6 +204,20 @@ def test_builds_with_its_convolutions_in_int8(folder: Path, target: str, rest: s
     assert built.artifact.precision is Precision.INT8
     # Of 18 of the network; two averages of the image are depthwise convolutions after fusing.
     assert dict(built.convolutions) == ({"int8": 8, rest: 12} if scope == "most" else {"int8": 18, rest: 2})
+
+
+def test_a_quantised_graph_with_a_pair_out_of_place_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A pair on a raw result, before its PReLU; no assert, which python -O would remove."""
+
+    def spoilt(model: ir.Model, scales: dict[str, float], storage: Storage, **more: Any) -> None:
+        quantize(model, scales, storage, results=scales)
+
+    monkeypatch.setattr(lower, "quantize", spoilt)
+    assert export() == 3
+    assert "the Q/DQ pairs of the quantised graph are wrong: " in capsys.readouterr().err.splitlines()[-1]
+    assert not (folder / "cgnet.onnx").exists()
 
 
 # The guard.
