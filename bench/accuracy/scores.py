@@ -1,15 +1,10 @@
-"""How right an engine is: a pass of its own over the file that is timed, never mixed with the timing.
-
-Frames are fitted to the engine's size (linear); its labels are brought to the size of the truth (nearest
-neighbour) and compared there, so that every resolution is judged on the same pixels.
-"""
+"""The accuracy pass: apart from the timing, over the very file that is timed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -17,8 +12,9 @@ from cgnet_deploy.bench.accuracy import agreement
 from cgnet_deploy.bench.accuracy.outlines import Outlines
 from cgnet_deploy.bench.measure.wire import Score, Scored
 from cgnet_deploy.confusion import Confusion
-from cgnet_deploy.data.dataset import Dataset, fit_frame
+from cgnet_deploy.data.dataset import Dataset
 from cgnet_deploy.engines.base import Engine
+from cgnet_deploy.evaluation import Labeller, at_truth, compare, fed
 from cgnet_deploy.pixels import F32, U8
 from cgnet_deploy.spec import Res
 
@@ -29,57 +25,39 @@ def score(
     engine: Engine,
     shape: Sizes,
     dataset: Dataset,
-    asked: Score,
+    request: Score,
     done: Callable[[int], None],
-    views: Callable[[U8], U8] | None = None,
+    views: Labeller | None = None,
 ) -> Scored:
-    """Compare an engine with the truth, feeding it frames of `shape`. `done` hears how many images are, after each.
+    """Compare an engine with the truth, feeding it frames of `shape`. Calls `done` with the number of images so far.
 
-    views: another way to a frame's labels, which is compared with the truth too.
+    views: labels of ms+flip, from frames as they are stored.
 
     Raises DataError for a picture or label map that can't be used.
     """
     classes, ignore = len(dataset.table.names), dataset.table.ignore_label
     confusion, outlines, viewed = Confusion.empty(classes), Outlines.empty(classes), Confusion.empty(classes)
-    for i, labels, margin in labelled(engine, shape, dataset, asked.images, asked.margins):
+
+    def run(frames: U8) -> Iterable[tuple[U8, F32 | None]]:
+        labels, margins = engine.infer(frames), engine.logits(frames) if request.margins else None
+        return zip(labels, [None] * len(labels) if margins is None else map(agreement.margin, margins), strict=True)
+
+    batch, *size = shape
+    for i, (labels, margin) in fed(run, dataset, Res(*size), batch=batch, images=range(request.images)):
         truth = dataset.labels(i)
-        enlarged = enlarge(labels, truth.shape)
-        confusion += Confusion.of(truth, enlarged, classes, ignore)
-        if asked.outlines:
-            outlines += Outlines.of(truth, enlarged, classes, ignore)
+        confusion += compare(truth, labels, dataset.table)
+        if request.outlines:
+            outlines += Outlines.of(truth, at_truth(truth, labels), classes, ignore)
         if views is not None:
-            viewed += Confusion.of(truth, enlarge(views(dataset.frame(i)), truth.shape), classes, ignore)
-        if asked.keep is not None:
-            agreement.keep(Path(asked.keep), i, labels, margin)
+            viewed += compare(truth, views(dataset.frame(i)[None])[0], dataset.table)
+        if request.keep is not None:
+            agreement.keep(Path(request.keep), i, labels, margin)
         done(i + 1)
     return Scored(
         _flat(confusion.counts),
-        _flat(outlines.counts) if asked.outlines else None,
+        _flat(outlines.counts) if request.outlines else None,
         None if views is None else _flat(viewed.counts),
     )
-
-
-def labelled(
-    engine: Engine, shape: Sizes, dataset: Dataset, images: int, margins: bool
-) -> Iterator[tuple[int, U8, F32 | None]]:
-    """For each of the first `images`: its number, (h, w) u8 labels, and (h, w) f32 margins if the engine has them."""
-    batch, height, width = shape
-    for first in range(0, images, batch):
-        numbers = range(first, min(first + batch, images))
-        frames = [fit_frame(dataset.frame(i), Res(height, width)) for i in numbers]
-        frames += [frames[-1]] * (batch - len(frames))  # an engine of a fixed batch takes no less
-        labels = engine.infer(np.stack(frames))
-        logits = engine.logits(np.stack(frames)) if margins else None
-        for at, i in enumerate(numbers):
-            yield i, labels[at], None if logits is None else agreement.margin(logits[at])
-
-
-def enlarge(labels: U8, shape: tuple[int, ...]) -> U8:
-    """(h, w) u8 labels -> (H, W) u8, nearest neighbour at pixel centres."""
-    if labels.shape == shape:
-        return labels
-    height, width = shape
-    return np.asarray(cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
 
 
 def _flat(counts: npt.NDArray[np.int64]) -> tuple[int, ...]:

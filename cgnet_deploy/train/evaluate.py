@@ -1,81 +1,73 @@
-"""A torch network over a data set: one confusion, whole images, at one scale or at many with mirroring.
-
-ms+flip: softmax is averaged over the scales 0.5, 0.75, ... 1.75 and both orientations, each resized to
-the image's size first; labels are its argmax.
-"""
+"""A torch network as a labeller: what `evaluation.confusion_of` needs to measure it."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cgnet_deploy import evaluation
 from cgnet_deploy.confusion import Confusion
-from cgnet_deploy.data.dataset import Dataset, check_classes, fit, sample
+from cgnet_deploy.data.dataset import Dataset, check_classes
+from cgnet_deploy.evaluation import Labeller, many_views
 from cgnet_deploy.model import CGNet
-from cgnet_deploy.pixels import U8, to_tensor
-from cgnet_deploy.progress import track
+from cgnet_deploy.pixels import F32, U8, to_tensor
 from cgnet_deploy.spec import InputSpec
 from cgnet_deploy.train.feed import ALONE, Share
 
-ONE_SCALE = (1.0,)
-SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
-
-
-@torch.inference_mode()
-def probabilities(model: CGNet, images: Tensor, scales: tuple[float, ...], flip: bool) -> Tensor:
-    """(N, 3, H, W) f32, normalised -> (N, K, H, W) f32: softmax averaged over scales and mirroring.
-
-    The network must be in eval mode and on the images' device.
-    """
-    height, width = images.shape[-2:]
-    total = torch.zeros((), device=images.device)
-    for scale in scales:
-        size = (round(height * scale), round(width * scale))
-        view = images
-        if size != (height, width):
-            view = F.interpolate(images, size=size, mode="bilinear", align_corners=False)
-        views = [view, view.flip(-1)] if flip else [view]
-        for mirrored, x in enumerate(views):
-            scores = F.interpolate(model(x), size=(height, width), mode="bilinear", align_corners=False)
-            scores = scores.softmax(1)
-            total = total + (scores.flip(-1) if mirrored else scores)
-    return total / (len(scales) * (1 + flip))
-
-
-def predict(model: CGNet, frame: U8, spec: InputSpec, scales: tuple[float, ...], flip: bool) -> U8:
-    """(H, W, 3) u8 BGR -> (H, W) u8 labels."""
-    device = next(model.parameters()).device
-    images = torch.from_numpy(to_tensor(frame[None], spec)).to(device)
-    labels = probabilities(model, images, scales, flip).argmax(1)[0].to(torch.uint8)
-    return np.asarray(labels.cpu().numpy(), np.uint8)
-
 
 def confusion_of(
-    model: CGNet,
-    dataset: Dataset,
-    spec: InputSpec,
-    *,
-    scales: tuple[float, ...] = ONE_SCALE,
-    flip: bool = False,
-    share: Share = ALONE,
+    model: CGNet, dataset: Dataset, spec: InputSpec, *, ms_flip: bool = False, share: Share = ALONE
 ) -> Confusion:
-    """Whole images at `spec.res`; of `share`, every world-th image from rank on. Leaves the model's mode as it was.
+    """At `spec.res`, of every world-th image from rank on of `share`. Leaves the model's mode as it was.
 
     Raises DataError for a data set of another class count or one that can't be read.
     """
     check_classes(dataset, model.classes)
     mine = range(share.rank, len(dataset), share.world)
-    total = Confusion.empty(model.classes)
+    label = ms_flip_labeller(model, spec) if ms_flip else labeller(model, spec)
+    with evaluating(model):
+        return evaluation.confusion_of(label, dataset, None if ms_flip else spec.res, images=mine)
+
+
+def labeller(model: CGNet, spec: InputSpec) -> Labeller:
+    """Of a model in eval mode."""
+
+    def label(frames: U8) -> U8:
+        return np.asarray(_logits(model, frames, spec).argmax(1).to(torch.uint8).cpu().numpy(), np.uint8)
+
+    return label
+
+
+def ms_flip_labeller(model: CGNet, spec: InputSpec) -> Labeller:
+    """Of a model in eval mode; resizing and softmax run on its device."""
+
+    def probabilities(view: U8) -> F32:
+        logits = F.interpolate(_logits(model, view, spec), size=tuple(spec.res), mode="bilinear", align_corners=False)
+        return np.asarray(logits.softmax(1)[0].cpu().numpy(), np.float32)
+
+    return many_views(probabilities, spec.res)
+
+
+def _logits(model: CGNet, frames: U8, spec: InputSpec) -> Tensor:
+    """(N, H, W, 3) u8 BGR -> (N, K, H, W) f32 on the model's device."""
+    device = next(model.parameters()).device
+    with torch.inference_mode():
+        logits: Tensor = model(torch.from_numpy(to_tensor(frames, spec)).to(device))
+        return logits
+
+
+@contextmanager
+def evaluating(model: CGNet) -> Iterator[None]:
+    """In eval mode while inside; then each module in the mode it had, one by one: BatchNorm may be frozen."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        for i in track(mine, len(mine), f"evaluating on {dataset.name}"):
-            frame, truth = fit(*sample(dataset, i), spec.res)
-            labels = predict(model, frame, spec, scales, flip)
-            total += Confusion.of(truth, labels, model.classes, dataset.table.ignore_label)
+        yield
     finally:
-        for module, training in modes:  # one by one: BatchNorm may be frozen
+        for module, training in modes:
             module.training = training
-    return total

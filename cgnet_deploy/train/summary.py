@@ -7,7 +7,7 @@ import resource
 import torch
 
 from cgnet_deploy.data.opening import open_dataset
-from cgnet_deploy.train.evaluate import SCALES, confusion_of
+from cgnet_deploy.train.evaluate import confusion_of
 from cgnet_deploy.train.loop import Job, Outcome
 from cgnet_deploy.train.provenance import device_name
 
@@ -39,7 +39,7 @@ def summary(job: Job, outcome: Outcome, multi_scale: bool) -> str:
     several = "-"
     if multi_scale:
         val = open_dataset(job.data, "val")
-        several = f"{100 * confusion_of(outcome.averaged, val, recipe.input, scales=SCALES, flip=True).miou:.2f}"
+        several = f"{100 * confusion_of(outcome.averaged, val, recipe.input, ms_flip=True).miou:.2f}"
     schedule = f"{recipe.schedule.label} {outcome.steps}"
     row = (
         "CGNet",

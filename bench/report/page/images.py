@@ -14,7 +14,7 @@ import numpy as np
 
 from cgnet_deploy.bench.accuracy.gallery import Gallery, Picture
 from cgnet_deploy.contracts import ClassTable
-from cgnet_deploy.data.dataset import fit_frame
+from cgnet_deploy.data.dataset import fit_frame, fit_labels
 from cgnet_deploy.errors import require
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Res
@@ -65,7 +65,7 @@ def _shown(picture: Picture, table: ClassTable) -> Shown:
         kinds = picture.differing(number)
         layers.append(
             Layer(
-                labels=png(nearest(labels, size), palette),
+                labels=png(fit_labels(labels, size), palette),
                 difference=png(spots(kinds, size), [NOTHING, TIE, CLEAR]) if number else None,
                 differing=int((kinds > 0).sum()),
                 clearly=None if picture.bands is None else int((kinds == 2).sum()),
@@ -77,13 +77,9 @@ def _shown(picture: Picture, table: ClassTable) -> Shown:
         size.height,
         picture.truth.size,
         webp(fit_frame(picture.frame, size)),
-        png(nearest(picture.truth, size), palette),
+        png(fit_labels(picture.truth, size), palette),
         tuple(layers),
     )
-
-
-def nearest(labels: U8, size: Res) -> U8:
-    return np.asarray(cv2.resize(labels, (size.width, size.height), interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
 
 
 def spots(kinds: U8, size: Res) -> U8:

@@ -1,8 +1,7 @@
-"""The accuracy pass against confusions counted by hand."""
+"""The accuracy pass: what it counts, keeps and reports beside the confusion."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +9,14 @@ import pytest
 
 from cgnet_deploy.bench.accuracy.agreement import agreement
 from cgnet_deploy.bench.accuracy.outlines import Outlines
-from cgnet_deploy.bench.accuracy.scores import enlarge, score
+from cgnet_deploy.bench.accuracy.scores import score
 from cgnet_deploy.bench.measure.wire import Score, Scored
 from cgnet_deploy.confusion import Confusion
-from cgnet_deploy.contracts import CAMVID_CLASSES, ClassTable, model_spec
+from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.engines.base import Engine, EngineInfo
-from cgnet_deploy.errors import DataError
 from cgnet_deploy.pixels import F32, U8
 from cgnet_deploy.spec import Precision, Res
+from tests.pictures import Pictures, random_labels
 
 
 class FirstChannel(Engine):
@@ -45,38 +44,12 @@ class FirstChannel(Engine):
         return np.where(classes == labels, labels / 100 + 0.001, 0).astype(np.float32)
 
 
-@dataclass
-class Pictures:
-    """Frames whose blue channel is the label to be predicted."""
-
-    predicted: list[U8]
-    truth: list[U8]
-    name: str = "pictures"
-    table: ClassTable = field(default=CAMVID_CLASSES)
-
-    def __len__(self) -> int:
-        return len(self.truth)
-
-    def identifier(self, i: int) -> str:
-        return str(i)
-
-    def frame(self, i: int) -> U8:
-        return np.repeat(self.predicted[i][..., None], 3, axis=2)
-
-    def labels(self, i: int) -> U8:
-        return self.truth[i]
-
-
 def asked(images: int, *, outlines: bool = False, keep: Path | None = None) -> Score:
     return Score("pictures", "val", images, outlines, None if keep is None else str(keep), keep is not None)
 
 
 def confusion_of(scored: Scored) -> Confusion:
     return Confusion(np.reshape(np.array(scored.confusion, np.int64), (11, 11)))
-
-
-def random_labels(rng: np.random.Generator, classes: int, count: int) -> list[U8]:
-    return [rng.integers(0, classes, (32, 40), np.uint8) for _ in range(count)]
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5, 8])
@@ -93,27 +66,6 @@ def test_every_image_counts_once_whatever_the_batch(batch: int) -> None:
     assert np.array_equal(confusion.counts, wanted)
     assert {frames.shape for frames in engine.given} == {(batch, 32, 40, 3)}
     assert heard == [1, 2, 3, 4, 5]
-
-
-def test_labels_are_compared_at_the_size_of_the_truth() -> None:
-    truth = np.repeat(np.repeat(np.arange(4, dtype=np.uint8), 16)[None], 64, axis=0)  # (64, 64) in four bands
-    data = Pictures([truth], [truth])
-    confusion = confusion_of(score(FirstChannel(1, Res(32, 32)), (1, 32, 32), data, asked(1), lambda done: None))
-    assert confusion.counts.sum() == 64 * 64
-    assert confusion.miou == 1  # bands of 16 px survive halving: each pixel at 32x32 lies within one band
-
-
-def test_enlarging_repeats_labels_and_invents_none() -> None:
-    small = np.array([[1, 9], [4, 0]], np.uint8)
-    assert np.array_equal(enlarge(small, (4, 6)), np.repeat(np.repeat(small, 2, axis=0), 3, axis=1))
-    assert enlarge(small, (2, 2)) is small
-
-
-def test_a_label_that_is_no_class_is_refused() -> None:
-    rng = np.random.default_rng(0)
-    data = Pictures([np.full((32, 40), 12, np.uint8)], random_labels(rng, 11, 1))
-    with pytest.raises(DataError, match="prediction holds label 12"):
-        score(FirstChannel(1, Res(32, 40)), (1, 32, 40), data, asked(1), lambda done: None)
 
 
 def test_outlines_are_counted_only_if_asked_for() -> None:

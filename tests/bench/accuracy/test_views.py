@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 import cgnet_deploy
 from cgnet_deploy.bench.accuracy.scores import score
-from cgnet_deploy.bench.accuracy.views import SCALES, Views, scaled
+from cgnet_deploy.bench.accuracy.views import Views
 from cgnet_deploy.bench.measure.wire import Score
 from cgnet_deploy.checkpoint.reading import load_checkpoint
 from cgnet_deploy.confusion import Confusion
@@ -17,15 +18,15 @@ from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.engines.base import Engine
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.errors import UsageError
+from cgnet_deploy.evaluation import scaled
 from cgnet_deploy.spec import Res
-from cgnet_deploy.train import evaluate
+from cgnet_deploy.train.evaluate import labeller, ms_flip_labeller
 from tests.bench.conftest import WriteEngine
 
 RES = Res(64, 96)
 
 
-def test_the_scales_are_the_trainers() -> None:
-    assert SCALES == evaluate.SCALES
+def test_the_size_of_a_view() -> None:
     assert scaled(Res(360, 480), 1.75) == Res(630, 840)
 
 
@@ -38,13 +39,13 @@ def checkpoint() -> Path:
 def test_labels_are_the_trainers_but_for_ties(checkpoint: Path) -> None:
     frame = open_dataset(f"scenes:0:{RES}", "val").frame(0)
     loaded = load_checkpoint(checkpoint)
-    wanted = evaluate.predict(loaded.model.eval(), frame, loaded.spec.input, SCALES, flip=True)
+    spec = replace(loaded.spec.input, res=RES)
+    wanted = ms_flip_labeller(loaded.model.eval(), spec)(frame[None])[0]
     with Views(RES, lambda res: open_engine(str(checkpoint), res=res, batch=1, threads=1)) as views:
-        found = views.labels(frame)
-    # The trainer resizes normalised planes, an engine takes resized frames, which are rounded to whole numbers.
+        found = views.labels(frame[None])[0]
     assert len(np.unique(wanted)) > 2
-    assert (found == wanted).mean() > 0.995
-    once = evaluate.predict(loaded.model, frame, loaded.spec.input, (1.0,), flip=False)
+    assert (found == wanted).mean() > 0.9995
+    once = labeller(loaded.model, spec)(frame[None])[0]
     assert (once == wanted).mean() < 0.95  # many views are not one
 
 
@@ -58,7 +59,7 @@ def test_an_engine_without_logits_is_refused(checkpoint: Path, monkeypatch: pyte
     engine = open_engine(str(checkpoint), batch=1, threads=1)
     monkeypatch.setattr(type(engine), "logits", Engine.logits)
     with Views(RES, lambda res: engine) as views, pytest.raises(UsageError, match="gives labels"):
-        views.labels(np.zeros((*RES, 3), np.uint8))
+        views.labels(np.zeros((1, *RES, 3), np.uint8))
 
 
 def test_the_accuracy_pass_counts_them_beside_the_labels_of_one_view(write_engine: WriteEngine, camvid: Path) -> None:
@@ -71,7 +72,7 @@ def test_the_accuracy_pass_counts_them_beside_the_labels_of_one_view(write_engin
             dataset,
             asked,
             lambda done: None,
-            lambda frame: np.zeros((20, 24), np.uint8),  # half the size: labels are enlarged as others are
+            lambda frames: np.zeros((1, 20, 24), np.uint8),  # half the size: labels are enlarged as others are
         )
     assert scored.views is not None
     plain, views = (Confusion(np.asarray(flat, np.int64).reshape(11, 11)) for flat in (scored.confusion, scored.views))
