@@ -1,4 +1,4 @@
-"""Where every measured time comes from, so that a test can put its own clock in."""
+"""The source of every measured time, so that a test can replace it."""
 
 from __future__ import annotations
 

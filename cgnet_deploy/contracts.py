@@ -18,7 +18,7 @@ ONES: Triple = (1.0, 1.0, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class ClassTable:
-    """What the labels of a data set mean."""
+    """The meaning of a data set's labels."""
 
     names: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...]  # (K, 3) u8 RGB
@@ -109,7 +109,7 @@ CONTRACTS: dict[str, InputSpec] = {
 
 
 def class_table(classes: int) -> ClassTable:
-    """The table of a known class count, or numbered classes on evenly spaced hues."""
+    """The table for a known class count; otherwise numbered classes on evenly spaced hues."""
     for table in (CAMVID_CLASSES, CITYSCAPES_CLASSES):
         if len(table.names) == classes:
             return table
@@ -119,7 +119,7 @@ def class_table(classes: int) -> ClassTable:
 
 
 def contract_name(format_name: str, classes: int) -> str:
-    """The built-in contract of a published format and class count; UsageError if there is none."""
+    """The built-in contract for a published format and class count; UsageError if there is none."""
     known = {
         ("official", 11): "camvid-official",
         ("official", 19): "cityscapes-official",
@@ -129,14 +129,14 @@ def contract_name(format_name: str, classes: int) -> str:
     if (format_name, classes) not in known:
         raise UsageError(
             f"no input contract is known for {classes} classes in the {format_name} format; "
-            f"name one with --contract ({', '.join(CONTRACTS)})"
+            f"choose one with --contract ({', '.join(CONTRACTS)})"
         )
     return known[format_name, classes]
 
 
-def known_as(given: InputSpec) -> str:
+def known_as(spec: InputSpec) -> str:
     """The name of a built-in contract, or "custom"."""
-    return next((name for name, contract in CONTRACTS.items() if contract == given), "custom")
+    return next((name for name, contract in CONTRACTS.items() if contract == spec), "custom")
 
 
 def model_spec(
@@ -148,9 +148,9 @@ def model_spec(
     std: Triple | None = None,
     color: Color | None = None,
 ) -> ModelSpec:
-    """The ModelSpec of a named contract, with what the user overrides."""
+    """The ModelSpec for a named contract, with the user's overrides."""
     if contract not in CONTRACTS:
-        raise UsageError(f"no contract is called {contract!r}; there are: {', '.join(CONTRACTS)}")
+        raise UsageError(f"unknown contract {contract!r}; wanted one of {', '.join(CONTRACTS)}")
     base, table = CONTRACTS[contract], class_table(classes)
-    given = InputSpec(mean or base.mean, std or base.std, color or base.color, base.res)
-    return ModelSpec(given, table.names, table.palette, table.ignore_label, blocks)
+    spec = InputSpec(mean or base.mean, std or base.std, color or base.color, base.res)
+    return ModelSpec(spec, table.names, table.palette, table.ignore_label, blocks)

@@ -35,7 +35,7 @@ class UserError(CgnetError):
 
 
 class UsageError(UserError):
-    """An argument that makes no sense."""
+    """A flag, or an argument of the API, that makes no sense."""
 
 
 class CheckpointError(UserError):
@@ -87,12 +87,12 @@ def require(module: str, extra: str) -> ModuleType:
 
 
 def one_line(error: BaseException | str) -> str:
-    """The first line of what a library said, printable and short, for a message of ours."""
+    """The first line of a library's message, printable and short, to be part of ours."""
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
     return "".join(c if c.isprintable() else "?" for c in first[:200])
 
 
-def last_line(said: str) -> str:
-    """The last line of what a failed program said, where the reason usually stands, as by `one_line`."""
-    lines = said.strip().splitlines()
-    return one_line(lines[-1]) if lines else "it gives no reason"
+def last_line(output: str) -> str:
+    """The last line that a failed program wrote, usually its reason; printable and short."""
+    lines = output.strip().splitlines()
+    return one_line(lines[-1]) if lines else "no reason given"

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a request: the step that runs is finished and saved, then the run ends."""
+"""SIGINT and SIGTERM as requests: the current step is finished and saved, then the run ends."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Interrupts:
 
 @contextmanager
 def caught_interrupts() -> Iterator[Interrupts]:
-    """Only the main thread may call this; the previous handlers come back at the end."""
+    """Record signals instead of stopping; main thread only. The previous handlers are restored at the end."""
     interrupts = Interrupts()
     previous = {number: signal.signal(number, interrupts) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

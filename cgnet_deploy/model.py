@@ -69,7 +69,7 @@ class Join(nn.Module):
 
 
 class Gate(nn.Module):
-    """Scale each channel by what the whole image says about it (F_glo of the paper)."""
+    """Scale each channel by a weight computed from the full image (F_glo of the paper)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Pixels in and out: the reference that the in-graph and the C++ versions must match."""
+"""Pixels in and out: the reference that the versions in graphs and in C++ must match."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ F32 = npt.NDArray[np.float32]
 def check_frames(frames: object) -> U8:
     """`frames` itself if it is (N, H, W, 3) u8 with N, H, W > 0, else FrameError."""
     if not isinstance(frames, np.ndarray) or frames.dtype != np.uint8:
-        raise FrameError(f"frames are {getattr(frames, 'dtype', type(frames).__name__)}; wanted an array of uint8")
+        raise FrameError(f"frames are {getattr(frames, 'dtype', type(frames).__name__)}; wanted a NumPy array of uint8")
     if frames.ndim != 4 or frames.shape[3] != 3 or 0 in frames.shape:
         raise FrameError(f"frames have shape {frames.shape}; wanted (N, H, W, 3), BGR")
     return frames
@@ -40,7 +40,11 @@ def colour(labels: U8, spec: ModelSpec) -> U8:
 
 
 def overlay(frame: U8, labels: U8, spec: ModelSpec, alpha: float = 0.5) -> U8:
-    """(H, W, 3) u8 BGR frame with its (H, W) u8 labels laid over it; alpha 0 shows the frame, 1 the labels."""
+    """Lay labels over their frame, in the colours of the palette: (H, W, 3) u8 BGR.
+
+    frame: (H, W, 3) u8 BGR. labels: (H, W) u8. spec: of the network, as in `Engine.info.spec`. alpha: 0 shows the
+    frame, 1 the labels. Raises FrameError if frame and labels differ in size.
+    """
     if frame.shape[:2] != labels.shape:
-        raise FrameError(f"a frame of {frame.shape[:2]} with labels of {labels.shape}")
+        raise FrameError(f"the frame is {frame.shape[:2]}, its labels are {labels.shape}: they must have one size")
     return np.asarray(cv2.addWeighted(frame, 1 - alpha, colour(labels, spec), alpha, 0.0), np.uint8)

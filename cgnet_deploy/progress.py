@@ -1,7 +1,7 @@
-"""Progress of long work. A library prints nothing, so whoever wants to see it says so:
+"""Progress of long work. The library prints nothing; a command chooses to show it.
 
-track, task    what long work calls; without a display, each quarter is one line in the log (INFO)
-display        what a command enters: bars on stderr if it is a terminal, the log's lines elsewhere
+track, task    called by long work; without a display, each quarter is one line in the log (INFO)
+display        entered by a command: bars on stderr if it is a terminal, lines in the log elsewhere
 """
 
 from __future__ import annotations

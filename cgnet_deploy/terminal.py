@@ -76,7 +76,7 @@ def run(parser: Parser, command: Callable[[argparse.Namespace], int], argv: Sequ
 
 
 def guarded(prog: str, body: Callable[[], int]) -> int:
-    """The exit code of `body()`. An error of ours becomes one line on stderr and its own code, Ctrl-C 130."""
+    """The exit code of `body()`. A CgnetError becomes one line on stderr and its exit code, Ctrl-C 130."""
     try:
         return body()
     except CgnetError as error:

@@ -1,4 +1,4 @@
-"""How many threads may compute here."""
+"""How many threads this process may use."""
 
 from __future__ import annotations
 

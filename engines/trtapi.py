@@ -51,7 +51,7 @@ def new_log(trt: ModuleType) -> Any:
                 self._errors.append(message)
 
         def reason(self) -> str:
-            return one_line(self._errors[-1]) if self._errors else "it gives no reason"
+            return one_line(self._errors[-1]) if self._errors else "no reason given"
 
     return Log()
 

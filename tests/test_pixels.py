@@ -61,5 +61,5 @@ def test_an_overlay_is_between_frame_and_labels() -> None:
     assert np.array_equal(overlay(frame, labels, spec, alpha=0), frame)
     assert np.array_equal(overlay(frame, labels, spec, alpha=1), colour(labels, spec))
     assert overlay(frame, labels, spec)[0, 0].tolist() == [114, 82, 114]
-    with pytest.raises(FrameError, match="a frame of"):
+    with pytest.raises(FrameError, match="they must have one size"):
         overlay(frame, labels.T, spec)

@@ -126,7 +126,7 @@ def test_what_a_user_says_overrides_the_contract() -> None:
     given_input = model_spec("camvid-official", 11, (3, 21), mean=(1.0, 2.0, 3.0), color="bgr").input
     assert given_input == InputSpec((1.0, 2.0, 3.0), (1.0, 1.0, 1.0), "bgr", Res(360, 480))
     assert known_as(given_input) == "custom"
-    with pytest.raises(UsageError, match="no contract is called 'camvid'"):
+    with pytest.raises(UsageError, match="unknown contract 'camvid'"):
         model_spec("camvid", 11, (3, 21))
 
 

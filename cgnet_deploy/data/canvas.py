@@ -1,4 +1,4 @@
-"""A pinhole camera over a picture and its label map: what is painted on one is painted on the other.
+"""A pinhole camera over a picture and its label map: every shape is painted on both.
 
 World: x to the right, y up, z ahead, in metres, the camera above (0, 0, 0).
 

@@ -1,4 +1,4 @@
-"""What stands and moves in a drawn street, each thing painted by one function.
+"""The things that stand and move in a drawn street, each painted by one function.
 
 Every function takes the canvas, the random generator that decides the details, and where the thing stands.
 `side` is -1 for the left of the road, +1 for the right.

@@ -74,7 +74,7 @@ class PictureFolder:
 
 
 class Capture:
-    """What OpenCV opens. live: cameras and network streams; a file can be played as one, at its own rate."""
+    """What OpenCV opens. live: cameras and network streams; a file can be played as if it were one, at its own rate."""
 
     def __init__(self, capture: cv2.VideoCapture, name: str, *, file: bool, live: bool, fps: float | None) -> None:
         if not capture.isOpened():

@@ -133,7 +133,7 @@ def test_a_file_from_outside_gets_the_contract_of_its_class_count(
 
 def test_a_class_count_without_a_contract_asks_for_one(tmp_path: Path) -> None:
     path = foreign(tmp_path / "a.onnx", 7)
-    with pytest.raises(UsageError, match=r"for 7 classes .*; name one with --contract"):
+    with pytest.raises(UsageError, match=r"for 7 classes .*; choose one with --contract"):
         read_onnx(path)
     assert read_onnx(path, "cityscapes-mmseg").spec.classes == 7
 

@@ -1,4 +1,4 @@
-// A bounded queue between two threads that ends: by the giver's last item, or because the taker left.
+// A bounded queue between two threads, which either side can end.
 #pragma once
 
 #include <condition_variable>
@@ -13,7 +13,7 @@ class Channel {
  public:
   explicit Channel(std::size_t room) : room_(room) {}
 
-  /// Give an item, waiting for room; false if nobody will take it.
+  /// Give an item, waiting for room; false if the taker has left.
   bool put(T item) {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return items_.size() < room_ || left_; });
@@ -34,14 +34,14 @@ class Channel {
     return item;
   }
 
-  /// The giver's last word.
+  /// No more items will come.
   void end() {
     const std::lock_guard lock(mutex_);
     ended_ = true;
     changed_.notify_all();
   }
 
-  /// The taker's last word: `put` stops waiting.
+  /// The taker takes no more: `put` stops waiting.
   void leave() {
     const std::lock_guard lock(mutex_);
     left_ = true;

@@ -1,4 +1,4 @@
-// Reads a video, labels it, and writes the overlay or the labels: threads of their own, so that the network waits for
+// Reads a video, labels it, and writes the overlay or the labels: each in its own thread, so that the network waits for
 // neither the decoder nor the encoder.
 //
 //   cgnet_video --engine cgnet.onnx --input drive.mp4 --output overlay.mp4
@@ -50,7 +50,7 @@ struct Labelled {
 };
 
 /// Labels of another size: each pixel takes the one under its centre. OpenCV's INTER_NEAREST_EXACT means the same, but
-/// 4.6 and 5.0 differ where a centre falls between two pixels; whole numbers don't.
+/// 4.6 and 5.0 differ where a centre falls between two pixels; integers don't.
 cv::Mat nearest(const cv::Mat& labels, const cv::Size& size) {
   cv::Mat resized(size, CV_8UC1);
   const auto source = [](int i, int from, int to) {
@@ -64,8 +64,8 @@ cv::Mat nearest(const cv::Mat& labels, const cv::Size& size) {
   return resized;
 }
 
-/// Labels of a frame of any size. As in Python's Segmenter: the frame is resized linearly to a size that the engine
-/// has fixed, its labels by the nearest neighbour back.
+/// Labels of a frame of any size. As in Python's Segmenter: the frame is resized linearly to the engine's size where
+/// that is fixed, and its labels back by nearest neighbour.
 cv::Mat labels_of(const cgnet::Segmenter& segmenter, const cv::Mat& frame) {
   const cgnet::Info& info = segmenter.info();
   const cv::Size own(info.width != 0 ? info.width : frame.cols, info.height != 0 ? info.height : frame.rows);
@@ -103,8 +103,8 @@ class Progress {
   Clock::time_point told_ = start_;
 };
 
-/// One thread of the engine between two channels. Reader and writer go through the lanes in turn, so that the order is
-/// kept.
+/// One thread of the engine between two channels. Reader and writer go through the lanes in turn, which keeps the
+/// order.
 struct Lane {
   Channel<cv::Mat> frames{depth};
   Channel<Labelled> labelled{depth};
@@ -134,7 +134,7 @@ struct Lane {
   }
 };
 
-/// Reader and engines in threads of their own; the caller's is the writer's.
+/// Reader and engines run in their own threads; the caller's thread writes.
 class Pipeline {
  public:
   Pipeline(Reader& reader, const cgnet::Segmenter& segmenter, std::size_t lanes, long limit) : lanes_(lanes) {
@@ -148,7 +148,7 @@ class Pipeline {
   /// The next frame and its labels, in order; nothing at the end.
   std::optional<Labelled> next() { return turn(given_++).labelled.take(); }
 
-  /// End all threads; what is under way is lost.
+  /// End all threads; frames in flight are lost.
   void stop() {
     for (Lane& lane : lanes_) {
       lane.labelled.leave();
@@ -159,7 +159,7 @@ class Pipeline {
     if (reading_.joinable()) reading_.join();
   }
 
-  /// Whatever ended an engine or, if none was, null; after `stop`.
+  /// What ended an engine, or null; after `stop`.
   std::exception_ptr engine_error() const {
     for (const Lane& lane : lanes_)
       if (lane.error) return lane.error;
@@ -199,7 +199,7 @@ double percentile(std::vector<double> sorted, double share) {
   return sorted[static_cast<std::size_t>(share * static_cast<double>(sorted.size() - 1))];
 }
 
-/// Two on a CPU: what decodes or encodes on one core then halts one inference, not both halves of the only one.
+/// Two on a CPU: decoding or encoding on a core then delays one inference of two, not both halves of a single one.
 int default_contexts(const std::filesystem::path& engine) { return engine.extension() == ".onnx" ? 2 : 1; }
 
 int run(const Settings& settings) {
@@ -233,7 +233,7 @@ int run(const Settings& settings) {
   }
   pipeline.stop();
   progress.end();
-  // An engine or an output that failed leaves nothing; a source that ends early leaves what it gave, whole.
+  // If an engine or an output fails, nothing is left; if the source ends early, the output up to there is complete.
   if (pipeline.engine_error()) std::rethrow_exception(pipeline.engine_error());
   if (done > 0) {
     if (video) video->finish();
@@ -246,10 +246,10 @@ int run(const Settings& settings) {
   }
   if (pipeline.read_error()) std::rethrow_exception(pipeline.read_error());
   if (interrupted) {
-    std::fprintf(stderr, "cgnet_video: stopped; what was done is written\n");
-    return 130;  // what a shell gives for SIGINT
+    std::fprintf(stderr, "cgnet_video: stopped; the frames so far are written\n");
+    return 130;  // as shells do for SIGINT
   }
-  if (settings.limit == 0) reader.check_whole();
+  if (settings.limit == 0) reader.check_complete();
   return 0;
 }
 
@@ -260,7 +260,7 @@ int main(int argc, char** argv) {
     std::fputs(usage, stdout);
     return 0;
   }
-  // What is wrong is told in one line of ours.
+  // Errors are reported in one line of ours.
   cv::utils::logging::setLogLevel(cv::utils::logging::LOG_LEVEL_SILENT);
   setenv("OPENCV_FFMPEG_LOGLEVEL", "-8", 0);
   setenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", plain_videos, 0);

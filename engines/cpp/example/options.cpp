@@ -11,17 +11,17 @@ const char* const usage =
     "usage: cgnet_video --engine FILE --input FILE [--output FILE] [--masks FILE]\n"
     "                   [--overlay A] [--codec CODE] [--limit N] [--contexts N] [--threads N]\n"
     "\n"
-    "A video with its labels laid over it, by a file of cgnet-export.\n"
+    "Label a video with a file of cgnet-export.\n"
     "\n"
     "  --engine FILE   .onnx for OpenVINO, .plan or .engine for TensorRT\n"
-    "  --input FILE    whatever OpenCV reads\n"
+    "  --input FILE    any video that OpenCV reads\n"
     "  --output FILE   .avi, .mp4 or .mkv: the overlay\n"
-    "  --masks FILE    the labels as they are: u8, (frames, height, width), without a header\n"
+    "  --masks FILE    the raw labels: u8, (frames, height, width), without a header\n"
     "  --overlay A     opacity of the labels, 0 to 1 (default 0.5)\n"
-    "  --codec CODE    four letters, such as FFV1, which loses nothing; default: MJPG in .avi, else mp4v\n"
-    "  --limit N       frames to read at most\n"
-    "  --contexts N    inferences at a time (default: 2 of a .onnx, 1 of a plan)\n"
-    "  --threads N     of the CPU's runtime, all contexts together\n";
+    "  --codec CODE    four letters, such as FFV1, which is lossless; default: MJPG in .avi, else mp4v\n"
+    "  --limit N       stop after N frames\n"
+    "  --contexts N    inferences at a time (default: 2 for a .onnx, 1 for a plan)\n"
+    "  --threads N     CPU threads, all contexts together\n";
 
 namespace {
 
@@ -30,8 +30,8 @@ Number number(std::string_view flag, std::string_view text, Number least, Number
   Number value{};
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || !(value >= least && value <= most))
-    throw cgnet::UsageError(std::string(flag) + " " + std::string(text) + ": wanted " + std::to_string(least) + " to " +
-                            std::to_string(most));
+    throw cgnet::UsageError(std::string(flag) + " " + std::string(text) + ": must be between " +
+                            std::to_string(least) + " and " + std::to_string(most));
   return value;
 }
 
@@ -41,7 +41,7 @@ Settings parse(int argc, const char* const* argv) {
   Settings settings;
   for (int i = 1; i < argc; i += 2) {
     const std::string_view flag = argv[i];
-    if (i + 1 == argc) throw cgnet::UsageError(std::string(flag) + ": its value is missing; see cgnet_video --help");
+    if (i + 1 == argc) throw cgnet::UsageError(std::string(flag) + " needs a value; see cgnet_video --help");
     const char* const value = argv[i + 1];
     if (flag == "--engine")
       settings.engine = value;
@@ -62,7 +62,7 @@ Settings parse(int argc, const char* const* argv) {
     else if (flag == "--threads")
       settings.threads = number(flag, value, 1, 1024);
     else
-      throw cgnet::UsageError("there is no " + std::string(flag) + "; see cgnet_video --help");
+      throw cgnet::UsageError(std::string(flag) + " is not an option; see cgnet_video --help");
   }
   if (settings.engine.empty() || settings.input.empty() || (settings.output.empty() && settings.masks.empty()))
     throw cgnet::UsageError("wanted --engine, --input, and --output or --masks; see cgnet_video --help");

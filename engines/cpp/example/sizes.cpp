@@ -15,10 +15,10 @@ extern "C" {
 
 namespace {
 
-// How far a decoder may be ahead of the frame that it gives: 16 that it puts in order, and one for each thread.
+// How far a decoder may run ahead of the frame that it returns: 16 frames to reorder, and one per thread.
 constexpr long ahead = 64;
 
-/// Some of FFmpeg's functions that free take a pointer, some the pointer's address, which they set to null.
+/// Some of FFmpeg's free functions take a pointer, others the pointer's address, which they set to null.
 template <auto free_pointer>
 struct Free {
   template <typename T>
@@ -45,7 +45,7 @@ std::string sides(int height, int width) { return std::to_string(height) + "x" +
 
 void require_one_size(const std::filesystem::path& path, long limit) {
   const auto format = open(path);
-  if (!format || avformat_find_stream_info(format.get(), nullptr) < 0) return;  // whoever reads it will say so
+  if (!format || avformat_find_stream_info(format.get(), nullptr) < 0) return;  // the reader reports it
   const int video = av_find_best_stream(format.get(), AVMEDIA_TYPE_VIDEO, -1, -1, nullptr, 0);
   if (video < 0) return;
   const AVCodecParameters* const codec = format->streams[video]->codecpar;
@@ -71,7 +71,7 @@ void require_one_size(const std::filesystem::path& path, long limit) {
     if (parser->height != height || parser->width != width)
       throw cgnet::FrameError(path.string() + " changes its size at frame " + std::to_string(frame) + ", from " +
                               sides(height, width) + " to " + sides(parser->height, parser->width) +
-                              "; one video holds one size: cut it there");
+                              "; cut the video there: an output has one size");
     ++frame;
   }
 }

@@ -22,7 +22,7 @@ Reader::Reader(const fs::path& path) : path_(path) {
 }
 
 cv::Mat Reader::next() {
-  cv::Mat frame;  // a new one each time: the last one may still be at work in another thread
+  cv::Mat frame;  // a new one each time: another thread may still use the last one
   if (!capture_.read(frame) || frame.empty()) {
     if (read_ == 0) throw cgnet::Error(path_.string() + " holds no frame that can be read", 2);
     return {};
@@ -32,8 +32,8 @@ cv::Mat Reader::next() {
   return frame;
 }
 
-void Reader::check_whole() const {
-  // A container may count by its duration, in which sound may outlast the picture: a twentieth is forgiven.
+void Reader::check_complete() const {
+  // A container may count by its duration, in which sound may outlast the pictures by a twentieth.
   if (static_cast<double>(announced_ - read_) > std::max(2.5, 0.05 * static_cast<double>(announced_)))
     throw cgnet::Error(path_.string() + " is cut or damaged: " + std::to_string(read_) +
                        " frames could be read, it announces " + std::to_string(announced_));
@@ -44,7 +44,7 @@ Temporary::Temporary(fs::path path) : path_(std::move(path)) {
   if (fs::is_directory(path_) || !fs::is_directory(folder) || access(folder.c_str(), W_OK) != 0)
     throw cgnet::UsageError(path_.string() + " can't be written: is " + folder.string() +
                             " a folder that you may write to?");
-  // The suffix stays the last: OpenCV tells the container by it.
+  // The suffix stays last: OpenCV chooses the container by it.
   temporary_ = folder / ("." + path_.stem().string() + "." + std::to_string(getpid()) + ".tmp" +
                          path_.extension().string());
 }
@@ -77,11 +77,11 @@ void VideoFile::finish() {
   writer_.release();
   if (written_ == 0) return;
   cv::VideoCapture check;
-  const bool whole = check.open(file_.path().string(), cv::CAP_FFMPEG) &&
+  const bool complete = check.open(file_.path().string(), cv::CAP_FFMPEG) &&
                      std::lround(check.get(cv::CAP_PROP_FRAME_COUNT)) >= written_ &&
-                     // An AVI announces its frames at its start, however many are behind it.
+                     // An AVI announces its frames at its start, however many follow.
                      check.set(cv::CAP_PROP_POS_FRAMES, static_cast<double>(written_ - 1)) && check.grab();
-  if (!whole)
+  if (!complete)
     throw cgnet::Error(file_.final_path().string() + " can't be written: the encoder lost frames; is the disk full?");
   file_.keep();
 }

@@ -1,4 +1,4 @@
-// Video files by OpenCV, with what it keeps to itself: a video that is cut, a full disk.
+// Video files by OpenCV, with the errors that it does not report: a video that is cut, a full disk.
 #pragma once
 
 #include <filesystem>
@@ -8,7 +8,7 @@
 #include <opencv2/core.hpp>
 #include <opencv2/videoio.hpp>
 
-/// What FFmpeg may open, as in Python's source.py. Not among it: playlists, which name other files and hosts, and text,
+/// What FFmpeg may open, as in Python's source.py. Not playlists, which name other files and hosts, nor text,
 /// which FFmpeg would draw.
 inline const char* const plain_videos =
     "protocol_whitelist;file|format_whitelist;"
@@ -16,10 +16,10 @@ inline const char* const plain_videos =
 
 class Reader {
  public:
-  /// Throws cgnet::Error with exit code 2 for what is no video.
+  /// Throws cgnet::Error with exit code 2 if it is not a video.
   explicit Reader(const std::filesystem::path& path);
 
-  /// The next frame, (H, W) of u8 BGR and memory of its own; an empty one at the end.
+  /// The next frame, (H, W) of u8 BGR in new memory; an empty one at the end.
   cv::Mat next();
 
   cv::Size size() const noexcept { return size_; }  ///< of the frames read
@@ -27,8 +27,8 @@ class Reader {
   long announced() const noexcept { return announced_; }  ///< frames, 0 if not known
   long read() const noexcept { return read_; }
 
-  /// Throws cgnet::Error if fewer frames could be read than the file announces, by more than a guess is wrong by.
-  void check_whole() const;
+  /// Throws cgnet::Error if fewer frames could be read than the file announces, beyond the error of that estimate.
+  void check_complete() const;
 
  private:
   std::filesystem::path path_;
@@ -55,7 +55,7 @@ class Temporary {
   std::filesystem::path temporary_;
 };
 
-/// An overlay video. OpenCV doesn't say if a frame could be written: `finish` counts them in the file.
+/// An overlay video. OpenCV does not report whether a frame was written: `finish` counts them in the file.
 class VideoFile {
  public:
   VideoFile(const std::filesystem::path& path, const std::string& codec, double fps);

@@ -5,6 +5,7 @@
 #include <limits>
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -24,12 +25,12 @@ constexpr int max_batch = 1 << 16;
 constexpr std::size_t max_classes = 255;  // labels are u8, and one value is left for "ignore"
 const char* const again = "; export it again with cgnet-export";
 
-/// A sidecar that says something else than it should; the message says what.
+/// A sidecar with unexpected content; the message names it.
 struct Unfit : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-std::string read_whole(const fs::path& path, std::uintmax_t most, const char* wanted) {
+std::string read_all(const fs::path& path, std::uintmax_t most, const char* wanted) {
   std::error_code error;
   const std::uintmax_t size = fs::file_size(path, error);
   if (error) throw ArtifactError(path.string() + " can't be read: " + error.message());
@@ -63,7 +64,7 @@ std::array<float, 3> triple(const Json& value, const char* what) {
   return numbers;
 }
 
-/// 1 to 64 characters, none of them a control character. That it is UTF-8 the parser has seen to.
+/// 1 to 64 characters, none of them a control character. The parser has checked that it is UTF-8.
 std::string class_name(const Json& value) {
   const auto name = value.get<std::string>();
   std::size_t characters = 0;
@@ -81,7 +82,7 @@ std::vector<Class> classes_of(const Json& spec) {
   const Json& palette = spec.at("palette");
   if (!names.is_array() || !palette.is_array()) throw Unfit("class_names or palette is not a list");
   if (names.empty() || names.size() > max_classes) throw Unfit("a CGNet here has 1 to 255 classes");
-  if (palette.size() != names.size()) throw Unfit("the palette has another length than the class names");
+  if (palette.size() != names.size()) throw Unfit("the palette and the class names differ in length");
   std::vector<Class> classes;
   for (std::size_t k = 0; k < names.size(); ++k) {
     if (!palette[k].is_array() || palette[k].size() != 3) throw Unfit("a palette colour is not three values");
@@ -100,7 +101,7 @@ InputSpec input_of(const Json& input) {
   for (const float value : spec.std)
     if (!(value > 0)) throw Unfit("std is not three positive numbers");
   const auto color = input.at("color").get<std::string>();
-  if (color != "rgb" && color != "bgr") throw Unfit("colour order is neither 'rgb' nor 'bgr'");
+  if (color != "rgb" && color != "bgr") throw Unfit("color must be 'rgb' or 'bgr'");
   spec.channels = color == "rgb" ? std::array<std::size_t, 3>{2, 1, 0} : std::array<std::size_t, 3>{0, 1, 2};
   return spec;
 }
@@ -122,13 +123,13 @@ Kind kind_of(const std::string& name) {
   if (name == "checkpoint") return Kind::checkpoint;
   if (name == "onnx") return Kind::onnx;
   if (name == "plan") return Kind::plan;
-  throw Unfit("kind is none of checkpoint, onnx, plan");
+  throw Unfit("kind must be checkpoint, onnx or plan");
 }
 
 Io io_of(const std::string& name) {
   if (name == "frames") return Io::frames;
   if (name == "tensor") return Io::tensor;
-  throw Unfit("io is neither 'frames' nor 'tensor'");
+  throw Unfit("io must be 'frames' or 'tensor'");
 }
 
 }  // namespace
@@ -145,7 +146,7 @@ Artifact parse_sidecar(const fs::path& path, const std::string& text) {
     artifact.io = io_of(data.at("io").get<std::string>());
     artifact.precision = data.at("precision").get<std::string>();
     if (artifact.precision != "f32" && artifact.precision != "f16" && artifact.precision != "int8")
-      throw Unfit("precision is none of f32, f16, int8");
+      throw Unfit("precision must be f32, f16 or int8");
     artifact.shape = shape_of(data.at("shape"));
     const Json& spec = data.at("spec");
     artifact.input = input_of(spec.at("input"));
@@ -171,8 +172,8 @@ File read_file(const fs::path& path) {
   const fs::path sidecar = path.string() + ".json";
   if (!fs::exists(sidecar, error))
     throw ArtifactError(path.string() + " has no sidecar " + sidecar.filename().string() + again);
-  Artifact artifact = parse_sidecar(path, read_whole(sidecar, max_sidecar_bytes, "not a sidecar of ours"));
-  std::string content = read_whole(path, max_file_bytes, "not a CGNet");
+  Artifact artifact = parse_sidecar(path, read_all(sidecar, max_sidecar_bytes, "not a sidecar of ours"));
+  std::string content = read_all(path, max_file_bytes, "not a CGNet");
   if (sha256_of(content) != artifact.sha256)
     throw ArtifactError(path.string() + " is not the file that " + sidecar.filename().string() +
                         " describes (sha256 differs): it was cut or altered" + again);
@@ -180,15 +181,24 @@ File read_file(const fs::path& path) {
 }
 
 std::string spelled(const Shape& shape) {
-  const auto side = [](int value) { return value == 0 ? std::string("any") : std::to_string(value); };
-  return side(shape.batch) + "x" + side(shape.height) + "x" + side(shape.width);
+  std::string fixed;
+  std::vector<std::string> open;
+  for (const auto& [name, side] : {std::pair{"N", shape.batch}, {"H", shape.height}, {"W", shape.width}})
+    if (side == 0)
+      open.emplace_back(name);
+    else
+      fixed += (fixed.empty() ? "" : " ") + std::string(name) + "=" + std::to_string(side);
+  if (open.empty()) return fixed;
+  std::string any = (fixed.empty() ? "any " : ", any ") + open.front();
+  if (open.size() == 3) any += ", " + open[1];
+  return fixed + any + (open.size() > 1 ? " and " + open.back() : "");
 }
 
 Shape narrowed(const Artifact& artifact, const Shape& wanted) {
   const Shape& own = artifact.shape;
   const auto differs = [](int is, int want) { return want < 0 || (is != 0 && want != 0 && is != want); };
   if (differs(own.batch, wanted.batch) || differs(own.height, wanted.height) || differs(own.width, wanted.width))
-    throw UsageError(artifact.path.string() + " takes NxHxW = " + spelled(own) + ", not " + spelled(wanted) +
+    throw UsageError(artifact.path.string() + " takes " + spelled(own) + ", not " + spelled(wanted) +
                         "; export it again for the size you want");
   const auto side = [](int is, int want) { return is == 0 ? want : is; };
   return {side(own.batch, wanted.batch), side(own.height, wanted.height), side(own.width, wanted.width)};
@@ -196,7 +206,7 @@ Shape narrowed(const Artifact& artifact, const Shape& wanted) {
 
 std::string one_line(const std::string& text) {
   const std::size_t start = text.find_first_not_of(" \t\r\n");
-  if (start == std::string::npos) return "it gives no reason";
+  if (start == std::string::npos) return "no reason given";
   std::string line = text.substr(start, text.find_first_of("\r\n", start) - start).substr(0, 200);
   for (char& c : line)
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';

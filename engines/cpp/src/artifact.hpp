@@ -1,4 +1,4 @@
-// A file of cgnet-export and its sidecar: what it is, what it came from, and that it is whole.
+// A file of cgnet-export and its sidecar: what it is, what it was made from, and proof that it is intact.
 //
 // The rules are those of cgnet_deploy/artifact.py and spec.py, and a sidecar that they refuse is refused here.
 #pragma once
@@ -27,11 +27,11 @@ struct Shape {
   int width = 0;
 };
 
-/// How a BGR frame becomes the network's input: (channel - mean) / std, in the order in which the network reads.
+/// How a BGR frame becomes the network's input: (channel - mean) / std, in the order that the network reads.
 struct InputSpec {
   std::array<float, 3> mean{};
   std::array<float, 3> std{};
-  std::array<std::size_t, 3> channels{};  ///< of a BGR pixel, which one each plane reads
+  std::array<std::size_t, 3> channels{};  ///< which channel of a BGR pixel each plane reads
 };
 
 struct Artifact {
@@ -47,25 +47,25 @@ struct Artifact {
   std::map<std::string, std::string> made_with;  ///< tool -> version
 };
 
-/// An artifact with the bytes whose sha256 was compared: they are read once, and it is they that a runtime gets.
+/// An artifact with the bytes whose sha256 was compared: they are read once, and a runtime gets these bytes.
 struct File {
   Artifact artifact;
   std::string content;
 };
 
-/// Read `path` and its sidecar. Throws ArtifactError if one is missing, damaged, too large, or not of the other.
+/// Read `path` and its sidecar. Throws ArtifactError if one is missing, damaged or too large, or if they don't match.
 File read_file(const std::filesystem::path& path);
 
-/// What a sidecar says of `path`. Throws ArtifactError.
+/// The content of the sidecar of `path`. Throws ArtifactError.
 Artifact parse_sidecar(const std::filesystem::path& path, const std::string& text);
 
-/// `8x360x480`, or `anyx360x480`.
+/// `N=8 H=360 W=480`, or `N=8, any H and W`.
 std::string spelled(const Shape& shape);
 
-/// What is `wanted` of a file's `own` sides. Throws UsageError where it has them fixed to others.
+/// The sides of `artifact`, with `wanted` where it leaves them open. Throws UsageError where they contradict.
 Shape narrowed(const Artifact& artifact, const Shape& wanted);
 
-/// The first line of what a library said, printable and short, for a message of ours.
+/// The first line of a library's message, printable and short.
 std::string one_line(const std::string& text);
 
 }  // namespace cgnet

@@ -1,4 +1,4 @@
-// What a runtime owes: an engine that is loaded once, and contexts that each run one call at a time.
+// What a backend provides: an engine that is loaded once, and contexts that each run one call at a time.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,7 @@
 
 namespace cgnet {
 
-/// `count` frames that have been checked: all of one size, which the engine takes, and none without pixels.
+/// `count` checked frames: all of one size that the engine takes, none without pixels.
 struct Batch {
   const Frame* frames;
   int count;

@@ -1,4 +1,4 @@
-// CUDA's runtime with owners: what is made is given back, and a bad status is an Error of one line.
+// CUDA's runtime with owners: every resource is freed, and a bad status is an Error of one line.
 #pragma once
 
 #include <cstddef>
@@ -15,12 +15,12 @@ namespace cgnet::cuda {
 
 inline void check(cudaError_t status, const char* doing) {
   if (status == cudaSuccess) return;
-  cudaGetLastError();  // takes the error back, or whoever asks CUDA next would meet it
+  cudaGetLastError();  // clears the error, which the next caller of CUDA would see
   if (status == cudaErrorMemoryAllocation) throw Error(std::string("the GPU has no memory left: ") + doing);
   throw Error(std::string("CUDA: ") + doing + ": " + cudaGetErrorString(status));
 }
 
-/// One GPU current in this thread until the end of a scope, then again the one that was.
+/// Makes a GPU current in this thread until the end of a scope, then restores the previous one.
 class Current {
  public:
   explicit Current(int device) {

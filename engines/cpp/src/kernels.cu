@@ -1,4 +1,4 @@
-// Not yet run on a GPU. One thread a pixel: both kernels are bound by memory, and neighbours read neighbours.
+// Not yet run on a GPU. One thread per pixel: memory bounds both kernels, and neighbouring threads read neighbours.
 #include "kernels.hpp"
 
 namespace cgnet::cuda {
@@ -16,7 +16,7 @@ __global__ void to_tensor_kernel(const std::uint8_t* frames, float* planes, std:
   float* out = planes + 3 * n * plane + (i - n * plane);
   for (int c = 0; c < 3; ++c) {
     const float value = static_cast<float>(frames[3 * i + static_cast<std::size_t>(spec.channel[c])]);
-    // The intrinsics round as IEEE says, whatever --use_fast_math would make of `-` and `/`.
+    // The intrinsics round as IEEE 754 does, whatever --use_fast_math makes of `-` and `/`.
     out[static_cast<std::size_t>(c) * plane] = __fdiv_rn(__fsub_rn(value, spec.mean[c]), spec.std[c]);
   }
 }
@@ -30,7 +30,7 @@ __global__ void labels_of_kernel(const float* logits, std::uint8_t* labels, std:
   float best = scores[0];
   std::uint8_t label = 0;
   for (std::size_t k = 1; k < classes; ++k)
-    if (scores[k * plane] > best) {  // strictly: the first of equals stays
+    if (scores[k * plane] > best) {  // strictly: the first of equals wins
       best = scores[k * plane];
       label = static_cast<std::uint8_t>(k);
     }

@@ -1,4 +1,4 @@
-// What a plan of planes and logits lacks, on the GPU: the arithmetic of pixels.cpp.
+// For plans that take planes and return logits: the arithmetic of pixels.cpp on the GPU.
 #pragma once
 
 #include <cstddef>
@@ -11,14 +11,14 @@ namespace cgnet::cuda {
 struct PlaneSpec {
   float mean[3];
   float std[3];
-  int channel[3];  ///< of a BGR pixel, which one each plane reads
+  int channel[3];  ///< which channel of a BGR pixel each plane reads
 };
 
-/// (N, H, W, 3) u8 to (N, 3, H, W) f32 on `stream`; `plane` is H * W. Gives what launching gives.
+/// (N, H, W, 3) u8 to (N, 3, H, W) f32 on `stream`; `plane` is H * W. Returns the status of the launch.
 cudaError_t to_tensor(const std::uint8_t* frames, float* planes, std::size_t n, std::size_t plane,
                       const PlaneSpec& spec, cudaStream_t stream);
 
-/// (N, classes, H, W) f32 to (N, H, W) u8: the first of the largest. Gives what launching gives.
+/// (N, classes, H, W) f32 to (N, H, W) u8: the first of the largest. Returns the status of the launch.
 cudaError_t labels_of(const float* logits, std::uint8_t* labels, std::size_t n, std::size_t plane,
                       std::size_t classes, cudaStream_t stream);
 

@@ -1,5 +1,5 @@
 // An ONNX file in OpenVINO on the CPU, with the settings of engines/openvino.py: tuned for latency, and computing in
-// f32 also where the CPU would rather use bf16.
+// f32 even where the CPU would prefer bf16.
 #include <algorithm>
 #include <exception>
 #include <memory>
@@ -15,7 +15,7 @@
 namespace cgnet {
 namespace {
 
-/// OpenVINO's messages open with lines that name its source files; the last line says what is wrong.
+/// OpenVINO's messages begin with lines that name its source files; the last line gives the reason.
 std::string last_line(const std::string& text) {
   const std::size_t end = text.find_last_not_of(" \t\r\n");
   if (end == std::string::npos) return one_line("");
@@ -23,8 +23,8 @@ std::string last_line(const std::string& text) {
   return one_line(text.substr(start == std::string::npos ? 0 : start + 1));
 }
 
-/// The only Core of this process, for the reason told in engines/openvino.py: one that goes unmaps the stack that a
-/// thread's signal handlers run on.
+/// The only Core of this process, for the reason given in engines/openvino.py: destroying one unmaps the stack that
+/// a thread's signal handlers run on.
 ov::Core& shared_core() {
   static ov::Core core;
   return core;
@@ -60,11 +60,11 @@ class OpenVinoContext final : public Context {
 
  private:
   void run_on(const ov::Tensor& input) {
-    request_.set_input_tensor(input);  // it keeps the address only, and the next call sets its own
+    request_.set_input_tensor(input);  // it keeps only the address, and the next call sets another
     request_.infer();
   }
 
-  /// The frames without gaps: a single one without a gap is read where it is.
+  /// The frames without gaps between rows; a single frame without gaps is read in place.
   std::uint8_t* bytes_of(const Batch& batch) {
     const Frame& frame = batch.frames[0];
     if (batch.count == 1 && (frame.stride == 0 || frame.stride == 3 * static_cast<std::size_t>(frame.width)))
@@ -74,12 +74,12 @@ class OpenVinoContext final : public Context {
     return packed_.data();
   }
 
-  /// The request's own output, if it is what a CGNet gives for this input: a file could say anything.
+  /// The request's output, if it is what a CGNet returns for this input: a file could hold any network.
   ov::Tensor output_of(const ov::element::Type& type, const ov::Shape& shape) {
     ov::Tensor output = request_.get_output_tensor();
     if (output.get_element_type() != type || output.get_shape() != shape) {
       std::ostringstream text;
-      text << "the network gave " << output.get_element_type() << output.get_shape() << ", wanted " << type << shape
+      text << "the network returned " << output.get_element_type() << output.get_shape() << ", wanted " << type << shape
            << "; export it again with cgnet-export";
       throw ArtifactError(text.str());
     }
@@ -106,7 +106,7 @@ class OpenVinoEngine final : public Engine {
     try {
       const std::shared_ptr<ov::Model> model = shared_core().read_model(file.content, ov::Tensor());
       if (model->inputs().size() != 1 || model->outputs().size() != 1)
-        throw ArtifactError(path + " is no network of one input and one output");
+        throw ArtifactError(path + " is not a network of one input and one output");
       const auto side = [](int value) { return value == 0 ? ov::Dimension::dynamic() : ov::Dimension(value); };
       const ov::Dimension n = side(shape.batch);
       const ov::Dimension h = side(shape.height);

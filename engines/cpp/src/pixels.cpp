@@ -1,4 +1,4 @@
-// Compiled without contraction into fused multiply-adds: each operation rounds for itself, as NumPy's does.
+// Compiled without contraction into fused multiply-adds: each operation rounds on its own, as in NumPy.
 #include "pixels.hpp"
 
 #include <algorithm>
@@ -56,7 +56,7 @@ void labels_of(const float* logits, const Batch& batch, std::size_t classes, std
 }
 
 Overlay::Overlay(const std::vector<Class>& classes, double alpha) : mixed_(256) {
-  if (!(alpha >= 0 && alpha <= 1)) throw UsageError("alpha is " + std::to_string(alpha) + ", wanted 0 to 1");
+  if (!(alpha >= 0 && alpha <= 1)) throw UsageError("alpha " + std::to_string(alpha) + ": must be between 0 and 1");
   const auto frame_part = static_cast<float>(1 - alpha);
   const auto class_part = static_cast<float>(alpha);
   for (std::size_t label = 0; label < mixed_.size(); ++label)

@@ -10,7 +10,7 @@ constexpr std::size_t version_at = 24;
 const char* const tensorrt = "tensorrt";
 const char* const rtx = "tensorrt_rtx";
 
-/// `10.13.3.9` -> {10, 13, 3, 9}; what follows the digits of a part, such as rc1, is left out.
+/// `10.13.3.9` -> {10, 13, 3, 9}; what follows the digits of a part, such as rc1, is ignored.
 std::vector<int> version_of(const std::string& text) {
   std::vector<int> numbers;
   std::size_t at = 0;
@@ -34,7 +34,7 @@ std::string dotted(const std::vector<int>& version) {
   return text;
 }
 
-/// What built the plan, by its sidecar: a key of `made_with`, or an empty string.
+/// What built the plan according to its sidecar: a key of `made_with`, or an empty string.
 std::string builder_of(const Artifact& plan) {
   for (const char* builder : {tensorrt, rtx})
     if (plan.made_with.count(builder) != 0) return builder;
@@ -58,7 +58,7 @@ void check_plan(const File& file) {
   const std::string path = plan.path.string();
   const std::string builder = builder_of(plan);
   if (builder.empty() || plan.made_with.count("architecture") == 0)
-    throw ArtifactError("the sidecar of " + path + " doesn't say what built it; export it again with cgnet-export");
+    throw ArtifactError("the sidecar of " + path + " does not say what built it; export it again with cgnet-export");
   const std::string tag = file.content.substr(0, 4);
   if (file.content.size() < header_bytes || (tag != "ftrt" && tag != "vtrt"))
     throw ArtifactError(path + " is not a TensorRT plan; make it again with: " + rebuild(plan));
@@ -66,28 +66,28 @@ void check_plan(const File& file) {
   std::vector<int> version;
   for (std::size_t i = version_at; i < header_bytes; ++i)
     version.push_back(static_cast<unsigned char>(file.content[i]));
-  const std::string& said = plan.made_with.at(builder);
+  const std::string& recorded = plan.made_with.at(builder);
   std::vector<int> begins = version;
-  begins.resize(version_of(said).size());
-  if (wrote != builder || begins != version_of(said))
-    throw ArtifactError(path + " was written by " + wrote + " " + dotted(version) + ", its sidecar says " + builder +
-                        " " + one_line(said) + "; make it again with: " + rebuild(plan));
+  begins.resize(version_of(recorded).size());
+  if (wrote != builder || begins != version_of(recorded))
+    throw ArtifactError(path + " was written by " + wrote + " " + dotted(version) + ", but its sidecar says " +
+                        builder + " " + one_line(recorded) + "; make it again with: " + rebuild(plan));
 }
 
 void check_fits(const Artifact& plan, const std::array<int, 4>& installed, const std::string& gpu,
                 const std::string& architecture) {
   const std::string path = plan.path.string();
   if (builder_of(plan) != tensorrt)
-    throw EngineUnavailable(path + " was built by TensorRT for RTX, which this library doesn't run; build it with: " +
+    throw EngineUnavailable(path + " was built by TensorRT for RTX, which this library does not run; build it with: " +
                             "cgnet-export --builder tensorrt, or run it from Python");
   const std::string& built_by = plan.made_with.at(tensorrt);
   const std::vector<int> here(installed.begin(), installed.end());
   if (version_of(built_by) != here)
-    throw EngineUnavailable(path + " was built by tensorrt " + one_line(built_by) + ", and " + dotted(here) +
+    throw EngineUnavailable(path + " was built by tensorrt " + one_line(built_by) + ", but " + dotted(here) +
                             " is installed, which can't read it; build it here again: " + rebuild(plan));
   const std::string& built_for = plan.made_with.at("architecture");
   if (built_for != architecture)
-    throw EngineUnavailable(path + " was built for " + one_line(built_for) + ", and this GPU (" + gpu + ") is " +
+    throw EngineUnavailable(path + " was built for " + one_line(built_for) + ", but this GPU (" + gpu + ") is " +
                             architecture + "; build it here again: " + rebuild(plan));
 }
 

@@ -1,7 +1,7 @@
-// A plan before TensorRT sees it: whole, known, and made for this machine, or refused with the reason.
+// Checks on a plan before TensorRT sees it: intact, from a known builder, made for this machine; else refused.
 //
-// A plan opens with 28 bytes: a tag that tells its builder, and in bytes 24 to 27 the builder's version, major, minor,
-// patch, build. See cgnet_deploy/engines/plan.py, whose rules these are.
+// A plan opens with 28 bytes: a tag that names its builder, and in bytes 24 to 27 the builder's version, major, minor,
+// patch, build. The rules are those of cgnet_deploy/engines/plan.py.
 #pragma once
 
 #include <array>
@@ -19,7 +19,7 @@ void check_plan(const File& file);
 void check_fits(const Artifact& plan, const std::array<int, 4>& installed, const std::string& gpu,
                 const std::string& architecture);
 
-/// The command that makes a plan anew.
+/// The command that builds a plan again.
 std::string rebuild(const Artifact& plan);
 
 }  // namespace cgnet

@@ -11,7 +11,7 @@
 
 namespace cgnet {
 
-// Out of line, so that each class has one type_info in all shared libraries of a process.
+// Out of line: each class then has one type_info across all shared libraries of a process.
 Error::~Error() = default;
 UsageError::~UsageError() = default;
 ArtifactError::~ArtifactError() = default;
@@ -27,22 +27,22 @@ std::unique_ptr<Engine> open_engine(const File& file, const Shape& shape, const 
 #ifdef CGNET_OPENVINO
       return open_openvino(file, shape, options);
 #else
-      throw EngineUnavailable(path + " needs OpenVINO, and this build of cgnet has none: -DCGNET_OPENVINO=ON");
+      throw EngineUnavailable(path + " needs OpenVINO, which this build of cgnet lacks: -DCGNET_OPENVINO=ON");
 #endif
     case Kind::plan:
       check_plan(file);
 #ifdef CGNET_TENSORRT
       return open_tensorrt(file, shape, options);
 #else
-      throw EngineUnavailable(path + " needs TensorRT, and this build of cgnet has none: -DCGNET_TENSORRT=ON");
+      throw EngineUnavailable(path + " needs TensorRT, which this build of cgnet lacks: -DCGNET_TENSORRT=ON");
 #endif
     case Kind::checkpoint:
       break;
   }
-  throw ArtifactError(path + " is a checkpoint, wanted an ONNX file or a plan; make one with cgnet-export");
+  throw ArtifactError(path + " is a checkpoint; wanted an ONNX file or a plan: make one with cgnet-export");
 }
 
-/// Raise FrameError for what is no frame of an engine that takes `shape`, and for frames of more than one size.
+/// Throw FrameError for frames that an engine for `shape` does not take, and for frames of several sizes.
 Batch checked(const Frame* frames, std::size_t count, const Shape& shape) {
   if (frames == nullptr || count == 0) throw FrameError("no frames; wanted 1 or more of (H, W, 3), BGR");
   if (count > static_cast<std::size_t>(std::numeric_limits<int>::max())) throw FrameError("too many frames at once");
@@ -62,7 +62,7 @@ Batch checked(const Frame* frames, std::size_t count, const Shape& shape) {
   const Batch batch{frames, static_cast<int>(count), first.height, first.width};
   const auto differs = [](int want, int got) { return want != 0 && want != got; };
   if (differs(shape.batch, batch.count) || differs(shape.height, batch.height) || differs(shape.width, batch.width))
-    throw FrameError("frames are NxHxW = " + spelled({batch.count, batch.height, batch.width}) +
+    throw FrameError("frames are " + spelled({batch.count, batch.height, batch.width}) +
                      ", this engine takes " + spelled(shape) + "; resize them, or export for that size");
   return batch;
 }
@@ -73,8 +73,8 @@ class Segmenter::Impl {
  public:
   Impl(const std::filesystem::path& path, const Options& options) {
     if (options.contexts < 1 || options.contexts > 64)
-      throw UsageError("contexts is " + std::to_string(options.contexts) + ", wanted 1 to 64");
-    if (options.threads < 0) throw UsageError("threads is " + std::to_string(options.threads) + ", wanted 0 or more");
+      throw UsageError("contexts " + std::to_string(options.contexts) + ": must be between 1 and 64");
+    if (options.threads < 0) throw UsageError("threads " + std::to_string(options.threads) + ": must be 0 or more");
     const File file = read_file(path);
     const Artifact& artifact = file.artifact;
     shape_ = narrowed(artifact, {options.batch, options.height, options.width});
@@ -108,7 +108,7 @@ class Segmenter::Impl {
   }
 
  private:
-  /// One of the contexts, from when it is free until the end of a call, however that ends.
+  /// A context, from when it is free until its call ends, also by an exception.
   class Borrowed {
    public:
     explicit Borrowed(Impl& owner) : owner_(owner) {
@@ -122,7 +122,7 @@ class Segmenter::Impl {
     ~Borrowed() {
       {
         const std::lock_guard lock(owner_.mutex_);
-        owner_.idle_.push_back(context_);  // never beyond the capacity that the constructor made
+        owner_.idle_.push_back(context_);  // never beyond the capacity that the constructor reserved
       }
       owner_.freed_.notify_one();
     }
@@ -136,7 +136,7 @@ class Segmenter::Impl {
   Shape shape_;
   Info info_;
   std::unique_ptr<Engine> engine_;
-  std::vector<std::unique_ptr<Context>> contexts_;  // after engine_: they go first
+  std::vector<std::unique_ptr<Context>> contexts_;  // after engine_: they are destroyed first
   std::mutex mutex_;
   std::condition_variable freed_;
   std::vector<Context*> idle_;  // guarded by mutex_

@@ -1,9 +1,9 @@
 // A plan in TensorRT 10 or 11. Written against their documentation and headers; not yet run on a GPU.
 //
-// One engine holds the weights; each context has a stream, buffers and a recorded graph of its own, made for one
-// (N, H, W) and made anew only when frames of another size come, which a plan with dynamic sides may take. The graph
-// is the whole call: upload, kernels where the plan is one of planes and logits, the network, download. A frame thus
-// costs one launch, a copy into pinned memory before it and one out of it after.
+// One engine holds the weights; each context has a stream, buffers and a recorded graph of its own, for one
+// (N, H, W), and records again only when frames of another size arrive, which a plan with dynamic sides accepts. The
+// graph holds the full call: upload, kernels where the plan takes planes and returns logits, the network, download. A
+// frame thus costs one launch, a copy into pinned memory before it and one out of it afterwards.
 #include <array>
 #include <cstring>
 #include <memory>
@@ -32,7 +32,7 @@ class Log final : public trt::ILogger {
     try {
       const std::lock_guard lock(mutex_);
       reason_ = one_line(message);
-    } catch (...) {  // no memory for a message is no reason to end the process
+    } catch (...) {  // running out of memory for a message must not end the process
     }
   }
 
@@ -43,7 +43,7 @@ class Log final : public trt::ILogger {
 
  private:
   mutable std::mutex mutex_;
-  std::string reason_ = "it gives no reason";
+  std::string reason_ = "no reason given";
 };
 
 struct Gpu {
@@ -58,13 +58,13 @@ Gpu find_gpu(const std::string& path) {
   const cudaError_t status = cudaGetDeviceCount(&count);
   if (status != cudaSuccess || count == 0) {
     cudaGetLastError();
-    const char* reason = status == cudaSuccess ? "the driver shows none" : cudaGetErrorString(status);
+    const char* reason = status == cudaSuccess ? "the driver reports none" : cudaGetErrorString(status);
     throw EngineUnavailable(path + " can't run here: no NVIDIA GPU: " + reason);
   }
   Gpu gpu;
-  cuda::check(cudaGetDevice(&gpu.device), "asking for the current GPU");
+  cuda::check(cudaGetDevice(&gpu.device), "querying the current GPU");
   cudaDeviceProp properties{};
-  cuda::check(cudaGetDeviceProperties(&properties, gpu.device), "asking for the GPU's name");
+  cuda::check(cudaGetDeviceProperties(&properties, gpu.device), "querying the GPU's name");
   gpu.name = properties.name;
   gpu.architecture = "sm_" + std::to_string(properties.major) + std::to_string(properties.minor);
   return gpu;
@@ -91,10 +91,10 @@ bool within(const trt::Dims& least, const trt::Dims& dims, const trt::Dims& most
 }
 
 std::string size_of(const Batch& batch) {
-  return "NxHxW = " + spelled({batch.count, batch.height, batch.width});
+  return spelled({batch.count, batch.height, batch.width});
 }
 
-/// What all contexts of an engine share; they hold it, so none outlives it.
+/// What all contexts of an engine share; each holds a reference, so none outlives it.
 struct Loaded {
   Artifact artifact;
   Gpu gpu;
@@ -117,7 +117,7 @@ class TensorRTContext final : public Context {
   }
 
   ~TensorRTContext() override {
-    cudaStreamSynchronize(stream_.get());  // nothing may be at work in what goes now
+    cudaStreamSynchronize(stream_.get());  // nothing may still use what is freed now
   }
 
   void run(const Batch& batch, std::uint8_t* labels) override {
@@ -138,7 +138,7 @@ class TensorRTContext final : public Context {
 
   bool replays_a_graph() const noexcept { return graph_ != nullptr; }
 
-  /// Make buffers and graph for batches of this size. Throws FrameError if the plan doesn't take it.
+  /// Make buffers and graph for batches of this size. Throws FrameError if the plan does not accept it.
   void bind(const Batch& batch) {
     unbind();
     const Io io = loaded_->artifact.io;
@@ -158,14 +158,14 @@ class TensorRTContext final : public Context {
       planes_ = device_memory(3 * pixels * sizeof(float));
       logits_ = device_memory(classes * pixels * sizeof(float));
     }
-    void* const given = io == Io::frames ? frames_.get() : planes_.get();
+    void* const input_data = io == Io::frames ? frames_.get() : planes_.get();
     void* const result = io == Io::frames ? labels_.get() : logits_.get();
-    if (!execution_->setTensorAddress(input, given) ||
+    if (!execution_->setTensorAddress(input, input_data) ||
         !execution_->setTensorAddress(loaded_->output.c_str(), result))
       throw Error("TensorRT refuses its buffers: " + loaded_->log.reason());
 
     std::memset(frames_host_.get(), 0, 3 * pixels);
-    enqueue(batch);  // once outside of a recording: what a first run does, such as allocating, can't be recorded
+    enqueue(batch);  // once without recording: a first run allocates, which can't be recorded
     cuda::check(cudaStreamSynchronize(stream_.get()), "running the network for the first time");
     record(batch);
     bound_ = {batch.count, batch.height, batch.width};
@@ -188,7 +188,7 @@ class TensorRTContext final : public Context {
     return memory;
   }
 
-  /// Switch to the first profile of the plan that takes this size; fixed plans have one, which takes theirs.
+  /// Switch to the first profile of the plan that accepts this size; fixed plans have exactly one.
   void choose_profile(const Batch& batch) {
     const trt::ICudaEngine& engine = *loaded_->engine;
     const char* input = loaded_->input.c_str();
@@ -210,19 +210,19 @@ class TensorRTContext final : public Context {
                      rebuild(loaded_->artifact));
   }
 
-  /// The labels are copied into memory of the caller: the plan must give just as many as there are pixels.
+  /// The labels are copied into the caller's memory: the plan must return exactly one for each pixel.
   void check_output(const Batch& batch) const {
-    const trt::Dims given = execution_->getTensorShape(loaded_->output.c_str());
+    const trt::Dims actual = execution_->getTensorShape(loaded_->output.c_str());
     const auto classes = static_cast<std::int64_t>(loaded_->artifact.classes.size());
     const bool fits = loaded_->artifact.io == Io::frames
-                          ? equal(given, {batch.count, batch.height, batch.width, 0}, 3)
-                          : equal(given, {batch.count, classes, batch.height, batch.width}, 4);
+                          ? equal(actual, {batch.count, batch.height, batch.width, 0}, 3)
+                          : equal(actual, {batch.count, classes, batch.height, batch.width}, 4);
     if (!fits)
-      throw ArtifactError(loaded_->artifact.path.string() + " doesn't give a label for each pixel of " +
+      throw ArtifactError(loaded_->artifact.path.string() + " does not return a label for each pixel of " +
                           size_of(batch) + "; make it again with: " + rebuild(loaded_->artifact));
   }
 
-  /// Put one whole call on the stream: frames up, the network, labels down.
+  /// Enqueue one full call on the stream: frames up, the network, labels down.
   void enqueue(const Batch& batch) {
     const Artifact& artifact = loaded_->artifact;
     const std::size_t pixels = batch.pixels();
@@ -258,9 +258,9 @@ class TensorRTContext final : public Context {
     return spec;
   }
 
-  /// Record one call as a graph. Where it can't be recorded there is none, and each call is enqueued anew.
+  /// Record one call as a graph. Where that fails there is no graph, and each call is enqueued again.
   void record(const Batch& batch) {
-    // Other threads may go on allocating: only this one must not while it records.
+    // Other threads may allocate meanwhile: only this one must not while it records.
     cuda::check(cudaStreamBeginCapture(stream_.get(), cudaStreamCaptureModeThreadLocal), "recording a graph");
     bool recorded = true;
     try {
@@ -273,13 +273,13 @@ class TensorRTContext final : public Context {
     const cuda::Graph graph(raw);
     cudaGraphExec_t executable = nullptr;
     if (!recorded || ended != cudaSuccess || cudaGraphInstantiateWithFlags(&executable, raw, 0) != cudaSuccess) {
-      cudaGetLastError();  // takes the error back, or the next check would meet it
+      cudaGetLastError();  // clears the error, which the next check would report
       return;
     }
     graph_.reset(executable);
   }
 
-  // In the order in which they must be made; they go in the opposite one, the engine last.
+  // Created in this order and destroyed in the reverse one, the engine last.
   std::shared_ptr<Loaded> loaded_;
   cuda::Stream stream_;
   std::unique_ptr<trt::IExecutionContext> execution_;
@@ -321,14 +321,14 @@ class TensorRTEngine final : public Engine {
     return context;
   }
 
-  // Whether a graph is replayed changes the latency of a small network, so it is told where it is known.
+  // Whether a graph is replayed changes the latency of a small network, so it is reported where it is known.
   std::string provider() const override { return loaded_->gpu.name + replays_; }
 
-  // TensorRT 10.3 doesn't tell what an engine's weights take; the plan holds them all and little else.
+  // TensorRT 10.3 does not report the memory of an engine's weights; the plan holds them and little else.
   std::size_t device_bytes() const noexcept override { return plan_bytes_; }
 
  private:
-  /// Find the input and the output, and see that they are what the sidecar says: their buffers follow from it.
+  /// Find the input and the output, and check them against the sidecar, which decides the size of their buffers.
   void name_tensors() {
     const trt::ICudaEngine& engine = *loaded_->engine;
     const bool frames = loaded_->artifact.io == Io::frames;
@@ -355,7 +355,7 @@ class TensorRTEngine final : public Engine {
 }  // namespace
 
 std::unique_ptr<Engine> open_tensorrt(const File& file, const Shape& shape, const Options& options) {
-  static_cast<void>(options.threads);  // of a CPU's runtime
+  static_cast<void>(options.threads);  // for a CPU's runtime only
   return std::make_unique<TensorRTEngine>(file, shape);
 }
 

@@ -106,10 +106,8 @@ def test_a_video_that_changes_its_size_is_refused(
     done = run(*command(*flags))
     assert done.returncode == 2, done.stderr
     change = " to ".join(f"{height}x{width}" for height, width in sizes)
-    assert (
-        done.stderr
-        == f"cgnet_video: {video} changes its size at frame 30, from {change}; one video holds one size: cut it there\n"
-    )
+    advice = "cut the video there: an output has one size"
+    assert done.stderr == f"cgnet_video: {video} changes its size at frame 30, from {change}; {advice}\n"
     assert list(out.iterdir()) == []
     assert run(*command(*flags), "--limit", "12").returncode == 2  # FFmpeg may have decoded what comes after
 
@@ -142,7 +140,7 @@ def test_an_interrupt_in_the_middle_leaves_files_that_hold_what_was_done(
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
-    assert said.endswith("cgnet_video: stopped; what was done is written\n")
+    assert said.endswith("cgnet_video: stopped; the frames so far are written\n")
     labels = np.fromfile(masks, np.uint8).reshape(-1, 40, 56)
     assert 10 <= len(labels) < count
     assert len(read_video(out)) == len(labels)

@@ -126,11 +126,11 @@ def test_without_a_recording_it_runs_all_the_same(sanitized: Sanitized, tmp_path
     ("fault", "code", "says"),
     [
         ("no gpu", 5, "can't run here: no NVIDIA GPU: no device"),
-        ("runtime", 5, "TensorRT can't start: it gives no reason"),
+        ("runtime", 5, "TensorRT can't start: no reason given"),
         ("context", 1, "TensorRT can't make a context for "),
         ("memory", 1, "the GPU has no memory left: a pinned buffer"),
         ("enqueue", 1, "TensorRT can't start: out of resources"),
-        ("output", 2, "doesn't give a label for each pixel of NxHxW = 1x40x56; make it again with: cgnet-export"),
+        ("output", 2, "does not return a label for each pixel of N=1 H=40 W=56; make it again with: cgnet-export"),
         ("type", 2, "is not a plan from u8 frames to u8 labels, as its sidecar says; make it again with: "),
     ],
 )
@@ -148,16 +148,16 @@ def test_what_fails_on_the_gpu_is_one_line(
     [
         ({"header": b"onnx" + bytes(24)}, 2, "is not a TensorRT plan; make it again with: "),
         ({"header": b"ftrt", "body": ""}, 2, "is not a TensorRT plan; make it again with: "),
-        ({"header": b"vtrt" + HEADER[4:]}, 2, "was written by tensorrt_rtx 10.13.3.9, its sidecar says tensorrt"),
-        ({"version": "10.13.3.8"}, 2, "was written by tensorrt 10.13.3.9, its sidecar says tensorrt 10.13.3.8"),
+        ({"header": b"vtrt" + HEADER[4:]}, 2, "was written by tensorrt_rtx 10.13.3.9, but its sidecar says tensorrt"),
+        ({"version": "10.13.3.8"}, 2, "was written by tensorrt 10.13.3.9, but its sidecar says tensorrt 10.13.3.8"),
         (
             {"version": "11.1.0.106", "header": HEADER[:24] + bytes([11, 1, 0, 106])},
             5,
-            "was built by tensorrt 11.1.0.106, and 10.13.3.9 is installed, which can't read it; build it here again: ",
+            "was built by tensorrt 11.1.0.106, but 10.13.3.9 is installed, which can't read it; build it here again: ",
         ),
-        ({"architecture": "sm_80"}, 5, "was built for sm_80, and this GPU (Stand-in) is sm_90; build it here again: "),
+        ({"architecture": "sm_80"}, 5, "was built for sm_80, but this GPU (Stand-in) is sm_90; build it here again: "),
         ({"body": "damaged"}, 5, "TensorRT refuses "),
-        ({"shape": (None, 40, 56), "profiles": "2 40 56 4 40 56"}, 2, "the plan was not built for NxHxW = 1x40x56;"),
+        ({"shape": (None, 40, 56), "profiles": "2 40 56 4 40 56"}, 2, "the plan was not built for N=1 H=40 W=56;"),
     ],
     ids=["tag", "short", "RTX's", "said", "version", "architecture", "damaged", "profile"],
 )

@@ -1,4 +1,4 @@
-// Labels laid over their frame, pixel for pixel what cgnet_deploy.pixels.overlay gives.
+// Labels laid over their frame, pixel for pixel as cgnet_deploy.pixels.overlay does.
 #pragma once
 
 #include <array>
@@ -9,10 +9,10 @@
 
 namespace cgnet {
 
-/// The colours of `classes` at one opacity: a table of what each (label, channel, value) becomes.
+/// The colours of `classes` at one opacity: a table of the result for each (label, channel, value).
 class CGNET_API Overlay {
  public:
-  /// alpha: 0 shows the frame, 1 the labels. Throws UsageError if it is not 0 to 1.
+  /// alpha: 0 shows the frame, 1 the labels. Throws UsageError unless it is between 0 and 1.
   explicit Overlay(const std::vector<Class>& classes, double alpha = 0.5);
 
   /// Draw into `bgr`, (height, width, 3) bytes without gaps; it may be the frame itself. A label without a class is

@@ -4,8 +4,8 @@
 //     std::vector<std::uint8_t> labels = segmenter.segment({pixels, height, width});
 //
 // A file comes from cgnet-export and has its sidecar (cgnet.onnx.json) beside it. Sidecar, sha256 and, for a plan,
-// builder, version and architecture are checked before a runtime sees a byte of the file. Everything that goes
-// wrong is an exception of the tree below, whose what() is one line: what came, what was wanted, what to do.
+// builder, version and architecture are checked before a runtime sees a byte of the file. Every failure
+// is an exception of the tree below, whose what() is one line: what came, what was wanted, what to do.
 //
 // This header needs the standard library only; OpenVINO and TensorRT stay behind it.
 #pragma once
@@ -23,7 +23,7 @@
 
 namespace cgnet {
 
-/// What a user, a file or a machine can cause: the run failed. exit_code() is what cgnet's programs end with.
+/// The run failed, through a user, a file or a machine. exit_code() is the exit code of cgnet's programs.
 class CGNET_API Error : public std::runtime_error {
  public:
   explicit Error(const std::string& what, int exit_code = 1) : std::runtime_error(what), exit_code_(exit_code) {}
@@ -50,14 +50,14 @@ class CGNET_API ArtifactError : public Error {
   ~ArtifactError() override;
 };
 
-/// Frames of a size, a number or a layout that this engine doesn't take.
+/// Frames whose size, number or layout this engine doesn't take.
 class CGNET_API FrameError : public Error {
  public:
   explicit FrameError(const std::string& what) : Error(what, 2) {}
   ~FrameError() override;
 };
 
-/// The file is sound but can't run here: no GPU, another TensorRT, another architecture, or a backend left out.
+/// The file is sound but can't run here: no GPU, another TensorRT or architecture, or a backend that was not built in.
 class CGNET_API EngineUnavailable : public Error {
  public:
   explicit EngineUnavailable(const std::string& what) : Error(what, 5) {}
@@ -81,7 +81,7 @@ struct Class {
 /// What runs. A side is 0 where any is taken.
 struct Info {
   std::string backend;    ///< "openvino" or "tensorrt"
-  std::string provider;   ///< what really executes it, as the runtime tells after loading
+  std::string provider;   ///< what actually executes it, as reported by the runtime after loading
   std::string precision;  ///< "f32", "f16" or "int8"
   std::string sha256;     ///< of the file
   std::vector<Class> classes;
@@ -96,7 +96,7 @@ struct Options {
   int batch = 0;
   int height = 0;
   int width = 0;
-  int contexts = 1;  ///< how many calls may run at once, 1 to 64; on a GPU each holds memory of its own
+  int contexts = 1;  ///< how many calls may run at once, 1 to 64; on a GPU each holds its own memory
   int threads = 0;   ///< of a CPU's runtime; 0 leaves it to the runtime
 };
 
@@ -115,13 +115,13 @@ class CGNET_API Segmenter {
   /// One frame to its (height, width) labels, row by row. Throws FrameError, or Error if the runtime fails.
   std::vector<std::uint8_t> segment(const Frame& frame) const;
 
-  /// The same into memory of the caller: height * width bytes. Nothing is allocated once the size is known.
+  /// The same into the caller's memory: height * width bytes. Nothing is allocated once the size is known.
   void segment(const Frame& frame, std::uint8_t* labels) const;
 
   /// `count` frames of one size in one inference, to (count, height, width) labels.
   void segment(const Frame* frames, std::size_t count, std::uint8_t* labels) const;
 
-  /// Memory of the GPU, in bytes, that the engine, its contexts and their buffers hold now; 0 on a CPU.
+  /// GPU memory, in bytes, that the engine, its contexts and their buffers hold now; 0 on a CPU.
   std::size_t device_bytes() const noexcept;
 
  private:
