@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgnet_deploy.stats import LatencyMs, percentile, variation
+from cgnet_deploy.stats import F64, LatencyMs, bootstrap, percentile, variation
 
 MS = 1_000_000
 
@@ -60,3 +62,28 @@ def test_the_coefficient_of_variation() -> None:
     assert variation([5]) == 0
     rng = np.random.default_rng(0)
     assert variation((1e6 + 1e4 * rng.standard_normal(100_000)).astype(int).tolist()) == pytest.approx(0.01, rel=0.02)
+
+
+def medians(drawn: F64) -> F64:
+    return np.asarray(np.median(drawn, axis=1))
+
+
+def test_the_bootstrap_interval_is_that_of_all_possible_draws() -> None:
+    samples = np.array([1.00, 1.01, 1.02, 1.05, 1.20])
+    all_medians = np.median(np.array(list(product(samples, repeat=5))), axis=1)  # every draw of 5 from 5: 3125
+    assert bootstrap(medians, samples) == tuple(np.quantile(all_medians, (0.025, 0.975)))
+
+
+def test_the_bootstrap_interval_holds_the_truth_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(5)
+    held = 0
+    for _ in range(300):
+        low, high = bootstrap(medians, np.exp(0.05 * rng.standard_normal(10)))
+        held += low <= 1 <= high
+    assert held >= 279  # 93 % of 300: 95 % is promised, less the luck of 300 trials
+
+
+def test_samples_are_drawn_apart_and_draws_without_a_value_are_left_out() -> None:
+    assert bootstrap(lambda a, b: np.asarray(a[:, 0] - b[:, 0]), [0, 1], [0, 1]) == (-1, 1)
+    low, high = bootstrap(lambda a: np.where(a[:, 0] > 0, a[:, 0], np.nan), [0.0, 2.0], draws=100)
+    assert (low, high) == (2, 2)

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 
 from cgnet_deploy.bench.machine.environment import Environment
-from cgnet_deploy.bench.report.compare import DRAWS, SEED, Ratio
+from cgnet_deploy.bench.report.compare import Ratio, medians
 from cgnet_deploy.bench.report.record import Record
 from cgnet_deploy.errors import AccuracyError, PerformanceError, UsageError, UserError
+from cgnet_deploy.stats import bootstrap
 
 MAX_BYTES = 64 << 20
 ALLOWED_RATIO = 1.05
@@ -111,10 +112,8 @@ def _check_miou(record: Record, then: Row, path: Path) -> None:
 
 def ratio_between(now: Sequence[float], then: Sequence[float]) -> Ratio:
     """Of the medians of turns that were not taken together, so each side is drawn for itself."""
-    rng = np.random.default_rng(SEED)
-    draws = [np.median(rng.choice(np.asarray(side), (DRAWS, len(side))), axis=1) for side in (now, then)]
-    low, high = np.quantile(draws[0] / draws[1], (0.025, 0.975))
-    return Ratio(float(np.median(now) / np.median(then)), float(low), float(high))
+    low, high = bootstrap(lambda these, those: medians(these) / medians(those), now, then)
+    return Ratio(float(np.median(now) / np.median(then)), low, high)
 
 
 def _key(record: Record) -> Key:

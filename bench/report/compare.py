@@ -19,16 +19,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from cgnet_deploy.bench.measure.latency import Boundary
 from cgnet_deploy.bench.report.record import Record
 from cgnet_deploy.spec import Res
+from cgnet_deploy.stats import F64, bootstrap
 
 Kind = tuple[Res, int, Boundary]
 
-DRAWS = 10_000
-SEED = 0  # the same samples give the same interval
 BETWEEN_PROCESSES = 0.01  # standard deviation of the logarithm of p50
 
 
@@ -47,19 +45,13 @@ class Ratio:
 def ratio(record: Record, base: Record) -> Ratio:
     """Of two rows whose rounds were taken in turns."""
     turns = [mine / other for mine, other in zip(record.p50_ms_by_round, base.p50_ms_by_round, strict=True)]
-    low, high = interval(np.asarray(turns), 2**0.5 * BETWEEN_PROCESSES)
+    low, high = bootstrap(medians, turns, unseen=2**0.5 * BETWEEN_PROCESSES)
     return Ratio(float(np.median(turns)), low, high)
 
 
-def interval(values: npt.NDArray[np.float64], unseen: float = 0.0) -> tuple[float, float]:
-    """The 95 % bootstrap interval of the median of `values`.
-
-    unseen: the deviation, of its logarithm, that all values share and therefore can't show.
-    """
-    rng = np.random.default_rng(SEED)
-    medians = np.median(rng.choice(values, (DRAWS, len(values))), axis=1)
-    low, high = np.quantile(medians * np.exp(unseen * rng.standard_normal(DRAWS)), (0.025, 0.975))
-    return float(low), float(high)
+def medians(drawn: F64) -> F64:
+    """(draws, n) -> (draws,)."""
+    return np.asarray(np.median(drawn, axis=1))
 
 
 def against_first(records: Sequence[Record]) -> list[Ratio | None]:

@@ -1,4 +1,4 @@
-"""From a checkpoint and a data set to a trial of input contracts, and to what to tell the user."""
+"""From a checkpoint and a data set to the input contract to use, and the flags that choose it."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import numpy as np
 from cgnet_deploy.checkpoint.keys import Format
 from cgnet_deploy.contracts import CONTRACTS, contract_name, model_spec
 from cgnet_deploy.data.dataset import check_classes, fit_frame
+from cgnet_deploy.data.memory import InMemory
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.doctor.candidates import Candidate, alike, candidates
-from cgnet_deploy.doctor.contract_search import Trial, frames_needed, run_trial
+from cgnet_deploy.doctor.contract_search import ContractSearch, search
 from cgnet_deploy.errors import UsageError, require
-from cgnet_deploy.pixels import U8
-from cgnet_deploy.progress import track
+from cgnet_deploy.evaluation import Labeller
 from cgnet_deploy.spec import InputSpec, ModelSpec, Res
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Diagnosis:
-    """own: the contract that the commands take for this file by themselves, None where they would ask for one.
+    """own: the contract that the commands use for this file by default, None where they would ask for one.
 
     named: the contract to use: the file's own if nothing is better, else the best.
     """
@@ -29,7 +29,7 @@ class Diagnosis:
     path: Path
     network: str
     frames: int
-    trial: Trial
+    search: ContractSearch
     own: InputSpec | None
     named: Candidate
 
@@ -39,7 +39,7 @@ class Diagnosis:
 
     @property
     def flags(self) -> str:
-        """What to pass to cgnet-export; empty if it takes the right contract by itself."""
+        """What to pass to cgnet-export; empty if it uses the right contract by default."""
         if self.own_is_right:
             return ""
         spec = self.named.spec
@@ -62,29 +62,25 @@ def diagnose(ckpt: Path, data: str, split: str, frames: int, res: Res | None, th
     check_classes(dataset, classes)
     own = own_contract(network.spec, network.format, classes, blocks)
     size = res or (own.res if own else Res(*dataset.frame(0).shape[:2]))
-    numbers = [i * len(dataset) // min(frames, len(dataset)) for i in range(min(frames, len(dataset)))]
-    samples = [(fit_frame(dataset.frame(i), size), dataset.labels(i)) for i in numbers]
-    tries = candidates(size, np.stack([frame for frame, _ in samples]), own)
+    count = min(frames, len(dataset))
+    chosen = InMemory.of(dataset, [i * len(dataset) // count for i in range(count)])
+    fitted = np.stack([fit_frame(frame, size) for frame, _ in chosen.samples])
     base = network.spec or model_spec(next(iter(CONTRACTS)), classes, blocks)
 
-    def label(candidate: Candidate, frame: U8) -> U8:
+    def labeller(candidate: Candidate) -> Labeller:
         spec = replace(base, input=candidate.spec)
         checkpoint = Checkpoint(ckpt, network.model, spec, network.format, "", network.sha256, network.provenance)
-        with TorchEngine(checkpoint, (1, *size), threads=threads) as engine:
-            labels: U8 = engine.infer(frame[None])[0]
-            return labels
+        return TorchEngine(checkpoint, (1, *size), threads=threads).infer
 
-    total = frames_needed(len(tries), len(samples))
-    ticks = track(range(total), total, "trying contracts")
-    trial = run_trial(tries, samples, label, classes, dataset.table.ignore_label, lambda: next(ticks, None))
-    group = [one.candidate for one in trial.tried[: trial.alike]]
-    named = next((one for one in group if own and alike(one.spec, own)), trial.best.candidate)
-    said = f"{network.format} format, M{blocks[0]}N{blocks[1]}, {classes} classes"
-    return Diagnosis(ckpt, said, len(samples), trial, own, named)
+    result = search(candidates(size, fitted, own), chosen, size, labeller)
+    equals = [one.candidate for one in result.scores[: result.equals]]
+    named = next((one for one in equals if own and alike(one.spec, own)), result.best.candidate)
+    description = f"{network.format} format, M{blocks[0]}N{blocks[1]}, {classes} classes"
+    return Diagnosis(ckpt, description, count, result, own, named)
 
 
 def own_contract(spec: ModelSpec | None, fmt: Format, classes: int, blocks: tuple[int, int]) -> InputSpec | None:
-    """What every command takes for the file unless it is told otherwise."""
+    """What every command takes for the file unless a flag says otherwise."""
     if spec is not None:
         return spec.input
     try:

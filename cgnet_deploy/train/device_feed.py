@@ -20,9 +20,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cgnet_deploy.data.memory import InMemory
 from cgnet_deploy.errors import DataError
 from cgnet_deploy.train.augment import crop_corner_of, resized, scale_factor
-from cgnet_deploy.train.feed import Key, Resident, Share, keys_of
+from cgnet_deploy.train.feed import Key, Share, keys_of
 from cgnet_deploy.train.recipes import Augment, Recipe
 
 F64 = npt.NDArray[np.float64]
@@ -56,7 +57,7 @@ class DeviceFeed:
     Raises DataError for samples of several sizes.
     """
 
-    def __init__(self, dataset: Resident, recipe: Recipe, device: torch.device) -> None:
+    def __init__(self, dataset: InMemory, recipe: Recipe, device: torch.device) -> None:
         if len({labels.shape for _, labels in dataset.samples}) > 1:
             raise DataError(f"{dataset.name} holds images of several sizes; set --device cpu, or resize them")
         frames = np.stack([frame for frame, _ in dataset.samples])[..., list(recipe.input.channels)]

@@ -18,15 +18,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from cgnet_deploy.contracts import ClassTable
 from cgnet_deploy.data.dataset import Dataset, sample
 from cgnet_deploy.errors import CgnetError, DataError
 from cgnet_deploy.pixels import F32, U8
-from cgnet_deploy.progress import track
 from cgnet_deploy.train.augment import augmented
 from cgnet_deploy.train.recipes import Recipe
-
-RESIDENT_BYTES = 1 << 30
 
 
 class Key(NamedTuple):
@@ -60,36 +56,6 @@ def keys_of(recipe: Recipe, samples: int, step: int, share: Share = ALONE) -> li
     order = np.random.default_rng([recipe.seed, epoch]).permutation(samples)
     chosen = order[within * recipe.batch : (within + 1) * recipe.batch]
     return [Key(step, p, int(chosen[p])) for p in range(share.rank, recipe.batch, share.world)]
-
-
-@dataclass(frozen=True, slots=True)
-class Resident:
-    """A data set whose samples are all in memory."""
-
-    name: str
-    table: ClassTable
-    identifiers: tuple[str, ...]
-    samples: tuple[tuple[U8, U8], ...]
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def identifier(self, i: int) -> str:
-        return self.identifiers[i]
-
-    def frame(self, i: int) -> U8:
-        return self.samples[i][0]
-
-    def labels(self, i: int) -> U8:
-        return self.samples[i][1]
-
-
-def resident(dataset: Dataset) -> Dataset:
-    """`dataset` in memory if it needs at most RESIDENT_BYTES there, going by its first sample; else itself."""
-    if len(dataset) * 4 * dataset.labels(0).size > RESIDENT_BYTES:
-        return dataset
-    samples = tuple(sample(dataset, i) for i in track(range(len(dataset)), len(dataset), f"reading {dataset.name}"))
-    return Resident(dataset.name, dataset.table, tuple(dataset.identifier(i) for i in range(len(dataset))), samples)
 
 
 @dataclass(frozen=True, slots=True)

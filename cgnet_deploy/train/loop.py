@@ -20,6 +20,7 @@ from cgnet_deploy.checkpoint.reading import load_checkpoint
 from cgnet_deploy.checkpoint.writing import save_checkpoint
 from cgnet_deploy.confusion import Confusion
 from cgnet_deploy.data.dataset import Dataset, check_classes
+from cgnet_deploy.data.memory import InMemory, in_memory
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.errors import CgnetError, UsageError
 from cgnet_deploy.interrupts import Interrupts, caught_interrupts
@@ -28,7 +29,7 @@ from cgnet_deploy.spec import ModelSpec
 from cgnet_deploy.train.bar import Interval
 from cgnet_deploy.train.device_feed import DeviceFeed, fits_device
 from cgnet_deploy.train.evaluate import confusion_of
-from cgnet_deploy.train.feed import ALONE, Resident, Share, batches, resident, steps_per_epoch
+from cgnet_deploy.train.feed import ALONE, Share, batches, steps_per_epoch
 from cgnet_deploy.train.journal import Journal, Validation
 from cgnet_deploy.train.learner import Learner, fresh
 from cgnet_deploy.train.provenance import provenance
@@ -91,7 +92,7 @@ def train(job: Job) -> Outcome:
     CgnetError for a loss that is no number and for a full disk.
     """
     recipe, share = job.recipe, job.share
-    dataset, val = (resident(open_dataset(job.data, split)) for split in (recipe.split, "val"))
+    dataset, val = (in_memory(open_dataset(job.data, split)) for split in (recipe.split, "val"))
     steps = total_steps(recipe, len(dataset))
     table = dataset.table
     spec = ModelSpec(recipe.input, table.names, table.palette, table.ignore_label, recipe.blocks)
@@ -168,7 +169,7 @@ class _Run:
     def _feed(self, steps: range) -> Iterator[tuple[Tensor, Tensor]]:
         """On a GPU from a set that lives on it, where the recipe allows; else from this machine's memory or disk."""
         job, dataset = self.job, self.dataset
-        if job.device.type == "cuda" and isinstance(dataset, Resident) and fits_device(job.recipe.augment):
+        if job.device.type == "cuda" and isinstance(dataset, InMemory) and fits_device(job.recipe.augment):
             return DeviceFeed(dataset, job.recipe, job.device).batches(steps, job.share)
         return batches(dataset, job.recipe, steps, job.share, job.workers)
 

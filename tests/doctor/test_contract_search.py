@@ -1,16 +1,21 @@
-"""A network that is right under exactly one contract is told what it was trained with."""
+"""The contract of a network that is right under exactly one is found."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from cgnet_deploy.contracts import CONTRACTS, ONES
+from cgnet_deploy.contracts import CONTRACTS, ONES, ClassTable
+from cgnet_deploy.data.memory import InMemory
 from cgnet_deploy.doctor.candidates import Candidate, alike, candidates, statistics
-from cgnet_deploy.doctor.contract_search import KEPT, SCREENED, Labeller, Trial, frames_needed, run_trial
+from cgnet_deploy.doctor.contract_search import KEPT, SCREENED, ContractSearch, inferences, search
+from cgnet_deploy.evaluation import Labeller
 from cgnet_deploy.pixels import U8, to_tensor
 from cgnet_deploy.spec import InputSpec, Res
 
+Network = Callable[[Candidate, U8], U8]
 RES = Res(32, 48)
 TRUE = CONTRACTS["camvid-official"]
 
@@ -26,16 +31,30 @@ def largest(candidate: Candidate, frame: U8) -> U8:
     return np.asarray(to_tensor(frame[None], candidate.spec)[0].argmax(0), np.uint8)
 
 
-def trial(true: InputSpec, network: Labeller = thresholds, frames: int = 8) -> tuple[Trial, int]:
+def searched(true: InputSpec, network: Network = thresholds, frames: int = 8) -> tuple[ContractSearch, int]:
     rng = np.random.default_rng(3)
     # Brightness varies more than hue, as in photographs.
-    pictures = rng.integers(0, 216, (frames, *RES, 1)) + rng.integers(0, 40, (frames, *RES, 3))
-    samples = [(frame, network(Candidate("", true), frame)) for frame in pictures.astype(np.uint8)]
+    drawn = rng.integers(0, 216, (frames, *RES, 1)) + rng.integers(0, 40, (frames, *RES, 3))
+    pictures = drawn.astype(np.uint8)
+    samples = tuple((frame, network(Candidate("", true), frame)) for frame in pictures)
     calls: list[None] = []
-    tries = candidates(RES, np.stack([frame for frame, _ in samples]), None)
-    found = run_trial(tries, samples, network, 3, 11, lambda: calls.append(None))
-    assert len(calls) == frames_needed(len(tries), frames)
+
+    def labeller(candidate: Candidate) -> Labeller:
+        def label(batch: U8) -> U8:
+            calls.append(None)
+            return network(candidate, batch[0])[None]
+
+        return label
+
+    tries = candidates(RES, pictures, None)
+    found = search(tries, data_of(samples), RES, labeller)
+    assert len(calls) == inferences(len(tries), frames)
     return found, len(tries)
+
+
+def data_of(samples: tuple[tuple[U8, U8], ...]) -> InMemory:
+    table = ClassTable(("a", "b", "c"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)), 11)
+    return InMemory("drawn", table, tuple(map(str, range(len(samples)))), samples)
 
 
 IMAGENET = InputSpec((123.675, 116.28, 103.53), (58.395, 57.12, 57.375), "bgr", RES)
@@ -43,37 +62,37 @@ IMAGENET = InputSpec((123.675, 116.28, 103.53), (58.395, 57.12, 57.375), "bgr", 
 
 @pytest.mark.parametrize("true", [TRUE, InputSpec(TRUE.mean[::-1], ONES, "rgb", RES), IMAGENET])
 def test_the_contract_is_named_and_nothing_else_is(true: InputSpec) -> None:
-    found, number = trial(true)
+    found, number = searched(true)
     assert alike(found.best.candidate.spec, true)
     assert found.best.miou == 1
-    assert found.alike == 1
-    assert len(found.tried) == number
+    assert found.equals == 1
+    assert len(found.scores) == number
     assert not found.hopeless
 
 
-def test_contracts_that_make_no_difference_are_not_told_apart() -> None:
+def test_contracts_that_make_no_difference_are_equals() -> None:
     # One mean for all channels moves none of them past another.
-    found, _ = trial(InputSpec((127.5,) * 3, (127.5,) * 3, "rgb", RES), largest)
-    group = [one.candidate.spec for one in found.tried[: found.alike]]
+    found, _ = searched(InputSpec((127.5,) * 3, (127.5,) * 3, "rgb", RES), largest)
+    group = [one.candidate.spec for one in found.scores[: found.equals]]
     assert {spec.mean for spec in group} >= {(0.0,) * 3, (127.5,) * 3}
     assert {spec.color for spec in group} == {"rgb"}
 
 
 def test_what_falls_behind_is_not_tried_on_every_frame() -> None:
-    found, number = trial(TRUE)
-    assert [len(one.frames) for one in found.tried] == [8] * KEPT + [SCREENED] * (number - KEPT)
-    assert all((one.worse is None) is (len(one.frames) < 8) for one in found.tried)
+    found, number = searched(TRUE)
+    assert [len(one.frames) for one in found.scores] == [8] * KEPT + [SCREENED] * (number - KEPT)
+    assert all((one.worse is None) is (len(one.frames) < 8) for one in found.scores)
 
 
 def test_one_frame_is_enough_to_run() -> None:
-    found, _ = trial(TRUE, frames=1)
+    found, _ = searched(TRUE, frames=1)
     assert alike(found.best.candidate.spec, TRUE)
 
 
 def test_a_network_that_no_contract_suits_is_hopeless() -> None:
     frames = np.random.default_rng(0).integers(0, 256, (2, *RES, 3), np.uint8)
-    samples = [(frame, np.full(RES, 2, np.uint8)) for frame in frames]
-    wrong = run_trial(candidates(RES, frames, None), samples, lambda *_: np.zeros(RES, np.uint8), 3, 11)
+    data = data_of(tuple((frame, np.full(RES, 2, np.uint8)) for frame in frames))
+    wrong = search(candidates(RES, frames, None), data, RES, lambda _: lambda batch: np.zeros((1, *RES), np.uint8))
     assert wrong.best.miou == 0
     assert wrong.hopeless
 

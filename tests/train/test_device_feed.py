@@ -10,11 +10,12 @@ import torch
 
 from cgnet_deploy.contracts import CAMVID_CLASSES
 from cgnet_deploy.data.dataset import sample
+from cgnet_deploy.data.memory import InMemory
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.errors import DataError
 from cgnet_deploy.spec import Res
 from cgnet_deploy.train.device_feed import DeviceFeed, fits_device
-from cgnet_deploy.train.feed import ALONE, Resident, batches
+from cgnet_deploy.train.feed import ALONE, batches
 from cgnet_deploy.train.recipes import CAMVID_OFFICIAL, MMSEG_512, Augment, Scale
 
 STEPS = range(12)
@@ -25,7 +26,7 @@ RECIPE = replace(CAMVID_OFFICIAL, split="train", batch=4, augment=Augment(Res(40
 def test_both_feeds_agree(crop: Res) -> None:
     # Odd sides: the nearest label is then never a tie, which OpenCV's fixed point breaks either way.
     drawn = open_dataset("scenes:0:47x61", "val")
-    train = Resident("odd", drawn.table, tuple("abcd"), tuple(sample(drawn, i) for i in range(4)))
+    train = InMemory("odd", drawn.table, tuple("abcd"), tuple(sample(drawn, i) for i in range(4)))
     recipe = replace(RECIPE, augment=replace(RECIPE.augment, crop=crop))
     device = DeviceFeed(train, recipe, torch.device("cpu")).batches(STEPS, ALONE)
     for (images, labels), (found, found_labels) in zip(
@@ -45,4 +46,4 @@ def test_which_recipes_it_serves() -> None:
 def test_images_of_several_sizes() -> None:
     samples = tuple((np.zeros((h, 40, 3), np.uint8), np.zeros((h, 40), np.uint8)) for h in (40, 50))
     with pytest.raises(DataError, match="several sizes"):
-        DeviceFeed(Resident("mixed", CAMVID_CLASSES, ("a", "b"), samples), RECIPE, torch.device("cpu"))
+        DeviceFeed(InMemory("mixed", CAMVID_CLASSES, ("a", "b"), samples), RECIPE, torch.device("cpu"))

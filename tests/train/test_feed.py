@@ -12,7 +12,7 @@ import torch
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.errors import DataError
 from cgnet_deploy.spec import Res
-from cgnet_deploy.train.feed import Share, batches, keys_of, resident, steps_per_epoch
+from cgnet_deploy.train.feed import Share, batches, keys_of, steps_per_epoch
 from cgnet_deploy.train.recipes import CAMVID, Augment, Scale
 from tests.data.trees import camvid_tree, write
 
@@ -67,13 +67,3 @@ def test_a_bad_sample_is_one_line(workers: int, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"train2\.png holds the label 99") as caught:
         list(batches(train, RECIPE, range(1), Share(), workers))
     assert "\n" not in str(caught.value)
-
-
-def test_resident_samples_are_the_data_set_s(tmp_path: Path) -> None:
-    train = open_dataset(str(camvid_tree(tmp_path)), "train")
-    held = resident(train)
-    assert held is not train
-    assert (held.name, held.table, len(held)) == (train.name, train.table, len(train))
-    assert [held.identifier(i) for i in range(3)] == [train.identifier(i) for i in range(3)]
-    assert np.array_equal(held.frame(2), train.frame(2))
-    assert np.array_equal(held.labels(2), train.labels(2))

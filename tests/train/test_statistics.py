@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from cgnet_deploy.contracts import CAMVID_CLASSES, ClassTable
+from cgnet_deploy.data.memory import InMemory
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.errors import DataError, UsageError
-from cgnet_deploy.train.feed import Resident
 from cgnet_deploy.train.recipes import MMSEG_680, ByFrequency
 from cgnet_deploy.train.statistics import class_counts, class_weights
 
@@ -31,8 +31,8 @@ def test_camvid_pixels(shared: Path) -> None:
     assert class_counts(open_dataset(str(shared / "camvid"), "trainval")).tolist() == list(TRAINVAL_PIXELS)
 
 
-def made_up(labels: np.ndarray, table: ClassTable = CAMVID_CLASSES) -> Resident:
-    return Resident("made up", table, ("one",), ((np.zeros((*labels.shape, 3), np.uint8), labels),))
+def made_up(labels: np.ndarray, table: ClassTable = CAMVID_CLASSES) -> InMemory:
+    return InMemory("made up", table, ("one",), ((np.zeros((*labels.shape, 3), np.uint8), labels),))
 
 
 def test_ignored_pixels_count_nowhere() -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import product
-
 import numpy as np
 import pytest
 
-from cgnet_deploy.bench.report.compare import BETWEEN_PROCESSES, against_first, fastest, interval, ratio
+from cgnet_deploy.bench.report.compare import BETWEEN_PROCESSES, against_first, fastest, medians, ratio
 from cgnet_deploy.bench.report.record import Record
+from cgnet_deploy.stats import bootstrap
 from tests.bench.records import record
 
 
@@ -32,28 +31,13 @@ def test_the_ratio_is_the_median_of_the_turns() -> None:
     assert found.high == pytest.approx(1.2, rel=0.03)
 
 
-def test_the_interval_is_that_of_all_possible_draws() -> None:
-    turns = np.array([1.00, 1.01, 1.02, 1.05, 1.20])
-    medians = np.median(np.array(list(product(turns, repeat=5))), axis=1)  # every draw of 5 from 5: 3125
-    assert interval(turns) == tuple(np.quantile(medians, (0.025, 0.975)))
-
-
-def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(5)
-    held = 0
-    for _ in range(300):
-        low, high = interval(np.exp(0.05 * rng.standard_normal(10)))
-        held += low <= 1 <= high
-    assert held >= 279  # 93 % of 300: 95 % is promised, less the luck of 300 trials
-
-
 def test_what_two_processes_differ_by_in_every_turn_is_no_difference_of_engines() -> None:
     rng = np.random.default_rng(6)
     held = {0.0: 0, 2**0.5 * BETWEEN_PROCESSES: 0}
     for _ in range(200):
         luck = np.exp(BETWEEN_PROCESSES * (rng.standard_normal() - rng.standard_normal()))
         for unseen in held:
-            low, high = interval(luck * np.exp(0.01 * rng.standard_normal(10)), unseen)
+            low, high = bootstrap(medians, luck * np.exp(0.01 * rng.standard_normal(10)), unseen=unseen)
             held[unseen] += low <= 1 <= high
     without, with_it = held.values()
     assert without < 140  # of 200: the turns alone would call it a difference in a third of all runs

@@ -1,0 +1,60 @@
+"""What this machine can run, and which extras are installed."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from cgnet_deploy import __version__
+from cgnet_deploy.bench.machine.environment import FLAGS, cpu_flags, cpu_name
+from cgnet_deploy.doctor.packages import NAME, Extra, extras
+from cgnet_deploy.doctor.probe import PROBES, RUNNING, Finding, probe
+from cgnet_deploy.tables import text_table
+from cgnet_deploy.threads import cores
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """findings: of each probe, by name. extras: none where the project runs from a bare checkout."""
+
+    cpu: str
+    findings: dict[str, Finding]
+    extras: tuple[Extra, ...]
+
+    @property
+    def runs_anything(self) -> bool:
+        return any(self.findings[name].can for name in RUNNING)
+
+    def text(self) -> str:
+        lines = [("yes" if one.can else "no", one.part, one.found, one.todo) for one in self.findings.values()]
+        parts = [f"{NAME} {__version__}; {self.cpu}", text_table(("", "what", "found", "to do"), lines)]
+        if self.extras:
+            parts.append(text_table(("", "extra", "installed", "to do"), map(_line, self.extras)))
+        return "\n\n".join(parts)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "schema": 1,
+            "engines": {name: asdict(one) for name, one in self.findings.items()},
+            "extras": [asdict(one) for one in self.extras],
+        }
+
+
+def examine() -> Machine:
+    """Ask each runtime, in a process of its own."""
+    log.info("asking each runtime, in a process of its own")
+    findings = {name: probe(name) for name in PROBES}
+    declared = tuple(extras())
+    if not declared:
+        log.info(f"{NAME} is not installed (a bare checkout?), so its extras are not known")
+    features = [flag for flag in FLAGS if flag in cpu_flags()]
+    return Machine(f"{cpu_name()}, {cores()} cores; {' '.join(features)}", findings, declared)
+
+
+def _line(one: Extra) -> tuple[str, ...]:
+    lacking = ", ".join(one.lacking)
+    todo = f"pip install '{NAME}[{one.name}]': {lacking}" if lacking else ""
+    return ("no" if lacking else "yes", one.name, ", ".join(one.here), todo)
