@@ -2,7 +2,7 @@
 
 For c = 1 ... K-1:  labels = max(labels, c * [logits_c > best]),  best = max(best, logits_c). Where a class wins,
 its number is larger than any before it, so the maximum writes it; a strict > keeps the first of equals, as
-`numpy.argmax` does. Every step runs over whole contiguous planes, which a reduction over axis 1 doesn't.
+`numpy.argmax` does. Every step runs over contiguous planes, which a reduction over axis 1 doesn't.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from cgnet_deploy.engines.cudagraph import checked
 
 
 class CudaStream:
-    """cudart: the module cuda.bindings.runtime. handle: what a runtime is told to put its work on.
+    """cudart: the module cuda.bindings.runtime. handle: what a runtime takes to put its work on it.
 
     Its time is in milliseconds, with a resolution of half a microsecond. Raises CgnetError for what CUDA refuses.
     """

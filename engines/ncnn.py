@@ -1,7 +1,7 @@
 """ncnn on the CPU, in f32, from the ONNX file that pnnx converts: a peer to compare with.
 
 ncnn takes one image at a time, so a batch runs image by image, and its files hold one size, so a file that leaves the
-size open is converted anew for frames of another size. ncnn's half types are off: it computes what the others do.
+size open is converted again for frames of another size. ncnn's half types are off: it computes what the others do.
 """
 
 from __future__ import annotations

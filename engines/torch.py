@@ -29,7 +29,7 @@ def probe() -> str:
 class TorchEngine(Engine):
     """A checkpoint in PyTorch, in f32.
 
-    shape: the (N, H, W) to take. threads: of the whole process, which is all that PyTorch offers. compiled: by
+    shape: the (N, H, W) to take. threads: of the process, which is all that PyTorch offers. compiled: by
     torch.compile, at the first inference. bf16: let autocast run what it deems safe in bfloat16.
     """
 

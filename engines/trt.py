@@ -1,7 +1,7 @@
 """A TensorRT or TensorRT for RTX plan on the GPU. Written against the documentation; not yet run on a GPU.
 
 pycuda owns the context, the memory, the stream and the event; cudagraph.py records the network and replays it.
-Sizes are bound once: buffers, addresses and the graph are made for one (N, H, W), and made anew only when
+Sizes are bound once: buffers, addresses and the graph are made for one (N, H, W), and made again only when
 frames of another size come, which a plan with open sides may take.
 """
 

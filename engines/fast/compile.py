@@ -1,4 +1,4 @@
-"""Compile every kernel ahead of time, for a GPU that need not be here, and tell what each takes of it.
+"""Compile every kernel ahead of time, for a GPU that need not be here, and show what each takes of it.
 
     python -m cgnet_deploy.engines.fast.compile --arch 80 --arch 90 --res 1024x2048
 
@@ -115,12 +115,12 @@ def _resources(cubin: bytes) -> tuple[int, int]:
         path.write_bytes(cubin)
         tool = triton.knobs.nvidia.cuobjdump.path
         run = subprocess.run([tool, "--dump-resource-usage", path], capture_output=True, text=True, check=True)
-    found = {name: int(number) for name, number in re.findall(r"\b(REG|STACK|LOCAL):(\d+)", run.stdout)}
-    return found["REG"], found["STACK"] + found["LOCAL"]
+    used = {name: int(number) for name, number in re.findall(r"\b(REG|STACK|LOCAL):(\d+)", run.stdout)}
+    return used["REG"], used["STACK"] + used["LOCAL"]
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Compile the fast path's kernels and tell what each takes of a GPU.")
+    parser = argparse.ArgumentParser(description="Compile the fast path's kernels and show what each takes of a GPU.")
     parser.add_argument("--arch", type=int, action="append", help="compute capability times 10: 80 is A100, 90 H100")
     parser.add_argument(
         "--precision", type=Precision, choices=list(DTYPES), action="append", help="f16 or f32 (default: both)"

@@ -1,7 +1,7 @@
-"""PyTorch's weights by our own kernels: f32 or f16, the whole network in one CUDA graph for each shape.
+"""PyTorch's weights by our own kernels: f32 or f16, the network in one CUDA graph for each shape.
 
 Not yet run on a GPU. Before an engine is handed out it computes a drawn picture and is held to the plain network, so
-that a kernel that doesn't compile there, doesn't fit, or errs is found at once, with the plain engine to fall back to.
+that a kernel that doesn't compile there, doesn't fit, or errs shows at once, with the plain engine to fall back to.
 Without a GPU it runs where Triton's interpreter was asked for (TRITON_INTERPRET=1): slow, and for tests.
 """
 

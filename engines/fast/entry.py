@@ -133,7 +133,7 @@ def entry(
 ) -> Launch:
     """first (N, H, W, C_a), second (N, H, W, C_b), image (N, H, W, 3) -> out (N, H/2, W/2, C), half (N, H/2, W/2, 3).
 
-    first: joined already. second, and image where `image_join` is given, are not. half: where the smaller image goes
+    first: joined already. second, and image if there is an `image_join`, are not. half: where the smaller image goes
     and its join; without it none is made.
     """
     n, height, width, c_first = first.shape

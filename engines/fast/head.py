@@ -13,7 +13,7 @@ from torch import Tensor
 from cgnet_deploy.engines.fast.common import prelu
 from cgnet_deploy.engines.fast.fold import Classifier, Join
 from cgnet_deploy.engines.fast.launch import Launch, Tile, chunk, precision
-from cgnet_deploy.engines.fast.plain import joined, planes
+from cgnet_deploy.engines.fast.plain import channels_first, joined
 
 
 @triton.jit
@@ -62,7 +62,7 @@ def head_kernel(
         of_last = tl.load(weight + (C + c)[:, None] * WIDTH + k[None, :])
         sums = tl.dot(last, of_last, sums, input_precision=PRECISION)
     sums += tl.load(bias + k)[None, :]
-    # class planes: the kernel that enlarges them reads neighbours of one class
+    # channels first: the kernel that enlarges them reads neighbours of one class
     at = scores + n * classes * area + k[None, :] * area + pixel[:, None]
     tl.store(at, sums, mask=kept & (k < classes)[None, :])
 
@@ -85,7 +85,7 @@ def head(
     def reference() -> None:
         last = joined(x + gate.to(x.dtype)[:, None, None] * y, last_join)
         both = torch.cat([joined(down, down_join), last], 3)
-        scores.copy_(planes(both @ weights.weight + weights.bias)[:, : weights.classes])
+        scores.copy_(channels_first(both @ weights.weight + weights.bias)[:, : weights.classes])
 
     return Launch(
         f"head {c}",

@@ -18,7 +18,7 @@ from torch import Tensor
 from cgnet_deploy.engines.fast.common import positions, prelu
 from cgnet_deploy.engines.fast.fold import Joint
 from cgnet_deploy.engines.fast.launch import Launch, Tile, tiles
-from cgnet_deploy.engines.fast.plain import pixels, planes
+from cgnet_deploy.engines.fast.plain import channels_first, channels_last
 from cgnet_deploy.engines.fast.plain import prelu as plain_prelu
 
 CHANNELS = 32  # of t, for one program: with more, a thread's sums take too many registers
@@ -88,10 +88,10 @@ def joint(t: Tensor, weights: Joint, dilation: int, y: Tensor, partial: Tensor, 
     def reference() -> None:
         near, far = (half.T.reshape(c, 1, 3, 3) for half in weights.taps.to(t.dtype).chunk(2))
         both = (
-            F.conv2d(planes(t), near, padding=1, groups=c),
-            F.conv2d(planes(t), far, padding=dilation, dilation=dilation, groups=c),
+            F.conv2d(channels_first(t), near, padding=1, groups=c),
+            F.conv2d(channels_first(t), far, padding=dilation, dilation=dilation, groups=c),
         )
-        feature = plain_prelu(pixels(torch.cat(both, 1)) + weights.bias, weights.slope)
+        feature = plain_prelu(channels_last(torch.cat(both, 1)) + weights.bias, weights.slope)
         y.copy_(feature)
         padded = F.pad(feature, (0, 0, 0, across * tile.cols - width, 0, count // across * tile.rows - height))
         tiled = padded.reshape(n, count // across, tile.rows, across, tile.cols, 2 * c)

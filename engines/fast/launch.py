@@ -51,7 +51,7 @@ class Launch:
         self.kernel[self.grid](**self.arguments, **self.constants, **self.options())
 
     def options(self) -> dict[str, int | bool]:
-        """What the compiler is told. Fusing a product and a sum is said outright, for Triton's default is to change."""
+        """The compiler's options. Fusing a product and a sum is asked for: Triton's default is about to change."""
         return {"num_warps": self.tile.warps, "num_stages": self.tile.stages, "enable_fp_fusion": True}
 
     def bytes_read(self) -> int:

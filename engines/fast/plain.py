@@ -9,12 +9,12 @@ from torch import Tensor
 from cgnet_deploy.engines.fast.fold import Join
 
 
-def planes(x: Tensor) -> Tensor:
+def channels_first(x: Tensor) -> Tensor:
     """(N, H, W, C) -> (N, C, H, W), a view."""
     return x.movedim(-1, 1)
 
 
-def pixels(x: Tensor) -> Tensor:
+def channels_last(x: Tensor) -> Tensor:
     """(N, C, H, W) -> (N, H, W, C), a view."""
     return x.movedim(1, -1)
 
@@ -31,7 +31,7 @@ def joined(x: Tensor, join: Join, channels: int | None = None) -> Tensor:
 def conv3(x: Tensor, weight: Tensor, stride: int) -> Tensor:
     """(N, H, W, C_in) by (9, C_in, C_out) -> (N, ceil(H/stride), ceil(W/stride), C_out)."""
     kernel = weight.reshape(3, 3, *weight.shape[1:]).permute(3, 2, 0, 1)
-    return pixels(F.conv2d(planes(x), kernel, stride=stride, padding=1))
+    return channels_last(F.conv2d(channels_first(x), kernel, stride=stride, padding=1))
 
 
 def image_conv(x: Tensor, weight: Tensor) -> Tensor:
@@ -41,4 +41,4 @@ def image_conv(x: Tensor, weight: Tensor) -> Tensor:
 
 def halved(x: Tensor) -> Tensor:
     """(N, H, W, 3): the mean of each 3x3 window, stride 2, by nine everywhere."""
-    return pixels(F.avg_pool2d(planes(x), 3, stride=2, padding=1))
+    return channels_last(F.avg_pool2d(channels_first(x), 3, stride=2, padding=1))

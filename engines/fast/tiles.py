@@ -1,7 +1,7 @@
 """How much of its output each program of each kernel computes.
 
 Chosen by reasoning for an H100 (132 SMs, 64 Ki registers and 227 KiB of shared memory each) at 1024x2048, from what
-`compile.py` tells of registers and shared memory; **unmeasured**. `tune` tries `CANDIDATES` where there is a GPU.
+`compile.py` shows registers and shared memory; **unmeasured**. `tune` tries `CANDIDATES` where there is a GPU.
 
 - A program's loads hide the latency of another's, so two or more programs should fit an SM; where the sums of a matrix
   product take most of the registers, that decides the pixels.
@@ -82,7 +82,7 @@ CANDIDATES: dict[str, tuple[Tile, ...]] = {
 
 
 def tune(time_ns: Callable[[Tiles], int | None], start: Tiles) -> Tiles:
-    """The best of `CANDIDATES`, one kernel after the other, each by the time of the whole network.
+    """The best of `CANDIDATES`, one kernel after the other, each by the time of the network.
 
     time_ns: what an inference takes with these tiles, None where they don't fit the device.
     """

@@ -31,7 +31,7 @@ def drawn_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tensor_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of ours from planes to logits, all sides open."""
+    """A file of ours from a tensor to logits, all sides open."""
     return written(tmp_path_factory.mktemp("onnx") / "tensor.onnx", "tensor", DYNAMIC).path
 
 

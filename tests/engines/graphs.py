@@ -1,6 +1,6 @@
 """Tiny networks whose labels are known exactly, as ONNX files.
 
-One 3x3 convolution from the three planes to K logits. Means and weights are small whole numbers, so that every
+One 3x3 convolution from three channels to K logits. Means and weights are small integers, so that every
 sum is exact in f32 whatever its order, and labels can be compared for equality with NumPy's.
 """
 
@@ -38,7 +38,7 @@ def logits_of(frames: U8) -> npt.NDArray[np.float32]:
 
 
 def network(io: IO, shape: Shape, *, half: bool = False) -> onnx.ModelProto:
-    """The network as a graph that takes frames and gives labels, or takes planes and gives logits.
+    """The network as a graph that takes frames and gives labels, or takes a tensor and gives logits.
 
     half: the convolution takes f16; labels are then no longer exact.
     """
@@ -49,7 +49,7 @@ def network(io: IO, shape: Shape, *, half: bool = False) -> onnx.ModelProto:
             "order": np.array(SPEC.input.channels),
             "mean": np.array(SPEC.input.mean, np.float32).reshape(1, 3, 1, 1),
         }
-        given, result = tensor("frames", "UINT8", n, h, w, 3), tensor("labels", "UINT8", n, h, w)
+        source, result = tensor("frames", "UINT8", n, h, w, 3), tensor("labels", "UINT8", n, h, w)
         before = [
             helper.make_node("Cast", ["frames"], ["cast"], to=TensorProto.FLOAT),
             helper.make_node("Transpose", ["cast"], ["bgr"], perm=[0, 3, 1, 2]),
@@ -61,7 +61,7 @@ def network(io: IO, shape: Shape, *, half: bool = False) -> onnx.ModelProto:
             helper.make_node("Cast", ["class"], ["labels"], to=TensorProto.UINT8),
         ]
     else:
-        given, result = tensor("planes", "FLOAT", n, 3, h, w), tensor("logits", "FLOAT", n, CLASSES, h, w)
+        source, result = tensor("planes", "FLOAT", n, 3, h, w), tensor("logits", "FLOAT", n, CLASSES, h, w)
         before, after = [], []
     convolve = [helper.make_node("Conv", ["planes", "weights"], ["logits"], "conv", pads=[1, 1, 1, 1])]
     if half:
@@ -70,7 +70,7 @@ def network(io: IO, shape: Shape, *, half: bool = False) -> onnx.ModelProto:
             helper.make_node("Conv", ["half", "weights"], ["half_logits"], "conv", pads=[1, 1, 1, 1]),
             helper.make_node("Cast", ["half_logits"], ["logits"], to=TensorProto.FLOAT),
         ]
-    return model([*before, *convolve, *after], [given], [result], weights)
+    return model([*before, *convolve, *after], [source], [result], weights)
 
 
 def model(

@@ -40,9 +40,9 @@ def test_a_plan_comes_with_a_sidecar_that_says_what_it_is(built: BuiltPlan) -> N
 @pytest.mark.parametrize("half", [False, True])
 def test_convolutions_are_counted_by_the_type_they_take(tmp_path: Path, half: bool) -> None:
     onnx = written(tmp_path / "a.onnx", "tensor", FIXED, half=half)
-    report = build_plan(onnx.path, tmp_path / "a.plan", builder="rtx")
-    assert report.convolutions == {"half" if half else "float": 1}
-    assert report.artifact.precision is (Precision.F16 if half else Precision.F32)
+    built = build_plan(onnx.path, tmp_path / "a.plan", builder="rtx")
+    assert built.convolutions == {"half" if half else "float": 1}
+    assert built.artifact.precision is (Precision.F16 if half else Precision.F32)
 
 
 def test_open_sides_need_a_range_and_stay_open_where_it_is_one(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_parent_of_the_wrong_kind_or_without_a_sidecar_is_refused(
         build_plan(fixed_onnx.path, tmp_path / "a.plan")
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path: Path, fixed_onnx: Artifact) -> None:
+def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path, fixed_onnx: Artifact) -> None:
     with pytest.raises(UserError, match="can't be written"):
         build_plan(fixed_onnx.path, tmp_path / "no" / "a.plan", builder="rtx")
 
@@ -130,7 +130,7 @@ class Config:
     ("content", "attached", "logged"),
     [(None, b"", False), (b"ours", b"ours", False), (b"another GPU's", b"", True), (b"garbage", b"", True)],
 )
-def test_a_timing_cache_is_used_if_it_fits_and_else_made_anew(
+def test_a_timing_cache_is_used_if_it_fits_and_else_replaced(
     content: bytes | None, attached: bytes, logged: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "cache"
@@ -224,7 +224,7 @@ def test_tensorrt_without_a_gpu_points_to_what_builds_without(
 
 
 @pytest.mark.shared
-def test_the_official_network_is_built_whole(shared: Path, tmp_path: Path) -> None:
+def test_the_official_network_is_built(shared: Path, tmp_path: Path) -> None:
     content = (shared / "peers" / "exporter_graph_camvid_360x480.onnx").read_bytes()
     write_artifact(
         tmp_path / "a.onnx",
@@ -237,8 +237,8 @@ def test_the_official_network_is_built_whole(shared: Path, tmp_path: Path) -> No
         parent_sha256=None,
         made_with={},
     )
-    report = build_plan(tmp_path / "a.onnx", tmp_path / "a.plan", builder="rtx")
-    assert report.convolutions == {"float": 78}
+    built = build_plan(tmp_path / "a.onnx", tmp_path / "a.plan", builder="rtx")
+    assert built.convolutions == {"float": 78}
 
 
 def _ours(path: Path, content: bytes) -> Path:

@@ -53,7 +53,7 @@ def test_the_time_is_that_of_the_work_between_the_events() -> None:
     assert [stream.device_ns(enqueue) for _ in range(2)] == [1_500_000, 1_500_000]
 
 
-def test_what_cuda_refuses_is_told() -> None:
+def test_what_cuda_refuses_is_an_error() -> None:
     cudart = FakeCudart()
     cudart.refusal = SimpleNamespace(name="cudaErrorIllegalAddress")
     with pytest.raises(CgnetError, match="cudaErrorIllegalAddress"):

@@ -43,13 +43,13 @@ def test_a_gpu_has_a_name_an_architecture_and_a_place(monkeypatch: pytest.Monkey
     ("library", "reason"),
     [(driver(status=100), r"doesn't start \(CUDA error 100\)"), (driver(devices=0), "shows none")],
 )
-def test_what_is_missing_is_told(library: SimpleNamespace, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_is_named(library: SimpleNamespace, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda _: library)
     with pytest.raises(EngineUnavailable, match=reason):
         find_gpu()
 
 
-def test_a_missing_driver_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise OSError(f"{name}: cannot open shared object file")
 

@@ -103,7 +103,7 @@ def test_a_plan_under_an_onnx_name_is_refused(fixed_onnx: Artifact) -> None:
 
 
 def foreign(path: Path, classes: int = 11, change: Callable[[ModelProto], object] = lambda _: None) -> Path:
-    """A file such as torch's exporter writes: planes to logits, no sidecar. `change` has been at it."""
+    """A file such as torch's exporter writes: a tensor to logits, no sidecar. `change` alters it."""
     weights = {"weights": np.zeros((classes, 3, 1, 1), np.float32)}
     graph = model(
         [helper.make_node("Conv", ["planes", "weights"], ["logits"])],

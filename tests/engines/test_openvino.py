@@ -56,7 +56,7 @@ os.kill(os.getpid(), signal.SIGUSR1)
     assert (done.returncode, done.stdout) == (0, "survived\n"), done.stderr
 
 
-def test_what_the_runtime_can_not_run_is_one_line(tmp_path: Path) -> None:
+def test_what_the_runtime_cannot_run_is_one_line(tmp_path: Path) -> None:
     from onnx import helper
 
     path = tmp_path / "odd.onnx"

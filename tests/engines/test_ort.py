@@ -38,7 +38,7 @@ def test_a_fall_back_to_the_cpu_is_refused(frames_onnx: Path, monkeypatch: pytes
         open_engine(f"ort-cuda:{frames_onnx}")
 
 
-def test_cuda_that_can_not_start_is_told(frames_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cuda_that_cannot_start_is_an_error(frames_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As where the packages are installed and the driver isn't."""
     cudart = SimpleNamespace(
         cudaError_t=SimpleNamespace(cudaSuccess=0),
@@ -50,7 +50,7 @@ def test_cuda_that_can_not_start_is_told(frames_onnx: Path, monkeypatch: pytest.
         open_engine(f"ort-cuda:{frames_onnx}")
 
 
-def test_what_the_runtime_can_not_run_is_one_line(tmp_path: Path) -> None:
+def test_what_the_runtime_cannot_run_is_one_line(tmp_path: Path) -> None:
     from onnx import helper
 
     path = tmp_path / "odd.onnx"

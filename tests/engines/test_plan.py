@@ -16,8 +16,8 @@ from cgnet_deploy.errors import ArtifactError, EngineUnavailable, MissingPackage
 from cgnet_deploy.files import sha256_of
 
 
-def tell(plan: Artifact, **fields: object) -> None:
-    """Change what the sidecar says; `sha256` is made that of the file, whatever was done to it."""
+def alter_sidecar(plan: Artifact, **fields: object) -> None:
+    """Change what the sidecar says; its `sha256` stays right, whatever was done to the file."""
     sidecar = sidecar_path(plan.path)
     said = json.loads(sidecar.read_text())
     sidecar.write_text(json.dumps(said | {"sha256": sha256_of(plan.path)} | fields))
@@ -56,7 +56,7 @@ def test_a_plan_without_its_sidecar_is_refused(plan: Artifact) -> None:
 )
 def test_what_is_no_plan_is_refused_even_with_a_matching_sidecar(plan: Artifact, content: bytes) -> None:
     plan.path.write_bytes(content)
-    tell(plan)
+    alter_sidecar(plan)
     with pytest.raises(ArtifactError, match="is not a TensorRT plan; build it again with: cgnet-export"):
         open_engine(str(plan.path))
 
@@ -64,13 +64,13 @@ def test_what_is_no_plan_is_refused_even_with_a_matching_sidecar(plan: Artifact,
 def test_a_plan_of_another_builder_than_the_sidecar_says_is_refused(plan: Artifact) -> None:
     content = plan.path.read_bytes()
     plan.path.write_bytes(b"ftrt" + content[4:])
-    tell(plan)
+    alter_sidecar(plan)
     with pytest.raises(ArtifactError, match=r"was written by tensorrt 1.*, its sidecar says rtx 1"):
         open_engine(str(plan.path))
 
 
 def test_a_plan_of_another_version_than_the_sidecar_says_is_refused(plan: Artifact) -> None:
-    tell(plan, made_with=dict(plan.made_with) | {"tensorrt_rtx": "1.3.0.35"})
+    alter_sidecar(plan, made_with=dict(plan.made_with) | {"tensorrt_rtx": "1.3.0.35"})
     with pytest.raises(ArtifactError, match=r"was written by rtx 1\.\d.*, its sidecar says rtx 1\.3\.0\.35"):
         open_engine(str(plan.path))
 
@@ -82,7 +82,7 @@ def test_a_sidecar_that_does_not_say_what_built_the_plan_is_refused(
     plan: Artifact, change: dict[str, str | None]
 ) -> None:
     made_with = plan.made_with | change
-    tell(plan, made_with={tool: version for tool, version in made_with.items() if version is not None})
+    alter_sidecar(plan, made_with={tool: version for tool, version in made_with.items() if version is not None})
     with pytest.raises(ArtifactError, match="doesn't say what built it"):
         open_engine(str(plan.path))
 
@@ -113,7 +113,7 @@ def test_a_plan_for_another_gpu_names_both_and_the_command(plan: Artifact) -> No
 
 
 @pytest.mark.parametrize("version", ["8.6.1", "10.0.1", "10.2.0", "10.2.0.19"])
-def test_a_tensorrt_that_can_not_work_is_refused(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tensorrt_that_cannot_work_is_refused(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", SimpleNamespace(__version__=version))
     with pytest.raises(EngineUnavailable, match=f"TensorRT {version} is .*, wanted 10.3 or later"):
         load_api("tensorrt")
@@ -126,7 +126,7 @@ def test_a_missing_tensorrt_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_rebuild_command_leaves_out_what_is_open(plan: Artifact, tmp_path: Path) -> None:
-    tell(plan, shape=[None, None, None], precision="f16")
+    alter_sidecar(plan, shape=[None, None, None], precision="f16")
     assert read_plan(plan.path).rebuild == (f"cgnet-export --ckpt CHECKPOINT --fp16 --builder rtx --engine {plan.path}")
-    tell(plan, shape=[4, 360, 480], precision="int8")
+    alter_sidecar(plan, shape=[4, 360, 480], precision="int8")
     assert "--int8 --res 360x480 --batch 4 --builder rtx" in read_plan(plan.path).rebuild

@@ -1,4 +1,4 @@
-"""Every runtime's layers, told by the names that the exporter gave them."""
+"""Every runtime's layers, recognised by the names that the exporter gave them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_every_block_of_the_network_is_found(backend: str, files: dict[str, Path
 
 
 @pytest.mark.parametrize("ref", ["ort", "openvino", "torch-compile"])
-def test_an_engine_that_can_not_tell_its_layers_says_so(ref: str, files: dict[str, Path]) -> None:
+def test_an_engine_that_cannot_time_its_layers_says_so(ref: str, files: dict[str, Path]) -> None:
     pytest.importorskip({"ort": "onnxruntime", "torch-compile": "torch"}.get(ref, ref))
     engine = open_engine(f"{ref}:{files[ref.partition('-')[0]]}", res=Res(64, 96), batch=1, threads=1)
     with pytest.raises(EngineUnavailable):

@@ -39,7 +39,7 @@ def test_the_first_of_equal_classes_wins() -> None:
 
 @pytest.mark.parametrize("rows", [1, 2, 4, 16])
 def test_every_height_of_a_tile_reads_the_rows_it_needs(rows: int) -> None:
-    """Enlarged by a factor that is no whole number, each row of labels lies between two other rows of scores."""
+    """Enlarged by a factor that is no integer, each row of labels lies between two other rows of scores."""
     scores = scores_for(3, 29, 16)
     expected, got = (torch.zeros(2, 29, 16, dtype=torch.uint8, device=DEVICE) for _ in range(2))
     labels.labels(scores, expected, Tile(8, 16, warps=1)).run()

@@ -1,4 +1,4 @@
-"""The whole fast path against CGNet in float64."""
+"""The fast path against CGNet in float64."""
 
 from __future__ import annotations
 
