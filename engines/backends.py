@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Literal
 
 from cgnet_deploy.engines.base import Engine
@@ -15,236 +16,128 @@ from cgnet_deploy.engines.request import Request
 from cgnet_deploy.errors import require
 from cgnet_deploy.spec import Precision
 
-F32, F16, INT8 = Precision.F32, Precision.F16, Precision.INT8
-
 
 @dataclass(frozen=True, slots=True)
 class Triton:
-    """How Triton Inference Server calls a backend, and on what it runs its instances."""
+    """How Triton Inference Server calls a runtime, and on what it runs its instances."""
 
     name: str
     instances: Literal["KIND_AUTO", "KIND_CPU", "KIND_GPU"]
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What runs files of one kind, and the module of this package that asks it to.
+
+    module: has `open(request, **options)` and `probe(**options)`. imports: the modules that it runs by. packages: the
+    distributions whose versions are recorded. extra: what installs them. own_threads: engines run side by side, each
+    with CPU threads of its own.
+    """
+
+    module: str
+    reads: Literal["checkpoint", "onnx", "plan"]
+    runs_on: Literal["cpu", "gpu", "either"]
+    imports: tuple[str, ...]
+    packages: tuple[str, ...]
+    extra: str
+    own_threads: bool = False
+    triton: Triton | None = None
+
+    def load(self) -> ModuleType:
+        """The module. Raises MissingPackage."""
+        return require(f"cgnet_deploy.engines.{self.module}", self.extra)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Backend:
     """One way to run a file.
 
-    name: the prefix that chooses it, as in openvino:cgnet.onnx. title: what people call it.
-    reads, suffixes: the kind of file, and the names that need no prefix.
-    module, options: `open(request, **options)` and `probe(**options)` of cgnet_deploy.engines.MODULE.
-    imports, packages, extra: the modules that run it, the distributions whose versions are recorded, what installs it.
-    runs_on: where it can run. own_threads: engines run side by side, each with CPU threads of its own.
-    variant_of: the backend that needs the same of a machine, and stands for this one in cgnet-doctor.
-    gpu_matrix: the precisions in which `make gpu` measures it. slow_start: it compiles for minutes, so it comes last.
+    name: the prefix that chooses it, as in openvino:cgnet.onnx. title: what people call it. options: of its module's
+    `open` and `probe`. suffixes: of the files that it runs without a prefix. like: the backend that needs the same of a
+    machine, and stands for this one in cgnet-doctor. gpu_matrix: the precisions in which `make gpu` measures it.
+    slow_start: it compiles for minutes, so it comes last.
     """
 
     name: str
     title: str
-    reads: Literal["checkpoint", "onnx", "plan"]
-    module: str
-    imports: tuple[str, ...]
-    packages: tuple[str, ...]
-    extra: str
-    runs_on: Literal["cpu", "gpu", "either"]
+    runtime: Runtime
     options: Mapping[str, object] = field(default_factory=dict)
     suffixes: tuple[str, ...] = ()
-    own_threads: bool = False
-    variant_of: str = ""
+    like: str = ""
     gpu_matrix: tuple[Precision, ...] = ()
     slow_start: bool = False
-    triton: Triton | None = None
 
     def open(self, request: Request) -> Engine:
         """The engine. Raises MissingPackage, and what the backend's module does."""
-        engine: Engine = require(f"cgnet_deploy.engines.{self.module}", self.extra).open(request, **self.options)
+        engine: Engine = self.runtime.load().open(request, **self.options)
         return engine
 
     def probe(self) -> str:
         """Versions and devices, if it can run on this machine. Raises CgnetError with what is missing."""
-        if self.variant_of:
-            return BY_NAME[self.variant_of].probe()
-        return str(require(f"cgnet_deploy.engines.{self.module}", self.extra).probe(**self.options))
+        return BY_NAME[self.like].probe() if self.like else str(self.runtime.load().probe(**self.options))
 
+
+TORCH = Runtime("torch", "checkpoint", "either", ("torch",), ("torch",), "export")
+GRAPH = Runtime("torchgraph", "checkpoint", "gpu", ("torch",), ("torch",), "export")
+GRAPH_MAX = Runtime("torchgraph", "checkpoint", "gpu", ("torch", "triton"), ("torch", "triton"), "fast")
+FAST = Runtime("fast.engine", "checkpoint", "gpu", ("torch", "triton"), ("torch", "triton"), "fast")
+ORT = Runtime(
+    "ort", "onnx", "cpu", ("onnxruntime",), ("onnxruntime", "onnx"), "ort", True, Triton("onnxruntime", "KIND_AUTO")
+)
+ORT_CUDA = Runtime("ort", "onnx", "gpu", ("onnxruntime",), ("onnxruntime-gpu", "cuda-python", "onnx"), "gpu")
+OPENVINO = Runtime(
+    "openvino", "onnx", "cpu", ("openvino",), ("openvino",), "openvino", True, Triton("openvino", "KIND_CPU")
+)
+NCNN = Runtime("ncnn", "onnx", "cpu", ("ncnn", "pnnx"), ("ncnn", "pnnx"), "peers")
+TENSORRT = Runtime(
+    "trt",
+    "plan",
+    "gpu",
+    ("pycuda.driver", "cuda.bindings.runtime"),  # a plan's header says which TensorRT it needs
+    ("tensorrt", "tensorrt_rtx", "pycuda", "cuda-python"),
+    "trt",
+    triton=Triton("tensorrt", "KIND_GPU"),
+)
+EVERY = F32, F16, INT8 = Precision.F32, Precision.F16, Precision.INT8
+COMPILED = {"compiled": True}
 
 BACKENDS: tuple[Backend, ...] = (
+    Backend("torch", "PyTorch", TORCH, suffixes=(".pth", ".pt"), gpu_matrix=(F32,)),
+    Backend("torch-compile", "torch.compile", TORCH, COMPILED, like="torch", slow_start=True),
     Backend(
-        name="torch",
-        title="PyTorch",
-        reads="checkpoint",
-        suffixes=(".pth", ".pt"),
-        module="torch",
-        imports=("torch",),
-        packages=("torch",),
-        extra="export",
-        runs_on="either",
-        gpu_matrix=(F32,),
+        "torch-compile-bf16", "torch.compile, bf16", TORCH, COMPILED | {"bf16": True}, like="torch", slow_start=True
     ),
+    Backend("torch-graph", "PyTorch, channels last, CUDA graph", GRAPH, gpu_matrix=(F16,)),
     Backend(
-        name="torch-compile",
-        title="torch.compile",
-        reads="checkpoint",
-        module="torch",
-        options={"compiled": True},
-        imports=("torch",),
-        packages=("torch", "triton"),
-        extra="export",
-        runs_on="either",
-        variant_of="torch",
-        slow_start=True,
-    ),
-    Backend(
-        name="torch-compile-bf16",
-        title="torch.compile in bf16",
-        reads="checkpoint",
-        module="torch",
-        options={"compiled": True, "bf16": True},
-        imports=("torch",),
-        packages=("torch", "triton"),
-        extra="export",
-        runs_on="either",
-        variant_of="torch",
-        slow_start=True,
-    ),
-    Backend(
-        name="torch-graph",
-        title="PyTorch, channels last, CUDA graph",
-        reads="checkpoint",
-        module="torchgraph",
-        imports=("torch",),
-        packages=("torch",),
-        extra="export",
-        runs_on="gpu",
-        gpu_matrix=(F16,),
-    ),
-    Backend(
-        name="torch-graph-max",
-        title="torch.compile, max-autotune, CUDA graph",
-        reads="checkpoint",
-        module="torchgraph",
-        options={"compiled": True},
-        imports=("torch", "triton"),
-        packages=("torch", "triton"),
-        extra="fast",
-        runs_on="gpu",
-        variant_of="torch-graph",
+        "torch-graph-max",
+        "torch.compile, max-autotune, CUDA graph",
+        GRAPH_MAX,
+        COMPILED,
+        like="torch-graph",
         gpu_matrix=(F16,),
         slow_start=True,
     ),
+    Backend("torch-fast", "our Triton kernels, CUDA graph", FAST, {"precision": F32}, gpu_matrix=(F32,)),
     Backend(
-        name="torch-fast",
-        title="our kernels in Triton, CUDA graph",
-        reads="checkpoint",
-        module="fast.engine",
-        options={"precision": F32},
-        imports=("torch", "triton"),
-        packages=("torch", "triton"),
-        extra="fast",
-        runs_on="gpu",
-        gpu_matrix=(F32,),
-    ),
-    Backend(
-        name="torch-fast-f16",
-        title="our kernels in Triton, CUDA graph",
-        reads="checkpoint",
-        module="fast.engine",
-        options={"precision": F16},
-        imports=("torch", "triton"),
-        packages=("torch", "triton"),
-        extra="fast",
-        runs_on="gpu",
-        variant_of="torch-fast",
+        "torch-fast-f16",
+        "our Triton kernels, CUDA graph",
+        FAST,
+        {"precision": F16},
+        like="torch-fast",
         gpu_matrix=(F16,),
     ),
-    Backend(
-        name="ort",
-        title="ONNX Runtime",
-        reads="onnx",
-        suffixes=(".onnx",),
-        module="ort",
-        imports=("onnxruntime",),
-        packages=("onnxruntime", "onnx"),
-        extra="ort",
-        runs_on="cpu",
-        own_threads=True,
-        triton=Triton("onnxruntime", "KIND_AUTO"),
-    ),
-    Backend(
-        name="ort-cuda",
-        title="ONNX Runtime, CUDA",
-        reads="onnx",
-        module="ort",
-        options={"cuda": True},
-        imports=("onnxruntime",),
-        packages=("onnxruntime-gpu", "cuda-python", "onnx"),
-        extra="gpu",
-        runs_on="gpu",
-        gpu_matrix=(F32, F16),
-    ),
-    Backend(
-        name="openvino",
-        title="OpenVINO",
-        reads="onnx",
-        module="openvino",
-        imports=("openvino",),
-        packages=("openvino",),
-        extra="openvino",
-        runs_on="cpu",
-        own_threads=True,
-        triton=Triton("openvino", "KIND_CPU"),
-    ),
-    Backend(
-        name="openvino-bf16",
-        title="OpenVINO in bf16",
-        reads="onnx",
-        module="openvino",
-        options={"arithmetic": "bf16"},
-        imports=("openvino",),
-        packages=("openvino",),
-        extra="openvino",
-        runs_on="cpu",
-        own_threads=True,
-    ),
-    Backend(
-        name="ncnn",
-        title="ncnn",
-        reads="onnx",
-        module="ncnn",
-        imports=("ncnn", "pnnx"),
-        packages=("ncnn", "pnnx"),
-        extra="peers",
-        runs_on="cpu",
-    ),
-    Backend(
-        name="trt",
-        title="TensorRT",
-        reads="plan",
-        suffixes=(".plan", ".engine"),
-        module="trt",
-        imports=("pycuda.driver", "cuda.bindings.runtime"),  # a plan's header says which TensorRT it needs
-        packages=("tensorrt", "tensorrt_rtx", "pycuda", "cuda-python"),
-        extra="trt",
-        runs_on="gpu",
-        gpu_matrix=(F32, F16, INT8),
-        triton=Triton("tensorrt", "KIND_GPU"),
-    ),
-    Backend(
-        name="trt-plain",
-        title="TensorRT, no CUDA graph",
-        reads="plan",
-        module="trt",
-        options={"graph": False},
-        imports=("pycuda.driver", "cuda.bindings.runtime"),
-        packages=("tensorrt", "tensorrt_rtx", "pycuda", "cuda-python"),
-        extra="trt",
-        runs_on="gpu",
-        variant_of="trt",
-        gpu_matrix=(F32, F16, INT8),
-    ),
+    Backend("ort", "ONNX Runtime", ORT, suffixes=(".onnx",)),
+    Backend("ort-cuda", "ONNX Runtime, CUDA", ORT_CUDA, {"cuda": True}, gpu_matrix=(F32, F16)),
+    Backend("openvino", "OpenVINO", OPENVINO),
+    Backend("openvino-bf16", "OpenVINO, bf16", OPENVINO, {"arithmetic": "bf16"}),
+    Backend("ncnn", "ncnn", NCNN),
+    Backend("trt", "TensorRT", TENSORRT, suffixes=(".plan", ".engine"), gpu_matrix=EVERY),
+    Backend("trt-plain", "TensorRT, no CUDA graph", TENSORRT, {"graph": False}, like="trt", gpu_matrix=EVERY),
 )
+RUNTIMES = tuple(dict.fromkeys(backend.runtime for backend in BACKENDS))
 BY_NAME = {backend.name: backend for backend in BACKENDS}
 BY_SUFFIX = {suffix: backend for backend in BACKENDS for suffix in backend.suffixes}
-PACKAGES = tuple(dict.fromkeys(package for backend in BACKENDS for package in backend.packages))
+PACKAGES = tuple(dict.fromkeys(package for runtime in RUNTIMES for package in runtime.packages))
 
 HELP = (
     f"Backends: {', '.join(BY_NAME)}; one is chosen by a prefix, as in openvino:cgnet.onnx, else by the suffix: "

@@ -17,7 +17,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from cgnet_deploy.artifact import Artifact
-from cgnet_deploy.engines.backends import BACKENDS, Triton
+from cgnet_deploy.engines.backends import RUNTIMES, Triton
 from cgnet_deploy.export.graph import required
 from cgnet_deploy.files import make_folder, write_bytes
 from cgnet_deploy.spec import Res
@@ -47,15 +47,15 @@ def write_repository(folder: Path, onnx: Artifact, plan: Path | None, *, batch: 
     tensors = (_tensor(given, open_batch), _tensor(result, open_batch))
     labels = "".join(f"{name}\n" for name in onnx.spec.class_names)
     lines = []
-    for backend in BACKENDS:
-        if backend.triton is None:
+    for runtime in RUNTIMES:
+        if runtime.triton is None:
             continue
-        home, file = folder / f"cgnet_{backend.triton.name}", f"model.{backend.reads}"
+        home, file = folder / f"cgnet_{runtime.triton.name}", f"model.{runtime.reads}"
         make_folder(home / "1")
-        config = pbtxt(home.name, backend.triton, file, *tensors, batch=batch if open_batch else 0, res=res)
+        config = pbtxt(home.name, runtime.triton, file, *tensors, batch=batch if open_batch else 0, res=res)
         write_bytes(home / "config.pbtxt", config.encode())
         write_bytes(home / "labels.txt", labels.encode())
-        source = plan if backend.reads == "plan" else onnx.path
+        source = plan if runtime.reads == "plan" else onnx.path
         place = home / "1" / file
         if source is None:
             lines.append(f"{place}  is missing: build it on the server, with its own TensorRT, from {onnx.path}")

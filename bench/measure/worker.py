@@ -183,7 +183,7 @@ def open_for_timing(request: wire.Open) -> Start:
 
     cv2.setNumThreads(request.threads)  # OpenCV has a pool of its own, which no environment variable bounds
     backend, path = backend_and_path(request.engine)
-    libraries_ns = latency.timed(partial(import_ahead, backend.imports))()
+    libraries_ns = latency.timed(partial(import_ahead, backend.runtime.imports))()
     options = partial(
         open_engine, request.engine, threads=request.threads, contract=request.contract, profile=request.profile
     )

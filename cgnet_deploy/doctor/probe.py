@@ -31,9 +31,9 @@ class Finding:
 
 
 RUNNING = {
-    backend.name: (f"run {READS[backend.reads]}: {backend.title} ({backend.name}:)", backend.probe)
+    backend.name: (f"run {READS[backend.runtime.reads]}: {backend.title} ({backend.name}:)", backend.probe)
     for backend in BACKENDS
-    if not backend.variant_of
+    if not backend.like
 }
 PROBES: dict[str, tuple[str, Callable[[], str]]] = {
     **RUNNING,

@@ -103,7 +103,7 @@ def default_engines(ref: str, threads: int, *, live: bool) -> int:
     frame takes longer. One on a GPU, which runs one inference after the other.
     """
     backend, _ = backend_and_path(ref)
-    return 2 if backend.own_threads and not live and threads % 2 == 0 else 1
+    return 2 if backend.runtime.own_threads and not live and threads % 2 == 0 else 1
 
 
 def _overlays(output: str, source: str, frames: Source, *, sound: bool) -> Sink:

@@ -26,23 +26,23 @@ by_name = pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backe
 def test_names_and_suffixes_are_unique() -> None:
     assert len(backends.BY_NAME) == len(BACKENDS)
     assert len(BY_SUFFIX) == sum(len(backend.suffixes) for backend in BACKENDS)
-    assert all(not backend.variant_of or not backends.BY_NAME[backend.variant_of].variant_of for backend in BACKENDS)
+    assert all(not backend.like or not backends.BY_NAME[backend.like].like for backend in BACKENDS)
 
 
 @by_name
 def test_each_module_opens_and_probes_with_the_options_of_its_entry(backend: Backend) -> None:
-    for name in {package.partition(".")[0] for package in backend.imports} & {"torch", "triton"}:
+    for name in {package.partition(".")[0] for package in backend.runtime.imports} & {"torch", "triton"}:
         pytest.importorskip(name)
-    module = import_module(f"cgnet_deploy.engines.{backend.module}")
+    module = import_module(f"cgnet_deploy.engines.{backend.runtime.module}")
     inspect.signature(module.open).bind("request", **backend.options)
-    if not backend.variant_of:
+    if not backend.like:
         inspect.signature(module.probe).bind(**backend.options)
 
 
 def test_the_table_imports_no_runtime() -> None:
     code = "import sys; import cgnet_deploy.engines.open; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    modules = {name.partition(".")[0] for backend in BACKENDS for name in backend.imports}
+    modules = {name.partition(".")[0] for backend in BACKENDS for name in backend.runtime.imports}
     assert not modules & set(loaded)
 
 
@@ -75,10 +75,11 @@ def test_each_package_that_engines_import_is_recorded() -> None:
 @by_name
 def test_the_extra_of_a_backend_installs_what_it_imports(backend: Backend) -> None:
     declared = [Requirement(line) for line in metadata.requires("cgnet-deploy") or ()]
-    extra = {one.name for one in declared if one.marker and one.marker.evaluate({"extra": backend.extra})}
-    here = {name.replace("_", "-") for name in backend.packages} - {"onnx", "tensorrt-rtx"}  # of extras of their own
-    if backend.name.startswith("torch-compile"):
-        here.discard("triton")  # it compiles by that on a GPU only
+    extra = {one.name for one in declared if one.marker and one.marker.evaluate({"extra": backend.runtime.extra})}
+    here = {name.replace("_", "-") for name in backend.runtime.packages} - {
+        "onnx",
+        "tensorrt-rtx",
+    }  # of extras of their own
     assert here <= extra
 
 
@@ -86,5 +87,5 @@ def test_whatever_lists_backends_lists_these() -> None:
     (engine,) = (action for action in options.parser()._actions if "--engine" in action.option_strings)
     assert backends.HELP in str(engine.help)
     assert all(backend.name in backends.HELP for backend in BACKENDS)
-    assert set(RUNNING) == {backend.name for backend in BACKENDS if not backend.variant_of}
+    assert set(RUNNING) == {backend.name for backend in BACKENDS if not backend.like}
     assert set(PROBES) == {*RUNNING, "tensorrt", "rtx"}

@@ -48,10 +48,12 @@ def missing(backend: Backend) -> str:
 
 CASES = [
     pytest.param(
-        (backend, file), id=f"{backend.name}-{file}", marks=[pytest.mark.gpu] if backend.runs_on == "gpu" else []
+        (backend, file),
+        id=f"{backend.name}-{file}",
+        marks=[pytest.mark.gpu] if backend.runtime.runs_on == "gpu" else [],
     )
     for backend in BACKENDS
-    for file in FILES[backend.reads]
+    for file in FILES[backend.runtime.reads]
     if file != "frames_onnx" or backend.name not in TENSORS_ONLY
 ]
 
@@ -79,7 +81,7 @@ class TestEveryBackend(EngineContract):
     ) -> Path:
         backend, file = case
         path: Path = request.getfixturevalue(file)
-        if backend.reads != "plan":
+        if backend.runtime.reads != "plan":
             return path
         sizes = ShapeRange((1, 40, 56), (2, 40, 56), (3, 72, 112))
         return build_plan(path, tmp_path_factory.mktemp("plan") / "tiny.plan", sizes=sizes).artifact.path
@@ -97,10 +99,12 @@ class TestEveryBackend(EngineContract):
         return ROUNDING.get(self.backend.name, F32_ROUNDING)
 
 
-@pytest.mark.parametrize("backend", [backend for backend in BACKENDS if backend.runs_on != "gpu"], ids=lambda b: b.name)
+@pytest.mark.parametrize(
+    "backend", [backend for backend in BACKENDS if backend.runtime.runs_on != "gpu"], ids=lambda b: b.name
+)
 def test_only_what_is_missing_is_skipped(backend: Backend) -> None:
     why = missing(backend)
-    if all(find_spec(name) for name in backend.imports):
+    if all(find_spec(name) for name in backend.runtime.imports):
         assert not why or "this CPU has no bf16" in why
     else:
         assert "pip install 'cgnet-deploy[" in why

@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 from cgnet_deploy.artifact import IO, Shape
-from cgnet_deploy.engines.backends import BACKENDS
+from cgnet_deploy.engines.backends import RUNTIMES
 from cgnet_deploy.export.tritonserver import write_repository
 from cgnet_deploy.spec import Res
 from tests.engines.graphs import SPEC, written
@@ -36,7 +36,7 @@ def configs(folder: Path) -> dict[str, Any]:
         backend.name: text_format.Parse(
             (folder / f"cgnet_{backend.name}" / "config.pbtxt").read_text(), definitions.ModelConfig()
         )
-        for backend in filter(None, (backend.triton for backend in BACKENDS))
+        for backend in filter(None, (runtime.triton for runtime in RUNTIMES))
     }
 
 

@@ -163,7 +163,7 @@ def run_cell(cell: Cell, ckpt: Path, files: Path, reasons: dict[str, str], ideal
     for who in CONTENDERS:
         path = file_of(who, files, cell)
         why = missing(who)
-        if not why and who.backend.reads != "checkpoint" and not path.exists():
+        if not why and who.backend.runtime.reads != "checkpoint" and not path.exists():
             why = f"{path.name} is missing: {reasons.get(path.name, 'it was not made')}"
         if why:
             rows[who] = [Row(subject(who, boundary), "not run", why) for boundary in BOUNDARIES]

@@ -40,11 +40,13 @@ class Contender:
 
     def engine(self, ckpt: Path, files: Path, cell: Cell) -> str:
         """What `open_engine` takes."""
-        return f"{self.backend.name}:{ckpt if self.backend.reads == 'checkpoint' else file_of(self, files, cell)}"
+        return (
+            f"{self.backend.name}:{ckpt if self.backend.runtime.reads == 'checkpoint' else file_of(self, files, cell)}"
+        )
 
 
 def file_of(contender: Contender, files: Path, cell: Cell) -> Path:
-    return files / f"{contender.precision.value}_{cell}.{contender.backend.reads}"
+    return files / f"{contender.precision.value}_{cell}.{contender.backend.runtime.reads}"
 
 
 # What compiles for minutes comes last, because it may take all the time that is left.
@@ -68,12 +70,14 @@ def missing(contender: Contender) -> str:
     """Why this one can't run here, as far as can be told without starting it; empty if it may."""
     backend = contender.backend
     reasons = [gpu_missing()]
-    modules = dict.fromkeys(name.partition(".")[0] for name in backend.imports)
+    modules = dict.fromkeys(name.partition(".")[0] for name in backend.runtime.imports)
     absent = [name for name in modules if importlib.util.find_spec(name) is None]
-    if backend.reads == "plan" and not any(importlib.util.find_spec(name) for name in ("tensorrt", "tensorrt_rtx")):
+    if backend.runtime.reads == "plan" and not any(
+        importlib.util.find_spec(name) for name in ("tensorrt", "tensorrt_rtx")
+    ):
         absent.append("tensorrt or tensorrt_rtx")
     if absent:
         reasons.append(f"not installed: {', '.join(absent)}")
-    elif backend.reads == "onnx" and not list(metadata.distributions(name="onnxruntime-gpu")):
+    elif backend.runtime.reads == "onnx" and not list(metadata.distributions(name="onnxruntime-gpu")):
         reasons.append("this ONNX Runtime has no CUDA: onnxruntime-gpu is not installed")
     return "; ".join(filter(None, reasons))

@@ -44,7 +44,7 @@ class Ideal:
             name: float(floor_bytes(fusion, cell.res, self.classes, each, batch=cell.batch, blocks=self.blocks))
             for name, fusion in floors
         }
-        if who.backend.module == OUR_KERNELS and (moved := self._moved(who, cell)) is not None:
+        if who.backend.runtime.module == OUR_KERNELS and (moved := self._moved(who, cell)) is not None:
             told["moved_bytes"] = moved
         if self.bytes_per_s:
             for name in ("floor", "least"):

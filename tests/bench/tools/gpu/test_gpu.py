@@ -191,7 +191,7 @@ def test_every_file_of_a_cell_is_asked_for(tmp_path: Path, monkeypatch: pytest.M
         f"{precision.value}_{HEADLINE}.{kind}" for precision in Precision for kind in ("onnx", "plan")
     }
     assert {task.path for task in asked} >= {
-        contenders.file_of(who, tmp_path, HEADLINE) for who in CONTENDERS if who.backend.reads != "checkpoint"
+        contenders.file_of(who, tmp_path, HEADLINE) for who in CONTENDERS if who.backend.runtime.reads != "checkpoint"
     }
 
 
