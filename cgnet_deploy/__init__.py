@@ -19,6 +19,7 @@ from cgnet_deploy.errors import require
 
 if TYPE_CHECKING:  # for type checkers and editors; at run time `__getattr__` imports the same names
     from cgnet_deploy.artifact import Artifact
+    from cgnet_deploy.bench.accuracy.api import evaluate
     from cgnet_deploy.checkpoint.reading import Checkpoint, load_checkpoint
     from cgnet_deploy.confusion import Confusion
     from cgnet_deploy.engines.base import Engine
@@ -48,6 +49,7 @@ __version__ = "0.1.0"
 
 _MODULES = {
     "artifact": ("Artifact",),
+    "bench.accuracy.api": ("evaluate",),
     "checkpoint.reading": ("Checkpoint", "load_checkpoint"),
     "confusion": ("Confusion",),
     "engines.base": ("Engine",),
@@ -101,6 +103,7 @@ __all__ = [
     "UsageError",
     "UserError",
     "build_plan",
+    "evaluate",
     "export",
     "load_checkpoint",
     "open_engine",

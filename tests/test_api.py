@@ -40,6 +40,7 @@ EXPORTED = [
     "UsageError",
     "UserError",
     "build_plan",
+    "evaluate",
     "export",
     "load_checkpoint",
     "open_engine",
