@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from cgnet_deploy.engines.base import Engine
-from cgnet_deploy.engines.request import Request
 from cgnet_deploy.errors import require
 from cgnet_deploy.spec import Precision
+
+if TYPE_CHECKING:  # NumPy and OpenCV: --help needs neither
+    from cgnet_deploy.engines.base import Engine
+    from cgnet_deploy.engines.request import Request
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,11 +39,12 @@ def test_each_module_opens_and_probes_with_the_options_of_its_entry(backend: Bac
         inspect.signature(module.probe).bind(**backend.options)
 
 
-def test_the_table_imports_no_runtime() -> None:
-    code = "import sys; import cgnet_deploy.engines.open; print(*sys.modules)"
+@pytest.mark.parametrize(("module", "others"), [("open", set()), ("backends", {"numpy", "cv2"})])
+def test_the_table_imports_no_runtime(module: str, others: set[str]) -> None:
+    code = f"import sys; import cgnet_deploy.engines.{module}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    modules = {name.partition(".")[0] for backend in BACKENDS for name in backend.runtime.imports}
-    assert not modules & set(loaded)
+    runtimes = {name.partition(".")[0] for backend in BACKENDS for name in backend.runtime.imports}
+    assert not (runtimes | others) & set(loaded)
 
 
 def third_party() -> set[str]:
