@@ -20,6 +20,7 @@ from cgnet_deploy.errors import require
 if TYPE_CHECKING:  # for type checkers and editors; at run time `__getattr__` imports the same names
     from cgnet_deploy.artifact import Artifact
     from cgnet_deploy.bench.accuracy.api import evaluate
+    from cgnet_deploy.bench.report.record import Record
     from cgnet_deploy.checkpoint.reading import Checkpoint, load_checkpoint
     from cgnet_deploy.confusion import Confusion
     from cgnet_deploy.engines.base import Engine
@@ -50,6 +51,7 @@ __version__ = "0.1.0"
 _MODULES = {
     "artifact": ("Artifact",),
     "bench.accuracy.api": ("evaluate",),
+    "bench.report.record": ("Record",),
     "checkpoint.reading": ("Checkpoint", "load_checkpoint"),
     "confusion": ("Confusion",),
     "engines.base": ("Engine",),
@@ -97,6 +99,7 @@ __all__ = [
     "ModelSpec",
     "PerformanceError",
     "Precision",
+    "Record",
     "Res",
     "Segmenter",
     "Target",

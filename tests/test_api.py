@@ -34,6 +34,7 @@ EXPORTED = [
     "ModelSpec",
     "PerformanceError",
     "Precision",
+    "Record",
     "Res",
     "Segmenter",
     "Target",

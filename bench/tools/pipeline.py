@@ -36,7 +36,7 @@ from cgnet_deploy.data.dataset import Dataset, fit_frame
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.engines.open import backend_and_path
 from cgnet_deploy.errors import CgnetError
-from cgnet_deploy.files import check_writable, replacing
+from cgnet_deploy.files import check_writable, write_json
 from cgnet_deploy.spec import Res
 from cgnet_deploy.terminal import Parser, integer, number, run
 from cgnet_deploy.threads import cores
@@ -135,8 +135,7 @@ def compare(given: argparse.Namespace, words: list[str]) -> int:
             "engine_fps": rates_alone,
             "pipelines": told,
         }
-        with replacing(given.json) as temporary:
-            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        write_json(given.json, content)
     return 0
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from cgnet_deploy.data.images import read_image
 from cgnet_deploy.errors import CgnetError, DataError, FrameError, one_line
-from cgnet_deploy.files import replacing
+from cgnet_deploy.files import write_bytes
 from cgnet_deploy.label.archive import Item
 from cgnet_deploy.label.index import Index, Row
 from cgnet_deploy.pixels import U8
@@ -99,8 +99,7 @@ class Labeller:
             mask.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CgnetError(f"{mask.parent} can't be made: {error.strerror}") from error
-        with replacing(mask) as temporary:
-            temporary.write_bytes(palette_png(labels, self.spec))
+        write_bytes(mask, palette_png(labels, self.spec))
         counts = np.bincount(labels.ravel(), minlength=self.spec.classes)
         shares = tuple((counts / labels.size).tolist())
         height, width = labels.shape

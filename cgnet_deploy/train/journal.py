@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cgnet_deploy.errors import CgnetError
-from cgnet_deploy.files import replacing
+from cgnet_deploy.files import replacing, write_bytes
 from cgnet_deploy.train.bar import Bar, Interval
 from cgnet_deploy.train.state import CURVES, LOG
 
@@ -31,8 +31,7 @@ class Journal:
     def __init__(self, folder: Path, step: int, steps: int, batch: int) -> None:
         self.path = folder / LOG
         kept = [line for line in _lines(self.path) if line["step"] <= step] if step else []
-        with replacing(self.path) as temporary:
-            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        write_bytes(self.path, "".join(json.dumps(line) + "\n" for line in kept).encode())
         self.bar = Bar(step, steps, batch)
         self.board = None
         if importlib.util.find_spec("tensorboard"):

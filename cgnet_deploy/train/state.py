@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from cgnet_deploy.errors import CheckpointError, UsageError
-from cgnet_deploy.files import replacing
+from cgnet_deploy.files import write_bytes
 from cgnet_deploy.train.recipes import Recipe
 
 STATE, LAST, BEST, LOG, CURVES = "last.pt", "last.pth", "best.pth", "log.jsonl", "curves.png"
@@ -34,8 +34,7 @@ def save_state(folder: Path, recipe: Recipe, data: str, learner: dict[str, Any],
     """Raises CgnetError if the disk is full; the previous state is kept."""
     buffer = io.BytesIO()
     torch.save({"recipe": described(recipe), "data": data, "best": best, "learner": learner}, buffer)
-    with replacing(folder / STATE) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
+    write_bytes(folder / STATE, buffer.getvalue())
 
 
 def load_state(folder: Path, recipe: Recipe, data: str) -> tuple[dict[str, Any], float]:

@@ -1,8 +1,9 @@
-"""What a run keeps of itself: the log, cut back when a run goes on, the curves, and the lines on stderr."""
+"""What a run keeps of itself: the log, cut back when a run goes on, the curves, and the lines in the log."""
 
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import cv2
@@ -64,17 +65,16 @@ def test_curves_show_the_run(tmp_path: Path) -> None:
     assert coloured[1] == 0
 
 
-def test_a_line_on_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_interval_is_a_line_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     assert spelled(entry(40), 100, 4) == "step 40/100  loss 0.0250  lr 1.00e-03  8.0 img/s  0:30 left"
-    capsys.readouterr()
     journal_of(tmp_path, 5)
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert len(said.err.splitlines()) == 5
+    assert len(caplog.messages) == 5
 
 
-def test_a_long_run_says_a_hundred_lines_at_most(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_long_run_logs_a_hundred_lines_at_most(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     journal = Journal(tmp_path, 0, 1000, 4)
     for step in range(1, 1001):
         journal.interval(entry(step))
-    assert len(capsys.readouterr().err.splitlines()) == 100
+    assert len(caplog.messages) == 100

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, Literal
 
 from cgnet_deploy.bench.machine.environment import Environment
 from cgnet_deploy.errors import CgnetError
-from cgnet_deploy.files import replacing
+from cgnet_deploy.files import read_json, write_json
 from cgnet_deploy.tables import text_table
 
 SCHEMA = 1
@@ -29,8 +28,8 @@ class Row:
 
 
 def write_record(path: Path, part: str, gpu: str, rows: Sequence[Row], seconds: float, where: Environment) -> None:
-    """One part's record, whole or not at all."""
-    whole = {
+    """Write one part's record, atomically."""
+    record = {
         "schema": SCHEMA,
         "part": part,
         "gpu": gpu,
@@ -38,8 +37,7 @@ def write_record(path: Path, part: str, gpu: str, rows: Sequence[Row], seconds: 
         "environment": asdict(where),
         "rows": [asdict(row) for row in rows],
     }
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(whole, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(path, record)
 
 
 def read_record(path: Path) -> list[Row]:
@@ -47,10 +45,8 @@ def read_record(path: Path) -> list[Row]:
     try:
         if not path.exists():
             return []
-        if path.stat().st_size > MAX_RECORD_BYTES:
-            raise ValueError("too large")
-        return [Row(**row) for row in json.loads(path.read_text(encoding="utf-8"))["rows"]]
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        return [Row(**row) for row in read_json(path, MAX_RECORD_BYTES)["rows"]]
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise CgnetError(f"{path} is no record of the GPU run ({type(error).__name__}: {error}): remove it") from error
 
 
