@@ -1,4 +1,8 @@
-"""An engine in a process of its own, seen from the bench: start it, ask it, and be sure that it ends."""
+"""An engine in a process of its own, seen from the bench: start it, ask it, and be sure that it ends.
+
+A question is the name of one of its methods and the arguments, an answer what that returned, or the CgnetError that it
+raised. Both ends of the connection are ours, so they are pickled.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +11,29 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from multiprocessing import Pipe
 from types import TracebackType
 from typing import TypeVar
 
 from typing_extensions import Self
 
-from cgnet_deploy.bench.measure.wire import Failed, Progress, Reply, Request, receive, send
+from cgnet_deploy.child import program as child
 from cgnet_deploy.errors import CgnetError
 
-R = TypeVar("R", bound=Reply)
+R = TypeVar("R")
 
-# `python -m` and `python -c` put the current folder first, where a user's own onnx.py or torch.py may lie.
-BOOT = (
-    "import sys; sys.path = [path for path in sys.path if path]; "
-    "from cgnet_deploy.bench.measure.worker import main; main()"
-)
-PROGRAM = (sys.executable, "-c", BOOT)
+PROGRAM = child("cgnet_deploy.bench.measure.worker")
 STALL_S = 600.0  # a plan that is compiled on loading, or ten inferences of a large batch, take minutes
 GRACE_S = 5.0
 WATCH_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """So many images are done; the answer is still to come."""
+
+    done: int
 
 
 class EngineProcess:
@@ -51,38 +58,38 @@ class EngineProcess:
             )
 
     def ask(
-        self, request: Request, wanted: type[R], *, extra_s: float = 0.0, watch: Callable[[], None] | None = None
+        self, wanted: type[R], method: str, *args: object, extra_s: float = 0.0, watch: Callable[[], None] | None = None
     ) -> R:
-        """The answer to `request`; see `follow`."""
-        for reply in self.follow(request, wanted, extra_s=extra_s, watch=watch):
-            if isinstance(reply, wanted):
-                return reply
-        raise AssertionError("follow ends with the answer")
+        """What `method` of the process's Session (worker.py) returns; see `follow`."""
+        for answer in self.follow(wanted, method, *args, extra_s=extra_s, watch=watch):
+            if not isinstance(answer, Progress):
+                return answer
+        raise CgnetError(f"{self.name}: its process gave no answer to {method!r}")
 
     def follow(
-        self, request: Request, wanted: type[R], *, extra_s: float = 0.0, watch: Callable[[], None] | None = None
+        self, wanted: type[R], method: str, *args: object, extra_s: float = 0.0, watch: Callable[[], None] | None = None
     ) -> Iterator[Progress | R]:
-        """What the process says of its progress with `request`, and at last the answer.
+        """The progress that the process reports with `method`, and at last its answer.
 
         Waits up to the stall time and `extra_s` for each, and calls `watch` every quarter of a second of it. Raises the
         CgnetError that the process met, or one that says how it died or that it hangs.
         """
-        doing, patience_s = type(request).__name__.lower(), self.stall_s + extra_s
+        patience_s = self.stall_s + extra_s
         try:
-            send(self.connection, request)
+            self.connection.send((method, args))
             while True:
                 if not self._heard(patience_s, watch):
-                    raise CgnetError(f"{self.name}: its process hangs: {doing!r} took more than {patience_s:.0f} s")
-                reply = receive(self.connection)
-                if isinstance(reply, Failed):
-                    raise reply.exception()
-                if not isinstance(reply, (Progress, wanted)):
-                    raise CgnetError(f"{self.name}: its process answered {doing!r} with {type(reply).__name__}")
-                yield reply
-                if isinstance(reply, wanted):
+                    raise CgnetError(f"{self.name}: its process hangs: {method!r} took more than {patience_s:.0f} s")
+                answer = self.connection.recv()
+                if isinstance(answer, CgnetError):
+                    raise answer
+                if not isinstance(answer, (Progress, wanted)):
+                    raise CgnetError(f"{self.name}: its process answered {method!r} with {type(answer).__name__}")
+                yield answer
+                if not isinstance(answer, Progress):
                     return
         except (EOFError, ConnectionError):
-            raise CgnetError(f"{self.name}: its process {self._death()}, asked to {doing}") from None
+            raise CgnetError(f"{self.name}: its process {self._death()}, asked to {method}") from None
 
     def _heard(self, patience_s: float, watch: Callable[[], None] | None) -> bool:
         """Wait for a message: is there one?"""

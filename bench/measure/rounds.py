@@ -1,4 +1,4 @@
-"""Engines at work: each loaded in a process of its own, timed in turns, and, apart from that, layer by layer.
+"""Engines at work: each loaded in a process of its own, timed round by round, and, apart from that, layer by layer.
 
 The machine is read before, during and after every round, by the process that waits for it.
 """
@@ -13,18 +13,18 @@ from pathlib import Path
 
 from cgnet_deploy.bench.machine.conditions import Watched
 from cgnet_deploy.bench.machine.readings import Machine, Reading
-from cgnet_deploy.bench.measure.latency import Boundary, Warmed
+from cgnet_deploy.bench.measure.latency import Boundary, Round, Warmed
 from cgnet_deploy.bench.measure.process import EngineProcess
 from cgnet_deploy.bench.measure.settings import Settings
-from cgnet_deploy.bench.measure.wire import Begin, Begun, Measure, Measured, Open, Opened, Profile, Profiled, Warm
+from cgnet_deploy.bench.measure.worker import Open, Opened
 from cgnet_deploy.engines.base import Layer
 from cgnet_deploy.spec import Res
 
 log = logging.getLogger(__name__)
 
 
-ROUNDS = 10  # enough for an interval on a ratio: of 10 turns, 95 % of medians don't reach the outermost
-FIRST_STEPS, LATER_STEPS = 10, 2  # of warm-up at least: an engine whose turn comes again has been warm
+ROUNDS = 10  # enough for an interval on a ratio: of 10 rounds, 95 % of medians don't reach the outermost
+FIRST_STEPS, LATER_STEPS = 10, 2  # of warm-up at least: in later rounds an engine has been warm
 FIRST_PATIENCE, LATER_PATIENCE = 10, 1
 PROFILE_RUNS = 20
 
@@ -51,11 +51,12 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """One engine's warm-up and round, and what the machine told while the round ran."""
+class TimedRound:
+    """One engine's warm-up and round of samples, and what the machine showed meanwhile."""
 
     warmed: Warmed
-    measured: Measured
+    round: Round
+    peak_memory_mib: float
     watched: Watched
 
 
@@ -65,49 +66,51 @@ def load(
     """Start the process of an engine and wait until it is open; `stack` ends it."""
     before = machine.read()
     process = stack.enter_context(start(name, settings.threads))
-    asked = Open(name, settings.res, settings.batch, settings.threads, settings.contract)
-    engine = Loaded(name, process, process.ask(asked, Opened), machine)
+    request = Open(name, settings.res, settings.batch, settings.threads, settings.contract)
+    engine = Loaded(name, process, process.ask(Opened, "open", request), machine)
     engine.grew(before, machine.read())
     return engine
 
 
-def begin(engine: Loaded, frames: Path) -> int:
+def first_inference(engine: Loaded, frames: Path) -> int:
     """The first inference of all, in ns."""
-    return engine.process.ask(Begin(str(frames)), Begun).first_ns
+    return engine.process.ask(int, "first", str(frames))
 
 
 def layers_of(engine: Loaded, settings: Settings, res: Res, batch: int, frames: Path) -> tuple[Layer, ...] | None:
-    """The time of each layer, in a process of its own: an engine that tells it is slower. None if not asked for."""
+    """The time of each layer, in a process of its own: timing them makes an engine slower. None if not asked for."""
     if not settings.profile:
         return None
     log.info(f"layers of {engine.name}")
     with EngineProcess(engine.name, settings.threads) as process:
-        process.ask(Open(engine.name, res, batch, settings.threads, settings.contract, profile=True), Opened)
-        told = process.ask(Profile(str(frames), PROFILE_RUNS), Profiled)
-    return tuple(map(Layer, told.names, told.kinds, told.mean_ns))
+        process.ask(Opened, "open", Open(engine.name, res, batch, settings.threads, settings.contract, profile=True))
+        return process.ask(tuple, "profile", str(frames), PROFILE_RUNS)
 
 
-def take_turns(engines: list[Loaded], settings: Settings, boundary: Boundary, frames: Path) -> list[tuple[Turn, ...]]:
-    """Time each engine at one boundary, in turns: A B, A B, ..."""
-    turns = []
-    for turn in range(ROUNDS):
-        log.info(f"{boundary}: round {turn + 1} of {ROUNDS}")
-        turns.append([take_turn(engine, settings, boundary, frames, turn == 0) for engine in engines])
-    return list(zip(*turns, strict=True))
+def take_rounds(
+    engines: list[Loaded], settings: Settings, boundary: Boundary, frames: Path
+) -> list[tuple[TimedRound, ...]]:
+    """Time each engine at one boundary, by turns: A B, A B, ..."""
+    rounds = []
+    for number in range(ROUNDS):
+        log.info(f"{boundary}: round {number + 1} of {ROUNDS}")
+        rounds.append([take_round(engine, settings, boundary, frames, number == 0) for engine in engines])
+    return list(zip(*rounds, strict=True))
 
 
-def take_turn(engine: Loaded, settings: Settings, boundary: Boundary, frames: Path, first: bool) -> Turn:
-    """One turn of one engine: warm-up, patient in the first turn, then samples."""
+def take_round(engine: Loaded, settings: Settings, boundary: Boundary, frames: Path, first: bool) -> TimedRound:
+    """One round of one engine: warm-up, patient in the first round, then samples."""
     fps = settings.fps if boundary == "paced" else None
     steps, patience = (FIRST_STEPS, FIRST_PATIENCE) if first else (LATER_STEPS, LATER_PATIENCE)
     machine, during = engine.machine, list[Reading]()
     idle = machine.read()
-    warmed = engine.process.ask(Warm(boundary, fps, str(frames), settings.warmup_ms, steps, patience), Warmed)
-    measure = Measure(settings.least_s / ROUNDS, -(-settings.least_samples // ROUNDS))
-    expected_s = measure.least_s + measure.least_samples * max(warmed.step_ns / 1e9, 1 / fps if fps else 0)
+    warmed = engine.process.ask(Warmed, "warm", boundary, fps, str(frames), settings.warmup_ms, steps, patience)
+    least_s, least_samples = settings.least_s / ROUNDS, -(-settings.least_samples // ROUNDS)
+    expected_s = least_s + least_samples * max(warmed.step_ns / 1e9, 1 / fps if fps else 0)
     before = machine.read()
     engine.grew(idle, before)
-    measured = engine.process.ask(
-        measure, Measured, extra_s=10 * expected_s, watch=lambda: during.append(machine.read())
+    taken = engine.process.ask(
+        Round, "measure", least_s, least_samples, extra_s=10 * expected_s, watch=lambda: during.append(machine.read())
     )
-    return Turn(warmed, measured, Watched(before, tuple(during), machine.read()))
+    watched = Watched(before, tuple(during), machine.read())
+    return TimedRound(warmed, taken, engine.process.ask(float, "peak_memory_mib"), watched)

@@ -1,8 +1,8 @@
-"""A benchmark from beginning to end: one process an engine, rounds in turn, then the accuracy pass.
+"""A benchmark from beginning to end: one process an engine, rounds by turns, then the accuracy pass.
 
     open A, open B; for each boundary: A B, A B, A B ...; score A, score B; profile A, profile B
 
-The engines of a run are compared within each turn, so that a machine that slows down slows them all; only
+The engines of a run are compared within each round, so that a machine that slows down slows them all; only
 one of them is at work at a time, and all of them see the same frames.
 """
 
@@ -18,19 +18,19 @@ from typing import TypeVar
 import numpy as np
 
 from cgnet_deploy.bench.accuracy.gallery import Gallery, gallery
-from cgnet_deploy.bench.accuracy.scoring import Accuracy, score_all
+from cgnet_deploy.bench.accuracy.scores import Accuracy
+from cgnet_deploy.bench.accuracy.scoring import score_all
 from cgnet_deploy.bench.machine.conditions import conditions
 from cgnet_deploy.bench.machine.readings import here
-from cgnet_deploy.bench.measure.latency import Round
 from cgnet_deploy.bench.measure.process import EngineProcess
-from cgnet_deploy.bench.measure.rounds import StartProcess, begin, layers_of, load, take_turns
+from cgnet_deploy.bench.measure.rounds import StartProcess, first_inference, layers_of, load, take_rounds
 from cgnet_deploy.bench.measure.settings import Settings
 from cgnet_deploy.bench.report.record import ColdStart, Record
 from cgnet_deploy.data.dataset import Dataset, check_classes, fit_frame
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.pixels import U8
-from cgnet_deploy.spec import Precision, Res
+from cgnet_deploy.spec import Res
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def run(settings: Settings, show: Show | None = None, start: StartProcess = Engi
     with ExitStack() as stack:
         machine = here()
         engines = [load(stack, settings, name, machine, start) for name in settings.engines]
-        res = Res(*common("--res", [(engine.name, Res(*engine.info.res)) for engine in engines]))
+        res = common("--res", [(engine.name, engine.info.res) for engine in engines])
         batch = common("--batch", [(engine.name, engine.info.batch) for engine in engines])
         log.info(f"{res.spelled()}, batch {batch}, {settings.threads} threads")
         if dataset:
@@ -57,11 +57,13 @@ def run(settings: Settings, show: Show | None = None, start: StartProcess = Engi
                 check_classes(dataset, len(engine.info.class_names))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cgnet-bench-")))
         np.save(frames := folder / "frames.npy", first_frames(dataset, res, batch))
-        starts = [begin(engine, frames) for engine in engines]
-        timed = {boundary: take_turns(engines, settings, boundary, frames) for boundary in settings.boundaries}
+        starts = [first_inference(engine, frames) for engine in engines]
+        timings = {boundary: take_rounds(engines, settings, boundary, frames) for boundary in settings.boundaries}
         kept = [folder / str(number) for number in range(len(engines))]
         keep = show is not None or len(engines) > 1
-        scores = score_all(engines, settings, images, kept, keep) if images else [Accuracy()] * len(engines)
+        scores = [Accuracy()] * len(engines)
+        if images and settings.data:
+            scores = score_all(engines, settings.data, settings, images, kept, keep)
         if dataset and images and show:
             show(gallery(dataset, res, batch, settings.engines, kept, images))
         profiles = [layers_of(engine, settings, res, batch, frames) for engine in engines]
@@ -70,14 +72,14 @@ def run(settings: Settings, show: Show | None = None, start: StartProcess = Engi
             engine=engine.name,
             backend=engine.info.backend,
             provider=engine.info.provider,
-            precision=Precision(engine.info.precision),
+            precision=engine.info.precision,
             sha256=engine.info.sha256,
             res=res,
             batch=batch,
             boundary=boundary,
-            rounds=tuple(Round(turn.measured.samples_ns, turn.measured.window_ns) for turn in turns),
-            settled=turns[0].warmed.settled,
-            peak_memory_mib=turns[-1].measured.peak_memory_mib,
+            rounds=tuple(timed.round for timed in rounds),
+            settled=rounds[0].warmed.settled,
+            peak_memory_mib=rounds[-1].peak_memory_mib,
             class_names=engine.info.class_names,
             images=images,
             confusion=scored.confusion,
@@ -86,13 +88,13 @@ def run(settings: Settings, show: Show | None = None, start: StartProcess = Engi
             file_bytes=engine.info.file_bytes,
             cold=ColdStart(engine.info.libraries_ns, engine.info.load_ns, first_ns),
             device_memory_mib=engine.device_mib,
-            conditions=conditions([turn.watched for turn in turns], [turn.measured.window_ns for turn in turns]),
+            conditions=conditions([timed.watched for timed in rounds], [timed.round.window_ns for timed in rounds]),
             views=scored.views,
             profile=layers,
         )
         for boundary in settings.boundaries
-        for engine, first_ns, turns, scored, layers in zip(
-            engines, starts, timed[boundary], scores, profiles, strict=True
+        for engine, first_ns, rounds, scored, layers in zip(
+            engines, starts, timings[boundary], scores, profiles, strict=True
         )
     )
 

@@ -1,7 +1,7 @@
 """The process of one engine; its only argument is the number of its end of a connection (see process.py).
 
 Each engine has a process of its own, because the thread pools of several runtimes in one process disturb
-each other. It does nothing but answer (see wire.py) and ends when the connection does. While another engine
+each other. It does nothing but answer and ends when the connection does. While another engine
 is timed it sleeps in a read.
 """
 
@@ -18,16 +18,20 @@ from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cgnet_deploy.bench.measure import latency, wire
-from cgnet_deploy.engines.base import Engine
-from cgnet_deploy.errors import CgnetError
+from cgnet_deploy.bench.measure import latency
+from cgnet_deploy.bench.measure.process import Progress
+from cgnet_deploy.engines.base import Engine, Layer
+from cgnet_deploy.errors import CgnetError, one_line
 from cgnet_deploy.pixels import U8
-from cgnet_deploy.spec import Res
+from cgnet_deploy.spec import Precision, Res
 from cgnet_deploy.terminal import log_to_stderr
+
+if TYPE_CHECKING:
+    from cgnet_deploy.bench.accuracy.scores import Accuracy, ScoreOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,41 @@ class Start:
     load_ns: int
 
 
-OpenEngine = Callable[[wire.Open], Start]
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Which engine to load. res, batch: None for the engine's own, else for a batch of 1.
+
+    profile: so that it can time its layers, which makes it slower.
+    """
+
+    engine: str
+    res: Res | None
+    batch: int | None
+    threads: int
+    contract: str | None = None
+    profile: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A loaded engine, and the size and batch that it will be timed at.
+
+    libraries_ns: to import its runtime; load_ns: to read, build or compile the file then.
+    """
+
+    backend: str
+    provider: str
+    precision: Precision
+    sha256: str
+    class_names: tuple[str, ...]
+    res: Res
+    batch: int
+    file_bytes: int
+    libraries_ns: int
+    load_ns: int
+
+
+OpenEngine = Callable[[Open], Start]
 
 
 def serve(connection: Connection[Any, Any], open_engine: OpenEngine) -> None:
@@ -49,49 +87,52 @@ def serve(connection: Connection[Any, Any], open_engine: OpenEngine) -> None:
         try:
             converse(connection, open_engine)
         except CgnetError as error:
-            wire.send(connection, wire.Failed(type(error).__name__, str(error)))
+            connection.send(error)
         except (EOFError, ConnectionError):
             raise
         except Exception as error:
             traceback.print_exc()
-            wire.send(
-                connection, wire.Failed("CgnetError", f"the engine's process failed: {type(error).__name__}: {error}")
-            )
+            connection.send(CgnetError(f"the engine's process failed: {type(error).__name__}: {one_line(error)}"))
 
 
 def converse(connection: Connection[Any, Any], open_engine: OpenEngine) -> None:
     """Open the engine that the first message asks for, then answer the others."""
-    request = wire.receive(connection)
-    if not isinstance(request, wire.Open):
-        raise CgnetError(f"the first message is {type(request).__name__}, wanted Open")
+    method, args = connection.recv()
+    if method != "open":
+        raise CgnetError(f"the first message is {method!r}, wanted 'open'")
+    (request,) = args
     start = open_engine(request)
     with start.engine:
         session = Session(start, connection, lambda res: open_engine(replace(request, res=res, batch=1)).engine)
-        wire.send(connection, session.opened())
+        connection.send(session.opened())
         while True:
-            wire.send(connection, session.answer(wire.receive(connection)))
+            method, args = connection.recv()
+            connection.send(getattr(session, method)(*args))
 
 
 class Session:
-    """An open engine, and the boundary that it is being timed at. at_size: opens it once more, for another size."""
+    """An open engine, and the boundary that it is being timed at: its methods are what the bench may ask for.
+
+    at_size: opens the engine once more, for another size. frames: a .npy file.
+    """
 
     def __init__(self, start: Start, connection: Connection[Any, Any], at_size: Callable[[Res], Engine]) -> None:
         self.start = start
         self.engine = engine = start.engine
         self.connection = connection
         self.at_size = at_size
-        self.measure: Callable[[int, int], latency.Round]  # set by `warm`
+        self._measure: Callable[[int, int], latency.Round]  # set by `warm`
         n, h, w = engine.info.shape
         if not (n and h and w):
             raise CgnetError(f"an engine for {engine.info.shape} was opened; it is timed at definite sizes")
         self.shape = (n, h, w)
 
-    def opened(self) -> wire.Opened:
+    def opened(self) -> Opened:
         info, (batch, *res), start = self.engine.info, self.shape, self.start
-        return wire.Opened(
+        return Opened(
             info.backend,
             info.provider,
-            info.precision.value,
+            info.precision,
             info.sha256,
             info.spec.class_names,
             Res(*res),
@@ -101,54 +142,65 @@ class Session:
             start.load_ns,
         )
 
-    def answer(self, request: wire.Request | wire.Reply) -> wire.Reply:
-        match request:
-            case wire.Begin():
-                frames = np.load(request.frames, allow_pickle=False)
-                return wire.Begun(latency.timed(partial(self.engine.infer, frames))())
-            case wire.Warm():
-                return self.warm(request)
-            case wire.Measure():
-                measured = self.measure(round(request.least_s * 1e9), request.least_samples)
-                return wire.Measured(measured.samples_ns, measured.window_ns, peak_memory_mib())
-            case wire.Score():
-                return self.score(request)
-            case wire.Profile():
-                layers = self.engine.profile(np.load(request.frames, allow_pickle=False), request.runs)
-                columns = zip(*((layer.name, layer.kind, layer.mean_ns) for layer in layers), strict=True)
-                return wire.Profiled(*map(tuple, columns))
-            case _:
-                raise CgnetError(f"{type(request).__name__} is not something that an engine answers")
+    def first(self, frames: str) -> int:
+        """The very first inference, from frame to labels, in ns: what is compiled or allocated in it is included."""
+        return latency.timed(partial(self.engine.infer, read_frames(frames)))()
 
-    def warm(self, request: wire.Warm) -> latency.Warmed:
-        frames = np.load(request.frames, allow_pickle=False)
-        sample = sampler(self.engine, request.boundary, frames)
-        least_ns = round(request.least_ms * 1e6)
-        if request.fps is None:
-            self.measure = partial(latency.measure, sample)
-            return latency.warm_up(sample, least_ns, request.least_steps, request.patience)
+    def warm(
+        self,
+        boundary: latency.Boundary,
+        fps: float | None,
+        frames: str,
+        least_ms: float,
+        least_steps: int,
+        patience: int,
+    ) -> latency.Warmed:
+        """Make ready for a boundary and warm up (see latency.warm_up). fps: of frames that are paced, else None."""
+        sample = sampler(self.engine, boundary, read_frames(frames))
+        least_ns = round(least_ms * 1e6)
+        if fps is None:
+            self._measure = partial(latency.measure, sample)
+            return latency.warm_up(sample, least_ns, least_steps, patience)
         # Paced too, so that the processor is as cool, and its clock as low, as pacing leaves it.
-        self.measure = partial(latency.measure_paced, sample, request.fps)
-        taken = self.measure(least_ns, request.least_steps)
+        self._measure = partial(latency.measure_paced, sample, fps)
+        taken = self._measure(least_ns, least_steps)
         return latency.Warmed(len(taken.samples_ns), taken.samples_ns[-1], settled=True)
 
-    def score(self, request: wire.Score) -> wire.Scored:
+    def measure(self, least_s: float, least_samples: int) -> latency.Round:
+        """One round of samples at the boundary that was warmed up last."""
+        return self._measure(round(least_s * 1e9), least_samples)
+
+    def peak_memory_mib(self) -> float:
+        """The largest resident size that this process has had, its interpreter and libraries included."""
+        # Not getrusage's ru_maxrss: that is inherited over fork and exec, so it starts at the parent's size.
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+        raise CgnetError("/proc/self/status doesn't show the peak memory (VmHWM)")
+
+    def score(self, options: ScoreOptions) -> Accuracy:
+        """The accuracy pass; reports its progress."""
         # Imported only now: reading pictures is no part of the memory that an engine needs.
         from cgnet_deploy.bench.accuracy.scores import score
         from cgnet_deploy.bench.accuracy.views import Views
         from cgnet_deploy.data.opening import open_dataset
 
-        dataset = open_dataset(request.data, request.split)
+        dataset = open_dataset(options.data, options.split)
         with contextlib.ExitStack() as stack:
-            views = stack.enter_context(Views(Res(*self.shape[1:]), self.at_size)).labels if request.views else None
+            views = stack.enter_context(Views(Res(*self.shape[1:]), self.at_size)).labels if options.views else None
             return score(
-                self.engine,
-                self.shape,
-                dataset,
-                request,
-                lambda done: wire.send(self.connection, wire.Progress(done)),
-                views,
+                self.engine, self.shape, dataset, options, lambda done: self.connection.send(Progress(done)), views
             )
+
+    def profile(self, frames: str, runs: int) -> tuple[Layer, ...]:
+        """The time of each layer, over `runs` inferences."""
+        return self.engine.profile(read_frames(frames), runs)
+
+
+def read_frames(path: str) -> U8:
+    """(N, H, W, 3) u8 BGR."""
+    frames: U8 = np.load(path, allow_pickle=False)
+    return frames
 
 
 def sampler(engine: Engine, boundary: latency.Boundary, frames: U8) -> latency.Sampler:
@@ -166,16 +218,7 @@ def sampler(engine: Engine, boundary: latency.Boundary, frames: U8) -> latency.S
     return latency.timed(submit_and_wait)
 
 
-def peak_memory_mib() -> float:
-    """The largest resident size that this process has had."""
-    # Not getrusage's ru_maxrss: that is inherited over fork and exec, so it starts at the parent's size.
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    raise CgnetError("/proc/self/status doesn't tell the peak memory (VmHWM)")
-
-
-def open_for_timing(request: wire.Open) -> Start:
+def open_for_timing(request: Open) -> Start:
     """The engine, opened for definite sizes: those asked for, else its own, else its contract's and one frame."""
     import cv2
 
@@ -193,7 +236,7 @@ def open_for_timing(request: wire.Open) -> Start:
         load_ns = latency.timed(lambda: engines.append(options(res=res, batch=batch)))()
         return Start(engines[0], path.stat().st_size, libraries_ns, load_ns)
 
-    start = opened(Res(*request.res) if request.res else None, request.batch)
+    start = opened(request.res, request.batch)
     n, h, w = start.engine.info.shape
     if n and h and w:
         return start

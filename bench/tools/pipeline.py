@@ -29,7 +29,7 @@ import numpy as np
 
 from cgnet_deploy.bench.machine.environment import describe
 from cgnet_deploy.bench.machine.readings import here
-from cgnet_deploy.bench.measure.rounds import ROUNDS, begin, load, take_turn
+from cgnet_deploy.bench.measure.rounds import ROUNDS, first_inference, load, take_round
 from cgnet_deploy.bench.measure.run import first_frames
 from cgnet_deploy.bench.measure.settings import Settings
 from cgnet_deploy.data.dataset import Dataset, fit_frame
@@ -89,21 +89,21 @@ def parser() -> Parser:
 def compare(given: argparse.Namespace, words: list[str]) -> int:
     if given.json:
         check_writable(given.json)
-    # take_turn shares these seconds out over its rounds.
+    # take_round shares these seconds out over its rounds.
     settings = Settings((given.engine,), ("e2e",), given.threads, least_s=given.seconds * ROUNDS, least_samples=1)
     dataset = open_dataset(given.data, given.split) if given.data else None
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cgnet-pipeline-")))
         engine = load(stack, settings, given.engine, here())
-        res = Res(*engine.info.res)
+        res = engine.info.res
         np.save(still := folder / "frames.npy", first_frames(dataset, res, engine.info.batch))
-        begin(engine, still)
+        first_inference(engine, still)
         write_clip(clip := folder / "in.mp4", dataset or open_dataset(f"scenes:0:{res}", "val"), res, given.frames)
         log.info(f"{given.frames} frames of {res.spelled()}, {given.threads} threads, {given.rounds} rounds")
 
         def alone() -> float:
-            measured = take_turn(engine, settings, "e2e", still, first=not rates_alone).measured
-            rates_alone.append(len(measured.samples_ns) * engine.info.batch / (measured.window_ns / 1e9))
+            taken = take_round(engine, settings, "e2e", still, first=not rates_alone).round
+            rates_alone.append(len(taken.samples_ns) * engine.info.batch / (taken.window_ns / 1e9))
             return rates_alone[-1]
 
         rates_alone: list[float] = []

@@ -18,13 +18,13 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
-from cgnet_deploy.bench.measure import wire
 from cgnet_deploy.bench.measure.process import EngineProcess
 from cgnet_deploy.bench.measure.run import run
 from cgnet_deploy.bench.measure.settings import Settings
-from cgnet_deploy.bench.measure.worker import Start, open_for_timing, serve
+from cgnet_deploy.bench.measure.worker import Open, Start, open_for_timing, serve
 from cgnet_deploy.bench.report.compare import fastest, ratio
 from cgnet_deploy.bench.report.record import Record
+from cgnet_deploy.child import program as child
 from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.engines.base import Engine, EngineInfo
@@ -81,21 +81,21 @@ class Nothing(Engine):
         return self.labels
 
 
-def worker(kind: str) -> None:
+def worker() -> None:
     """The process of an engine, as measure/worker.py, of a kind that only this script knows: a factor, or "nothing"."""
+    kind, connection = sys.argv[1:]
 
-    def opened(request: wire.Open) -> Start:
+    def opened(request: Open) -> Start:
         if kind == "nothing":
             return Start(Nothing(), 0, 0, 0)
         start = open_for_timing(request)
         return replace(start, engine=Slowed(start.engine, float(kind)))
 
-    serve(Connection(int(sys.argv[1])), opened)
+    serve(Connection(int(connection)), opened)
 
 
 def program(kind: str) -> tuple[str, ...]:
-    boot = "import sys; sys.path = [path for path in sys.path if path]; "
-    return (sys.executable, "-c", f"{boot}from cgnet_deploy.bench.tools.selftest import worker; worker({kind!r})")
+    return (*child("cgnet_deploy.bench.tools.selftest", "worker"), kind)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

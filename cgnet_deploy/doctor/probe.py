@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from cgnet_deploy.child import program
 from cgnet_deploy.engines import build
 from cgnet_deploy.engines.backends import BACKENDS
 from cgnet_deploy.errors import CgnetError, last_line
@@ -45,10 +46,13 @@ PROBES: dict[str, tuple[str, Callable[[], str]]] = {
 def probe(name: str) -> Finding:
     """The finding of PROBES[name], asked in a new process."""
     part, _ = PROBES[name]
-    boot = "import sys; sys.path = [p for p in sys.path if p]; from cgnet_deploy.doctor.probe import main; main()"
     try:
         asked = subprocess.run(
-            [sys.executable, "-c", boot, name], capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+            [*program("cgnet_deploy.doctor.probe"), name],
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
         )
         answer = json.loads(asked.stdout.splitlines()[-1])
         return Finding(part, bool(answer["can"]), str(answer["found"]), str(answer["todo"]))

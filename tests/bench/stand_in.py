@@ -13,8 +13,7 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
-from cgnet_deploy.bench.measure import wire
-from cgnet_deploy.bench.measure.worker import Start, serve
+from cgnet_deploy.bench.measure.worker import Open, Start, serve
 from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.engines.base import Engine, EngineInfo
 from cgnet_deploy.errors import EngineUnavailable
@@ -50,7 +49,7 @@ class StandIn(Engine):
         return self.labels
 
 
-def open_stand_in(request: wire.Open) -> Start:
+def open_stand_in(request: Open) -> Start:
     if request.engine == "needs a GPU":
         raise EngineUnavailable("no GPU here")
     return Start(StandIn(request.engine), 0, 0, 0)

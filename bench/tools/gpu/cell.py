@@ -20,10 +20,11 @@ from typing import TypeVar
 import numpy as np
 
 from cgnet_deploy.bench.accuracy.agreement import agreement
-from cgnet_deploy.bench.measure.latency import Boundary, Warmed
+from cgnet_deploy.bench.accuracy.scores import Accuracy, ScoreOptions
+from cgnet_deploy.bench.measure.latency import Boundary, Round, Warmed
 from cgnet_deploy.bench.measure.process import EngineProcess
 from cgnet_deploy.bench.measure.run import first_frames
-from cgnet_deploy.bench.measure.wire import Measure, Measured, Open, Opened, Reply, Request, Score, Scored, Warm
+from cgnet_deploy.bench.measure.worker import Open, Opened
 from cgnet_deploy.bench.tools.gpu.contenders import CONTENDERS, Cell, Contender, file_of, missing
 from cgnet_deploy.bench.tools.gpu.ideal import Ideal
 from cgnet_deploy.bench.tools.gpu.rows import Row
@@ -35,7 +36,7 @@ from cgnet_deploy.threads import cores
 log = logging.getLogger(__name__)
 
 
-R = TypeVar("R", bound=Reply)
+R = TypeVar("R")
 
 TURNS = 5
 SAMPLES = 20  # a turn, at most
@@ -75,7 +76,7 @@ class Contest:
     def at_work(self) -> list[Running]:
         return [one for one in self.all if not one.stopped]
 
-    def ask(self, one: Running, request: Request, wanted: type[R], least_left_s: float = 0.0) -> R | None:
+    def ask(self, one: Running, wanted: type[R], method: str, *args: object, least_left_s: float = 0.0) -> R | None:
         """Its answer, or None: then it has stopped, and says why. least_left_s: time that it has to leave to others."""
         most_s = self.left_s - least_left_s
         if most_s <= 0:
@@ -83,7 +84,7 @@ class Contest:
             return None
         one.process.stall_s = most_s
         try:
-            return one.process.ask(request, wanted)
+            return one.process.ask(wanted, method, *args)
         except CgnetError as error:
             in_time = self.left_s > least_left_s
             one.stopped = one_line(error) if in_time else late(one, "while it worked")
@@ -95,8 +96,8 @@ class Contest:
         """At once: most of it is importing a runtime, and nothing is timed yet."""
 
         def opened(one: Running) -> None:
-            asked = Open(self.engines[one.contender], self.cell.res, self.cell.batch, THREADS, None)
-            one.opened = self.ask(one, asked, Opened)
+            request = Open(self.engines[one.contender], self.cell.res, self.cell.batch, THREADS)
+            one.opened = self.ask(one, Opened, "open", request)
 
         with ThreadPoolExecutor(max(len(self.all), 1)) as pool:
             list(pool.map(opened, self.all))
@@ -107,7 +108,7 @@ class Contest:
             kept_s = 0.0
             if one.contender.backend.slow_start:
                 kept_s = sum(turns_s(other.step_ns[boundary]) for other in self.at_work() if boundary in other.step_ns)
-            warmed = self.ask(one, Warm(boundary, None, str(frames), 100.0, 5, 2), Warmed, kept_s)
+            warmed = self.ask(one, Warmed, "warm", boundary, None, str(frames), 100.0, 5, 2, least_left_s=kept_s)
             if warmed:
                 one.step_ns[boundary] = warmed.step_ns
 
@@ -115,10 +116,10 @@ class Contest:
         for turn in range(TURNS):
             for one in self.at_work():
                 if turn:  # it was idle while the others worked
-                    self.ask(one, Warm(boundary, None, str(frames), 20.0, 2, 1), Warmed)
+                    self.ask(one, Warmed, "warm", boundary, None, str(frames), 20.0, 2, 1)
                 samples = max(min(SAMPLES, round(TURN_S * 1e9 / max(one.step_ns[boundary], 1))), 1)
-                if not one.stopped and (measured := self.ask(one, Measure(0.0, samples), Measured)):
-                    one.samples.setdefault(boundary, []).append(measured.samples_ns)
+                if not one.stopped and (taken := self.ask(one, Round, "measure", 0.0, samples)):
+                    one.samples.setdefault(boundary, []).append(taken.samples_ns)
 
     def compare(self, reference: str, folder: Path) -> None:
         """How many labels differ from those of the reference, an engine on the CPU, on drawn scenes."""
@@ -126,12 +127,11 @@ class Contest:
 
         def labels(process: EngineProcess, to: Path) -> None:
             to.mkdir()
-            for _ in process.follow(Score(data, "val", SCORED, False, str(to), False), Scored):
-                pass
+            process.ask(Accuracy, "score", ScoreOptions(data, "val", SCORED, keep=to))
 
         try:
             with EngineProcess(reference, cores(), stall_s=max(self.left_s, 1)) as process:
-                process.ask(Open(reference, self.cell.res, self.cell.batch, cores(), None), Opened)
+                process.ask(Opened, "open", Open(reference, self.cell.res, self.cell.batch, cores()))
                 labels(process, folder / "cpu")
         except CgnetError as error:
             log.info(f"labels aren't compared: {one_line(error)}")
@@ -195,10 +195,9 @@ def told(one: Running, cell: Cell, ideal: Ideal) -> list[Row]:
     for boundary in BOUNDARIES:
         turns = one.samples.get(boundary, [])
         name = subject(one.contender, boundary)
-        if len(turns) < 3:
+        if len(turns) < 3 or one.opened is None:
             rows.append(Row(name, "failed" if one.failed else "not run", one.stopped))
             continue
-        assert one.opened is not None
         samples = tuple(sample for turn in turns for sample in turn)
         latency = LatencyMs.of(samples)
         verdict = ideal.judge(latency.p50, one.contender, cell) if boundary == "device" else {}
@@ -215,7 +214,7 @@ def told(one: Running, cell: Cell, ideal: Ideal) -> list[Row]:
                 {
                     "backend": one.opened.backend,
                     "provider": one.opened.provider,
-                    "precision": one.opened.precision,
+                    "precision": one.opened.precision.value,
                     "sha256": one.opened.sha256,
                     "res": list(cell.res),
                     "batch": cell.batch,

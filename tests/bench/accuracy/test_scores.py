@@ -9,9 +9,7 @@ import pytest
 
 from cgnet_deploy.bench.accuracy.agreement import agreement
 from cgnet_deploy.bench.accuracy.outlines import Outlines
-from cgnet_deploy.bench.accuracy.scores import score
-from cgnet_deploy.bench.measure.wire import Score, Scored
-from cgnet_deploy.confusion import Confusion
+from cgnet_deploy.bench.accuracy.scores import ScoreOptions, score
 from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.engines.base import Engine, EngineInfo
 from cgnet_deploy.pixels import F32, U8
@@ -44,12 +42,8 @@ class FirstChannel(Engine):
         return np.where(classes == labels, labels / 100 + 0.001, 0).astype(np.float32)
 
 
-def asked(images: int, *, outlines: bool = False, keep: Path | None = None) -> Score:
-    return Score("pictures", "val", images, outlines, None if keep is None else str(keep), keep is not None)
-
-
-def confusion_of(scored: Scored) -> Confusion:
-    return Confusion(np.reshape(np.array(scored.confusion, np.int64), (11, 11)))
+def options(images: int, *, outlines: bool = False, keep: Path | None = None) -> ScoreOptions:
+    return ScoreOptions("pictures", "val", images, outlines, keep, margins=keep is not None)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5, 8])
@@ -57,7 +51,8 @@ def test_every_image_counts_once_whatever_the_batch(batch: int) -> None:
     rng = np.random.default_rng(0)
     data = Pictures(random_labels(rng, 11, 5), random_labels(rng, 12, 5))  # 11 is CamVid's void
     engine, heard = FirstChannel(batch, Res(32, 40)), list[int]()
-    confusion = confusion_of(score(engine, (batch, 32, 40), data, asked(5), heard.append))
+    confusion = score(engine, (batch, 32, 40), data, options(5), heard.append).confusion
+    assert confusion is not None
     wanted = np.zeros((11, 11), np.int64)
     for truth, predicted in zip(data.truth, data.predicted, strict=True):
         for t, p in zip(truth.ravel(), predicted.ravel(), strict=True):
@@ -71,11 +66,12 @@ def test_every_image_counts_once_whatever_the_batch(batch: int) -> None:
 def test_outlines_are_counted_only_if_asked_for() -> None:
     truth = np.kron(np.arange(6, dtype=np.uint8).reshape(2, 3), np.ones((16, 16), np.uint8))
     data = Pictures([truth, truth], [truth, np.roll(truth, 1, axis=0)])
-    plain = score(FirstChannel(1, Res(32, 48)), (1, 32, 48), data, asked(2), lambda done: None)
+    plain = score(FirstChannel(1, Res(32, 48)), (1, 32, 48), data, options(2), lambda done: None)
     assert plain.outlines is None
-    found = score(FirstChannel(1, Res(32, 48)), (1, 32, 48), data, asked(2, outlines=True), lambda done: None)
+    found = score(FirstChannel(1, Res(32, 48)), (1, 32, 48), data, options(2, outlines=True), lambda done: None)
     wanted = sum((Outlines.of(t, truth, 11, 11) for t in data.truth), Outlines.empty(11))
-    assert found.outlines == tuple(wanted.counts.ravel().tolist())
+    assert found.outlines is not None
+    assert np.array_equal(found.outlines.counts, wanted.counts)
 
 
 def test_labels_and_margins_are_kept_for_comparing_engines(tmp_path: Path) -> None:
@@ -88,7 +84,7 @@ def test_labels_and_margins_are_kept_for_comparing_engines(tmp_path: Path) -> No
             FirstChannel(2, Res(32, 40)),
             (2, 32, 40),
             Pictures(predicted, truth),
-            asked(2, keep=tmp_path / name),
+            options(2, keep=tmp_path / name),
             lambda done: None,
         )
     found = agreement(tmp_path / "other", tmp_path / "one", 2)

@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 
 import cgnet_deploy
-from cgnet_deploy.bench.accuracy.scores import score
+from cgnet_deploy.bench.accuracy.scores import ScoreOptions, score
 from cgnet_deploy.bench.accuracy.views import Views
-from cgnet_deploy.bench.measure.wire import Score
 from cgnet_deploy.checkpoint.reading import load_checkpoint
-from cgnet_deploy.confusion import Confusion
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.engines.base import Engine
 from cgnet_deploy.engines.open import open_engine
@@ -65,15 +63,16 @@ def test_an_engine_without_logits_is_refused(checkpoint: Path, monkeypatch: pyte
 def test_the_accuracy_pass_counts_them_beside_the_labels_of_one_view(write_engine: WriteEngine, camvid: Path) -> None:
     dataset = open_dataset(str(camvid), "val")
     with open_engine(str(write_engine("road.onnx", 3, sides=(1, 40, 48))), threads=1) as engine:
-        asked = Score("", "val", 3, outlines=False, keep=None, margins=False, views=True)
+        options = ScoreOptions("", "val", 3, views=True)
         scored = score(
             engine,
             (1, 40, 48),
             dataset,
-            asked,
+            options,
             lambda done: None,
             lambda frames: np.zeros((1, 20, 24), np.uint8),  # half the size: labels are enlarged as others are
         )
     assert scored.views is not None
-    plain, views = (Confusion(np.asarray(flat, np.int64).reshape(11, 11)) for flat in (scored.confusion, scored.views))
+    assert scored.confusion is not None
+    plain, views = scored.confusion, scored.views
     assert (plain.counts[:, 3].sum(), views.counts[:, 0].sum()) == (plain.counts.sum(), plain.counts.sum())

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cgnet_deploy.bench.measure import wire
-from cgnet_deploy.bench.measure.latency import Warmed
+from cgnet_deploy.bench.measure.latency import Round, Warmed
 from cgnet_deploy.bench.measure.process import EngineProcess, environment
+from cgnet_deploy.bench.measure.worker import Open, Opened
 from cgnet_deploy.errors import CgnetError, EngineUnavailable, UserError
 
 PROGRAM = (sys.executable, str(Path(__file__).parents[1] / "stand_in.py"))
@@ -27,15 +27,18 @@ def started(behaviour: str, stall_s: float = 60.0) -> Iterator[EngineProcess]:
     assert process.process.poll() is not None  # whatever happened, it has ended and is no zombie
 
 
-def opened(process: EngineProcess) -> wire.Opened:
-    return process.ask(wire.Open(process.name, None, None, 1, None), wire.Opened)
+def opened(process: EngineProcess) -> Opened:
+    return process.ask(Opened, "open", Open(process.name, None, None, 1))
+
+
+Warm = tuple[str, str, None, str, float, int, int]
 
 
 @pytest.fixture
-def warm(tmp_path: Path) -> wire.Warm:
-    """A request that lets the stand-in do one inference."""
+def warm(tmp_path: Path) -> Warm:
+    """What to ask so that the stand-in does one inference."""
     np.save(frames := tmp_path / "frames.npy", np.zeros((4, 32, 48, 3), np.uint8))
-    return wire.Warm("host", None, str(frames), 0.0, 1, 1)
+    return ("warm", "host", None, str(frames), 0.0, 1, 1)
 
 
 def test_an_engine_says_what_it_is() -> None:
@@ -46,23 +49,23 @@ def test_an_engine_says_what_it_is() -> None:
 
 
 @pytest.mark.parametrize("boundary", ["host", "e2e", "paced"])
-def test_a_round_has_the_samples_asked_for(boundary: str, warm: wire.Warm) -> None:
+def test_a_round_has_the_samples_asked_for(boundary: str, warm: Warm) -> None:
     with started("steady") as process:
         opened(process)
         fps = 1000.0 if boundary == "paced" else None
-        asked = wire.Warm(boundary, fps, warm.frames, 0.0, 3, 1)  # type: ignore[arg-type]
-        assert process.ask(asked, Warmed).steps == 3
-        measured = process.ask(wire.Measure(0.0, 17), wire.Measured)
-    assert len(measured.samples_ns) == 17
-    assert 0 < sum(measured.samples_ns) <= measured.window_ns
-    assert measured.peak_memory_mib > 10  # an interpreter with NumPy
+        assert process.ask(Warmed, "warm", boundary, fps, warm[3], 0.0, 3, 1).steps == 3
+        taken = process.ask(Round, "measure", 0.0, 17)
+        peak_mib = process.ask(float, "peak_memory_mib")
+    assert len(taken.samples_ns) == 17
+    assert 0 < sum(taken.samples_ns) <= taken.window_ns
+    assert peak_mib > 10  # an interpreter with NumPy
 
 
-def test_there_is_no_device_boundary_without_a_clock_of_the_device(warm: wire.Warm) -> None:
+def test_there_is_no_device_boundary_without_a_clock_of_the_device(warm: Warm) -> None:
     with started("steady") as process:
         opened(process)
         with pytest.raises(EngineUnavailable, match="time it at boundary host, not device"):
-            process.ask(wire.Warm("device", None, warm.frames, 0.0, 1, 1), Warmed)
+            process.ask(Warmed, "warm", "device", None, warm[3], 0.0, 1, 1)
 
 
 def test_an_error_of_ours_arrives_with_its_exit_code_and_words() -> None:
@@ -70,11 +73,18 @@ def test_an_error_of_ours_arrives_with_its_exit_code_and_words() -> None:
         opened(process)
 
 
-def test_a_bug_is_told_in_one_line(warm: wire.Warm, capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_answer_of_another_kind_is_refused() -> None:
+    with started("steady") as process:
+        opened(process)
+        with pytest.raises(CgnetError, match="answered 'peak_memory_mib' with float"):
+            process.ask(int, "peak_memory_mib")
+
+
+def test_a_bug_is_one_line(warm: Warm, capfd: pytest.CaptureFixture[str]) -> None:
     with started("has a bug") as process:
         opened(process)
         with pytest.raises(CgnetError, match="ZeroDivisionError: as asked") as raised:
-            process.ask(warm, Warmed)
+            process.ask(Warmed, *warm)
     assert raised.value.exit_code == 1
     assert "\n" not in str(raised.value)
     assert "Traceback" in capfd.readouterr().err  # for whoever has to mend it
@@ -84,11 +94,11 @@ def test_a_bug_is_told_in_one_line(warm: wire.Warm, capfd: pytest.CaptureFixture
     ("behaviour", "words"),
     [("is killed", r"was killed by SIGKILL \(out of memory\?\)"), ("exits", "ended with code 7")],
 )
-def test_a_process_that_dies_is_told_in_one_line(behaviour: str, words: str, warm: wire.Warm) -> None:
+def test_a_process_that_dies_is_one_line(behaviour: str, words: str, warm: Warm) -> None:
     with started(behaviour) as process:
         opened(process)
         with pytest.raises(CgnetError, match=f"^{behaviour}: its process {words}, asked to warm$"):
-            process.ask(warm, Warmed)
+            process.ask(Warmed, *warm)
 
 
 def test_a_process_that_dies_before_it_is_asked() -> None:
@@ -98,36 +108,36 @@ def test_a_process_that_dies_before_it_is_asked() -> None:
             opened(process)
 
 
-def test_a_process_that_hangs_is_given_up_and_ended(warm: wire.Warm) -> None:
+def test_a_process_that_hangs_is_given_up_and_ended(warm: Warm) -> None:
     with started("hangs") as process:
         opened(process)
         process.stall_s = 0.2
         with pytest.raises(CgnetError, match="hangs: 'warm' took more than 0 s"):
-            process.ask(warm, Warmed)
+            process.ask(Warmed, *warm)
         process.process.kill()  # leaving would too, after giving it time to end by itself
 
 
-def test_leaving_on_an_interrupt_ends_a_process_at_work(warm: wire.Warm) -> None:
+def test_leaving_on_an_interrupt_ends_a_process_at_work(warm: Warm) -> None:
     process = EngineProcess("hangs", 1, program=PROGRAM)
     opened(process)
-    wire.send(process.connection, warm)
+    process.connection.send((warm[0], warm[1:]))
     with pytest.raises(KeyboardInterrupt), process:
         raise KeyboardInterrupt
     assert process.process.returncode == -signal.SIGKILL
 
 
-def test_what_a_runtime_prints_goes_to_stderr(warm: wire.Warm, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_a_runtime_prints_goes_to_stderr(warm: Warm, capfd: pytest.CaptureFixture[str]) -> None:
     with started("chatters") as process:
         opened(process)
-        process.ask(warm, Warmed)
+        process.ask(Warmed, *warm)
     captured = capfd.readouterr()
     assert captured.out == ""
     assert "chatter" in captured.err
 
 
-def test_a_request_out_of_order_is_refused(warm: wire.Warm) -> None:
-    with started("steady") as process, pytest.raises(CgnetError, match="the first message is Warm, wanted Open"):
-        process.ask(warm, Warmed)
+def test_a_request_out_of_order_is_refused(warm: Warm) -> None:
+    with started("steady") as process, pytest.raises(CgnetError, match="the first message is 'warm', wanted 'open'"):
+        process.ask(Warmed, *warm)
 
 
 def test_threads_are_stated_before_anything_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,10 +22,11 @@ from cgnet_deploy.spec import Res
 def test_the_official_weights_and_their_graph_are_right_on_the_same_pixels(shared: Path) -> None:
     checkpoint = str(shared / "checkpoints" / "cgnet_camvid_official.pth")
     graph = str(shared / "peers" / "exporter_graph_camvid_360x480.onnx")
-    settings = Settings((checkpoint, graph), ("e2e",), threads=1, data=str(shared / "camvid"))
+    data = str(shared / "camvid")
+    settings = Settings((checkpoint, graph), ("e2e",), threads=1, data=data)
     with ExitStack() as stack:
         first, second = (load(stack, settings, name, Machine()) for name in settings.engines)
-        one, other = (score(engine, settings, 2, None, False).confusion for engine in (first, second))
+        one, other = (score(engine, data, settings, 2).confusion for engine in (first, second))
     assert one is not None
     assert other is not None
     assert (first.info.backend, second.info.backend) == ("torch", "onnxruntime")

@@ -43,4 +43,8 @@ def test_a_pipeline_that_fails_ends_the_run(tmp_path: Path, capsys: pytest.Captu
     engine = written(tmp_path / "tiny.onnx", "frames", (1, 40, 56)).path
     flags = ["--engine", f"openvino:{engine}", "--program", "false", "--frames", "30", "--rounds", "1"]
     assert pipeline.main([*flags, "--seconds", "0.1", "--threads", "1"]) == 1
-    assert capsys.readouterr().err.splitlines()[-1].startswith("pipeline: error: false ended with code 1")
+    assert (
+        capsys.readouterr()
+        .err.splitlines()[-1]
+        .startswith("python -m cgnet_deploy.bench.tools.pipeline: error: false ended with code 1")
+    )

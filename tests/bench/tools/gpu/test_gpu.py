@@ -36,7 +36,10 @@ def test_without_a_gpu_every_row_says_why_and_nothing_is_written(
         assert sum(f"{who.backend.title}, {who.precision.value}, " in row for row in rows) == 2  # boundaries
     for part in ("environment", "tests", "copy", "files", "profile", "training"):
         assert any(row.startswith(f"{part} ") for row in rows)
-    assert told.err.strip() == f"gpu: error: nothing could run: {NO_GPU}; nothing was recorded"
+    assert (
+        told.err.strip()
+        == f"python -m cgnet_deploy.bench.tools.gpu: error: nothing could run: {NO_GPU}; nothing was recorded"
+    )
     assert not out.exists()
 
 
