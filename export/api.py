@@ -10,8 +10,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -19,7 +19,8 @@ from cgnet_deploy.artifact import IO
 from cgnet_deploy.contracts import CONTRACTS
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.errors import UsageError, require
-from cgnet_deploy.export.calibration_data import LEAST_FRAMES, calibration_frames
+from cgnet_deploy.export.calibration_data import calibration_frames
+from cgnet_deploy.export.checks import check_int8, check_max_drop, check_outputs, in_range, one_of
 from cgnet_deploy.export.choices import (
     BUILDERS,
     DYNAMIC,
@@ -33,18 +34,17 @@ from cgnet_deploy.export.choices import (
 )
 from cgnet_deploy.export.exported import Exported
 from cgnet_deploy.export.frames import frames_to_verify, frames_to_watch
-from cgnet_deploy.files import check_writable
 from cgnet_deploy.spec import MIN_SIDE_PX, Color, Precision, Res, Triple
 
 if TYPE_CHECKING:  # torch and onnx_ir are optional, and slow to import
     from cgnet_deploy.engines.build import ShapeRange
     from cgnet_deploy.export.targets import Target
 
+log = logging.getLogger(__name__)
+
 MAX_BATCH = 256
 TRITON_BATCH = 8
 MAX_WATCHED = 1000
-MAX_CALIBRATION = 4096
-MAX_STEPS = 100_000
 
 
 def export(
@@ -113,7 +113,7 @@ def export(
     """
     ckpt, onnx, engine = Path(ckpt), Path(onnx), _path(engine)
     calib_cache, triton, deepstream = _path(calib_cache), _path(triton), _path(deepstream)
-    kind = Precision(_one_of("--precision", precision, [p.value for p in Precision]))
+    kind = Precision(one_of("--precision", precision, [p.value for p in Precision]))
     size = None if res is None else Res.parse(res) if isinstance(res, str) else res.checked()
     for option, word, words in (
         ("--dynamic", dynamic, DYNAMIC),
@@ -124,17 +124,17 @@ def export(
         ("--contract", contract, (None, *CONTRACTS)),
         ("--color", color, (None, *get_args(Color))),
     ):
-        _one_of(option, word, words)
+        one_of(option, word, words)
     if batch is None:
         batch = TRITON_BATCH if triton else 1
     if triton:  # it forms batches from requests itself
         dynamic = {"none": "batch", "size": "both"}.get(dynamic, dynamic)  # type: ignore[assignment]
-    _in_range("--batch", batch, 1, MAX_BATCH)
-    _in_range("--prune-images", prune_images, 0, MAX_WATCHED)
+    in_range("--batch", batch, 1, MAX_BATCH)
+    in_range("--prune-images", prune_images, 0, MAX_WATCHED)
     if prune_images and (not prune or data is None):
         raise UsageError("--prune-images needs --prune-dead and --data")
-    _check_int8(kind, calib_data, calib_images, calib_cache, exclude, distill)
-    _check_max_drop(kind, max_drop, data)
+    check_int8(kind, calib_data, calib_images, calib_cache, exclude, distill)
+    check_max_drop(kind, max_drop, data)
     check_outputs(ckpt, onnx, engine, calib_cache)
     for package, extra in (
         ("torch", "export"),
@@ -152,7 +152,7 @@ def export(
 
     chosen = target if isinstance(target, Target) else target_named(target)
     for name in without:
-        _one_of("--without", name, RULE_NAMES)
+        one_of("--without", name, RULE_NAMES)
     checkpoint = load_checkpoint(ckpt, contract=contract, mean=mean, std=std, color=color)
     size = size or checkpoint.spec.input.res
     int8 = None
@@ -171,6 +171,7 @@ def export(
         written, guarded = write(prepared, onnx), None
     else:
         written, guarded = guard(prepared, max_drop, evaluate, onnx)
+    log.info(f"{onnx} is written")  # and stays, should the plan fail
     kept = frozenset(written.kept_f32)
     folders: list[str] = []
     if deepstream:
@@ -203,63 +204,6 @@ def export(
         plan,
         tuple(folders),
     )
-
-
-def check_outputs(ckpt: Path, *outputs: Path | None) -> None:
-    """Raise UserError, before any work, if an output could not be written or would replace another file of the run."""
-    paths = [path for path in outputs if path]
-    if len({path.resolve() for path in (ckpt, *paths)}) <= len(paths):
-        raise UsageError("--ckpt, --onnx, --engine, --json and --calib-cache must be different files")
-    for path in paths:
-        check_writable(path)
-
-
-def _check_int8(
-    precision: Precision,
-    calib_data: str | Path | None,
-    calib_images: int,
-    calib_cache: Path | None,
-    exclude: str | None,
-    distill: int,
-) -> None:
-    int8 = precision is Precision.INT8
-    for option, value in (("--calib-data", calib_data), ("--calib-cache", calib_cache), ("--exclude", exclude)):
-        if value is not None and not int8:
-            raise UsageError(f"{option} needs --int8")
-    if distill and (not int8 or calib_data is None):
-        raise UsageError("--distill needs --int8 and frames: --calib-data DIR")
-    _in_range("--distill", distill, 0, MAX_STEPS)
-    if int8 and calib_data is None and calib_cache is None:
-        raise UsageError("--int8 needs frames to calibrate on: --calib-data DIR, or an earlier run's --calib-cache")
-    if calib_data is None and calib_cache is not None and not calib_cache.is_file():
-        raise UsageError(f"--calib-cache {calib_cache} does not exist: --calib-data DIR makes it")
-    if exclude is not None:
-        try:
-            re.compile(exclude)
-        except re.error as error:
-            raise UsageError(f"--exclude {exclude!r} is no regular expression: {error}") from None
-    _in_range("--calib-images", calib_images, LEAST_FRAMES, MAX_CALIBRATION)
-
-
-def _check_max_drop(precision: Precision, max_drop: float | None, data: str | Path | None) -> None:
-    if max_drop is None:
-        return
-    if precision is Precision.F32 or data is None:
-        raise UsageError("--max-drop needs --fp16 or --int8, and labelled frames: --data")
-    _in_range("--max-drop", max_drop, 0, 100)
-
-
-def _in_range(option: str, value: float, least: int, most: int) -> None:
-    if not least <= value <= most:  # NaN is in no range
-        raise UsageError(f"{option} {value:g}: must be between {least} and {most}")
-
-
-def _one_of(option: str, word: object, words: Iterable[object]) -> object:
-    """`word`, or UsageError if it is none of `words`."""
-    if word not in words:
-        known = ", ".join(str(one) for one in words if one is not None)
-        raise UsageError(f"{option} {word}: must be one of {known}")
-    return word
 
 
 def _path(value: str | Path | None) -> Path | None:

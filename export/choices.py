@@ -13,7 +13,7 @@ DYNAMIC: tuple[Dynamic, ...] = get_args(Dynamic)
 Method = Literal["mse", "percentile", "max", "entropy"]  # how ranges are chosen: ranges.py
 METHODS: tuple[Method, ...] = get_args(Method)
 
-Scope = Literal["most", "all", "stored"]  # what int8 takes: scopes.py
+Scope = Literal["most", "all", "stored"]  # what int8 takes: sites.py
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 BuilderName = Literal["auto", "tensorrt", "rtx"]  # who builds a plan: engines/build.py

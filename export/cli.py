@@ -83,7 +83,8 @@ def _parser() -> Parser:
 
 
 def _export(args: argparse.Namespace) -> int:
-    from cgnet_deploy.export.api import check_outputs, export
+    from cgnet_deploy.export.api import export
+    from cgnet_deploy.export.checks import check_outputs
 
     options = vars(args)
     json = options.pop("json")

@@ -28,14 +28,15 @@ from torch import Tensor
 from cgnet_deploy.errors import CgnetError
 from cgnet_deploy.export.calibrate import Scales
 from cgnet_deploy.export.calibration_data import CalibrationFrames
+from cgnet_deploy.export.constants import NO_WEIGHT
 from cgnet_deploy.export.fuse.linear import F64, kernel_and_bias
 from cgnet_deploy.export.graph import operand, producer, required
 from cgnet_deploy.export.lower import Lowering
-from cgnet_deploy.export.prune import NO_WEIGHT
-from cgnet_deploy.export.quantize import IMAGE_CHANNELS, MOST_BIAS
+from cgnet_deploy.export.quantize import MOST_BIAS
 from cgnet_deploy.export.ranges import LEVELS
 from cgnet_deploy.export.ranges_file import Ranges
 from cgnet_deploy.export.replay import Replay, fake, stored_scale
+from cgnet_deploy.export.sites import IMAGE_CHANNELS
 from cgnet_deploy.pixels import F32, U8, to_tensor
 from cgnet_deploy.progress import track
 from cgnet_deploy.spec import InputSpec, Precision, Res

@@ -6,6 +6,7 @@ A graph here has one input and one output, static weights as initializers, and n
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -167,6 +168,19 @@ def tidy(model: ir.Model) -> None:
 def count_ops(model: ir.Model) -> dict[str, int]:
     """How many nodes of each kind, most frequent first."""
     return dict(Counter(node.op_type for node in model.graph).most_common())
+
+
+def count_macs(model: ir.Model) -> int | None:
+    """Multiply-adds of the convolutions for one image; None where the size is open."""
+    each = [macs_of(node) for node in model.graph if node.op_type == "Conv"]
+    return None if None in each else sum(macs or 0 for macs in each)
+
+
+def macs_of(conv: ir.Node) -> int | None:
+    """Multiply-adds of one convolution for one image; None where the size is open."""
+    shape, kernel = conv.outputs[0].shape, weights(conv.inputs[1])
+    sides = [] if shape is None else [side for side in shape[2:] if isinstance(side, int)]
+    return None if kernel is None or len(sides) != 2 else math.prod(sides) * kernel.size
 
 
 def serialise(model: ir.Model) -> bytes:

@@ -17,10 +17,9 @@ from cgnet_deploy.export.choices import Method, Scope
 from cgnet_deploy.export.distill import crops, distill, recipe
 from cgnet_deploy.export.graph import serialise
 from cgnet_deploy.export.lower import Lowering
-from cgnet_deploy.export.quantize import sites
 from cgnet_deploy.export.ranges_file import Origin, Ranges, check_origin, hash_of, read_ranges, write_ranges
 from cgnet_deploy.export.raw_results import without_costly
-from cgnet_deploy.export.scopes import chosen
+from cgnet_deploy.export.sites import chosen, sites
 from cgnet_deploy.export.targets import Target
 from cgnet_deploy.progress import track
 from cgnet_deploy.spec import InputSpec, Precision

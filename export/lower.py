@@ -13,8 +13,9 @@ import onnx_ir as ir
 from cgnet_deploy.codec import to_json
 from cgnet_deploy.export.calibrate import correct, retrain
 from cgnet_deploy.export.half import to_half
-from cgnet_deploy.export.quantize import Site, Storage, quantize
+from cgnet_deploy.export.quantize import Storage, quantize
 from cgnet_deploy.export.ranges_file import Origin, Ranges
+from cgnet_deploy.export.sites import Site
 from cgnet_deploy.spec import Precision
 
 NOTHING: frozenset[str] = frozenset()

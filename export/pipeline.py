@@ -18,6 +18,7 @@ from cgnet_deploy.artifact import IO, Artifact, Shape, write_artifact
 from cgnet_deploy.checkpoint.reading import Checkpoint
 from cgnet_deploy.errors import AccuracyError, UsageError
 from cgnet_deploy.export.choices import Dynamic
+from cgnet_deploy.export.constants import observe
 from cgnet_deploy.export.fuse.rule import FusionReport, apply
 from cgnet_deploy.export.fuse.rules import FOLD, Rules
 from cgnet_deploy.export.graph import serialise
@@ -25,10 +26,10 @@ from cgnet_deploy.export.half import out_of_range
 from cgnet_deploy.export.int8 import Int8, int8_lowering
 from cgnet_deploy.export.io_nodes import give_labels, take_frames
 from cgnet_deploy.export.lower import NOTHING, Lowering
-from cgnet_deploy.export.prune import PruneReport, observe, prune_dead
+from cgnet_deploy.export.prune import PruneReport, prune_dead
 from cgnet_deploy.export.qdq_check import faults
-from cgnet_deploy.export.quantize import sites
 from cgnet_deploy.export.runtime import run_single
+from cgnet_deploy.export.sites import sites
 from cgnet_deploy.export.targets import Target
 from cgnet_deploy.export.trace import OPSET, trace
 from cgnet_deploy.export.verify import Verification, compare, demand, demand_labels
@@ -159,7 +160,6 @@ def write(prepared: Prepared, path: Path, keep: frozenset[str] = NOTHING) -> Exp
             **({"calibration": lowering.ranges.origin.summary()} if lowering.ranges else {}),
         },
     )
-    log.info(f"{path} is written")
     kept = tuple(sorted(lowering.f16_overflow | keep))
     return ExportedOnnx(artifact, prepared.fusion, prepared.pruning, verification, kept)
 

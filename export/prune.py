@@ -1,10 +1,6 @@
 """Dead channels: what never varies is replaced by its constant and removed with all that feeds it.
 
-A channel is dead if it has one value on every pixel of every image, borders included. The weights alone show
-it (`constants`): a filter without weight gives its bias, and what is computed from constants alone is
-constant, except through a padded convolution, whose zero border makes even a constant vary unless it is zero.
-
-A convolution that reads dead channels is rewritten (`narrow`):
+constants.py says which channels those are. A convolution that reads dead channels is rewritten (`narrow`):
 
     1x1      W x = W_live x_live + W_dead k, and W_dead k joins the bias
     padded   the constants' part varies at the border, but is one fixed map: a single dead channel j is kept to
@@ -18,14 +14,13 @@ large convolution reads of it is picked by one. Both are done only where they sp
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from cgnet_deploy.export.constants import NO_WEIGHT, constants, is_padded
 from cgnet_deploy.export.fuse.linear import (
     F64,
     convolution,
@@ -40,20 +35,16 @@ from cgnet_deploy.export.fuse.linear import (
 from cgnet_deploy.export.graph import (
     attribute,
     channels,
+    count_macs,
     insert,
     integers,
     operand,
     operands,
     per_channel,
     replace,
-    serialise,
     tidy,
     weights,
 )
-from cgnet_deploy.export.runtime import run_onnx
-
-NO_WEIGHT = 1e-10  # of a folded filter: times any activation, below the rounding of what it is added to
-STILL = 1e-6  # a range on the frames observed that counts as none
 
 Kept = tuple[int, ...]
 
@@ -91,81 +82,6 @@ def prune_dead(model: ir.Model, multiple: int = 1, observed: dict[str, F64] | No
             pruner.scatter(node)
     tidy(model)
     return PruneReport(pruner.read, before, count_macs(model))
-
-
-def constants(model: ir.Model, observed: dict[str, F64]) -> dict[ir.Value, F64]:
-    """Value -> (C,) what each channel always is, NaN where it varies; values that are no feature maps are absent."""
-    known: dict[ir.Value, F64] = {}
-    for image in model.graph.inputs:
-        if count := channels(image):
-            known[image] = np.full(count, np.nan)
-    for node in model.graph:
-        count = channels(node.outputs[0])
-        if count is None:
-            continue
-        proven = _constant_output(node, known)
-        result = np.full(count, np.nan) if proven is None else proven
-        seen = observed.get(node.outputs[0].name or "")
-        known[node.outputs[0]] = result if seen is None else np.where(np.isnan(result), seen, result)
-    return known
-
-
-def observe(model: ir.Model, inputs: Sequence[npt.NDArray[np.generic]]) -> dict[str, F64]:
-    """Value name -> (C,) what each channel of a feature map was on every pixel of `inputs`, NaN where it varied."""
-    probe = model.clone()
-    axes = ir.node("Constant", [], {"value_ints": [0, 2, 3]})
-    values = [
-        node.outputs[0] for node in probe.graph if channels(node.outputs[0]) and len(node.outputs[0].shape or ()) == 4
-    ]
-    probe.graph.append(axes)
-    for value in values:
-        for op in ("ReduceMax", "ReduceMin"):
-            extreme = ir.node(op, [value, axes.outputs[0]], {"keepdims": 0})
-            probe.graph.append(extreme)
-            extreme.outputs[0].type = value.type
-            probe.graph.outputs.append(extreme.outputs[0])
-    runs = [outputs[1:] for outputs in run_onnx(serialise(probe), inputs)]
-    high = [np.max([run[2 * i] for run in runs], axis=0).astype(np.float64) for i in range(len(values))]
-    low = [np.min([run[2 * i + 1] for run in runs], axis=0).astype(np.float64) for i in range(len(values))]
-    return {
-        value.name or "": np.where(top - bottom <= STILL, (top + bottom) / 2, np.nan)
-        for value, top, bottom in zip(values, high, low, strict=True)
-    }
-
-
-def _constant_output(node: ir.Node, known: dict[ir.Value, F64]) -> F64 | None:
-    inputs = [known.get(value) if value is not None else None for value in node.inputs]
-    if node.op_type == "Conv" and inputs[0] is not None and is_constant(node):
-        return _through_conv(node, inputs[0])
-    if node.op_type == "Concat" and attribute(node, "axis", 0) == 1:
-        parts = [part for part in inputs if part is not None]
-        return np.concatenate(parts) if len(parts) == len(inputs) else None
-    if node.op_type == "Add" and inputs[0] is not None and inputs[1] is not None:
-        return inputs[0] + inputs[1]
-    if node.op_type not in ("PRelu", "Mul", "Add") or inputs[0] is None:
-        return None
-    x, factor = inputs[0], per_channel_constant(node.inputs[1], len(inputs[0]))
-    if factor is None:
-        return None
-    if node.op_type == "Mul":
-        return np.where(np.abs(factor) < NO_WEIGHT, 0, x * factor)
-    return x + factor if node.op_type == "Add" else np.where(x < 0, factor * x, x)
-
-
-def _through_conv(conv: ir.Node, x: F64) -> F64 | None:
-    kernel, bias = kernel_and_bias(conv)
-    if is_depthwise(conv):
-        kernel = np.eye(len(kernel))[:, :, None, None] * kernel
-    elif groups_of(conv) != 1:
-        return None
-    live = np.abs(kernel).max((2, 3)) >= NO_WEIGHT  # (out, in)
-    varies = np.isnan(x) | (_is_padded(conv) & (x != 0))
-    result = bias + (kernel.sum((2, 3)) * live) @ np.where(np.isnan(x), 0, x)
-    return np.where((live & varies).any(1), np.nan, result)
-
-
-def _is_padded(conv: ir.Node) -> bool:
-    return any(integers(conv, "pads"))
 
 
 @dataclass(slots=True)
@@ -207,7 +123,7 @@ class _Pruner:
         wanted = np.flatnonzero(used & np.isnan(values)).tolist()
         weighted = np.einsum("oihw,i->ohw", kernel[:, fixed], values[fixed])
         carrier = None
-        if fixed.size and _is_padded(conv):
+        if fixed.size and is_padded(conv):
             carrier = int(fixed[np.abs(values[fixed]).argmax()])
             wanted.append(carrier)
         elif fixed.size:
@@ -341,16 +257,3 @@ def weights_behind(value: ir.Value) -> int:
         if node.op_type != "Conv" or is_depthwise(node):
             front += [v for v in node.inputs if v is not None]
     return total
-
-
-def count_macs(model: ir.Model) -> int | None:
-    """Multiply-adds of the convolutions for one image; None where the size is open."""
-    each = [macs_of(node) for node in model.graph if node.op_type == "Conv"]
-    return None if None in each else sum(macs or 0 for macs in each)
-
-
-def macs_of(conv: ir.Node) -> int | None:
-    """Multiply-adds of one convolution for one image; None where the size is open."""
-    shape, kernel = conv.outputs[0].shape, weights(conv.inputs[1])
-    sides = [] if shape is None else [side for side in shape[2:] if isinstance(side, int)]
-    return None if kernel is None or len(sides) != 2 else math.prod(sides) * kernel.size

@@ -19,93 +19,20 @@ where they stand:
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import onnx_ir as ir
 
-from cgnet_deploy.export.fuse.linear import F64, is_constant, is_depthwise, kernel_and_bias
-from cgnet_deploy.export.graph import (
-    MEANS,
-    channels,
-    constant,
-    global_context,
-    insert,
-    operand,
-    required,
-    sole_user,
-    tidy,
-    weights,
-)
-from cgnet_deploy.export.prune import macs_of
+from cgnet_deploy.export.fuse.linear import F64, kernel_and_bias
+from cgnet_deploy.export.graph import MEANS, channels, constant, insert, operand, required, tidy, weights
 from cgnet_deploy.export.ranges import LEVELS, storable
+from cgnet_deploy.export.sites import IMAGE_CHANNELS
 
-Role = Literal["image", "depthwise", "dense", "classifier"]
 Storage = Literal["s8", "u8"]
 
 ZERO: dict[Storage, np.int8 | np.uint8] = {"s8": np.int8(0), "u8": np.uint8(128)}
-IMAGE_CHANNELS = 3
 MOST_BIAS = 2.0**30
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """A convolution that can be quantised. macs: per image, 0 where the size is open."""
-
-    name: str
-    role: Role
-    macs: int
-
-
-def sites(model: ir.Model) -> tuple[Site, ...]:
-    """The network's convolutions in order, without what some targets compute as such: averages, PReLUs and gates."""
-    context = global_context(model)
-    convs = [
-        node
-        for node in model.graph
-        if node.op_type == "Conv" and is_constant(node) and not _is_form(node) and node not in context
-    ]
-    first = _nearest(list(model.graph), {node: [v.producer() for v in node.inputs if v] for node in model.graph})
-    last = _nearest(list(model.graph)[::-1], {n: [use.node for use in n.outputs[0].uses()] for n in model.graph})
-    return tuple(Site(conv.name or "", _role(conv, first, last), macs_of(conv) or 0) for conv in convs)
-
-
-def _is_form(conv: ir.Node) -> bool:
-    """Three channels in, three out: the image, halved. A factor a channel: a PReLU's, a norm's or a gate's."""
-    ends = {channels(value) for value in (conv.inputs[0], conv.outputs[0]) if value is not None}
-    kernel = weights(conv.inputs[1])
-    return ends == {IMAGE_CHANNELS} or (kernel is not None and is_depthwise(conv) and kernel[0].size == 1)
-
-
-def _nearest(nodes: list[ir.Node], neighbours: Mapping[ir.Node, list[ir.Node | None]]) -> set[ir.Node]:
-    """The convolutions that no other one lies before, in the order of `nodes`."""
-    met: set[ir.Node] = set()
-    nearest: set[ir.Node] = set()
-    for node in nodes:
-        behind = any(other in met for other in neighbours[node])
-        if behind or (node.op_type == "Conv" and not _is_form(node)):
-            met.add(node)
-            nearest |= set() if behind else {node}
-    return nearest
-
-
-def _role(conv: ir.Node, first: set[ir.Node], last: set[ir.Node]) -> Role:
-    if conv in first and not _is_summand(conv):
-        return "image"
-    if is_depthwise(conv):
-        return "depthwise"
-    return "classifier" if conv in last else "dense"
-
-
-def _is_summand(conv: ir.Node) -> bool:
-    """Whether it is a part of a convolution over a concat, here the image's part (fuse/concat_conv.py)."""
-    reader = sole_user(conv.outputs[0])
-    return (
-        reader is not None
-        and reader.op_type == "Add"
-        and not any(weights(value) is not None for value in reader.inputs)
-    )
 
 
 def quantize_weights(

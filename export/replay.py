@@ -49,6 +49,17 @@ def stored_scale(wanted: Tensor) -> Tensor:
     return wanted + (stored - wanted).detach()
 
 
+def behind(model: ir.Model, value: ir.Value) -> list[ir.Node]:
+    """The nodes that `value` is computed by, in order: without those that compute an open graph's sizes."""
+    nodes: list[ir.Node] = []
+    needed: set[ir.Value | None] = {value}
+    for node in reversed(model.graph):
+        if needed.intersection(node.outputs):
+            nodes.append(node)
+            needed.update(node.inputs)
+    return nodes[::-1]
+
+
 class Replay:
     """(N, 3, H, W) normalised -> the network's scores (N, K, H/8, W/8), the logits before they are resized.
 
@@ -57,8 +68,8 @@ class Replay:
 
     def __init__(self, model: ir.Model) -> None:
         self.source = model.graph.inputs[0]
-        self.scores, resize = before_resize(model.graph.outputs[0])
-        self.nodes = [node for node in model.graph if node not in resize]
+        self.scores = before_resize(model.graph.outputs[0])
+        self.nodes = behind(model, self.scores)
         if unknown := {node.op_type for node in self.nodes} - set(OPERATORS):
             raise ValueError(f"a replay has no {', '.join(sorted(unknown))}: add it to OPERATORS in replay.py")
         self.constants = {

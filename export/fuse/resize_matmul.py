@@ -19,7 +19,7 @@ import onnx_ir as ir
 
 from cgnet_deploy.export.fuse.linear import F64
 from cgnet_deploy.export.fuse.rule import Rule
-from cgnet_deploy.export.graph import attribute, constant, insert, operands, replace, required, weights
+from cgnet_deploy.export.graph import attribute, constant, insert, operands, producer, replace, required, weights
 
 BAND = 32  # rows of the result that a band has at least: below, the products are too small to be fast
 
@@ -76,13 +76,12 @@ def rewrite(match: Match) -> None:
     replace(node.outputs[0], result)
 
 
-def before_resize(logits: ir.Value) -> tuple[ir.Value, list[ir.Node]]:
-    """The scores that `logits` are made of, and the nodes that do it: a Resize, or what `rewrite` puts in its place."""
-    value, nodes = logits, []
-    while (node := value.producer()) is not None and node.op_type in ("Resize", "Reshape", "MatMul", "Gather"):
-        nodes.append(node)
+def before_resize(logits: ir.Value) -> ir.Value:
+    """The scores of which `logits` are made by a Resize, or by what `rewrite` puts in its place."""
+    value = logits
+    while (node := producer(value, "Resize", "Reshape", "MatMul", "Gather")) is not None:
         value = next(each for each in operands(node) if weights(each) is None)
-    return value, nodes
+    return value
 
 
 def interpolation(small: int, large: int) -> F64:

@@ -12,10 +12,11 @@ import pytest
 
 from cgnet_deploy.checkpoint.reading import load_checkpoint
 from cgnet_deploy.export.choices import Dynamic
+from cgnet_deploy.export.constants import constants, observe
 from cgnet_deploy.export.fuse.rule import apply
 from cgnet_deploy.export.fuse.rules import FOLD
-from cgnet_deploy.export.graph import serialise
-from cgnet_deploy.export.prune import PruneReport, constants, count_macs, observe, prune_dead
+from cgnet_deploy.export.graph import count_macs, serialise
+from cgnet_deploy.export.prune import PruneReport, prune_dead
 from cgnet_deploy.export.runtime import run_single
 from cgnet_deploy.export.targets import TARGETS, Target
 from cgnet_deploy.pixels import F32, to_tensor

@@ -19,10 +19,10 @@ from cgnet_deploy.export.half import to_half
 from cgnet_deploy.export.io_nodes import give_labels, take_frames
 from cgnet_deploy.export.prune import prune_dead
 from cgnet_deploy.export.qdq_check import faults
-from cgnet_deploy.export.quantize import quantize, quantize_weights, sites
+from cgnet_deploy.export.quantize import quantize, quantize_weights
 from cgnet_deploy.export.ranges import LEVELS
 from cgnet_deploy.export.runtime import run_single
-from cgnet_deploy.export.scopes import chosen
+from cgnet_deploy.export.sites import chosen, sites
 from cgnet_deploy.export.targets import TARGETS, Target, target_named
 from cgnet_deploy.model import CGNet
 from cgnet_deploy.pixels import F32

@@ -7,7 +7,7 @@ import pytest
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.export.choices import TARGET_NAMES
 from cgnet_deploy.export.fuse.rules import FOLD
-from cgnet_deploy.export.scopes import ROLES
+from cgnet_deploy.export.sites import ROLES
 from cgnet_deploy.export.targets import RULE_NAMES, TARGETS, target_named
 from cgnet_deploy.spec import Precision
 
