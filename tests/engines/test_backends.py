@@ -76,7 +76,7 @@ def test_each_package_that_engines_import_is_recorded() -> None:
 @by_name
 def test_the_extra_of_a_backend_installs_what_it_imports(backend: Backend) -> None:
     declared = [Requirement(line) for line in metadata.requires("cgnet-deploy") or ()]
-    extra = {one.name for one in declared if one.marker and one.marker.evaluate({"extra": backend.runtime.extra})}
+    extra = {one.name for one in declared if not one.marker or one.marker.evaluate({"extra": backend.runtime.extra})}
     here = {name.replace("_", "-") for name in backend.runtime.packages} - {
         "onnx",
         "tensorrt-rtx",
