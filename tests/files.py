@@ -80,7 +80,7 @@ def gapped() -> bytes:
     return replaced("level2.3.conv1x1.conv.weight", torch.zeros(32, 64, 1, 1))
 
 
-# name -> (the file, a part of the message). The hostile ones would make the folder that they are given.
+# name -> (the file, a part of the message). The hostile ones would create the folder that they get.
 BAD: Mapping[str, tuple[Callable[[str], bytes], str]] = {
     "empty": (lambda _: b"", "is empty"),
     "random bytes": (lambda _: bytes(range(7, 256)) * 40, "is not a checkpoint: it begins with"),

@@ -130,7 +130,7 @@ with cg.Segmenter("cgnet.onnx", threads=1) as segmenter:
 """
 
 
-def test_a_program_that_embeds_the_package_is_never_printed_at(tmp_path: Path) -> None:
+def test_an_embedding_program_sees_no_output(tmp_path: Path) -> None:
     checkpoint = ROOT / "cgnet_deploy" / "weights" / "scenes.pth"
     ran = python(EMBEDDING.format(checkpoint=str(checkpoint)), tmp_path)
     assert (ran.stdout, ran.stderr) == ("", "")

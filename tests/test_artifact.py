@@ -33,7 +33,7 @@ def written(path: Path, content: bytes = b"a plan") -> Artifact:
     )
 
 
-def test_what_was_written_is_read(tmp_path: Path) -> None:
+def test_an_artifact_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "cgnet.plan"
     artifact = written(path)
     assert read_artifact(path) == artifact
@@ -42,7 +42,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert {file.name for file in tmp_path.iterdir()} == {"cgnet.plan", "cgnet.plan.json"}
 
 
-def test_a_file_has_the_rights_that_other_new_files_have(tmp_path: Path) -> None:
+def test_a_file_has_the_permissions_of_other_new_files(tmp_path: Path) -> None:
     (tmp_path / "plain").touch()
     written(tmp_path / "cgnet.plan")
     assert stat.S_IMODE((tmp_path / "cgnet.plan").stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
@@ -61,7 +61,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("cgnet.plan", b"old")]
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no/cgnet\.plan can't be written: No such file or directory"):
         written(tmp_path / "no" / "cgnet.plan")
 

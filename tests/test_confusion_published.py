@@ -42,23 +42,23 @@ def test_it_equals_torchmetrics(seed: int) -> None:
     torchmetrics = pytest.importorskip("torchmetrics")
     classes = (7, 11, 19)[seed % 3]
     truth, labels = drawn(seed, classes, absent=() if seed < 2 else (1, classes - 1))
-    found = sum(
+    ours = sum(
         (Confusion.of(t, p, classes, IGNORE) for t, p in zip(truth, labels, strict=True)), Confusion.empty(classes)
     )
 
     options = {"num_classes": classes, "ignore_index": IGNORE}
     metrics = torchmetrics.classification
-    given = torch.from_numpy(labels).long(), torch.from_numpy(truth).long()
-    counts = metrics.MulticlassConfusionMatrix(**options)(*given).numpy()
-    assert np.array_equal(found.counts, counts)
-    accuracy = metrics.MulticlassAccuracy(average="micro", **options)(*given)
-    assert found.pixel_accuracy == pytest.approx(float(accuracy), rel=1e-6)
-    miou = metrics.MulticlassJaccardIndex(average="macro", **options)(*given)
-    assert found.miou == pytest.approx(float(miou), rel=1e-6)
-    iou = metrics.MulticlassJaccardIndex(average="none", **options)(*given).numpy()
+    pair = torch.from_numpy(labels).long(), torch.from_numpy(truth).long()
+    counts = metrics.MulticlassConfusionMatrix(**options)(*pair).numpy()
+    assert np.array_equal(ours.counts, counts)
+    accuracy = metrics.MulticlassAccuracy(average="micro", **options)(*pair)
+    assert ours.pixel_accuracy == pytest.approx(float(accuracy), rel=1e-6)
+    miou = metrics.MulticlassJaccardIndex(average="macro", **options)(*pair)
+    assert ours.miou == pytest.approx(float(miou), rel=1e-6)
+    iou = metrics.MulticlassJaccardIndex(average="none", **options)(*pair).numpy()
     occurs = (counts.sum(0) + counts.sum(1)) > 0
-    assert np.array_equal(np.isnan(found.iou), ~occurs)
-    assert found.iou[occurs] == pytest.approx(iou[occurs], rel=1e-6)
+    assert np.array_equal(np.isnan(ours.iou), ~occurs)
+    assert ours.iou[occurs] == pytest.approx(iou[occurs], rel=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -67,7 +67,7 @@ def test_it_equals_the_script_of_cityscapes(seed: int, tmp_path: Path) -> None:
     table = pytest.importorskip("cityscapesscripts.helpers.labels")
 
     truth, labels = drawn(seed, 19, absent=(4, 18))
-    found = sum((Confusion.of(t, p, 19, IGNORE) for t, p in zip(truth, labels, strict=True)), Confusion.empty(19))
+    ours = sum((Confusion.of(t, p, 19, IGNORE) for t, p in zip(truth, labels, strict=True)), Confusion.empty(19))
 
     # It works on files of label ids, of which 19 are classes and the others are ignored.
     ids = np.zeros(256, np.uint8)
@@ -81,6 +81,6 @@ def test_it_equals_the_script_of_cityscapes(seed: int, tmp_path: Path) -> None:
             cv2.imwrite(path, picture)
         script.evaluatePair(*paths, counts, {}, {}, args)
     iou = {k: script.getIouScoreForLabel(int(ids[k]), counts, args) for k in range(19)}
-    assert all(math.isnan(iou[k]) == math.isnan(found.iou[k]) for k in range(19))
-    assert found.iou[~np.isnan(found.iou)] == pytest.approx([v for v in iou.values() if not math.isnan(v)], rel=1e-12)
-    assert found.miou == pytest.approx(script.getScoreAverage(iou, args), rel=1e-12)
+    assert all(math.isnan(iou[k]) == math.isnan(ours.iou[k]) for k in range(19))
+    assert ours.iou[~np.isnan(ours.iou)] == pytest.approx([v for v in iou.values() if not math.isnan(v)], rel=1e-12)
+    assert ours.miou == pytest.approx(script.getScoreAverage(iou, args), rel=1e-12)

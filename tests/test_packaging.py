@@ -107,7 +107,7 @@ def commands() -> set[EntryPoint]:
     return {point for point in entry_points(group="console_scripts") if point.value.startswith("cgnet_deploy.")}
 
 
-def test_the_commands_are_the_promised_ones() -> None:
+def test_the_commands_are_these_and_no_others() -> None:
     assert {point.name for point in commands()} == COMMANDS
 
 

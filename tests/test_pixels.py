@@ -43,7 +43,7 @@ def test_frames_become_planes() -> None:
         (np.zeros((0, 2, 2, 3), np.uint8), "shape (0, 2, 2, 3)"),
     ],
 )
-def test_what_is_no_batch_of_frames_is_refused(frames: object, message: str) -> None:
+def test_anything_but_a_batch_of_frames_is_refused(frames: object, message: str) -> None:
     with pytest.raises(FrameError) as caught:
         check_frames(frames)
     assert message in str(caught.value)

@@ -24,7 +24,7 @@ def test_a_size_is_height_first() -> None:
 
 
 @pytest.mark.parametrize("text", ["1024", "axb", "1024x", "x2048", "1024x2048x3", "-360x480", "1e3x1e3", ""])
-def test_what_is_no_size_is_refused(text: str) -> None:
+def test_text_that_is_not_a_size_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is not HEIGHTxWIDTH in pixels"):
         Res.parse(text)
 
@@ -112,7 +112,7 @@ def test_a_spoilt_description_is_refused(spoil: Callable[[Any], object]) -> None
         ("mmseg", 11, "camvid-official"),
     ],
 )
-def test_format_and_class_count_tell_the_contract(fmt: str, classes: int, name: str) -> None:
+def test_format_and_class_count_decide_the_contract(fmt: str, classes: int, name: str) -> None:
     assert contract_name(fmt, classes) == name
     assert known_as(CONTRACTS[name]) == name
 
@@ -122,7 +122,7 @@ def test_no_contract_is_guessed_for_another_class_count() -> None:
         contract_name("official", 12)
 
 
-def test_what_a_user_says_overrides_the_contract() -> None:
+def test_the_user_overrides_the_contract() -> None:
     given_input = model_spec("camvid-official", 11, (3, 21), mean=(1.0, 2.0, 3.0), color="bgr").input
     assert given_input == InputSpec((1.0, 2.0, 3.0), (1.0, 1.0, 1.0), "bgr", Res(360, 480))
     assert known_as(given_input) == "custom"
@@ -131,6 +131,6 @@ def test_what_a_user_says_overrides_the_contract() -> None:
 
 
 @pytest.mark.parametrize("classes", [2, 40, 255])
-def test_numbered_classes_have_colours_of_their_own(classes: int) -> None:
+def test_numbered_classes_have_distinct_colours(classes: int) -> None:
     table = class_table(classes)
     assert len(table.names) == len(set(table.palette)) == classes

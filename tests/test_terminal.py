@@ -50,7 +50,7 @@ def test_an_error_is_one_line_and_its_exit_code(
     assert capsys.readouterr() == ("", "cgnet-x: error: what came, what was wanted\n")
 
 
-def test_a_bug_is_not_dressed_up_as_the_users_error() -> None:
+def test_a_bug_is_not_reported_as_the_user_s_error() -> None:
     def body() -> int:
         raise KeyError("mean")
 
@@ -86,17 +86,15 @@ def test_a_wrong_command_line_is_explained(words: list[str], message: str) -> No
 
 
 def test_a_right_command_line_is_read() -> None:
-    given = parser().parse_args(["--engine=a.onnx", "--res", "360x480", "--mean", "1,2.5,-3"])
-    assert given == argparse.Namespace(
-        log_level=logging.INFO, engine="a.onnx", res=Res(360, 480), mean=(1.0, 2.5, -3.0)
-    )
+    args = parser().parse_args(["--engine=a.onnx", "--res", "360x480", "--mean", "1,2.5,-3"])
+    assert args == argparse.Namespace(log_level=logging.INFO, engine="a.onnx", res=Res(360, 480), mean=(1.0, 2.5, -3.0))
 
 
 @pytest.mark.parametrize(
     ("flags", "shown"),
     [([], "read\nwarning: odd\n"), (["-q"], "warning: odd\n"), (["-v"], "detail\nread\nwarning: odd\n")],
 )
-def test_the_log_goes_to_stderr_as_far_as_it_was_asked_for(
+def test_the_log_goes_to_stderr_at_the_chosen_level(
     flags: list[str], shown: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = logging.getLogger("cgnet_deploy.somewhere")
@@ -108,5 +106,5 @@ def test_the_log_goes_to_stderr_as_far_as_it_was_asked_for(
         return 0
 
     assert run(parser(), command, ["--engine", "a.onnx", *flags]) == 0
-    log.info("nobody shows this any more")
+    log.info("no longer shown")
     assert capsys.readouterr() == ("", shown)

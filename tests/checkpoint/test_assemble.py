@@ -29,12 +29,12 @@ PATH = Path("model.pth")
 )
 def test_format_depth_classes_and_bias_are_recognised(fmt: Format, classes: int, m: int, n: int, bias: bool) -> None:
     model = drawn(classes, (m, n), bias=bias)
-    found, found_fmt = assemble(PATH, named(model, fmt))
-    assert (found_fmt, found.classes, found.blocks) == (fmt, classes, (m, n))
-    assert (found.classifier.bias is not None) == bias
-    assert not found.training
+    model_read, fmt_read = assemble(PATH, named(model, fmt))
+    assert (fmt_read, model_read.classes, model_read.blocks) == (fmt, classes, (m, n))
+    assert (model_read.classifier.bias is not None) == bias
+    assert not model_read.training
     for key, tensor in model.state_dict().items():
-        assert torch.equal(found.state_dict()[key], tensor)
+        assert torch.equal(model_read.state_dict()[key], tensor)
 
 
 def test_the_wrapper_of_several_gpus_and_the_dropout_are_seen_through() -> None:

@@ -122,8 +122,8 @@ def test_parts_of_the_contract_can_be_overridden(tmp_path: Path) -> None:
     path = written(tmp_path / "model.pth", official())
     checkpoint = load_checkpoint(path, mean=(1.0, 2.0, 3.0), std=(4.0, 5.0, 6.0), color="bgr")
     assert checkpoint.contract == "custom"
-    given = checkpoint.spec.input
-    assert (given.mean, given.std, given.color) == ((1, 2, 3), (4, 5, 6), "bgr")
+    spec = checkpoint.spec.input
+    assert (spec.mean, spec.std, spec.color) == ((1, 2, 3), (4, 5, 6), "bgr")
 
 
 def test_no_contract_is_guessed_for_an_unknown_class_count(tmp_path: Path) -> None:

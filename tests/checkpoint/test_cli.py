@@ -38,7 +38,7 @@ def test_official_to_cgnet_to_mmseg_to_official_changes_no_byte(shared: Path, tm
     )
 
 
-def test_a_bias_survives_every_way_but_the_official_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bias_survives_every_conversion_but_to_official(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights = named(drawn(19, bias=True), "mmseg")
     (tmp_path / "a.pth").write_bytes(saved({"meta": {}, "state_dict": weights}))
     assert convert(tmp_path / "a.pth", "cgnet", tmp_path / "b.pth") == 0

@@ -48,7 +48,7 @@ def test_tensors_of_a_gpu_come_to_the_cpu(tmp_path: Path) -> None:
     assert torch.equal(read(tmp_path, of_gpu)["a.weight"], WEIGHTS["a.weight"])
 
 
-def test_the_log_of_a_training_run_is_read_as_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_log_of_a_training_run_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """mmengine's HistoryBuffer pickles numpy arrays, numpy scalars and its own methods, by getattr."""
 
     class HistoryBuffer:
@@ -91,14 +91,14 @@ def test_a_file_over_the_bound_is_not_read(tmp_path: Path) -> None:
         read_container(path)
 
 
-def test_a_folder_and_a_missing_file_are_told_apart(tmp_path: Path) -> None:
+def test_a_folder_and_a_missing_file_get_different_messages(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="is not a file"):
         read_container(tmp_path)
     with pytest.raises(CheckpointError, match="does not exist"):
         read_container(tmp_path / "missing.pth")
 
 
-def test_notes_keep_short_texts_and_whole_numbers_only() -> None:
+def test_notes_keep_only_short_texts_and_integers() -> None:
     notes = {"epoch": 3, "note": "x", "long": "x" * 257, "lines": "a\nb", "flag": True, 5: "five", "lr": 0.1}
     assert short_notes(notes) == {"epoch": "3", "note": "x"}
     assert len(short_notes({f"note {i}": i for i in range(1000)})) == 64

@@ -14,7 +14,7 @@ def names(fmt: Format, blocks: tuple[int, int] = (3, 21), bias: bool = False) ->
 
 @pytest.mark.parametrize("fmt", ["official", "mmseg"])
 @pytest.mark.parametrize("blocks", [(2, 2), (3, 21), (6, 12)])
-def test_every_tensor_has_one_name_of_its_own(fmt: Format, blocks: tuple[int, int]) -> None:
+def test_every_tensor_has_exactly_one_name(fmt: Format, blocks: tuple[int, int]) -> None:
     m, n = blocks
     table = names(fmt, blocks)
     assert len(table) == len(set(table.values())) == 21 + 18 + 1 + 2 * 20 + 19 * (m - 1 + n - 1)

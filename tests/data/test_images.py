@@ -100,7 +100,7 @@ def webp_of_size(width: int, height: int) -> bytes:
         (png_of_size(0, 5), "can't be decoded"),
     ],
 )
-def test_what_is_no_picture(content: bytes, message: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_picture_is_refused(content: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "picture.png"
     path.write_bytes(content)
     with pytest.raises(DataError, match=message) as caught:

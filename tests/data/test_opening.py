@@ -18,7 +18,7 @@ from cgnet_deploy.spec import Res
 from tests.data.trees import camvid_tree, cityscapes_tree, write
 
 
-def test_camvid_by_its_folders(tmp_path: Path) -> None:
+def test_camvid_is_recognised_by_its_folders(tmp_path: Path) -> None:
     camvid_tree(tmp_path)
     train, val, both = (open_dataset(str(tmp_path), split) for split in ("train", "val", "trainval"))
     assert (train.name, train.table, len(train), len(val), len(both)) == ("CamVid", CAMVID_CLASSES, 3, 3, 6)
@@ -114,13 +114,13 @@ def test_every_format_recognises_its_own_data_set_and_no_other(tmp_path: Path) -
         assert format.loader().load(trees[format.name], "val").name.startswith(format.name)
 
 
-def test_what_is_not_recognised_is_told_the_formats_that_are(tmp_path: Path) -> None:
+def test_an_unknown_data_set_error_lists_the_formats(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"wanted scenes.*, Cityscapes .*, CamVid \(folders SPLIT and SPLITannot\)"):
         open_dataset(str(tmp_path), "train")
 
 
 @pytest.mark.parametrize("where", ["missing", ".", "scenes:x", "scenes:1:axb", "scenes:1:", "scenes:-1"])
-def test_what_is_no_data_set(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bad_data_set_argument_is_refused(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError):
         open_dataset(where, "train")

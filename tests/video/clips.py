@@ -51,9 +51,9 @@ def clip(
 def frames_of(path: Path) -> list[U8]:
     """Every frame of a video, by OpenCV."""
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-    found: list[U8] = []
+    frames: list[U8] = []
     while True:
-        given, frame = capture.read()
-        if not given:
-            return found
-        found.append(np.asarray(frame, np.uint8))
+        read, frame = capture.read()
+        if not read:
+            return frames
+        frames.append(np.asarray(frame, np.uint8))

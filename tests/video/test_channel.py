@@ -49,7 +49,7 @@ def test_a_batch_is_full_while_there_is_enough_and_smaller_at_the_end() -> None:
     giver.join()
 
 
-def test_an_error_comes_behind_the_items_before_it() -> None:
+def test_an_error_comes_after_the_items_before_it() -> None:
     channel = Channel[int](4, lossy=False)
     channel.put(1)
     channel.end(ValueError("the source broke"))

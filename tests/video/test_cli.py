@@ -70,8 +70,8 @@ def test_overlays_as_a_video_with_its_sound(folder: Path, capsys: pytest.Capture
     clip(folder / "in.mp4", drawn(50), codec="libx264", format="mp4", sound="aac")
     assert video("--output", "out.mp4", "--json", "result.json", source="in.mp4") == 0
     assert len(frames_of(folder / "out.mp4")) == 50
-    with av.open("out.mp4") as found:
-        assert [stream.codec_context.name for stream in found.streams] == ["h264", "aac"]
+    with av.open("out.mp4") as opened:
+        assert [stream.codec_context.name for stream in opened.streams] == ["h264", "aac"]
     first, engine, age = capsys.readouterr().out.splitlines()
     assert first.startswith("50 frames in ")
     assert engine.startswith("engine, ms: mean ")
@@ -79,16 +79,16 @@ def test_overlays_as_a_video_with_its_sound(folder: Path, capsys: pytest.Capture
     result = json.loads((folder / "result.json").read_text())
     assert (result["frames"], result["dropped"], result["complete"], result["backend"]) == (50, 0, True, "onnxruntime")
     assert result["fps"] == pytest.approx(50 / result["seconds"])
-    assert result["engine_ms"]["p99"] is None  # of 50 samples nobody can tell
+    assert result["engine_ms"]["p99"] is None  # 50 samples are too few for it
     assert result["frame_to_labels_ms"]["min"] >= result["engine_ms"]["min"] > 0
 
 
-def test_a_rate_of_one_s_own_leaves_the_sound_out(folder: Path) -> None:
+def test_another_frame_rate_leaves_the_sound_out(folder: Path) -> None:
     clip(folder / "in.mp4", drawn(10), codec="libx264", format="mp4", sound="aac")
     assert video("--output", "out.mp4", "--fps", "5", source="in.mp4") == 0
-    with av.open("out.mp4") as found:
-        assert [stream.type for stream in found.streams] == ["video"]
-        assert [frame.time for frame in found.decode(video=0)] == pytest.approx([i / 5 for i in range(10)])
+    with av.open("out.mp4") as opened:
+        assert [stream.type for stream in opened.streams] == ["video"]
+        assert [frame.time for frame in opened.decode(video=0)] == pytest.approx([i / 5 for i in range(10)])
 
 
 def test_a_video_that_changes_its_size_is_written_in_its_first(folder: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_video_that_changes_its_size_is_written_in_its_first(folder: Path) -> 
     assert [frame.shape for frame in frames_of(folder / "out.mp4")] == [(H, W, 3)] * 3
 
 
-def test_an_end_that_is_asked_for(folder: Path) -> None:
+def test_a_limit_ends_the_run(folder: Path) -> None:
     assert video("--masks", "masks", "--limit", "5") == 0
     assert len(masks(folder / "masks")) == 5
 
@@ -137,8 +137,8 @@ def test_an_interrupt_leaves_a_video_that_plays(folder: Path) -> None:
     count = len(frames_of(folder / "out.mp4"))
     assert 3 <= count < 400
     assert out.startswith(f"{count} frames in ")
-    with av.open("out.mp4") as found:
-        assert [stream.type for stream in found.streams] == ["video", "audio"]
+    with av.open("out.mp4") as opened:
+        assert [stream.type for stream in opened.streams] == ["video", "audio"]
     assert not list(folder.glob(".out.mp4*"))
 
 

@@ -33,7 +33,7 @@ def test_every_class_has_its_colour_and_a_name_beside_it(spec: ModelSpec, size: 
         assert (strip == colour[::-1]).all(2).sum() >= 60, colour  # a filled swatch of at least 8x8
     ink = strip.min(2) > 150
     assert ink.sum() > 15 * spec.classes
-    if size[1] >= 400:  # names fit whole: nothing is written in the last columns
+    if size[1] >= 400:  # names fit: nothing is written in the last columns
         assert np.array_equal(np.unique(strip[:, -2:].reshape(-1, 3), axis=0), [GROUND])
 
 
@@ -44,6 +44,6 @@ def test_only_the_classes_asked_for_are_painted() -> None:
     assert np.array_equal(painted[chosen], overlay(FRAME, LABELS, CAMVID, 0.5)[chosen])
 
 
-def test_a_class_that_is_none() -> None:
+def test_an_unknown_class_is_refused() -> None:
     with pytest.raises(UsageError, match="--classes Tram: no such class; wanted Sky, Building"):
         OverlayPainter(CAMVID, 0.5, ["Tram"])

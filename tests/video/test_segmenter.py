@@ -160,7 +160,7 @@ def test_an_engine_that_failed_serves_the_next_call(tmp_path: Path) -> None:
         np.zeros((0, 56, 3), np.uint8),
     ],
 )
-def test_what_is_no_frame_is_refused(frame: object, tmp_path: Path) -> None:
+def test_anything_but_a_frame_is_refused(frame: object, tmp_path: Path) -> None:
     with Segmenter(onnx(tmp_path)) as segmenter, pytest.raises(FrameError):
         segmenter.segment(frame)  # type: ignore[arg-type]
 
@@ -170,6 +170,6 @@ def test_a_frame_too_small_for_an_open_size_is_refused(tmp_path: Path) -> None:
         segmenter.segment(np.zeros((8, 8, 3), np.uint8))
 
 
-def test_no_engine_at_all_is_refused(tmp_path: Path) -> None:
+def test_zero_engines_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="0 engines"):
         Segmenter(onnx(tmp_path), engines=0)

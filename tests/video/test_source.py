@@ -1,4 +1,4 @@
-"""Sources, whole and broken: which frames come, when they are due, and what is said at the end."""
+"""Sources, sound and broken: which frames come, when they are due, and what is reported at the end."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_other_containers(name: str, codec: str, container: str, tmp_path: Path)
     assert source.trouble is None
 
 
-def test_a_rate_of_one_s_own(tmp_path: Path) -> None:
+def test_a_frame_rate_overrides_the_file_s(tmp_path: Path) -> None:
     source = open_source(str(clip(tmp_path / "a.avi", drawn(3))), fps=10)
     assert source.fps == 10
     assert [picture.time_s for picture in source] == [0, 0.1, 0.2]
@@ -60,9 +60,9 @@ def test_a_cut_file_gives_what_is_there_and_says_so(codec: str, container: str, 
     path = clip(tmp_path / "a", drawn(40), codec=codec, format=container)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
     source = open_source(str(path))
-    found = len(list(source))
-    assert 10 <= found < 30
-    assert f"a is cut or damaged: {found} frames could be read, it announces 40" in str(source.trouble)
+    count = len(list(source))
+    assert 10 <= count < 30
+    assert f"a is cut or damaged: {count} frames could be read, it announces 40" in str(source.trouble)
 
 
 def test_a_file_cut_before_its_index_can_t_be_opened(tmp_path: Path) -> None:
@@ -94,13 +94,13 @@ def test_a_video_without_a_frame(tmp_path: Path) -> None:
     [b"", b"\x00\x01\x02" * 500, b"just a text\n" * 50, b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", b"ffconcat version 1.0"],
     ids=["empty", "noise", "text", "playlist", "concat"],
 )
-def test_what_is_no_video(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_video_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(content)
     with pytest.raises(DataError, match=r"a\.mp4 is not a video that can be read"):
         open_source(str(tmp_path / "a.mp4"))
 
 
-def test_what_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_source_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
         open_source(str(tmp_path / "no.mp4"))
     with pytest.raises(DataError, match="camera /dev/video1234 does not answer"):

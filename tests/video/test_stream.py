@@ -19,7 +19,7 @@ def numbered(count: int) -> Iterator[int]:
 
 
 def labelled(frames: Sequence[int]) -> list[U8]:
-    """Labels that tell which frame they are of."""
+    """Labels that identify their frame."""
     return [np.full((1, 1), frame, np.uint8) for frame in frames]
 
 
@@ -98,7 +98,7 @@ def test_of_a_live_source_the_newest_frame_wins_and_the_others_are_counted() -> 
         assert stream.dropped == 9
 
 
-def test_an_error_of_the_source_comes_behind_its_frames() -> None:
+def test_an_error_of_the_source_comes_after_its_frames() -> None:
     def source() -> Iterator[int]:
         yield 0
         raise OSError("unplugged")
@@ -122,14 +122,14 @@ def test_engines_work_at_once_and_a_slow_one_changes_no_order() -> None:
     assert [one.index for one in Stream(numbered(9), work, workers=2)] == list(range(9))
 
 
-@pytest.mark.parametrize("given", range(7))
-def test_an_error_of_the_source_comes_in_its_turn_whichever_engine_has_it(given: int) -> None:
+@pytest.mark.parametrize("count", range(7))
+def test_an_error_of_the_source_comes_in_its_turn_whichever_engine_has_it(count: int) -> None:
     def source() -> Iterator[int]:
-        yield from range(given)
+        yield from range(count)
         raise OSError("unplugged")
 
     stream = Stream(source(), labelled, batch=2, workers=3)
-    assert [next(stream).index for _ in range(given)] == list(range(given))
+    assert [next(stream).index for _ in range(count)] == list(range(count))
     with pytest.raises(OSError, match="unplugged"):
         next(stream)
 

@@ -27,8 +27,8 @@ def write(path: Path, frames: list[U8], *, times: list[float] | None = None, sou
 def test_h264_of_the_same_pictures(suffix: str, tmp_path: Path) -> None:
     frames = drawn(12, 64, 96)
     write(path := tmp_path / f"a{suffix}", frames)
-    with av.open(str(path)) as found:
-        assert found.streams.video[0].codec_context.name == "h264"
+    with av.open(str(path)) as opened:
+        assert opened.streams.video[0].codec_context.name == "h264"
     for written, frame in zip(frames_of(path), frames, strict=True):
         # 4:2:0 and compression: near on average; red and blue exchanged would be far.
         assert np.abs(written.astype(int) - frame).mean() < 12
@@ -44,8 +44,8 @@ def test_an_odd_size_gets_one_more_row_and_column(tmp_path: Path) -> None:
 def test_times_are_kept(tmp_path: Path) -> None:
     times = [0.0, 0.04, 0.5, 0.54]  # a camera that slept
     write(tmp_path / "a.mp4", drawn(4), times=times)
-    with av.open(str(tmp_path / "a.mp4")) as found:
-        assert [frame.time for frame in found.decode(video=0)] == pytest.approx(times)
+    with av.open(str(tmp_path / "a.mp4")) as opened:
+        assert [frame.time for frame in opened.decode(video=0)] == pytest.approx(times)
 
 
 @pytest.mark.parametrize(("codec", "container"), [("aac", "mp4"), ("libmp3lame", "mp4"), ("aac", "matroska")])
@@ -55,8 +55,8 @@ def test_sound_is_copied_packet_by_packet(codec: str, container: str, tmp_path: 
     write(tmp_path / "out.mp4", frames, sound=source)
 
     def packets(path: Path) -> list[bytes]:
-        with av.open(str(path)) as found:
-            return [bytes(packet) for packet in found.demux(audio=0) if packet.size]
+        with av.open(str(path)) as opened:
+            return [bytes(packet) for packet in opened.demux(audio=0) if packet.size]
 
     before, after = packets(source), packets(tmp_path / "out.mp4")
     # All that begins before the last picture's time.
@@ -67,8 +67,8 @@ def test_sound_is_copied_packet_by_packet(codec: str, container: str, tmp_path: 
 def test_sound_ends_with_the_pictures(tmp_path: Path) -> None:
     source = clip(tmp_path / "in.mp4", drawn(100), codec="libx264", format="mp4", sound="aac")
     write(tmp_path / "out.mp4", drawn(25), sound=source)
-    with av.open(str(tmp_path / "out.mp4")) as found:
-        track = found.streams.audio[0]
+    with av.open(str(tmp_path / "out.mp4")) as opened:
+        track = opened.streams.audio[0]
         assert 0.7 < float(track.duration * track.time_base) < 1.2  # of 4 seconds
 
 

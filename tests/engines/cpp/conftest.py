@@ -128,7 +128,7 @@ def sanitized(request: pytest.FixtureRequest, toolchain: None, tmp_path_factory:
     lists = {"LSAN_OPTIONS": "lsan.supp"} if name == "asan" else {"TSAN_OPTIONS": "tsan.supp"}
     suppressions = {key: f"suppressions={HERE / file}" for key, file in lists.items()}
     libraries = str(openvino_libraries())
-    # TBB loads a part of itself in a way that sanitizers refuse, unless told; OpenVINO's TBB listens, Debian's doesn't.
+    # TBB loads a part of itself in a way that sanitizers refuse; OpenVINO's TBB can be told not to, Debian's can't.
     tbb = {"TBB_ENABLE_SANITIZERS": "1", "LD_LIBRARY_PATH": libraries}
     return Sanitized(name, build / "cgnet" / "example" / "cgnet_video", build / "driver", options | suppressions | tbb)
 
@@ -155,7 +155,7 @@ def read_video(path: Path) -> U8:
     capture = cv2.VideoCapture(str(path))
     frames: list[U8] = []
     while True:
-        given, frame = capture.read()
-        if not given:
+        read, frame = capture.read()
+        if not read:
             return np.stack(frames)
         frames.append(np.asarray(frame, np.uint8))

@@ -34,7 +34,7 @@ std::vector<Size> sizes_of(const std::string& text) {
   return sizes;
 }
 
-void tell(const cgnet::Segmenter& segmenter) {
+void describe(const cgnet::Segmenter& segmenter) {
   std::cout << segmenter.info().backend << '|' << segmenter.info().provider << '|' << segmenter.device_bytes() << '\n';
 }
 
@@ -51,7 +51,7 @@ int run(char** argv) {
   options.contexts = std::stoi(argv[7]);
   options.threads = 1;
   const cgnet::Segmenter segmenter(argv[1], options);
-  tell(segmenter);
+  describe(segmenter);
 
   const std::size_t stride = 3 * static_cast<std::size_t>(size.width);
   const std::size_t frame_bytes = stride * static_cast<std::size_t>(size.height);
@@ -80,7 +80,7 @@ int run(char** argv) {
   for (std::thread& thread : running) thread.join();
   for (const std::exception_ptr& error : errors)
     if (error) std::rethrow_exception(error);
-  tell(segmenter);
+  describe(segmenter);
   std::ofstream out(argv[10], std::ios::binary);
   for (const auto& of_thread : labels)
     for (const auto& of_call : of_thread)

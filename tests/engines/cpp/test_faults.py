@@ -49,7 +49,7 @@ def run(*words: str | Path, most_bytes: int | None = None) -> subprocess.Complet
 
 
 def error_of(done: subprocess.CompletedProcess[str]) -> str:
-    """The one line that is told, behind the line that names the engine, if it was opened."""
+    """The one line of the error, after the line that names the engine, if it was opened."""
     *before, line = done.stderr.splitlines()
     assert [one for one in before if not one.startswith("openvino on ")] == [], done.stderr
     return line
@@ -64,7 +64,7 @@ def error_of(done: subprocess.CompletedProcess[str]) -> str:
         ("empty.avi", "is not a video that OpenCV can read"),
     ],
 )
-def test_a_source_without_frames(name: str, says: str, program: Path, engine: Path, tmp_path: Path) -> None:
+def test_a_source_without_frames_is_refused(name: str, says: str, program: Path, engine: Path, tmp_path: Path) -> None:
     video, out = tmp_path / name, tmp_path / "out"
     out.mkdir()
     if name == "none.mkv":
@@ -125,7 +125,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_interrupt_in_the_middle_leaves_files_that_hold_what_was_done(
+def test_an_interrupt_leaves_files_with_the_frames_so_far(
     program: Path, engine: Path, tmp_path: Path, make_video: MakeVideo
 ) -> None:
     count = 8100

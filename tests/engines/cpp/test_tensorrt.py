@@ -173,8 +173,8 @@ def test_a_plan_that_does_not_fit_is_one_line(
 def cuda_include() -> Path | None:
     nvcc = shutil.which("nvcc")
     beside = Path(nvcc).resolve().parents[1] / "include" if nvcc else Path("/usr/local/cuda/include")
-    given = Path(os.environ.get("CGNET_CUDA_INCLUDE", beside))
-    return given if (given / "cuda_runtime_api.h").is_file() else None
+    folder = Path(os.environ.get("CGNET_CUDA_INCLUDE", beside))
+    return folder if (folder / "cuda_runtime_api.h").is_file() else None
 
 
 def test_it_compiles_against_the_headers_of_nvidia(tmp_path: Path) -> None:

@@ -20,15 +20,15 @@ def test_four_threads_get_the_labels_of_one(
     network: str, contexts: int, sanitized: Sanitized, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     path: Path = request.getfixturevalue(network)
-    given, labels = tmp_path / "frames", tmp_path / "labels"
-    FRAMES.tofile(given)
+    frames, labels = tmp_path / "frames", tmp_path / "labels"
+    FRAMES.tofile(frames)
     # Two frames a call, all rows with a gap behind them: a crop of a larger picture.
-    done = sanitized.run(sanitized.driver, path, given, "8", "40", "56", "4", str(contexts), "2", "32x48", labels)
+    done = sanitized.run(sanitized.driver, path, frames, "8", "40", "56", "4", str(contexts), "2", "32x48", labels)
     assert done.returncode == 0, done.stderr
     with open_engine(f"openvino:{path}", threads=1) as engine:
         expected = engine.infer(FRAMES[:, :32, :48])
-    found = np.fromfile(labels, np.uint8).reshape(4, *expected.shape)
-    for of_thread in found:
+    labelled = np.fromfile(labels, np.uint8).reshape(4, *expected.shape)
+    for of_thread in labelled:
         np.testing.assert_array_equal(of_thread, expected)
 
 
