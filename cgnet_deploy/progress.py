@@ -26,21 +26,22 @@ _bars: Progress | None = None
 
 
 class Task:
-    """One piece of long work. total: its steps, None if unknown."""
+    """One piece of long work. total: its steps, None if unknown. lines: of the log, without a display."""
 
-    def __init__(self, label: str, total: float | None) -> None:
-        self.label, self.total, self.done = label, total, 0.0
-        self._bar: TaskID | None = _bars.add_task(label, total=total, detail="") if _bars else None
+    def __init__(self, label: str, total: float | None, done: float = 0, lines: int | None = None) -> None:
+        self.label, self.total, self.done = label, total, done
+        self.lines = lines if lines is not None else QUARTERS if total and total >= SHORT else 0
+        self._bar: TaskID | None = _bars.add_task(label, total=total, completed=int(done), detail="") if _bars else None
 
     def update(self, done: float, detail: str = "") -> None:
         """`done` of the steps are done. detail: shown behind the bar, such as a loss."""
         before, self.done = self.done, done
         if _bars is not None and self._bar is not None:
             _bars.update(self._bar, completed=done, detail=detail)
-        elif self.total and self.total >= SHORT:
-            reached = int(done * QUARTERS / self.total)
-            if reached > int(before * QUARTERS / self.total):
-                log.info("%s: %d %%%s", self.label, 100 * reached // QUARTERS, f"  {detail}" if detail else "")
+        elif self.total and self.lines:
+            reached = int(done * self.lines / self.total)
+            if reached > int(before * self.lines / self.total):
+                log.info("%s: %d %%%s", self.label, 100 * reached // self.lines, f"  {detail}" if detail else "")
 
     def advance(self) -> None:
         self.update(self.done + 1)
@@ -51,9 +52,9 @@ class Task:
 
 
 @contextmanager
-def task(label: str, total: float | None) -> Iterator[Task]:
-    """Work whose progress is reported by `Task.update` or `Task.advance`."""
-    work = Task(label, total)
+def task(label: str, total: float | None, done: float = 0, lines: int | None = None) -> Iterator[Task]:
+    """Work whose progress is reported by `Task.update` or `Task.advance`. done: the steps that an earlier run did."""
+    work = Task(label, total, done, lines)
     try:
         yield work
     finally:

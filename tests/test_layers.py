@@ -35,7 +35,7 @@ def lint(folder: Path, *command: str) -> tuple[int, str]:
         ("cgnet_deploy/spec.py", "cgnet_deploy.pixels", "imports run downward only"),
         ("cgnet_deploy/data/camvid.py", "cgnet_deploy.checkpoint", "imports run downward only"),
         ("export/verify.py", "cgnet_deploy.bench.report.record", "imports run downward only"),
-        ("cgnet_deploy/video/job.py", "cgnet_deploy.train.bar", "imports run downward only"),
+        ("cgnet_deploy/video/job.py", "cgnet_deploy.train.recipes", "imports run downward only"),
         ("cgnet_deploy/stray.py", "cgnet_deploy.errors", "imports run downward only"),
         ("engines/ort.py", "torch", "torch only where"),
         ("engines/torch.py", "triton", "Triton only where"),

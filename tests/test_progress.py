@@ -16,6 +16,13 @@ def test_each_quarter_is_a_line_in_the_log(total: int, lines: int, caplog: pytes
     assert caplog.messages == [f"reading: {quarter} %" for quarter in (25, 50, 75, 100)][:lines]
 
 
+def test_work_that_goes_on_says_as_many_lines_as_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="cgnet_deploy"), task("training", 1000, done=500, lines=100) as work:
+        for step in range(501, 1001):
+            work.update(step, f"step {step}")
+    assert caplog.messages == [f"training: {share} %  step {10 * share}" for share in range(51, 101)]
+
+
 def test_an_embedding_program_is_not_printed_at(capfd: pytest.CaptureFixture[str]) -> None:
     assert sum(track(range(100), 100, "adding")) == 4950
     assert capfd.readouterr() == ("", "")

@@ -6,14 +6,18 @@ Several GPUs: torchrun --nproc-per-node N -m cgnet_deploy.train.cli --recipe ...
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from cgnet_deploy.data.formats import WHAT
 from cgnet_deploy.errors import require
-from cgnet_deploy.terminal import Parser, run
+from cgnet_deploy.terminal import Parser, integer, number, run
+from cgnet_deploy.train.overrides import lasting, overridden
 from cgnet_deploy.train.recipes import RECIPES
+
+MAX_STEPS = 10**9
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,7 +29,21 @@ def _train(args: argparse.Namespace) -> int:
     require("torch", extra="train")
     from cgnet_deploy.train.start import start
 
-    return start(args)
+    recipe = overridden(RECIPES[args.recipe], args.set)
+    trained = start(
+        lasting(recipe, epochs=args.epochs, steps=args.iterations),
+        args.data,
+        args.out,
+        init=args.init,
+        resume=args.resume,
+        time_limit_s=math.inf if args.time_limit is None else 60 * args.time_limit,
+        workers=args.workers,
+        device=args.device,
+        multi_scale=args.multi_scale,
+    )
+    if trained.table:
+        print(trained.table)
+    return 128 + trained.stopped_by if trained.stopped_by else 0
 
 
 def parser() -> Parser:
@@ -43,20 +61,23 @@ def parser() -> Parser:
     add("--init", type=Path, help="checkpoint whose weights training starts from (any of the three formats)")
     add("--resume", action="store_true", help="go on with the run in --out as if it had never stopped")
     length = result.add_mutually_exclusive_group()
-    length.add_argument("--epochs", type=_positive, help="length in passes over the data")
-    length.add_argument("--iterations", type=_positive, help="length in steps")
-    add("--time-limit", type=float, metavar="MIN", help="end cleanly after so many minutes; --resume goes on")
+    length.add_argument("--epochs", type=integer(1, MAX_STEPS), help="length in passes over the data")
+    length.add_argument("--iterations", type=integer(1, MAX_STEPS), help="length in steps")
+    add(
+        "--time-limit",
+        type=number(0, math.inf),
+        metavar="MIN",
+        help="end cleanly after so many minutes; --resume goes on",
+    )
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe, such as optimiser.lr=2e-3")
-    add("--workers", type=int, help="processes that read and augment (default: 8 with a GPU, else 0: in this one)")
+    add(
+        "--workers",
+        type=integer(0, 1024),
+        help="processes that read and augment (default: 8 with a GPU, else 0: in this one)",
+    )
     add("--device", choices=("cpu", "cuda"), help="default: cuda where there is a GPU")
     add("--multi-scale", action="store_true", help="at the end, measure mIoU (ms+flip) too: 12 views of each image")
     return result
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,35 @@
-"""What a run keeps of itself: a line an interval in log.jsonl and in TensorBoard, and the curves."""
+"""The log of a run: a line an interval in log.jsonl and in TensorBoard, and the curves."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from cgnet_deploy.errors import CgnetError
 from cgnet_deploy.files import replacing, write_bytes
-from cgnet_deploy.train.bar import Bar, Interval
 from cgnet_deploy.train.state import CURVES, LOG
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """loss: mean over the steps since the last one. grad_norm: of the last step, before clipping."""
+
+    step: int
+    loss: float
+    lr: float
+    grad_norm: float
+    img_per_s: float
+
+    def text(self, steps: int, batch: int) -> str:
+        """One line, with the time left of `steps`."""
+        minutes, seconds = divmod(round((steps - self.step) * batch / self.img_per_s), 60)
+        return (
+            f"step {self.step}/{steps}  loss {self.loss:.4f}  lr {self.lr:.2e}  {self.img_per_s:.1f} img/s  "
+            f"{minutes}:{seconds:02d} left"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +42,12 @@ class Validation:
 
 
 class Journal:
-    """steps, batch: of the whole run, for the time left.
+    """Appends to the run's log. A resumed run first drops what was logged after the step that it goes on from."""
 
-    Appends to the run's log. A resumed run first drops what was logged after the step it goes on from."""
-
-    def __init__(self, folder: Path, step: int, steps: int, batch: int) -> None:
+    def __init__(self, folder: Path, step: int) -> None:
         self.path = folder / LOG
         kept = [line for line in _lines(self.path) if line["step"] <= step] if step else []
         write_bytes(self.path, "".join(json.dumps(line) + "\n" for line in kept).encode())
-        self.bar = Bar(step, steps, batch)
         self.board = None
         if importlib.util.find_spec("tensorboard"):
             from torch.utils.tensorboard import SummaryWriter
@@ -40,22 +55,13 @@ class Journal:
             self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step)
 
     def interval(self, entry: Interval) -> None:
-        self._write(
-            {
-                "step": entry.step,
-                "loss": entry.loss,
-                "lr": entry.lr,
-                "grad_norm": entry.grad_norm,
-                "img_per_s": round(entry.img_per_s, 2),
-            }
-        )
-        self.bar.show(entry)
+        self._write(asdict(entry) | {"img_per_s": round(entry.img_per_s, 2)})
         if self.board:
             for name, value in (("loss", entry.loss), ("lr", entry.lr), ("img_per_s", entry.img_per_s)):
                 self.board.add_scalar(name, value, entry.step)
 
     def validation(self, entry: Validation) -> None:
-        self._write({"step": entry.step, "miou": entry.miou, "iou": entry.iou})
+        self._write(asdict(entry))
         if self.board:
             self.board.add_scalar("miou", entry.miou, entry.step)
 
@@ -67,7 +73,6 @@ class Journal:
             raise CgnetError(f"{self.path} can't be written: {error.strerror}") from error
 
     def close(self) -> None:
-        self.bar.close()
         if self.board:
             self.board.close()
 

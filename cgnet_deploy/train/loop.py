@@ -1,12 +1,12 @@
-"""The training loop: feed, learn, tell, validate, save; nothing else decides anything."""
+"""The training loop: feed, learn, report, validate, save."""
 
 from __future__ import annotations
 
 import logging
 import math
 import signal
-import time
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from cgnet_deploy.checkpoint.reading import load_checkpoint
 from cgnet_deploy.checkpoint.writing import save_checkpoint
+from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.confusion import Confusion
 from cgnet_deploy.data.dataset import Dataset, check_classes
 from cgnet_deploy.data.memory import InMemory, in_memory
@@ -25,12 +26,12 @@ from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.errors import CgnetError, UsageError
 from cgnet_deploy.interrupts import Interrupts, caught_interrupts
 from cgnet_deploy.model import CGNet
+from cgnet_deploy.progress import Task, task
 from cgnet_deploy.spec import ModelSpec
-from cgnet_deploy.train.bar import Interval
 from cgnet_deploy.train.device_feed import DeviceFeed, fits_device
 from cgnet_deploy.train.evaluate import confusion_of
 from cgnet_deploy.train.feed import ALONE, Share, batches, steps_per_epoch
-from cgnet_deploy.train.journal import Journal, Validation
+from cgnet_deploy.train.journal import Interval, Journal, Validation
 from cgnet_deploy.train.learner import Learner, fresh
 from cgnet_deploy.train.provenance import provenance
 from cgnet_deploy.train.recipes import Recipe
@@ -39,6 +40,8 @@ from cgnet_deploy.train.state import BEST, LAST, load_state, save_state
 from cgnet_deploy.train.statistics import class_weights
 
 log = logging.getLogger(__name__)
+
+LOG_LINES = 100  # of a run's progress, where there is no bar
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +105,13 @@ def train(job: Job) -> Outcome:
     if job.resume:
         state, best = load_state(job.out, recipe, job.data)
         learner.restore(state)
-    journal = Journal(job.out, learner.step, steps, recipe.batch) if share.rank == 0 else None
-    run = _Run(job, dataset, val, steps, spec, learner, journal, best)
-    try:
-        with caught_interrupts() as interrupts:
-            ended = run.to_the_end(interrupts)
-    finally:
-        if journal:
-            journal.close()
+    with ExitStack() as stack:
+        journal = work = None
+        if share.rank == 0:
+            journal = stack.enter_context(closing(Journal(job.out, learner.step)))
+            work = stack.enter_context(task("training", steps, learner.step, LOG_LINES))
+        run = _Run(job, dataset, val, steps, spec, learner, journal, work, best)
+        ended = run.to_the_end(stack.enter_context(caught_interrupts()))
     return Outcome(learner.step, steps, ended, run.best, run.final, learner.averaged, spec, run.img_per_s)
 
 
@@ -125,7 +127,7 @@ def _start(job: Job, dataset: Dataset) -> CGNet:
 
 
 class _Run:
-    """The state of `train` between its steps. journal: None in all processes but the first."""
+    """The state of `train` between its steps. journal, work: None in all processes but the first."""
 
     def __init__(
         self,
@@ -136,14 +138,15 @@ class _Run:
         spec: ModelSpec,
         learner: Learner,
         journal: Journal | None,
+        work: Task | None,
         best: float,
     ) -> None:
         self.job, self.dataset, self.val, self.steps, self.spec = job, dataset, val, steps, spec
-        self.learner, self.journal, self.best = learner, journal, best
+        self.learner, self.journal, self.work, self.best = learner, journal, work, best
         self.final: Confusion | None = None
         self.img_per_s = math.nan
         self.losses: list[Tensor] = []
-        self.mark = self.began = time.monotonic()
+        self.mark_ns = self.began_ns = CLOCK.now_ns()
 
     def to_the_end(self, interrupts: Interrupts) -> Literal["done", "time limit"] | signal.Signals:
         job, recipe, learner = self.job, self.job.recipe, self.learner
@@ -152,12 +155,12 @@ class _Run:
             loss, norm = learner.learn(images, labels, lr)
             self.losses.append(loss)
             done = learner.step == self.steps
-            late = time.monotonic() - self.began > job.time_limit_s
+            late = CLOCK.now_ns() - self.began_ns > 1e9 * job.time_limit_s
             stopping = self._agreed(late or interrupts.received is not None)
             validating = done or learner.step % recipe.validate_every == 0
             saving = stopping or validating or learner.step % recipe.save_every == 0
             if saving or learner.step % recipe.log_every == 0:
-                self._tell(norm, lr)
+                self._report(norm, lr)
             if validating:
                 self._validate(done)
             if saving:
@@ -181,7 +184,7 @@ class _Run:
         dist.all_reduce(flag, dist.ReduceOp.MAX)
         return bool(flag)
 
-    def _tell(self, norm: Tensor, lr: float) -> None:
+    def _report(self, norm: Tensor, lr: float) -> None:
         """Log the interval since the last call; raise CgnetError, before anything is saved, if it went wrong."""
         recipe, step = self.job.recipe, self.learner.step
         loss = torch.stack(self.losses).mean()  # on a GPU: the point where the host waits for the device
@@ -193,12 +196,13 @@ class _Run:
                 f"the loss is {float(loss):.4g} and the gradient's norm {float(norm):.4g} at step {step}: training "
                 f"diverged; the last good state stays in {self.job.out}; lower optimiser.lr (now {lr:.1e}) or set clip"
             )
-        now = time.monotonic()
-        self.img_per_s = len(self.losses) * recipe.batch / (now - self.mark)
+        now_ns = CLOCK.now_ns()
+        self.img_per_s = len(self.losses) * recipe.batch / (now_ns - self.mark_ns) * 1e9
         entry = Interval(step, float(loss), lr, float(norm), self.img_per_s)
-        if self.journal:
+        if self.journal and self.work:
             self.journal.interval(entry)
-        self.losses, self.mark = [], now
+            self.work.update(step, entry.text(self.steps, recipe.batch))
+        self.losses, self.mark_ns = [], now_ns
 
     def _validate(self, done: bool) -> None:
         share, recipe = self.job.share, self.job.recipe
@@ -226,7 +230,7 @@ class _Run:
         if self.job.share.rank == 0:
             self._ship(LAST, None)
             save_state(self.job.out, self.job.recipe, self.job.data, self.learner.state(), self.best)
-        self.mark = time.monotonic()
+        self.mark_ns = CLOCK.now_ns()
 
     def _ship(self, name: str, miou: float | None) -> None:
         job, step = self.job, self.learner.step

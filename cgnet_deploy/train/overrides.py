@@ -1,8 +1,9 @@
-"""`--set key=value`: a recipe with one field changed, dotted for a part (`optimiser.lr=2e-3`)."""
+"""A recipe with some fields changed: `--set key=value`, dotted for a part (`optimiser.lr=2e-3`), and its length."""
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from cgnet_deploy.spec import Res
 from cgnet_deploy.train.recipes import Recipe
 
 
-def overridden(recipe: Recipe, settings: list[str]) -> Recipe:
+def overridden(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     """Raises UsageError for an unknown key, or a value that isn't of the kind the field now holds."""
     for setting in settings:
         key, equals, text = setting.partition("=")
@@ -19,6 +20,13 @@ def overridden(recipe: Recipe, settings: list[str]) -> Recipe:
             raise UsageError(f"--set {setting!r} is not KEY=VALUE, such as optimiser.lr=2e-3")
         recipe = _with(recipe, key.split("."), text, key)
     return recipe
+
+
+def lasting(recipe: Recipe, *, epochs: int | None = None, steps: int | None = None) -> Recipe:
+    """For that long; at most one is not None."""
+    if epochs:
+        return replace(recipe, epochs=epochs, steps=None)
+    return replace(recipe, epochs=None, steps=steps) if steps else recipe
 
 
 def _with(part: Any, path: list[str], text: str, key: str) -> Any:

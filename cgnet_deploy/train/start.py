@@ -1,14 +1,16 @@
-"""From a parsed command line to a trained network: the recipe, the device, the processes, the exit code."""
+"""A training run from Python: chooses the device, joins the processes of torchrun, trains, and sums up."""
 
 from __future__ import annotations
 
-import argparse
 import logging
+import math
 import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 import torch
 import torch.distributed as dist
@@ -16,67 +18,87 @@ import torch.distributed as dist
 from cgnet_deploy.errors import UsageError, UserError
 from cgnet_deploy.train.feed import Share
 from cgnet_deploy.train.loop import Job, Outcome, train
-from cgnet_deploy.train.overrides import overridden
-from cgnet_deploy.train.recipes import RECIPES, Recipe
+from cgnet_deploy.train.recipes import Recipe
 from cgnet_deploy.train.state import STATE
 from cgnet_deploy.train.summary import summary
 
 log = logging.getLogger(__name__)
 
+GPU_WORKERS = 8
 
-def start(args: argparse.Namespace) -> int:
-    """Train as `cli.parser` understood the command line. Returns the exit code.
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """stopped_by: the signal that ended the run early. table: one row of results, "" if the run isn't complete.
+
+    With several processes, only the first one has either.
+    """
+
+    stopped_by: signal.Signals | None = None
+    table: str = ""
+
+
+def start(
+    recipe: Recipe,
+    data: str,
+    out: Path,
+    *,
+    init: Path | None = None,
+    resume: bool = False,
+    time_limit_s: float = math.inf,
+    workers: int | None = None,
+    device: Literal["cpu", "cuda"] | None = None,
+    multi_scale: bool = False,
+) -> Trained:
+    """Train, or go on with the run in `out`.
+
+    data: as `open_dataset` takes it. init: a checkpoint to start from. workers: processes that read and augment,
+    by default GPU_WORKERS with a GPU, else none. multi_scale: measure mIoU (ms+flip) too, at the end.
 
     Raises UserError for what this machine or the recipe doesn't allow, and whatever `train` raises.
     """
-    recipe = _recipe(args)
     try:
-        args.out.mkdir(parents=True, exist_ok=True)
+        out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{args.out} can't be made: {error.strerror}") from error
-    if not args.resume and (args.out / STATE).exists():
-        raise UsageError(f"{args.out} holds a run already: --resume goes on with it; or give another --out")
+        raise UserError(f"{out} can't be made: {error.strerror}") from error
+    if not resume and (out / STATE).exists():
+        raise UsageError(f"{out} holds a run already: --resume goes on with it; or give another --out")
     with _together() as share:
-        device = _device(args.device, share)
-        for option in ("amp", "captured"):
-            if getattr(recipe, option) and device.type != "cuda":
-                raise UsageError(f"{option}=true needs a GPU; leave it off on a CPU")
-        if recipe.captured and share.world > 1:
-            raise UsageError("captured=true is for one process; leave it off with several")
-        if recipe.batch % share.world:
-            raise UsageError(f"a batch of {recipe.batch} can't be shared out to {share.world} processes")
-        workers = args.workers if args.workers is not None else (8 if device.type == "cuda" else 0)
-        limit_s = float("inf") if args.time_limit is None else 60 * args.time_limit
-        job = Job(recipe, args.data, args.out, device, workers, args.init, args.resume, limit_s, share)
+        chosen = _device(device, share)
+        _check(recipe, chosen, share)
+        if workers is None:
+            workers = GPU_WORKERS if chosen.type == "cuda" else 0
+        job = Job(recipe, data, out, chosen, workers, init, resume, time_limit_s, share)
         outcome = train(job)
         if share.world > 1:
             # A thread of gloo needs the interpreter to free the tensor that it summed last, and aborts the process if
             # that is at its end. This waits without the interpreter.
             dist.barrier()
-        if share.rank == 0:
-            return _ended(job, outcome, args.multi_scale)
-    return 0
+        return _ended(job, outcome, multi_scale) if share.rank == 0 else Trained()
 
 
-def _ended(job: Job, outcome: Outcome, multi_scale: bool) -> int:
+def _ended(job: Job, outcome: Outcome, multi_scale: bool) -> Trained:
     if isinstance(outcome.ended, signal.Signals):
-        log.info(f"cgnet-train: stopped by {outcome.ended.name} at step {outcome.step}; --resume goes on from there")
-        return 128 + outcome.ended
+        log.info(f"stopped by {outcome.ended.name} at step {outcome.step}; --resume goes on from there")
+        return Trained(outcome.ended)
     if outcome.ended == "time limit":
-        log.info(f"cgnet-train: time limit at step {outcome.step} of {outcome.steps}; --resume goes on from there")
-        return 0
-    if outcome.final is None:
-        log.info(f"cgnet-train: the run in {job.out} had reached its end, step {outcome.step}, before")
-        return 0
-    print(summary(job, outcome, multi_scale))
-    return 0
+        log.info(f"time limit at step {outcome.step} of {outcome.steps}; --resume goes on from there")
+    elif outcome.final is None:
+        log.info(f"the run in {job.out} is complete already: it ended at step {outcome.step}")
+    else:
+        return Trained(table=summary(job, outcome, outcome.final, multi_scale))
+    return Trained()
 
 
-def _recipe(args: argparse.Namespace) -> Recipe:
-    recipe = overridden(RECIPES[args.recipe], args.set)
-    if args.epochs:
-        return replace(recipe, epochs=args.epochs, steps=None)
-    return replace(recipe, epochs=None, steps=args.iterations) if args.iterations else recipe
+def _check(recipe: Recipe, device: torch.device, share: Share) -> None:
+    """Raise UsageError if the recipe can't run on this device by so many processes."""
+    for option in ("amp", "captured"):
+        if getattr(recipe, option) and device.type != "cuda":
+            raise UsageError(f"{option}=true needs a GPU; leave it off on a CPU")
+    if recipe.captured and share.world > 1:
+        raise UsageError("captured=true is for one process; leave it off with several")
+    if recipe.batch % share.world:
+        raise UsageError(f"a batch of {recipe.batch} can't be shared out to {share.world} processes")
 
 
 def _device(name: str | None, share: Share) -> torch.device:

@@ -6,6 +6,7 @@ import resource
 
 import torch
 
+from cgnet_deploy.confusion import Confusion
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.train.evaluate import confusion_of
 from cgnet_deploy.train.loop import Job, Outcome
@@ -31,9 +32,8 @@ def peak_memory_mib(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10  # Linux counts KiB
 
 
-def summary(job: Job, outcome: Outcome, multi_scale: bool) -> str:
-    """A Markdown table of one row; ms+flip is measured here, on val, if asked for."""
-    assert outcome.final is not None
+def summary(job: Job, outcome: Outcome, final: Confusion, multi_scale: bool) -> str:
+    """A Markdown table of one row. final: of the last validation. multi_scale: measure ms+flip here, on val."""
     recipe = job.recipe
     memory = peak_memory_mib(job.device)
     several = "-"
@@ -49,7 +49,7 @@ def summary(job: Job, outcome: Outcome, multi_scale: bool) -> str:
         f"{memory:.0f}",
         f"{outcome.img_per_s:.1f}",
         device_name(job.device),
-        f"{100 * outcome.final.miou:.2f}",
+        f"{100 * final.miou:.2f}",
         several,
     )
     rule = tuple("-" * len(heading) for heading in HEADINGS)

@@ -59,7 +59,7 @@ def test_data(fault: Fault, message: str, data: Path, tmp_path: Path, capsys: py
         (["--set", "batch=0"], "batch = 0: must be at least 1"),
         (["--set", "amp=true"], "amp=true needs a GPU"),
         (["--set", "captured=true"], "captured=true needs a GPU"),
-        (["--epochs", "0"], "is not a whole number above 0"),
+        (["--epochs", "0"], "--epochs: must be an integer between 1 and"),
         (["--iterations", "1", "--epochs", "1"], "not allowed with"),
         (["--init", "missing.pth"], "missing.pth"),
         (["--device", "cuda"], "torch sees no GPU"),

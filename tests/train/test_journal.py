@@ -1,17 +1,15 @@
-"""What a run keeps of itself: the log, cut back when a run goes on, the curves, and the lines in the log."""
+"""What a run keeps of itself: the log, cut back when a run goes on, and the curves."""
 
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from cgnet_deploy.train.bar import Interval, spelled
-from cgnet_deploy.train.journal import Journal, Validation
+from cgnet_deploy.train.journal import Interval, Journal, Validation
 from tests.train.runs import log_of
 
 
@@ -20,7 +18,7 @@ def entry(step: int) -> Interval:
 
 
 def journal_of(folder: Path, steps: int) -> Journal:
-    journal = Journal(folder, 0, 100, 4)
+    journal = Journal(folder, 0)
     for step in range(1, steps + 1):
         journal.interval(entry(step))
     journal.validation(Validation(steps, 0.5, {"Sky": 0.5, "Pole": None}))
@@ -40,13 +38,13 @@ def test_going_on_drops_what_came_after(tmp_path: Path) -> None:
     journal_of(tmp_path, 5)
     with (tmp_path / "log.jsonl").open("a") as file:
         file.write(json.dumps({"step": 6})[:5])  # killed in the middle of a line
-    Journal(tmp_path, 3, 100, 4).interval(entry(4))
+    Journal(tmp_path, 3).interval(entry(4))
     assert [line["step"] for line in log_of(tmp_path)] == [1, 2, 3, 4]
 
 
 def test_a_new_run_starts_a_new_log(tmp_path: Path) -> None:
     journal_of(tmp_path, 5)
-    Journal(tmp_path, 0, 100, 4)
+    Journal(tmp_path, 0)
     assert log_of(tmp_path) == []
 
 
@@ -57,7 +55,7 @@ def test_curves_show_the_run(tmp_path: Path) -> None:
     assert picture is not None
     assert picture.shape[0] > 300
     (tmp_path / "empty").mkdir()
-    assert Journal(tmp_path / "empty", 0, 100, 4).draw()
+    assert Journal(tmp_path / "empty", 0).draw()
     blank = cv2.imread(str(tmp_path / "empty" / "curves.png"))
     assert blank is not None
     coloured = [int((np.ptp(p.astype(int), axis=2) > 60).sum()) for p in (picture, blank)]
@@ -65,16 +63,5 @@ def test_curves_show_the_run(tmp_path: Path) -> None:
     assert coloured[1] == 0
 
 
-def test_an_interval_is_a_line_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-    assert spelled(entry(40), 100, 4) == "step 40/100  loss 0.0250  lr 1.00e-03  8.0 img/s  0:30 left"
-    journal_of(tmp_path, 5)
-    assert len(caplog.messages) == 5
-
-
-def test_a_long_run_logs_a_hundred_lines_at_most(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-    journal = Journal(tmp_path, 0, 1000, 4)
-    for step in range(1, 1001):
-        journal.interval(entry(step))
-    assert len(caplog.messages) == 100
+def test_an_interval_in_one_line() -> None:
+    assert entry(40).text(100, 4) == "step 40/100  loss 0.0250  lr 1.00e-03  8.0 img/s  0:30 left"
