@@ -127,6 +127,7 @@ with cg.Segmenter("cgnet.onnx", threads=1) as segmenter:
     labels = segmenter.segment(frame)
     assert labels.shape == (48, 80)
     assert cg.overlay(frame, labels, segmenter.info.spec).shape == frame.shape
+assert 0 < cg.evaluate("cgnet.onnx", "scenes", limit=2).miou < 1
 """
 
 

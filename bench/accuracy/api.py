@@ -25,8 +25,8 @@ def evaluate(
 ) -> Confusion:
     """Label the frames of a data set and compare the labels with the truth, at the truth's own size.
 
-    engine: an open engine, which stays open, or what `open_engine` takes. data: a folder in any known format, a
-    description in YAML, or `scenes`. limit: only the first so many images. res: the size that frames are resized to;
+    engine: an open engine, which stays open, or what `open_engine` takes. data: a folder in any known format, or
+    `scenes[:SEED[:HxW]]`. limit: only the first so many images. res: the size that frames are resized to;
     by default the engine's own, or that of its input contract.
 
         evaluate("cgnet.onnx", "camvid").miou    # 0 to 1
