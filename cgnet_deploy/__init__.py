@@ -15,7 +15,20 @@ import logging
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from cgnet_deploy.errors import require
+from cgnet_deploy.errors import (
+    AccuracyError,
+    ArtifactError,
+    CgnetError,
+    CheckpointError,
+    DataError,
+    EngineUnavailable,
+    FrameError,
+    MissingPackage,
+    PerformanceError,
+    UsageError,
+    UserError,
+    require,
+)
 
 if TYPE_CHECKING:  # for type checkers and editors; at run time `__getattr__` imports the same names
     from cgnet_deploy.artifact import Artifact
@@ -26,19 +39,6 @@ if TYPE_CHECKING:  # for type checkers and editors; at run time `__getattr__` im
     from cgnet_deploy.engines.base import Engine
     from cgnet_deploy.engines.build import BuiltPlan, build_plan
     from cgnet_deploy.engines.open import open_engine
-    from cgnet_deploy.errors import (
-        AccuracyError,
-        ArtifactError,
-        CgnetError,
-        CheckpointError,
-        DataError,
-        EngineUnavailable,
-        FrameError,
-        MissingPackage,
-        PerformanceError,
-        UsageError,
-        UserError,
-    )
     from cgnet_deploy.export.api import export
     from cgnet_deploy.export.exported import Exported
     from cgnet_deploy.export.targets import Target
@@ -57,19 +57,6 @@ _MODULES = {
     "engines.base": ("Engine",),
     "engines.build": ("BuiltPlan", "build_plan"),
     "engines.open": ("open_engine",),
-    "errors": (
-        "AccuracyError",
-        "ArtifactError",
-        "CgnetError",
-        "CheckpointError",
-        "DataError",
-        "EngineUnavailable",
-        "FrameError",
-        "MissingPackage",
-        "PerformanceError",
-        "UsageError",
-        "UserError",
-    ),
     "export.api": ("export",),
     "export.exported": ("Exported",),
     "export.targets": ("Target",),

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import cgnet_deploy
+from cgnet_deploy import errors
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -71,7 +72,8 @@ def test_what_type_checkers_see_is_what_is_imported() -> None:
         for alias in node.names
     }
     assert seen == cgnet_deploy._MODULE_OF
-    assert sorted(seen) == EXPORTED
+    raised = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)}
+    assert sorted({*seen, *raised}) == EXPORTED
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
