@@ -7,6 +7,7 @@ Without a GPU it runs where Triton's interpreter was asked for (TRITON_INTERPRET
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -65,6 +66,7 @@ class FastEngine(Engine):
         provider = f"{where}, Triton {triton.__version__}" + ", CUDA graph" * self._cuda
         self._weights = weights
         self._network: FastNetwork | None = None
+        self._run: Callable[[], object] = self._loaded
         self.info = EngineInfo(
             "torch-fast", provider, precision, checkpoint.spec, (None, None, None), checkpoint.sha256
         )
@@ -139,13 +141,9 @@ class FastEngine(Engine):
     def close(self) -> None:
         """Give back the buffers and the graph; the next frames bring new ones."""
         self._network = None
-        self._run = _nothing
+        self._run = self._loaded
 
     def _loaded(self) -> FastNetwork:
         if self._network is None:
             raise FrameError("no frames are loaded: call `load` first")
         return self._network
-
-
-def _nothing() -> None:
-    raise FrameError("no frames are loaded: call `load` first")

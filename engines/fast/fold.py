@@ -185,8 +185,8 @@ def _double(tensor: Tensor) -> Tensor:
 
 
 def _scale_and_bias(bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    assert bn.running_var is not None
-    assert bn.running_mean is not None
+    if bn.running_var is None or bn.running_mean is None:
+        raise ValueError("a BatchNorm without statistics can't be folded")
     scale = _double(bn.weight) / (_double(bn.running_var) + bn.eps).sqrt()
     return scale, _double(bn.bias) - _double(bn.running_mean) * scale
 
@@ -230,13 +230,15 @@ def _gate(gate: net.Gate, before: Tensor | None = None) -> Gate:
 
 
 def _block(block: nn.Module) -> Block:
-    assert isinstance(block, net.Block)
+    if not isinstance(block, net.Block):
+        raise TypeError(f"{type(block).__name__} is no Block")
     return Block(_conv(block.entry), _joint(block), _gate(block.gate))
 
 
 def _down(block: nn.Module, features: Sequence[int], order: Tensor) -> Down:
     """features: the channels of what is concatenated before the image."""
-    assert isinstance(block, net.DownBlock)
+    if not isinstance(block, net.DownBlock):
+        raise TypeError(f"{type(block).__name__} is no DownBlock")
     entry = _conv(block.entry)
     *parts, image = torch.split(entry.weight, [*features, 3], dim=1)
     reduce = _double(block.reduce.weight).flatten(1)  # (C, 2C)
