@@ -72,13 +72,12 @@ def segment_video(
     source, engine = str(source), str(engine)
     output = None if output is None else str(output)
     _check(source, output, masks)
-    size = Res.parse(res) if isinstance(res, str) else res
     live_source = live or is_live(source)
     threads = threads or cores()
     count = engines or default_engines(engine, threads, live=live_source)
     with ExitStack() as stack:
         segmenter = stack.enter_context(
-            Segmenter(engine, res=size, threads=max(1, threads // count), contract=contract, engines=count)
+            Segmenter(engine, res=res, threads=max(1, threads // count), contract=contract, engines=count)
         )
         frames = open_source(source, live=live, fps=fps)  # after the engine: a camera need not run until it is loaded
         paint = OverlayPainter(segmenter.info.spec, alpha, classes, legend=legend)

@@ -46,7 +46,7 @@ class Segmenter:
         self,
         ref: str | Path,
         *,
-        res: Res | None = None,
+        res: Res | str | None = None,
         batch: int | None = None,
         threads: int | None = None,
         contract: str | None = None,
