@@ -17,9 +17,8 @@ from pathlib import Path
 
 from cgnet_deploy import terminal
 from cgnet_deploy.bench.accuracy.gallery import Gallery
+from cgnet_deploy.bench.api import benchmark
 from cgnet_deploy.bench.machine.environment import Environment, describe
-from cgnet_deploy.bench.measure.settings import Settings
-from cgnet_deploy.bench.measure.sweep import Grid, sweep
 from cgnet_deploy.bench.options import parser
 from cgnet_deploy.bench.report import gates
 from cgnet_deploy.bench.report import jsonl as journal
@@ -53,8 +52,28 @@ def bench(args: argparse.Namespace, argv: Sequence[str]) -> int:
         records, here = journal.read_last_run(args.journal)
     else:
         here = describe(args.threads, ("cgnet-bench", *argv))
-        grid = Grid(*cells(args), args.jsonl)
-        records = sweep(settings_of(args), grid, here, galleries.append if args.report else None)
+        res, batch = cells(args)
+        records = benchmark(
+            args.engine,
+            res=res,
+            batch=batch,
+            boundaries=args.boundary or ("e2e",),
+            threads=args.threads,
+            fps=args.fps,
+            data=args.data,
+            split=args.split,
+            limit=args.limit,
+            outlines=args.outlines,
+            ms_flip=args.ms_flip,
+            profile=args.profile,
+            warmup_ms=args.warmup,
+            duration_s=args.duration,
+            iterations=args.iterations,
+            contract=args.contract,
+            jsonl=args.jsonl,
+            environment=here,
+            show=galleries.append if args.report else None,
+        )
     publish(args, records, here, galleries)
     if args.fail_under_miou is not None:
         gates.check_miou(records, args.fail_under_miou)
@@ -65,32 +84,12 @@ def bench(args: argparse.Namespace, argv: Sequence[str]) -> int:
     return 0
 
 
-def settings_of(args: argparse.Namespace) -> Settings:
-    return Settings(
-        engines=tuple(args.engine),
-        boundaries=tuple(dict.fromkeys(args.boundary or ["e2e"])),
-        threads=args.threads,
-        fps=args.fps,
-        data=args.data,
-        split=args.split or "val",
-        limit=args.limit,
-        outlines=args.outlines,
-        views=args.ms_flip,
-        profile=args.profile,
-        warmup_ms=args.warmup,
-        least_s=args.duration,
-        least_samples=args.iterations,
-        contract=args.contract,
-    )
-
-
-def cells(args: argparse.Namespace) -> tuple[Sequence[Res | None], Sequence[int | None]]:
-    """The sizes and the batches to go through, each once."""
+def cells(args: argparse.Namespace) -> tuple[Sequence[Res], Sequence[int]]:
+    """The sizes and the batches to go through."""
     if args.shapes:
         batch, res = args.shapes
         return (res,), (batch,)
-    batches = dict.fromkeys(batch for given in args.batch or () for batch in given)
-    return tuple(dict.fromkeys(args.res or ())) or (None,), tuple(batches) or (None,)
+    return args.res or (), [batch for batches in args.batch or () for batch in batches]
 
 
 def check(args: argparse.Namespace) -> None:
@@ -107,18 +106,8 @@ def check(args: argparse.Namespace) -> None:
                 )
     if args.shapes and (args.res or args.batch):
         raise UsageError("--shapes says what --res and --batch say: leave it, or them, out")
-    if ("paced" in (args.boundary or [])) != (args.fps is not None):
-        raise UsageError("--boundary paced and --fps go together: one says what to pace, the other how fast")
-    needs_data = {
-        "--split": args.split,
-        "--limit": args.limit,
-        "--outlines": args.outlines or None,
-        "--ms-flip": args.ms_flip or None,
-        "--fail-under-miou": args.fail_under_miou,
-    }
-    for flag, value in needs_data.items():
-        if value is not None and args.data is None and args.journal is None:
-            raise UsageError(f"{flag} needs --data")
+    if args.fail_under_miou is not None and args.data is None and args.journal is None:
+        raise UsageError("--fail-under-miou needs --data")
     outputs = [path for name in (*FORMS, "jsonl") if (path := getattr(args, name))]
     if outputs.count(STDOUT) > 1:
         raise UsageError("only one of --json, --csv, --markdown and --report can go to stdout")
@@ -134,7 +123,7 @@ def check(args: argparse.Namespace) -> None:
 def publish(
     args: argparse.Namespace, records: Sequence[Record], here: Environment, galleries: Sequence[Gallery]
 ) -> None:
-    """The table to stdout, or to stderr where another form has stdout; each file whole or not at all."""
+    """The table to stdout, or to stderr where another form has stdout; each file atomically."""
     forms: tuple[tuple[Path | None, Callable[[], str]], ...] = (
         (args.json, lambda: json.dumps(report.to_json(records, here), indent=2, allow_nan=False) + "\n"),
         (args.csv, lambda: report.to_csv(records)),

@@ -33,6 +33,7 @@ from cgnet_deploy.errors import (
 if TYPE_CHECKING:  # for type checkers and editors; at run time `__getattr__` imports the same names
     from cgnet_deploy.artifact import Artifact
     from cgnet_deploy.bench.accuracy.api import evaluate
+    from cgnet_deploy.bench.api import benchmark
     from cgnet_deploy.bench.report.record import Record
     from cgnet_deploy.checkpoint.reading import Checkpoint, load_checkpoint
     from cgnet_deploy.confusion import Confusion
@@ -51,6 +52,7 @@ __version__ = "0.1.0"
 _MODULES = {
     "artifact": ("Artifact",),
     "bench.accuracy.api": ("evaluate",),
+    "bench.api": ("benchmark",),
     "bench.report.record": ("Record",),
     "checkpoint.reading": ("Checkpoint", "load_checkpoint"),
     "confusion": ("Confusion",),
@@ -92,6 +94,7 @@ __all__ = [
     "Target",
     "UsageError",
     "UserError",
+    "benchmark",
     "build_plan",
     "evaluate",
     "export",

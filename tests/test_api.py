@@ -41,6 +41,7 @@ EXPORTED = [
     "Target",
     "UsageError",
     "UserError",
+    "benchmark",
     "build_plan",
     "evaluate",
     "export",
@@ -129,6 +130,8 @@ with cg.Segmenter("cgnet.onnx", threads=1) as segmenter:
     labels = segmenter.segment(frame)
     assert labels.shape == (48, 80)
     assert cg.overlay(frame, labels, segmenter.info.spec).shape == frame.shape
+(record,) = cg.benchmark({checkpoint!r}, res="64x96", duration_s=0, iterations=10, contract="camvid-official")
+assert record.latency_ms.p50 > 0
 assert 0 < cg.evaluate("cgnet.onnx", "scenes", limit=2).miou < 1
 """
 

@@ -6,6 +6,7 @@ raised. Both ends of the connection are ours, so they are pickled.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -21,6 +22,8 @@ from typing_extensions import Self
 from cgnet_deploy.child import program as child
 from cgnet_deploy.errors import CgnetError
 
+log = logging.getLogger(__name__)
+
 R = TypeVar("R")
 
 PROGRAM = child("cgnet_deploy.bench.measure.worker")
@@ -34,6 +37,14 @@ class Progress:
     """So many images are done; the answer is still to come."""
 
     done: int
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """What the process logged meanwhile: it is shown, or not, as what this one logs is."""
+
+    level: int
+    text: str
 
 
 class EngineProcess:
@@ -81,6 +92,9 @@ class EngineProcess:
                 if not self._heard(patience_s, watch):
                     raise CgnetError(f"{self.name}: its process hangs: {method!r} took more than {patience_s:.0f} s")
                 answer = self.connection.recv()
+                if isinstance(answer, Logged):
+                    log.log(answer.level, answer.text)
+                    continue
                 if isinstance(answer, CgnetError):
                     raise answer
                 if not isinstance(answer, (Progress, wanted)):

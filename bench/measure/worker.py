@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import io
 import logging
 import sys
 import traceback
@@ -23,12 +22,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cgnet_deploy.bench.measure import latency
-from cgnet_deploy.bench.measure.process import Progress
+from cgnet_deploy.bench.measure.process import Logged, Progress
 from cgnet_deploy.engines.base import Engine, Layer
 from cgnet_deploy.errors import CgnetError, one_line
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Precision, Res
-from cgnet_deploy.terminal import log_to_stderr
 
 if TYPE_CHECKING:
     from cgnet_deploy.bench.accuracy.scores import Accuracy, ScoreOptions
@@ -81,8 +79,22 @@ class Opened:
 OpenEngine = Callable[[Open], Start]
 
 
+class ToBench(logging.Handler):
+    """The bench shows what is logged here, if it shows what it logs itself."""
+
+    def __init__(self, connection: Connection[Any, Any]) -> None:
+        super().__init__()
+        self.connection = connection
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.connection.send(Logged(record.levelno, record.getMessage()))
+
+
 def serve(connection: Connection[Any, Any], open_engine: OpenEngine) -> None:
     """Answer until the other side is gone, or until something can't be done."""
+    logger = logging.getLogger("cgnet_deploy")
+    logger.addHandler(ToBench(connection))
+    logger.setLevel(logging.DEBUG)
     with contextlib.suppress(EOFError, ConnectionError):
         try:
             converse(connection, open_engine)
@@ -243,8 +255,11 @@ def open_for_timing(request: Open) -> Start:
     # Open anew rather than feed any size that it takes: runtimes plan better for sizes that they know.
     own = start.engine.info.spec.input.res
     start.engine.close()
-    with contextlib.redirect_stderr(io.StringIO()):  # what it has to say it has said
+    logging.disable()  # what it has to say it has said
+    try:
         return opened(Res(h or own.height, w or own.width), n or 1)
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def import_ahead(modules: tuple[str, ...]) -> None:
@@ -255,5 +270,4 @@ def import_ahead(modules: tuple[str, ...]) -> None:
 
 
 def main() -> None:
-    with log_to_stderr(logging.INFO):
-        serve(Connection(int(sys.argv[1])), open_for_timing)
+    serve(Connection(int(sys.argv[1])), open_for_timing)
