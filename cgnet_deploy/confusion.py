@@ -5,7 +5,7 @@
     mIoU           the mean of IoU over the classes that occur in truth or prediction
 
 A class that occurs but is never hit counts as 0; only a class that occurs nowhere has no IoU. The matrices
-of a whole data set are added up before anything is divided.
+of all images are added up before anything is divided.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class Confusion:
                 f"truth holds label {strays[0]}; wanted 0 to {classes - 1}, or {ignore_label} for ignored pixels"
             )
         if table[:, classes:].any():
-            found = classes + int(np.flatnonzero(table[:, classes:].sum(0))[-1])
-            raise DataError(f"the prediction holds label {found}; wanted 0 to {classes - 1}")
+            stray = classes + int(np.flatnonzero(table[:, classes:].sum(0))[-1])
+            raise DataError(f"the prediction holds label {stray}; wanted 0 to {classes - 1}")
         table[ignore_label] = 0
         return cls(np.ascontiguousarray(table[:classes, :classes], np.int64))
 

@@ -1,4 +1,4 @@
-"""What is derived from raw samples. Nothing here is ever stored in place of them.
+"""Statistics of raw samples; only the samples are ever stored.
 
 A percentile is a sample, never an interpolation between two, as in trtexec: of n samples in rising order,
 
@@ -25,7 +25,7 @@ P99_SAMPLES = 1000  # of fewer, p99 is as good as the maximum
 
 @dataclass(frozen=True, slots=True)
 class LatencyMs:
-    """All in milliseconds; p99 is None where there are too few samples to say it."""
+    """All in milliseconds; p99 is None where there are too few samples."""
 
     mean: float
     min: float

@@ -38,7 +38,7 @@ def scorer(dataset: Dataset, target: Target, classes: int, res: Res, batch: int)
 
 
 def _p50_ms(step: Callable[[], U8]) -> float:
-    """A rough figure beside the mIoU; cgnet-bench measures latency, in a process of its own and in turns."""
+    """A rough figure beside the mIoU; cgnet-bench measures latency, in a process of its own."""
     samples_ns = []
     for _ in range(TIMED):
         start = CLOCK.now_ns()

@@ -1,8 +1,7 @@
-"""What a reader of a report can look at: a few scored frames, and how every engine labelled them.
+"""The pictures of a report: a few scored frames, and how every engine labelled them.
 
-An accuracy pass keeps labels as files only as long as it lasts (see agreement.py); this takes the pictures
-worth seeing out of them. Which ones: those on which the engines differ most from the first, then others from
-all over the data set, so that a report shows both the worst and the usual.
+An accuracy pass keeps labels as files only as long as it lasts (see agreement.py). A report shows the pictures on which
+the engines differ most from the first, then others spread over the data set: both the worst and the usual.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ WORST = 2  # of them, those that differ most
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
+class ScoredPicture:
     """One scored frame at the size that the engines took.
 
     frame: (H, W, 3) u8 BGR. truth: (H, W) u8. labels: (H, W) u8 of each engine. bands: (H, W) u8, of the first
@@ -47,13 +46,13 @@ class Picture:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gallery:
-    """The pictures of one size and batch. engines: in the order given, by the names that rows have."""
+    """The pictures of one size and batch. engines: in order, by the names that rows have."""
 
     res: Res
     batch: int
     table: ClassTable
     engines: tuple[str, ...]
-    pictures: tuple[Picture, ...]
+    pictures: tuple[ScoredPicture, ...]
 
 
 def gallery(
@@ -81,7 +80,7 @@ def choose(differing: Sequence[int]) -> list[int]:
     return sorted(list(dict.fromkeys([*worst, *spread]))[:PICTURES])
 
 
-def _picture(dataset: Dataset, res: Res, kept: Sequence[Path], i: int) -> Picture:
+def _picture(dataset: Dataset, res: Res, kept: Sequence[Path], i: int) -> ScoredPicture:
     frame, truth = fit(dataset.frame(i), dataset.labels(i), res)
     labels = tuple(agreement.labels_kept(folder, i) for folder in kept)
-    return Picture(dataset.identifier(i), frame, truth, labels, agreement.bands_kept(kept[0], i))
+    return ScoredPicture(dataset.identifier(i), frame, truth, labels, agreement.bands_kept(kept[0], i))

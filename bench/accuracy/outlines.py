@@ -1,13 +1,13 @@
-"""How well the outlines of classes are met, which mIoU hardly sees: the boundary F-score.
+"""How well the outlines of classes match, which mIoU hardly sees: the boundary F-score.
 
     boundary of class k   its pixels that have a pixel of another class among their 8 neighbours
     precision P_k         share of predicted boundary pixels with a true one at most r away
     recall R_k            share of true boundary pixels with a predicted one at most r away
     F_k                   2 P R / (P + R);  the score is the mean over classes that have a boundary at all
 
-r is 0.75 % of the picture's diagonal, in whole pixels (Csurka et al., BMVC 2013): 5 at 360x480, 17 at 1024x2048.
+r is 0.75 % of the picture's diagonal, rounded to pixels (Csurka et al., BMVC 2013): 5 at 360x480, 17 at 1024x2048.
 Ignored pixels, and what touches them, count neither for nor against. As with mIoU, pixels are counted over the
-whole data set before anything is divided.
+data set before anything is divided.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outlines:
-    """counts: (K, 4) int64: predicted boundary pixels met and all, true boundary pixels met and all."""
+    """counts: (K, 4) int64: predicted boundary pixels, matched and all; true boundary pixels, matched and all."""
 
     counts: npt.NDArray[np.int64]
 

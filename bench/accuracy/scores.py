@@ -38,7 +38,7 @@ class ScoreOptions:
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """What the accuracy pass gave of one engine. views: the confusion of ms+flip. None: not asked for."""
+    """The results for one engine; None where not requested. views: the confusion of ms+flip."""
 
     confusion: Confusion | None = None
     outlines: Outlines | None = None

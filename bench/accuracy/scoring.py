@@ -1,4 +1,4 @@
-"""The accuracy pass of every engine, asked of its process, and how the engines agree."""
+"""The accuracy pass of every engine, run in its process, and how the engines agree."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def score_all(
 def score(
     engine: Loaded, data: str, settings: Settings, images: int, keep: Path | None = None, margins: bool = False
 ) -> Accuracy:
-    """The accuracy pass of one engine, its progress shown."""
+    """The accuracy pass of one engine."""
     options = ScoreOptions(
         data, settings.split, images, settings.outlines, keep, margins and keep is not None, settings.views
     )

@@ -35,7 +35,7 @@ class Candidate:
 def candidates(res: Res, frames: npt.NDArray[np.uint8], own: InputSpec | None) -> list[Candidate]:
     """All that are worth trying, no two alike.
 
-    frames: (N, H, W, 3) u8 BGR of the data. own: what commands take for the file by themselves.
+    frames: (N, H, W, 3) u8 BGR of the data. own: the default for the file.
     """
     mean, std = statistics(frames)
     listed: list[tuple[str, Triple, Triple]] = [(name, spec.mean, spec.std) for name, spec in CONTRACTS.items()]
@@ -49,13 +49,13 @@ def candidates(res: Res, frames: npt.NDArray[np.uint8], own: InputSpec | None) -
         ("these frames", mean, std),
         ("these frames' mean", mean, ONES),
     ]
-    found = [Candidate("the default", own)] if own else []
+    chosen = [Candidate("the default", own)] if own else []
     for origin, means, stds in listed:
         for color in COLORS:
             for spec, order in orders(InputSpec(means, stds, color, res)):
-                if not any(alike(spec, other.spec) for other in found):
-                    found.append(Candidate(f"{origin}{order}", spec))
-    return found
+                if not any(alike(spec, other.spec) for other in chosen):
+                    chosen.append(Candidate(f"{origin}{order}", spec))
+    return chosen
 
 
 def orders(spec: InputSpec) -> Iterator[tuple[InputSpec, str]]:

@@ -80,7 +80,7 @@ def diagnose(ckpt: Path, data: str, split: str, frames: int, res: Res | None, th
 
 
 def own_contract(spec: ModelSpec | None, fmt: Format, classes: int, blocks: tuple[int, int]) -> InputSpec | None:
-    """What every command takes for the file unless a flag says otherwise."""
+    """What every command uses for the file by default; None where a flag is needed."""
     if spec is not None:
         return spec.input
     try:

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class MachineReport:
     """findings: of each probe, by name. extras: none where the project runs from a bare checkout."""
 
     cpu: str
@@ -43,7 +43,7 @@ class Machine:
         }
 
 
-def examine() -> Machine:
+def examine() -> MachineReport:
     """Ask each runtime, in a process of its own."""
     log.info("asking each runtime, in a process of its own")
     findings = {name: probe(name) for name in PROBES}
@@ -51,7 +51,7 @@ def examine() -> Machine:
     if not declared:
         log.info(f"{NAME} is not installed (a bare checkout?), so its extras are not known")
     features = [flag for flag in FLAGS if flag in cpu_flags()]
-    return Machine(f"{cpu_name()}, {cores()} cores; {' '.join(features)}", findings, declared)
+    return MachineReport(f"{cpu_name()}, {cores()} cores; {' '.join(features)}", findings, declared)
 
 
 def _line(one: Extra) -> tuple[str, ...]:

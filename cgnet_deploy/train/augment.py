@@ -93,7 +93,7 @@ def distorted(frame: U8, strength: float, rng: Rng) -> U8:
 
 
 def stretched(values: U8, gain: float, offset: float) -> U8:
-    """gain * values + offset, clipped to 0..255 and cut to whole numbers."""
+    """gain * values + offset, clipped to 0..255 and truncated to integers."""
     table = np.clip(gain * np.arange(256) + offset, 0, 255).astype(np.uint8)
     return np.asarray(table[values], np.uint8)
 

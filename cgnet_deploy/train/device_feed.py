@@ -1,4 +1,4 @@
-"""The feed for a GPU: the whole data set lives on the device, and is resized, cropped and mirrored there.
+"""The feed for a GPU: the data set lives on the device and is resized, cropped and mirrored there.
 
 Not yet run on a GPU; on a CPU it is tested against `augment.augmented`, sample by sample. The random numbers are
 drawn on the host, by the same generators in the same order, so both feeds show the same crops. With s the

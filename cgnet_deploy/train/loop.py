@@ -45,8 +45,8 @@ LOG_LINES = 100  # of a run's progress, where there is no bar
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """One call of the trainer. data: as `open_dataset` takes it. init: weights to start from.
+class TrainingJob:
+    """data: as `open_dataset` takes it. init: weights to start from.
 
     time_limit_s: end cleanly after so many seconds. workers: processes that read and augment.
     """
@@ -63,7 +63,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TrainingResult:
     """How a run ended. final: the confusion of the last validation; None if the run was stopped before its end.
 
     best: the best validation mIoU, 0 to 1, NaN before the first validation. averaged: the weights to ship.
@@ -85,14 +85,14 @@ def total_steps(recipe: Recipe, samples: int) -> int:
         return recipe.steps
     if recipe.epochs:
         return recipe.epochs * steps_per_epoch(samples, recipe.batch)
-    raise UsageError(f"recipe {recipe.name} says neither steps nor epochs; give --iterations or --epochs")
+    raise UsageError(f"recipe {recipe.name} has no length; give --iterations or --epochs")
 
 
-def train(job: Job) -> Outcome:
+def train(job: TrainingJob) -> TrainingResult:
     """Run, or go on with, `job`; every file of it is in `job.out`.
 
     Raises DataError for data that can't be used, CheckpointError or UsageError for --init and --resume,
-    CgnetError for a loss that is no number and for a full disk.
+    CgnetError for a loss that is not a finite number and for a full disk.
     """
     recipe, share = job.recipe, job.share
     dataset, val = (in_memory(open_dataset(job.data, split)) for split in (recipe.split, "val"))
@@ -112,10 +112,10 @@ def train(job: Job) -> Outcome:
             work = stack.enter_context(task("training", steps, learner.step, LOG_LINES))
         run = _Run(job, dataset, val, steps, spec, learner, journal, work, best)
         ended = run.to_the_end(stack.enter_context(caught_interrupts()))
-    return Outcome(learner.step, steps, ended, run.best, run.final, learner.averaged, spec, run.img_per_s)
+    return TrainingResult(learner.step, steps, ended, run.best, run.final, learner.averaged, spec, run.img_per_s)
 
 
-def _start(job: Job, dataset: Dataset) -> CGNet:
+def _start(job: TrainingJob, dataset: Dataset) -> CGNet:
     """The network that training starts from."""
     if job.init is None:
         return fresh(job.recipe, len(dataset.table.names))
@@ -131,7 +131,7 @@ class _Run:
 
     def __init__(
         self,
-        job: Job,
+        job: TrainingJob,
         dataset: Dataset,
         val: Dataset,
         steps: int,

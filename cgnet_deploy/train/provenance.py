@@ -33,13 +33,13 @@ def changed(recipe: Recipe) -> str:
 
 
 def _leaves(part: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    leaves: dict[str, Any] = {}
     for name, value in part.items():
         if isinstance(value, dict):
-            found |= _leaves(value, f"{path}{name}.")
+            leaves |= _leaves(value, f"{path}{name}.")
         else:
-            found[path + name] = value
-    return found
+            leaves[path + name] = value
+    return leaves
 
 
 def _licence(dataset: Dataset) -> str:

@@ -62,7 +62,7 @@ class OneCycle:
 class Trapezoid:
     """lr rises linearly over the first `rise` steps, stays, and falls linearly to 0 over the last `fall` steps.
 
-    The length of the run decides nothing before the fall: a machine of unknown speed can be given more.
+    Before the fall, the length of the run has no effect, so a run can be extended on a machine of unknown speed.
     """
 
     label: ClassVar[str] = "trapezoid"

@@ -17,7 +17,7 @@ import torch.distributed as dist
 
 from cgnet_deploy.errors import UsageError, UserError
 from cgnet_deploy.train.feed import Share
-from cgnet_deploy.train.loop import Job, Outcome, train
+from cgnet_deploy.train.loop import TrainingJob, TrainingResult, train
 from cgnet_deploy.train.recipes import Recipe
 from cgnet_deploy.train.state import STATE
 from cgnet_deploy.train.summary import summary
@@ -68,25 +68,25 @@ def start(
         _check(recipe, chosen, share)
         if workers is None:
             workers = GPU_WORKERS if chosen.type == "cuda" else 0
-        job = Job(recipe, data, out, chosen, workers, init, resume, time_limit_s, share)
-        outcome = train(job)
+        job = TrainingJob(recipe, data, out, chosen, workers, init, resume, time_limit_s, share)
+        result = train(job)
         if share.world > 1:
             # A thread of gloo needs the interpreter to free the tensor that it summed last, and aborts the process if
             # that is at its end. This waits without the interpreter.
             dist.barrier()
-        return _ended(job, outcome, multi_scale) if share.rank == 0 else Trained()
+        return _ended(job, result, multi_scale) if share.rank == 0 else Trained()
 
 
-def _ended(job: Job, outcome: Outcome, multi_scale: bool) -> Trained:
-    if isinstance(outcome.ended, signal.Signals):
-        log.info(f"stopped by {outcome.ended.name} at step {outcome.step}; --resume goes on from there")
-        return Trained(outcome.ended)
-    if outcome.ended == "time limit":
-        log.info(f"time limit at step {outcome.step} of {outcome.steps}; --resume goes on from there")
-    elif outcome.final is None:
-        log.info(f"the run in {job.out} is complete already: it ended at step {outcome.step}")
+def _ended(job: TrainingJob, result: TrainingResult, multi_scale: bool) -> Trained:
+    if isinstance(result.ended, signal.Signals):
+        log.info(f"stopped by {result.ended.name} at step {result.step}; --resume goes on from there")
+        return Trained(result.ended)
+    if result.ended == "time limit":
+        log.info(f"time limit at step {result.step} of {result.steps}; --resume goes on from there")
+    elif result.final is None:
+        log.info(f"the run in {job.out} is complete already: it ended at step {result.step}")
     else:
-        return Trained(table=summary(job, outcome, outcome.final, multi_scale))
+        return Trained(table=summary(job, result, result.final, multi_scale))
     return Trained()
 
 

@@ -1,6 +1,6 @@
-"""What a run leaves in its folder, each file whole or not at all.
+"""The files of a run, each written atomically.
 
-last.pt      everything to go on with --resume: weights, averages, optimiser, step, best so far
+last.pt      everything that --resume needs: weights, averages, optimiser, step, best mIoU so far
 last.pth     the averaged weights, as a checkpoint of ours
 best.pth     those with the best validation mIoU
 log.jsonl    one line an interval, one a validation
@@ -46,17 +46,17 @@ def load_state(folder: Path, recipe: Recipe, data: str) -> tuple[dict[str, Any],
         raise CheckpointError(f"{path} is larger than {MAX_STATE_BYTES} bytes: not a training state of ours")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        found, trained_on, learner, best = state["recipe"], state["data"], state["learner"], float(state["best"])
+        saved, trained_on, learner, best = state["recipe"], state["data"], state["learner"], float(state["best"])
     except Exception as error:  # torch raises whatever its parser trips over
         raise CheckpointError(f"{path} can't be read as a training state ({type(error).__name__})") from error
-    if (found, trained_on) != (described(recipe), data):
-        raise UsageError(f"{path} is of another run ({_difference(found, recipe)}); use its settings or another --out")
+    if (saved, trained_on) != (described(recipe), data):
+        raise UsageError(f"{path} is of another run ({_difference(saved, recipe)}); use its settings or another --out")
     return learner, best
 
 
-def _difference(found: str, recipe: Recipe) -> str:
+def _difference(saved: str, recipe: Recipe) -> str:
     """The first field that differs."""
-    old, new = json.loads(found), json.loads(described(recipe))
+    old, new = json.loads(saved), json.loads(described(recipe))
     for key in new:
         if old.get(key) != new[key]:
             return f"{key} was {old.get(key)}, is {new[key]}"

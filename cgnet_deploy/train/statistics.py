@@ -16,7 +16,7 @@ from cgnet_deploy.train.recipes import ByFrequency
 
 
 def class_counts(dataset: Dataset) -> npt.NDArray[np.int64]:
-    """(K,) pixels of each class over the whole split. Raises DataError for a label map that can't be used."""
+    """(K,) pixels of each class over the split. Raises DataError for a label map that can't be used."""
     counts = np.zeros(256, np.int64)
     for i in track(range(len(dataset)), len(dataset), "counting labels"):
         counts += np.bincount(dataset.labels(i).ravel(), minlength=256)

@@ -9,7 +9,7 @@ import torch
 from cgnet_deploy.confusion import Confusion
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.train.evaluate import confusion_of
-from cgnet_deploy.train.loop import Job, Outcome
+from cgnet_deploy.train.loop import TrainingJob, TrainingResult
 from cgnet_deploy.train.provenance import device_name
 
 HEADINGS = (
@@ -32,22 +32,22 @@ def peak_memory_mib(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10  # Linux counts KiB
 
 
-def summary(job: Job, outcome: Outcome, final: Confusion, multi_scale: bool) -> str:
+def summary(job: TrainingJob, result: TrainingResult, final: Confusion, multi_scale: bool) -> str:
     """A Markdown table of one row. final: of the last validation. multi_scale: measure ms+flip here, on val."""
     recipe = job.recipe
     memory = peak_memory_mib(job.device)
     several = "-"
     if multi_scale:
         val = open_dataset(job.data, "val")
-        several = f"{100 * confusion_of(outcome.averaged, val, recipe.input, ms_flip=True).miou:.2f}"
-    schedule = f"{recipe.schedule.label} {outcome.steps}"
+        several = f"{100 * confusion_of(result.averaged, val, recipe.input, ms_flip=True).miou:.2f}"
+    schedule = f"{recipe.schedule.label} {result.steps}"
     row = (
         "CGNet",
-        outcome.spec.name,
+        result.spec.name,
         str(recipe.augment.crop),
         schedule,
         f"{memory:.0f}",
-        f"{outcome.img_per_s:.1f}",
+        f"{result.img_per_s:.1f}",
         device_name(job.device),
         f"{100 * final.miou:.2f}",
         several,

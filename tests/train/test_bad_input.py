@@ -41,10 +41,10 @@ Fault = Callable[[Path], object]
 def test_data(fault: Fault, message: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fault(data)
     assert trained(data, tmp_path / "out", "--iterations", "2") == 2
-    said = capsys.readouterr()
-    assert message in said.err.splitlines()[-1]
-    assert "Traceback" not in said.err
-    assert said.out == ""
+    output = capsys.readouterr()
+    assert message in output.err.splitlines()[-1]
+    assert "Traceback" not in output.err
+    assert output.out == ""
     assert not list((tmp_path / "out").glob("*.pt*"))
 
 

@@ -1,4 +1,4 @@
-"""Two processes (gloo) with half a batch each against one with the whole."""
+"""Two processes (gloo) with half a batch each against one with all of it."""
 
 from __future__ import annotations
 

@@ -29,9 +29,9 @@ def test_an_epoch_sees_every_sample_once_but_the_rest() -> None:
 
 
 def test_ranks_share_a_step_out() -> None:
-    whole = keys_of(RECIPE, 10, 3)
+    together = keys_of(RECIPE, 10, 3)
     parts = [keys_of(RECIPE, 10, 3, Share(rank, 2)) for rank in range(2)]
-    assert sorted(parts[0] + parts[1]) == sorted(whole)
+    assert sorted(parts[0] + parts[1]) == sorted(together)
     assert len(parts[0]) == len(parts[1]) == 2
 
 

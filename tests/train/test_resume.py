@@ -75,9 +75,9 @@ def test_a_signal_is_a_clean_stop(
 
 def test_a_time_limit_is_a_clean_end(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert trained(data, tmp_path, "--iterations", "20", "--time-limit", "0") == 0
-    said = capsys.readouterr()
-    assert "time limit at step 1 of 20; --resume goes on" in said.err
-    assert said.out == ""
+    output = capsys.readouterr()
+    assert "time limit at step 1 of 20; --resume goes on" in output.err
+    assert output.out == ""
     assert trained(data, tmp_path, "--iterations", "20", "--resume") == 0
     assert "| CGNet | M2N2 | 32x32 | trapezoid 20 |" in capsys.readouterr().out
 

@@ -1,4 +1,4 @@
-"""The weights in the package: small, described, and as good as they say on what they were validated on."""
+"""The weights in the package: small, described, and as good as their notes claim."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_BYTES = 2_200_000
 
 
 @pytest.mark.parametrize("path", sorted(WEIGHTS.glob("*.pth")), ids=lambda path: path.stem)
-def test_shipped_weights_tell_where_they_come_from(path: Path) -> None:
+def test_shipped_weights_say_where_they_come_from(path: Path) -> None:
     assert path.stat().st_size <= MAX_BYTES
     checkpoint = load_checkpoint(path)
     recipe = RECIPES[checkpoint.provenance["recipe"]]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from cgnet_deploy.bench.accuracy.gallery import Gallery, Picture
+from cgnet_deploy.bench.accuracy.gallery import Gallery, ScoredPicture
 from cgnet_deploy.contracts import ClassTable
 from cgnet_deploy.data.dataset import fit_frame, fit_labels
 from cgnet_deploy.errors import require
@@ -55,7 +55,7 @@ def shown(gallery: Gallery) -> list[Shown]:
     return [_shown(picture, gallery.table) for picture in gallery.pictures]
 
 
-def _shown(picture: Picture, table: ClassTable) -> Shown:
+def _shown(picture: ScoredPicture, table: ClassTable) -> Shown:
     height, width = picture.truth.shape
     size = Res(max(round(height * min(MAX_WIDTH_PX / width, 1)), 1), min(width, MAX_WIDTH_PX))
     palette: list[Rgba] = [NOTHING] * 256

@@ -18,22 +18,22 @@ from tests.pictures import Pictures, random_labels
 
 
 class FirstChannel(Engine):
-    """Labels a pixel by the blue value of the frame; remembers the batches that it was given."""
+    """Labels a pixel by the blue value of the frame; remembers the batches."""
 
     def __init__(self, batch: int, res: Res) -> None:
         spec = model_spec("camvid-official", 11, (3, 21))
         self.info = EngineInfo("test", "test", Precision.F32, spec, (batch, *res), "")
-        self.given: list[U8] = []
+        self.fed: list[U8] = []
 
     def _load(self, frames: U8) -> None:
-        self.given.append(frames)
+        self.fed.append(frames)
 
     def enqueue(self) -> None: ...
 
     def sync(self) -> None: ...
 
     def fetch(self) -> U8:
-        return self.given[-1][..., 0]
+        return self.fed[-1][..., 0]
 
     def logits(self, frames: U8) -> F32:
         """The label's own logit is its number of hundredths above the others': class 5 wins by 0.05."""
@@ -50,8 +50,8 @@ def options(images: int, *, outlines: bool = False, keep: Path | None = None) ->
 def test_every_image_counts_once_whatever_the_batch(batch: int) -> None:
     rng = np.random.default_rng(0)
     data = Pictures(random_labels(rng, 11, 5), random_labels(rng, 12, 5))  # 11 is CamVid's void
-    engine, heard = FirstChannel(batch, Res(32, 40)), list[int]()
-    confusion = score(engine, (batch, 32, 40), data, options(5), heard.append).confusion
+    engine, counted = FirstChannel(batch, Res(32, 40)), list[int]()
+    confusion = score(engine, (batch, 32, 40), data, options(5), counted.append).confusion
     assert confusion is not None
     wanted = np.zeros((11, 11), np.int64)
     for truth, predicted in zip(data.truth, data.predicted, strict=True):
@@ -59,8 +59,8 @@ def test_every_image_counts_once_whatever_the_batch(batch: int) -> None:
             if t != 11:
                 wanted[t, p] += 1
     assert np.array_equal(confusion.counts, wanted)
-    assert {frames.shape for frames in engine.given} == {(batch, 32, 40, 3)}
-    assert heard == [1, 2, 3, 4, 5]
+    assert {frames.shape for frames in engine.fed} == {(batch, 32, 40, 3)}
+    assert counted == [1, 2, 3, 4, 5]
 
 
 def test_outlines_are_counted_only_if_asked_for() -> None:

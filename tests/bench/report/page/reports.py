@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cgnet_deploy.bench.accuracy.gallery import Gallery, Picture
+from cgnet_deploy.bench.accuracy.gallery import Gallery, ScoredPicture
 from cgnet_deploy.bench.machine.environment import Environment
 from cgnet_deploy.bench.report.record import Record
 from cgnet_deploy.contracts import ClassTable
@@ -57,6 +57,6 @@ def pictures(engines: int = len(HOSTILE), names: tuple[str, ...] = HOSTILE) -> G
         labels[number][7, number] = 1
     bands = np.full(truth.shape, 3, np.uint8)
     bands[7, 1] = 0
-    picture = Picture("<em>0001", np.full((40, 60, 3), 90, np.uint8), truth, tuple(labels), bands)
+    picture = ScoredPicture("<em>0001", np.full((40, 60, 3), 90, np.uint8), truth, tuple(labels), bands)
     table = ClassTable(CLASSES, ((1, 2, 3), (4, 5, 6), (7, 8, 9)), 11)
     return Gallery(Res(40, 60), 1, table, names, (picture,))

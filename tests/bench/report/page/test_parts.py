@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cgnet_deploy.bench.accuracy.gallery import Picture, choose
+from cgnet_deploy.bench.accuracy.gallery import ScoredPicture, choose
 from cgnet_deploy.bench.report.page.charts import by_part, front, offsets, overlap
 from cgnet_deploy.bench.report.page.figure import INK, SERIES, themed
 from cgnet_deploy.bench.report.page.images import CLEAR, NOTHING, TIE, png, spots
@@ -106,6 +106,6 @@ def test_the_worst_and_the_usual_are_shown(differing: list[int], chosen: list[in
 
 def test_without_margins_all_that_differs_is_clear() -> None:
     zeros = np.zeros((2, 2), np.uint8)
-    picture = Picture("", np.zeros((2, 2, 3), np.uint8), zeros, (zeros, np.eye(2, dtype=np.uint8)), None)
+    picture = ScoredPicture("", np.zeros((2, 2, 3), np.uint8), zeros, (zeros, np.eye(2, dtype=np.uint8)), None)
     assert picture.differing(1).tolist() == [[2, 0], [0, 2]]
     assert not picture.differing(0).any()

@@ -1,9 +1,9 @@
 """One training step against the plainest loop around the same network, on random pixels.
 
-    python -m cgnet_deploy.train.measure [--crop 360x360] [--batch 8] [--steps 5] [--threads 2]
+    python -m cgnet_deploy.bench.tools.training_step [--crop 360x360] [--batch 8] [--steps 5] [--threads 2]
 
-Both run in turns, so that whatever else the machine does hits both; the median step counts. Peak memory is
-that of a process of its own for each.
+They alternate step by step, so that other load on the machine hits both; the median step counts. Peak memory is that
+of a process of its own for each.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> Parser:
-    result = Parser("measure", "Time a training step and its peak memory against the plainest loop.")
+    result = Parser("training_step", "Time a training step and its peak memory against the plainest loop.")
     result.add_argument("--crop", type=res_argument, default=CAMVID_OFFICIAL.augment.crop, help="HxW in pixels")
     result.add_argument("--batch", type=int, default=CAMVID_OFFICIAL.batch, help="images a step")
     result.add_argument("--steps", type=int, default=5, help="timed steps of each")
@@ -78,8 +78,8 @@ def _step(name: str, crop: Res, batch: int, threads: int) -> Step:
     return LOOPS[name](recipe, torch.randn(batch, 3, *crop), torch.randint(0, CLASSES + 1, (batch, *crop)))
 
 
-def _peak(name: str, crop: Res, batch: int, threads: int) -> float:
-    """MiB; run in a fresh process."""
+def _peak_mib(name: str, crop: Res, batch: int, threads: int) -> float:
+    """Run in a fresh process."""
     step = _step(name, crop, batch, threads)
     for _ in range(WARM_UP + 1):
         step()
@@ -87,24 +87,28 @@ def _peak(name: str, crop: Res, batch: int, threads: int) -> float:
 
 
 def _measure(args: argparse.Namespace) -> int:
-    peaks: dict[str, float] = {}
-    for name in LOOPS:
+    sizes = (args.crop, args.batch, args.threads)
+    samples_s = timed({name: _step(name, *sizes) for name in LOOPS}, args.steps)
+    print(
+        f"batch {args.batch}, {args.crop.spelled()}, {args.threads} threads, median of {args.steps} alternating steps"
+    )
+    for name, times_s in samples_s.items():
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            peaks[name] = pool.apply(_peak, (name, args.crop, args.batch, args.threads))
-    steps = {name: _step(name, args.crop, args.batch, args.threads) for name in LOOPS}
-    samples_s: dict[str, list[float]] = {name: [] for name in LOOPS}
-    for turn in range(WARM_UP + args.steps):
+            peak_mib = pool.apply(_peak_mib, (name, *sizes))
+        rate, best = args.batch / statistics.median(times_s), args.batch / min(times_s)
+        print(f"{name:6} {rate:6.2f} img/s (best step {best:.2f})  peak memory {peak_mib:.0f} MiB")
+    return 0
+
+
+def timed(steps: dict[str, Step], count: int) -> dict[str, list[float]]:
+    """Seconds of `count` steps of each, in alternation, after WARM_UP."""
+    samples_s: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(WARM_UP + count):
         for name, step in steps.items():
             start_ns = CLOCK.now_ns()
             step()
-            if turn >= WARM_UP:
-                samples_s[name].append((CLOCK.now_ns() - start_ns) / 1e9)
-    print(f"batch {args.batch}, {args.crop.spelled()}, {args.threads} threads, median of {args.steps} steps in turns")
-    for name in LOOPS:
-        rate = args.batch / statistics.median(samples_s[name])
-        best = args.batch / min(samples_s[name])
-        print(f"{name:6} {rate:6.2f} img/s (best step {best:.2f})  peak memory {peaks[name]:.0f} MiB")
-    return 0
+            samples_s[name].append((CLOCK.now_ns() - start_ns) / 1e9)
+    return {name: times[WARM_UP:] for name, times in samples_s.items()}
 
 
 if __name__ == "__main__":
