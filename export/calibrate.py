@@ -15,7 +15,7 @@ import onnx_ir as ir
 from cgnet_deploy.errors import ArtifactError
 from cgnet_deploy.export.choices import Method
 from cgnet_deploy.export.fuse.linear import F64, kernel_and_bias
-from cgnet_deploy.export.graph import constant, serialise
+from cgnet_deploy.export.graph import constant, operand, serialise
 from cgnet_deploy.export.quantize import branches, quantize
 from cgnet_deploy.export.ranges import Histogram, scale_of
 from cgnet_deploy.export.runtime import stream_onnx
@@ -31,12 +31,6 @@ class Scales:
     reads: dict[str, float]
     results: dict[str, float]
     added: dict[str, float]
-
-
-def read_by(model: ir.Model, convs: Collection[str]) -> dict[str, str]:
-    """Convolution -> the name of the value that it reads."""
-    reads = {node.name or "": node.inputs[0] for node in model.graph if node.name in convs}
-    return {name: value.name or "" for name, value in reads.items() if value is not None}
 
 
 def histograms(model: ir.Model, values: Collection[str], inputs: Iterable[F32]) -> dict[str, Histogram]:
@@ -56,21 +50,16 @@ def histograms(model: ir.Model, values: Collection[str], inputs: Iterable[F32]) 
 
 
 def calibrate(
-    model: ir.Model, convs: Collection[str], inputs: Iterable[F32], method: Method = "mse"
-) -> dict[str, float]:
-    """Convolution -> the scale of what it reads; convolutions that read one value share it."""
-    reads = read_by(model, convs)
-    counted = histograms(model, reads.values(), inputs)
-    return {conv: scale_of(counted[value], method) for conv, value in reads.items()}
-
-
-def calibrate_all(
-    model: ir.Model, convs: Collection[str], inputs: Iterable[F32], method: Method, *, raw_results: bool
+    model: ir.Model, convs: Collection[str], inputs: Iterable[F32], method: Method = "mse", *, raw_results: bool = False
 ) -> Scales:
-    """The scales of everything that may be stored in int8; raw_results: whether those may."""
-    reads, made = read_by(model, convs), {n.name or "": n.outputs[0].name or "" for n in model.graph if n.name in convs}
-    added = {node: value.name or "" for node, value in branches(model, convs).items()}
-    raw = made if raw_results else {}
+    """The scales of everything that may be stored in int8; raw_results: whether those may.
+
+    Convolutions that read one value share its scale.
+    """
+    nodes = {node.name or "": node for node in model.graph if node.name in convs}
+    reads = {name: operand(node).name or "" for name, node in nodes.items()}
+    raw = {name: node.outputs[0].name or "" for name, node in nodes.items()} if raw_results else {}
+    added = {name: value.name or "" for name, value in branches(model, convs).items()}
     counted = histograms(model, {*reads.values(), *raw.values(), *added.values()}, inputs)
 
     def scales(names: Mapping[str, str]) -> dict[str, float]:

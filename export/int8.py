@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from cgnet_deploy.checkpoint.reading import Checkpoint
 from cgnet_deploy.errors import ArtifactError, UsageError
-from cgnet_deploy.export.calibrate import calibrate_all, rounding_bias
+from cgnet_deploy.export.calibrate import calibrate, rounding_bias
 from cgnet_deploy.export.calibration_data import CalibrationFrames
 from cgnet_deploy.export.choices import Method, Scope
 from cgnet_deploy.export.distill import crops, distill, recipe
@@ -91,7 +91,7 @@ def _measured(
         raise UsageError("int8 needs frames to calibrate on, or the ranges of an earlier run")
     every = sites(tensor_graph)
     batches = track(frames.batches(batch, spec), -(-len(frames) // batch), "calibrating")
-    scales = calibrate_all(
+    scales = calibrate(
         tensor_graph, [site.name for site in every], batches, int8.method, raw_results=lowering.raw_results
     )
     stride = max(len(frames) // BIAS_FRAMES, 1)

@@ -81,7 +81,7 @@ def trained(
     return model.eval()
 
 
-def trained_loud() -> CGNet:
+def trained_overflowing() -> CGNet:
     """A network whose first feature leaves f16's range, and whose second convolution brings it back."""
     model = trained()
     tensors = model.state_dict()  # views of the model's own

@@ -70,7 +70,7 @@ def test_replaces_the_outputs_of_an_earlier_run(folder: Path) -> None:
     assert (folder / "cgnet.plan").read_bytes() == OLD  # not asked for
 
 
-def test_paths_of_one_s_own(folder: Path) -> None:
+def test_writes_to_the_paths_given(folder: Path) -> None:
     (folder / "out").mkdir()
     assert export("--no-engine", "--tensor-io", "--onnx", "out/mine.onnx") == 0
     assert read_artifact(folder / "out/mine.onnx").io == "tensor"

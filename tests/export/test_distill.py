@@ -17,7 +17,7 @@ from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.errors import ArtifactError, CgnetError, require
 from cgnet_deploy.export import distill as distilling
 from cgnet_deploy.export import pipeline
-from cgnet_deploy.export.calibrate import Scales, calibrate_all, retrain, rounding_bias
+from cgnet_deploy.export.calibrate import Scales, calibrate, retrain, rounding_bias
 from cgnet_deploy.export.calibration_data import CalibrationFrames, calibration_frames
 from cgnet_deploy.export.choices import SCOPES, Scope
 from cgnet_deploy.export.cli import main
@@ -47,7 +47,7 @@ SPEC = InputSpec((105.0, 103.0, 99.0), (1.0, 1.0, 1.0), "rgb", SMALL)
 def lowering_of(model: ir.Model, target: Target = GENERIC, scope: Scope = "all") -> Lowering:
     """As pipeline.py makes it, with what is not int8 in f32."""
     names = [site.name for site in sites(model)]
-    scales = calibrate_all(model, names, frames(), "mse", raw_results=target.raw_results)
+    scales = calibrate(model, names, frames(), "mse", raw_results=target.raw_results)
     ranges = Ranges(ORIGIN, scales, rounding_bias(model, scales.reads, frames()))
     return Lowering(
         Precision.INT8, chosen(model, scope), 0, ranges, target.storage, target.raw_results, scope == "stored"

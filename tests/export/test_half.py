@@ -19,7 +19,7 @@ from cgnet_deploy.model import CGNet
 from cgnet_deploy.pixels import to_tensor
 from cgnet_deploy.spec import Res
 from tests.export.graphs import Array, check_onnx, example, graph
-from tests.export.networks import F64, graph_of, logits, planes, trained, trained_loud
+from tests.export.networks import F64, graph_of, logits, planes, trained, trained_overflowing
 from tests.export.test_io_nodes import spec
 
 SMALL = Res(33, 47)
@@ -78,7 +78,7 @@ def test_the_global_context_does_not_overflow() -> None:
     assert np.abs(given - wanted).max() < 1e-3  # the sigmoid's own rounding to f16 is 5e-4
 
 
-def test_planes_and_logits_keep_their_types() -> None:
+def test_the_tensor_input_and_the_logits_keep_their_types() -> None:
     half = fused(trained())
     to_half(half, NONE)
     ends = [(v.name, str(v.dtype), str(v.shape)) for v in (*half.graph.inputs, *half.graph.outputs)]
@@ -159,8 +159,8 @@ def test_nothing_is_kept_in_f32_without_need(rng: np.random.Generator) -> None:
     assert_survives_halving(graph(LOUD, loud(rng, 1.0, 1.0)), set(), f16_convs=3)
 
 
-def test_a_network_of_loud_features_is_halved_all_the_same() -> None:
-    model = trained_loud()
+def test_a_network_whose_features_overflow_f16_is_halved_all_the_same() -> None:
+    model = trained_overflowing()
     half, x = fused(model), planes(SMALL, batch=2)
     wanted = logits(model, x)
     kept = out_of_range(half, [x.numpy()])

@@ -150,7 +150,7 @@ def test_calibrates_on_a_folder_of_pictures(folder: Path) -> None:
     ],
     ids=["one frame", "another size", "constant"],
 )
-def test_refuses_frames_that_tell_no_ranges(
+def test_refuses_frames_that_show_no_ranges(
     folder: Path, capsys: pytest.CaptureFixture[str], count: int, make: Callable[[int], U8], message: str
 ) -> None:
     assert_refused(message, capsys, data=pictures(folder, count, make))
@@ -238,7 +238,7 @@ def test_the_fewest_kept_is_found_in_few_trials(needed: int) -> None:
     assert len(tried) == len(set(tried)) <= 8
 
 
-def test_what_is_given_was_tried_though_more_is_not_always_better() -> None:
+def test_the_answer_was_tried_though_more_is_not_always_better() -> None:
     tried: dict[int, bool] = {}
 
     def met(kept: int) -> bool:

@@ -39,7 +39,7 @@ def planes_of(frames: U8, given: InputSpec) -> F32:
 
 
 @pytest.mark.parametrize("given", [*CONTRACTS.values(), spec("bgr"), spec("rgb")], ids=[*CONTRACTS, "bgr", "rgb"])
-def test_planes_are_to_tensor_s_bit_for_bit(given: InputSpec) -> None:
+def test_the_normalised_input_is_to_tensor_s_bit_for_bit(given: InputSpec) -> None:
     assert np.array_equal(planes_of(every_value(), given), to_tensor(every_value(), given))
 
 

@@ -33,7 +33,7 @@ from cgnet_deploy.pixels import U8, to_tensor
 from cgnet_deploy.spec import InputSpec, Precision, Res
 from tests.engines.graphs import drawn_frames
 from tests.export.graphs import ROUNDING
-from tests.export.networks import F64, Character, graph_of, logits, trained, trained_loud
+from tests.export.networks import F64, Character, graph_of, logits, trained, trained_overflowing
 
 RES = Res(33, 47)
 GENERIC, ORT_CPU = target_named("generic"), target_named("ort-cpu")
@@ -121,7 +121,7 @@ def test_an_open_file_says_so_and_takes_other_sizes(
 
 @pytest.mark.parametrize("target", [GENERIC, ORT_CPU], ids=str)
 def test_what_leaves_the_range_of_f16_is_kept_in_a_frames_file_too(checkpoint: Checkpoint, target: Target) -> None:
-    loud = replace(checkpoint, model=trained_loud())
+    loud = replace(checkpoint, model=trained_overflowing())
     result, content = exported(loud, replace(PLAIN, precision=Precision.F16, target=target))
     assert {"stem.0.conv/Conv", "stem.1.conv/Conv"} <= set(result.kept_f32)
     assert len(result.kept_f32) < 10

@@ -106,7 +106,7 @@ def test_dead_channels_that_are_zero_need_no_carrier(rng: np.random.Generator) -
 
 
 def test_a_constant_that_meets_a_padded_border_is_alive_behind_it(rng: np.random.Generator) -> None:
-    """Constant on the inside only: found on the whole map, missed by whoever looks at the interior."""
+    """Constant on the inside only: seen on the full map, missed by whoever looks at the interior."""
     text = POINTWISE.replace(
         "y = Conv (p, v, c)", "d = Conv <group = 6, pads = [1, 1, 1, 1]> (p, f) y = Conv (d, v, c)"
     )
@@ -142,7 +142,7 @@ def test_where_nothing_is_dead_nothing_changes(rng: np.random.Generator) -> None
     assert report.summary() == "no dead channels"
 
 
-def test_a_residual_trunk_stays_whole_and_gets_the_constants(rng: np.random.Generator) -> None:
+def test_a_residual_trunk_keeps_its_channels_and_gets_the_constants(rng: np.random.Generator) -> None:
     text = """(float[2, 16, 9, 7] x) => (float[2, 16, 9, 7] y) {
         t = Conv (x, w, b)
         d = Conv <group = 24, pads = [1, 1, 1, 1]> (t, f, g)

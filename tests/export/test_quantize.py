@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from cgnet_deploy.export.calibrate import calibrate, calibrate_all, correct, rounding_bias
+from cgnet_deploy.export.calibrate import calibrate, correct, rounding_bias
 from cgnet_deploy.export.choices import SCOPES, Scope
 from cgnet_deploy.export.fuse.linear import kernel_and_bias
 from cgnet_deploy.export.fuse.rule import apply
@@ -54,7 +54,7 @@ def frames() -> list[F32]:
 def quantised(model: ir.Model, scope: Scope = "all", target: Target = GENERIC) -> ir.Model:
     names = [site.name for site in chosen(model, scope)]
     made = model.clone()
-    scales = calibrate_all(model, names, frames(), "mse", raw_results=target.raw_results)
+    scales = calibrate(model, names, frames(), "mse", raw_results=target.raw_results)
     results = scales.results or None
     correct(made, rounding_bias(model, scales.reads, frames()))
     added = scales.added if scope == "stored" else None
@@ -150,7 +150,7 @@ def _named(model: ir.Model) -> list[ir.Node]:
 def test_u8_and_s8_are_the_same_numbers(target: Target) -> None:
     model, (x, _) = fused(trained(), target), frames()
     names = [site.name for site in sites(model)]
-    scales = calibrate(model, names, frames())
+    scales = calibrate(model, names, frames()).reads
     outputs = []
     for storage in ("s8", "u8"):
         made = model.clone()
@@ -195,7 +195,7 @@ def test_logits_stay_near(blocks: tuple[int, int]) -> None:
 def test_bias_correction_brings_the_mean_back(rng: np.random.Generator) -> None:
     model = fused(trained())
     names = [site.name for site in sites(model)]
-    scales = calibrate(model, names, frames())
+    scales = calibrate(model, names, frames()).reads
     before = rounding_bias(model, scales, frames())
     made = model.clone()
     correct(made, before)
@@ -223,7 +223,7 @@ def test_bias_correction_measures_what_rounding_moves(rng: np.random.Generator) 
 
 
 def test_frames_to_labels_are_those_of_the_same_network_s_logits() -> None:
-    """The scales are found on planes and go to the graph of frames by the convolutions' names."""
+    """The scales are measured on the tensor graph and go to the frame graph by the convolutions' names."""
     network, given = trained(), spec("bgr")
     for target in TARGETS:
         whole = graph_of(network, SMALL, batch=2)
@@ -337,7 +337,7 @@ def test_the_official_weights_quantise_without_a_zero_scale(shared: Path) -> Non
     apply(made, GENERIC.int8_forms)
     x = planes(FIXTURE, batch=2).numpy()
     (wanted,) = run_single(serialise(made), [x])
-    quantize(made, calibrate(made, [site.name for site in sites(made)], [x]))
+    quantize(made, calibrate(made, [site.name for site in sites(made)], [x]).reads)
     assert faults(made) == ()  # a scale of zero among them: half of the filters are dead
     (given,) = run_single(serialise(made), [x])
     assert np.mean(given.argmax(1) == wanted.argmax(1)) > 0.9  # no real frame: what the network sees is noise

@@ -89,7 +89,7 @@ def test_refuses_a_file_that_is_not_there(tmp_path: Path) -> None:
         read_ranges(tmp_path / "none.json")
 
 
-def test_frames_are_told_apart_by_pixels_and_sizes() -> None:
+def test_frames_differ_by_pixels_and_by_sizes() -> None:
     frame = np.zeros((4, 6, 3), np.uint8)
     other = frame.copy()
     other[1, 2, 0] = 1

@@ -86,7 +86,7 @@ def test_a_pair_that_costs_more_than_all_the_rest_is_left_out(
     assert STEM in caplog.messages[-1]
 
 
-def test_where_raw_results_have_no_pairs_none_is_too_dear(lowering: Lowering) -> None:
+def test_where_raw_results_have_no_pairs_none_costs_too_much(lowering: Lowering) -> None:
     assert lowering.ranges is not None
     bare = replace(lowering.ranges, scales=replace(lowering.ranges.scales, results={}))
     assert replace(lowering, raw_results=False).calibrated(bare).sites == lowering.sites

@@ -1,4 +1,4 @@
-"""The rules of every target on whole networks: what they count, that nothing is left over, and equal logits."""
+"""The rules of every target on complete networks: what they count, that nothing is left over, and equal logits."""
 
 from __future__ import annotations
 

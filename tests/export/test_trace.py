@@ -43,7 +43,7 @@ def test_nodes_are_named_after_their_modules() -> None:
 
 
 @pytest.mark.parametrize(("classes", "bias"), [(3, False), (1, True), (20, False), (20, True)])
-def test_a_graph_takes_the_weights_of_another_network_whole(classes: int, bias: bool) -> None:
+def test_a_graph_takes_all_weights_of_another_network(classes: int, bias: bool) -> None:
     """What the other tests of this layer rely on; the graph itself is traced from three classes with a bias."""
     model = trained(classes, character=Character(steepest=2, dead=0.2), bias=bias, seed=7)
     x = planes(SMALL, batch=2)

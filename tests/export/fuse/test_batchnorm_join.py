@@ -1,4 +1,4 @@
-"""BatchNormalization over a join: an affine map for each branch, and whole folds for pooled images."""
+"""BatchNormalization over a join: an affine map for each branch, and complete folds for pooled images."""
 
 from __future__ import annotations
 

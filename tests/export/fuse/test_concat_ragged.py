@@ -42,7 +42,7 @@ def test_parts_that_fill_a_vector_stay_together(rng: np.random.Generator) -> Non
     assert_refuses(graph(text, given | {"w": rng.normal(size=(6, 16, 3, 3))}), SINK, reason)
 
 
-def test_a_convolution_right_behind_such_a_concat_stays_whole_too(rng: np.random.Generator) -> None:
+def test_a_convolution_right_behind_such_a_concat_stays_one_too(rng: np.random.Generator) -> None:
     given = weights(rng) | {"sizes": np.array([8, 8]), "w": rng.normal(size=(6, 16, 3, 3))}
     text = JOIN.replace("[2, 11,", "[2, 16,").replace("bent = PRelu (joint, slope)", "").replace("(bent", "(joint")
     assert_refuses(graph(text, given), CONV, "no part of Concat has fewer than 8 channels")

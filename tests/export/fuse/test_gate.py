@@ -1,4 +1,4 @@
-"""The global context: told from other products, and folded where its weights prove it constant."""
+"""The global context: recognised among other products, and folded where its weights prove it constant."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_live_gate_stays(rng: np.random.Generator) -> None:
     assert_refuses(graph(GATED, given), RULE, f"its weights let the gate move by up to {swing:.2g}")
 
 
-def test_one_live_weight_keeps_the_whole_gate(rng: np.random.Generator) -> None:
+def test_one_live_weight_keeps_all_of_the_gate(rng: np.random.Generator) -> None:
     given = weights(rng, squeeze=1e-22)
     given["w1"][3, 2], given["w2"][:, 3] = 1e-12, 1.0
     assert_refuses(graph(GATED, given), RULE, "its weights let the gate move by up to 0.00025")
