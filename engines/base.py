@@ -9,12 +9,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Any
 
+import numpy as np
 from typing_extensions import Self
 
 from cgnet_deploy.artifact import IO, Shape
+from cgnet_deploy.engines.argmax import labels_of
 from cgnet_deploy.errors import EngineUnavailable, FrameError
-from cgnet_deploy.pixels import F32, U8, check_frames
+from cgnet_deploy.pixels import F32, U8, check_frames, to_tensor
 from cgnet_deploy.spec import ModelSpec, Precision
 
 
@@ -147,3 +150,30 @@ class Engine(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class GraphEngine(Engine):
+    """An exported graph, as its file says: from frames to labels, or from a normalised tensor to logits."""
+
+    _io: IO
+
+    @abstractmethod
+    def _output(self) -> Any:
+        """What the last inference gave, in host memory; the next one may overwrite it."""
+
+    def _prepared(self, frames: U8) -> U8 | F32:
+        """What the graph takes."""
+        return np.ascontiguousarray(frames) if self._io == "frames" else to_tensor(frames, self.info.spec.input)
+
+    def fetch(self) -> U8:
+        output = self._output()
+        labels: U8 = output.copy() if self._io == "frames" else labels_of(output)
+        return labels
+
+    def logits(self, frames: U8) -> F32 | None:
+        if self._io == "frames":
+            return None
+        self.load(frames)
+        self.enqueue()
+        self.sync()
+        return np.array(self._output(), np.float32)

@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 
 from cgnet_deploy.artifact import Shape
-from cgnet_deploy.engines.argmax import labels_of
-from cgnet_deploy.engines.base import Engine, EngineInfo, shape_text
+from cgnet_deploy.engines.base import Engine, EngineInfo, GraphEngine, shape_text
 from cgnet_deploy.engines.onnxfile import OnnxFile, requested
 from cgnet_deploy.engines.request import Request
 from cgnet_deploy.errors import ArtifactError, CgnetError, UsageError, last_line, require
-from cgnet_deploy.pixels import F32, U8, to_tensor
+from cgnet_deploy.pixels import U8
 
 MAX_CONVERSION_S = 300
 EXTRA = "peers"
@@ -36,7 +35,7 @@ def probe() -> str:
     return f"ncnn {ncnn.__version__}"
 
 
-class NcnnEngine(Engine):
+class NcnnEngine(GraphEngine):
     """An ONNX file from a normalised tensor to logits in ncnn. shape: the (N, H, W) to take."""
 
     def __init__(self, file: OnnxFile, shape: Shape, *, threads: int | None = None) -> None:
@@ -46,7 +45,7 @@ class NcnnEngine(Engine):
                 f"ncnn takes tensors of one image; {file.path} takes {file.io}{'s' * (file.io == 'tensor')}, "
                 f"{shape_text(file.shape)}: export it with --tensor-io and without --batch"
             )
-        self._file, self._threads = file, threads
+        self._io, self._file, self._threads = file.io, file, threads
         self._net: Any = None
         self._size: tuple[int, int] | None = None  # (H, W) of `_net`
         self.info = EngineInfo("ncnn", "CPU f32", file.precision, file.spec, shape, file.sha256)
@@ -72,7 +71,7 @@ class NcnnEngine(Engine):
         _, h, w, _ = frames.shape
         if self._size != (h, w):
             self._bind((h, w))
-        self._inputs = [self._ncnn.Mat(image).clone() for image in to_tensor(frames, self.info.spec.input)]
+        self._inputs = [self._ncnn.Mat(image).clone() for image in self._prepared(frames)]
 
     def enqueue(self) -> None:
         self._outputs = [self._extracted(image) for image in self._inputs]
@@ -89,16 +88,8 @@ class NcnnEngine(Engine):
     def sync(self) -> None:
         """Nothing to wait for: `enqueue` returns when it is done."""
 
-    def fetch(self) -> U8:
-        return labels_of(self._logits())
-
-    def logits(self, frames: U8) -> F32:
-        self.load(frames)
-        self.enqueue()
-        return self._logits()
-
-    def _logits(self) -> F32:
-        return np.stack([np.asarray(output) for output in self._outputs])  # a copy: the memory is ncnn's
+    def _output(self) -> Any:
+        return np.stack([np.asarray(output) for output in self._outputs])
 
     def close(self) -> None:
         if self._net is not None:

@@ -11,15 +11,12 @@ import functools
 from types import ModuleType
 from typing import Any, Literal
 
-import numpy as np
-
 from cgnet_deploy.artifact import Shape
-from cgnet_deploy.engines.argmax import labels_of
-from cgnet_deploy.engines.base import WARM_RUNS, Engine, EngineInfo, Layer, input_sides, mean_of_last
+from cgnet_deploy.engines.base import WARM_RUNS, Engine, EngineInfo, GraphEngine, Layer, input_sides, mean_of_last
 from cgnet_deploy.engines.onnxfile import OnnxFile, requested
 from cgnet_deploy.engines.request import Request
 from cgnet_deploy.errors import ArtifactError, EngineUnavailable, one_line, require
-from cgnet_deploy.pixels import F32, U8, to_tensor
+from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Precision
 from cgnet_deploy.threads import cores
 
@@ -40,7 +37,7 @@ def probe(*, arithmetic: Arithmetic = "f32") -> str:
     return f"openvino {version}; {', '.join(core.available_devices)} ({cpu})"
 
 
-class OpenVinoEngine(Engine):
+class OpenVinoEngine(GraphEngine):
     """An ONNX file in OpenVINO.
 
     shape: the (N, H, W) to take, within the file's own; the network is compiled for just that. threads: None
@@ -79,7 +76,7 @@ class OpenVinoEngine(Engine):
         if runs_in != arithmetic:
             raise EngineUnavailable(f"OpenVINO runs {runs_in} on this CPU, which has no {arithmetic}")
         self._request = compiled.create_infer_request()
-        self._frames_in = file.io == "frames"
+        self._io = file.io
         provider = f"CPU {runs_in}"
         if file.precision is Precision.INT8:
             int8, convolutions = _in_int8(compiled)
@@ -89,8 +86,9 @@ class OpenVinoEngine(Engine):
         self.info = EngineInfo("openvino", provider, file.precision, file.spec, shape, file.sha256)
 
     def _load(self, frames: U8) -> None:
-        array = np.ascontiguousarray(frames) if self._frames_in else to_tensor(frames, self.info.spec.input)
-        self._shared = self._tensor(array, shared_memory=True)  # the request keeps only an address: keep the array
+        self._shared = self._tensor(
+            self._prepared(frames), shared_memory=True
+        )  # the request keeps only an address: keep the array
         self._request.set_input_tensor(self._shared)
 
     def enqueue(self) -> None:
@@ -99,17 +97,8 @@ class OpenVinoEngine(Engine):
     def sync(self) -> None:
         self._request.wait()
 
-    def fetch(self) -> U8:
-        output = self._request.get_output_tensor().data  # the request's own buffer: the next run overwrites it
-        return output.copy() if self._frames_in else labels_of(output)
-
-    def logits(self, frames: U8) -> F32 | None:
-        if self._frames_in:
-            return None
-        self.load(frames)
-        self.enqueue()
-        self.sync()
-        return np.array(self._request.get_output_tensor().data, np.float32)  # a copy: the next run overwrites it
+    def _output(self) -> Any:
+        return self._request.get_output_tensor().data  # the request's own buffer
 
     def profile(self, frames: U8, runs: int) -> tuple[Layer, ...]:
         if not self._profiles:

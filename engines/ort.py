@@ -13,18 +13,16 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-
-import numpy as np
+from typing import Any
 
 from cgnet_deploy.artifact import Shape
-from cgnet_deploy.engines.argmax import labels_of
-from cgnet_deploy.engines.base import WARM_RUNS, Engine, EngineInfo, Layer, mean_of_last
+from cgnet_deploy.engines.base import WARM_RUNS, Engine, EngineInfo, GraphEngine, Layer, mean_of_last
 from cgnet_deploy.engines.cudastream import CudaStream
 from cgnet_deploy.engines.gpu import find_gpu
 from cgnet_deploy.engines.onnxfile import OnnxFile, requested
 from cgnet_deploy.engines.request import Request
 from cgnet_deploy.errors import ArtifactError, CgnetError, EngineUnavailable, MissingPackage, one_line, require
-from cgnet_deploy.pixels import F32, U8, to_tensor
+from cgnet_deploy.pixels import U8
 
 ONLY_ERRORS = 3  # of ONNX Runtime's log
 KERNEL = "_kernel_time"  # what its profile adds to the name of a node
@@ -56,7 +54,7 @@ def _offered(ort: ModuleType) -> str:
     return ", ".join(ort.get_available_providers())
 
 
-class OrtEngine(Engine):
+class OrtEngine(GraphEngine):
     """An ONNX file in ONNX Runtime.
 
     shape: the (N, H, W) to take, within the file's own. threads: of one operator; None leaves it to the
@@ -99,9 +97,9 @@ class OrtEngine(Engine):
         provider = self._session.get_providers()[0]
         if provider != wanted:
             raise EngineUnavailable(f"ONNX Runtime offers {wanted} but runs {provider}: CUDA or cuDNN can't be loaded")
-        self._input = self._session.get_inputs()[0].name
-        self._output = self._session.get_outputs()[0].name
-        self._frames_in = file.io == "frames"
+        self._input_name = self._session.get_inputs()[0].name
+        self._output_name = self._session.get_outputs()[0].name
+        self._io = file.io
         self.info = EngineInfo("onnxruntime", provider, file.precision, file.spec, shape, file.sha256)
 
     @staticmethod
@@ -115,12 +113,12 @@ class OrtEngine(Engine):
             raise EngineUnavailable(f"CUDA can't start here: {error}") from error
 
     def _load(self, frames: U8) -> None:
-        array = np.ascontiguousarray(frames) if self._frames_in else to_tensor(frames, self.info.spec.input)
+        array = self._prepared(frames)
         self._value = self._ort_value.ortvalue_from_numpy(array, self._device, 0)  # on the CPU, `array` itself
         # A new binding for each input: an old one keeps its output's buffer, which may have another shape.
         self._binding = self._session.io_binding()
-        self._binding.bind_ortvalue_input(self._input, self._value)
-        self._binding.bind_output(self._output, self._device, 0)
+        self._binding.bind_ortvalue_input(self._input_name, self._value)
+        self._binding.bind_output(self._output_name, self._device, 0)
 
     def enqueue(self) -> None:
         self._session.run_with_iobinding(self._binding, self._running)
@@ -131,19 +129,8 @@ class OrtEngine(Engine):
     def device_ns(self) -> int:
         return super().device_ns() if self._stream is None else self._stream.device_ns(self.enqueue)
 
-    def fetch(self) -> U8:
-        output = self._binding.get_outputs()[0].numpy()
-        # On the CPU `output` is no copy but the runtime's own memory.
-        return output.copy() if self._frames_in else labels_of(output)
-
-    def logits(self, frames: U8) -> F32 | None:
-        if self._frames_in:
-            return None
-        self.load(frames)
-        self.enqueue()
-        self.sync()
-        # A copy: the next run overwrites the runtime's own memory.
-        return np.array(self._binding.get_outputs()[0].numpy(), np.float32)
+    def _output(self) -> Any:
+        return self._binding.get_outputs()[0].numpy()  # on the CPU no copy, but the runtime's own memory
 
     def profile(self, frames: U8, runs: int) -> tuple[Layer, ...]:
         if self._profiles is None:

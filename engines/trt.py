@@ -15,15 +15,23 @@ from typing import Any
 import numpy as np
 
 from cgnet_deploy.artifact import Shape
-from cgnet_deploy.engines.argmax import labels_of
-from cgnet_deploy.engines.base import WARM_RUNS, Engine, EngineInfo, Layer, input_sides, mean_of_last, shape_text
+from cgnet_deploy.engines.base import (
+    WARM_RUNS,
+    Engine,
+    EngineInfo,
+    GraphEngine,
+    Layer,
+    input_sides,
+    mean_of_last,
+    shape_text,
+)
 from cgnet_deploy.engines.cudagraph import CudaGraph, capture
 from cgnet_deploy.engines.gpu import find_gpu
 from cgnet_deploy.engines.plan import Plan, check_fits, read_plan
 from cgnet_deploy.engines.request import Request
 from cgnet_deploy.engines.trtapi import PACKAGES, create, load_api, new_log, no_collection
 from cgnet_deploy.errors import CgnetError, EngineUnavailable, FrameError, MissingPackage, require
-from cgnet_deploy.pixels import F32, U8, to_tensor
+from cgnet_deploy.pixels import U8
 
 
 def open(request: Request, *, graph: bool = True) -> Engine:
@@ -55,7 +63,7 @@ class Buffer:
     device: Any
 
 
-class TensorRTEngine(Engine):
+class TensorRTEngine(GraphEngine):
     """A plan on GPU 0.
 
     plan: checked by `read_plan`, so that no byte that isn't ours reaches TensorRT. shape: the (N, H, W) to
@@ -107,7 +115,7 @@ class TensorRTEngine(Engine):
             if self._sizes != (n, h, w):
                 self._bind((n, h, w))
             self._uploaded.synchronize()  # the last upload may still be reading the pinned buffer
-            np.copyto(self._input.host, frames if self._io == "frames" else to_tensor(frames, self.info.spec.input))
+            np.copyto(self._input.host, self._prepared(frames))
             self._cuda.memcpy_htod_async(self._input.device, self._input.host, self._stream)
             self._uploaded.record(self._stream)
 
@@ -131,12 +139,6 @@ class TensorRTEngine(Engine):
             end.synchronize()
             return int(end.time_since(start) * 1e6)  # CUDA gives milliseconds
 
-    def logits(self, frames: U8) -> F32 | None:
-        if self._io == "frames":
-            return None
-        self.infer(frames)
-        return np.array(self._output.host, np.float32)  # a copy: the next run overwrites it
-
     def profile(self, frames: U8, runs: int) -> tuple[Layer, ...]:
         """Without the graph, which hides its layers. A plan gives no kinds."""
         timed: list[tuple[str, str, float]] = []
@@ -154,12 +156,11 @@ class TensorRTEngine(Engine):
                 self._stream.synchronize()
         return mean_of_last(runs, timed)
 
-    def fetch(self) -> U8:
+    def _output(self) -> Any:
         with self._on_gpu():
-            self._cuda.memcpy_dtoh_async(self._output.host, self._output.device, self._stream)
+            self._cuda.memcpy_dtoh_async(self._result.host, self._result.device, self._stream)
             self._stream.synchronize()
-        labels: U8 = self._output.host.copy() if self._io == "frames" else labels_of(self._output.host)
-        return labels
+        return self._result.host
 
     def close(self) -> None:
         if self._execution is not None:
@@ -188,7 +189,7 @@ class TensorRTEngine(Engine):
         if not self._execution.set_input_shape(self._input_name, input_sides(self._io, sizes)):
             raise FrameError(f"the plan was not built for {spelled}: {self._log.reason()}")
         try:
-            self._input, self._output = self._buffer(self._input_name), self._buffer(self._output_name)
+            self._input, self._result = self._buffer(self._input_name), self._buffer(self._output_name)
         except self._cuda.MemoryError as error:
             raise CgnetError(f"the GPU has no memory left for {spelled}") from error
         if not self._enqueue():
@@ -208,7 +209,7 @@ class TensorRTEngine(Engine):
             self._graph.destroy()
         if self._sizes is not None:
             self._input.device.free()
-            self._output.device.free()
+            self._result.device.free()
         self._graph = self._sizes = None
 
     def _buffer(self, name: str) -> Buffer:

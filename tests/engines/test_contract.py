@@ -12,13 +12,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from onnx import helper
 
 from cgnet_deploy.engines.backends import BACKENDS, Backend
 from cgnet_deploy.engines.base import Engine
 from cgnet_deploy.engines.build import ShapeRange, build_plan
 from cgnet_deploy.engines.open import open_engine
-from cgnet_deploy.errors import CgnetError, UsageError
+from cgnet_deploy.errors import ArtifactError, CgnetError, UsageError
 from tests.engines.contract import F16_ROUNDING, F32_ROUNDING, EngineContract
+from tests.engines.graphs import model, tensor
 
 BF16_ROUNDING = 0.06
 ROUNDING = {
@@ -112,3 +114,17 @@ def test_only_what_is_missing_is_skipped(backend: Backend) -> None:
         assert not why or "this CPU has no bf16" in why
     else:
         assert "pip install 'cgnet-deploy[" in why
+
+
+@pytest.mark.parametrize("backend", [one for one in BACKENDS if one.runtime.reads == "onnx"], ids=lambda one: one.name)
+def test_what_a_runtime_cannot_run_is_one_line(backend: Backend, tmp_path: Path) -> None:
+    if why := missing(backend):
+        pytest.skip(why)
+    node = helper.make_node("Odd", ["input"], ["logits"], domain="nowhere")
+    odd = model([node], [tensor("input", "FLOAT", 1, 3, 40, 56)], [tensor("logits", "FLOAT", 1, 11, 40, 56)], {})
+    odd.opset_import.append(helper.make_opsetid("nowhere", 1))
+    path = tmp_path / "odd.onnx"
+    path.write_bytes(odd.SerializeToString())
+    with pytest.raises(ArtifactError, match=r"can't (run|convert|load) .*odd\.onnx") as caught:
+        open_engine(f"{backend.name}:{path}")
+    assert "\n" not in str(caught.value)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cgnet_deploy.engines.open import open_engine
-from cgnet_deploy.errors import ArtifactError, UsageError
-from tests.engines.graphs import FIXED, drawn_frames, logits_of, model, tensor, written
+from cgnet_deploy.errors import UsageError
+from tests.engines.graphs import FIXED, drawn_frames, logits_of, written
 
 ncnn = pytest.importorskip("ncnn")
 pytest.importorskip("pnnx")
@@ -33,17 +33,3 @@ def test_a_file_of_more_than_one_image_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path / "two.onnx", "tensor", (2, 40, 56)).path
     with pytest.raises(UsageError, match=r"two\.onnx takes tensors, N=2 H=40 W=56: export it .* without --batch"):
         open_engine(f"ncnn:{path}")
-
-
-def test_what_cannot_be_converted_is_one_line(tmp_path: Path) -> None:
-    from onnx import helper
-
-    path = tmp_path / "odd.onnx"
-    node = helper.make_node("Odd", ["planes"], ["logits"], domain="nowhere")
-    odd = model([node], [tensor("planes", "FLOAT", 1, 3, 40, 56)], [tensor("logits", "FLOAT", 1, 11, 40, 56)], {})
-    odd.opset_import.append(helper.make_opsetid("nowhere", 1))
-    path.write_bytes(odd.SerializeToString())
-    with pytest.raises(ArtifactError, match=r"odd\.onnx") as caught:
-        with open_engine(f"ncnn:{path}") as engine:
-            engine.infer(drawn_frames(1, 40, 56))
-    assert "\n" not in str(caught.value)
