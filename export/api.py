@@ -107,9 +107,9 @@ def export(
     builder, timing_cache         see `build_plan`
     triton, deepstream            folders to write for those servers too; `triton` opens the batch
 
-    Raises UserError for arguments and files that can't be used, before any work; AccuracyError, and writes nothing,
-    if a step changes what the network computes or `max_drop` can't be met. The ONNX file is kept if only the plan
-    can't be built (EngineUnavailable, CgnetError).
+    Raises UserError for arguments and files that can't be used, before any work; AccuracyError, leaving `onnx` as it
+    was, if a step changes what the network computes or `max_drop` can't be met (the best file is then beside it, as
+    NAME.missed.onnx). The ONNX file is kept if only the plan can't be built (EngineUnavailable, CgnetError).
     """
     ckpt, onnx, engine = Path(ckpt), Path(onnx), _path(engine)
     calib_cache, triton, deepstream = _path(calib_cache), _path(triton), _path(deepstream)
@@ -152,7 +152,7 @@ def export(
 
     chosen = target if isinstance(target, Target) else target_named(target)
     for name in without:
-        one_of("--without", name, RULE_NAMES)
+        one_of("--without", name, dict.fromkeys([*RULE_NAMES, *(rule.name for rule in chosen.forms)]))
     checkpoint = load_checkpoint(ckpt, contract=contract, mean=mean, std=std, color=color)
     size = size or checkpoint.spec.input.res
     int8 = None

@@ -116,5 +116,6 @@ class Int8Report:
         )
 
     def to_json(self) -> dict[str, Any]:
-        fields = to_json(self)
-        return {**fields, "rest": fields.pop("fallback_precision")}
+        fields: dict[str, Any] = to_json(self)
+        fields["rest"] = fields.pop("fallback_precision")
+        return fields

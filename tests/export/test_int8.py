@@ -64,6 +64,8 @@ def test_writes_an_int8_file_that_says_so(folder: Path, capsys: pytest.CaptureFi
     assert (found["precision"], found["kept_f32"]) == ("int8", [])
     int8 = found["int8"]
     assert isinstance(int8, dict)
+    keys = {"convolutions", "macs_share", "activations", "raw_results", "trunk", "rest", "calibration"}
+    assert set(int8) == keys
     assert len(int8["convolutions"]) == 2 + 2 * 2 + 2
     assert 0.9 < int8["macs_share"] < 0.98
     assert (int8["activations"], int8["rest"], int8["calibration"]["images"]) == ("s8", "f32", 8)
