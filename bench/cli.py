@@ -14,22 +14,18 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cgnet_deploy import terminal
-from cgnet_deploy.bench.accuracy.gallery import Gallery
-from cgnet_deploy.bench.api import benchmark
-from cgnet_deploy.bench.machine.environment import Environment, describe
 from cgnet_deploy.bench.options import parser
-from cgnet_deploy.bench.report import gates
-from cgnet_deploy.bench.report import jsonl as journal
-from cgnet_deploy.bench.report import table as report
-from cgnet_deploy.bench.report.baseline import check_against, read_baseline
-from cgnet_deploy.bench.report.notes import notes
-from cgnet_deploy.bench.report.page.page import check_packages, page
-from cgnet_deploy.bench.report.record import Record
 from cgnet_deploy.errors import UsageError
-from cgnet_deploy.files import check_writable, replacing
+from cgnet_deploy.files import check_writable, write_bytes
 from cgnet_deploy.spec import Res
+
+if TYPE_CHECKING:
+    from cgnet_deploy.bench.accuracy.gallery import Gallery
+    from cgnet_deploy.bench.machine.environment import Environment
+    from cgnet_deploy.bench.report.record import Record
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +41,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def bench(args: argparse.Namespace, argv: Sequence[str]) -> int:
+    from cgnet_deploy.bench.api import benchmark
+    from cgnet_deploy.bench.machine.environment import describe
+    from cgnet_deploy.bench.report import gates
+    from cgnet_deploy.bench.report import jsonl as journal
+    from cgnet_deploy.bench.report.baseline import check_against, read_baseline
+
     check(args)
     baseline = read_baseline(args.baseline) if args.baseline else None
     galleries: list[Gallery] = []
@@ -114,6 +116,8 @@ def check(args: argparse.Namespace) -> None:
     if args.jsonl == STDOUT:
         raise UsageError("--jsonl needs a file, which it reads back")
     if args.report:
+        from cgnet_deploy.bench.report.page.page import check_packages
+
         check_packages()
     for path in outputs:
         if path != STDOUT:
@@ -124,6 +128,10 @@ def publish(
     args: argparse.Namespace, records: Sequence[Record], here: Environment, galleries: Sequence[Gallery]
 ) -> None:
     """The table to stdout, or to stderr where another form has stdout; each file atomically."""
+    from cgnet_deploy.bench.report import table as report
+    from cgnet_deploy.bench.report.notes import notes
+    from cgnet_deploy.bench.report.page.page import page
+
     forms: tuple[tuple[Path | None, Callable[[], str]], ...] = (
         (args.json, lambda: json.dumps(report.to_json(records, here), indent=2, allow_nan=False) + "\n"),
         (args.csv, lambda: report.to_csv(records)),
@@ -142,5 +150,4 @@ def publish(
         if path == STDOUT:
             sys.stdout.write(text())
         elif path:
-            with replacing(path) as temporary:
-                temporary.write_text(text(), encoding="utf-8")
+            write_bytes(path, text().encode())

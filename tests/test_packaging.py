@@ -136,8 +136,6 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("point", sorted(commands()), ids=lambda point: point.name)
 def test_a_command_s_help_imports_nothing_heavy(point: EntryPoint) -> None:
-    if point.name == "cgnet-bench":
-        pytest.skip("not yet")
     assert (
         heavy_after(f"""
 from {point.module} import main
