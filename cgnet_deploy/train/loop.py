@@ -7,7 +7,7 @@ import math
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -126,27 +126,24 @@ def _start(job: TrainingJob, dataset: Dataset) -> CGNet:
     return model
 
 
+@dataclass(slots=True)
 class _Run:
     """The state of `train` between its steps. journal, work: None in all processes but the first."""
 
-    def __init__(
-        self,
-        job: TrainingJob,
-        dataset: Dataset,
-        val: Dataset,
-        steps: int,
-        spec: ModelSpec,
-        learner: Learner,
-        journal: Journal | None,
-        work: Task | None,
-        best: float,
-    ) -> None:
-        self.job, self.dataset, self.val, self.steps, self.spec = job, dataset, val, steps, spec
-        self.learner, self.journal, self.work, self.best = learner, journal, work, best
-        self.final: Confusion | None = None
-        self.img_per_s = math.nan
-        self.losses: list[Tensor] = []
-        self.mark_ns = self.began_ns = CLOCK.now_ns()
+    job: TrainingJob
+    dataset: Dataset
+    val: Dataset
+    steps: int
+    spec: ModelSpec
+    learner: Learner
+    journal: Journal | None
+    work: Task | None
+    best: float
+    final: Confusion | None = None
+    img_per_s: float = math.nan
+    losses: list[Tensor] = field(default_factory=list)  # since mark_ns
+    mark_ns: int = field(default_factory=CLOCK.now_ns)
+    began_ns: int = field(default_factory=CLOCK.now_ns)
 
     def to_the_end(self, interrupts: Interrupts) -> Literal["done", "time limit"] | signal.Signals:
         job, recipe, learner = self.job, self.job.recipe, self.learner
