@@ -7,13 +7,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 STILL = {  # modules that have some; none may join, and whoever removes the last of one removes it here
-    "bench/accuracy/scoring.py",
     "bench/report/page/figure.py",
     "bench/report/page/images.py",
     "bench/tools/gpu/cell.py",
     "bench/tools/soak.py",
-    "cgnet_deploy/doctor/contract_search.py",
-    "cgnet_deploy/train/summary.py",
     "engines/fast/engine.py",
     "engines/fast/fold.py",
     "engines/fast/launch.py",

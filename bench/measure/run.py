@@ -18,8 +18,8 @@ from typing import TypeVar
 import numpy as np
 
 from cgnet_deploy.bench.accuracy.gallery import Gallery, gallery
+from cgnet_deploy.bench.accuracy.passes import score_all
 from cgnet_deploy.bench.accuracy.scores import Accuracy
-from cgnet_deploy.bench.accuracy.scoring import score_all
 from cgnet_deploy.bench.machine.conditions import conditions
 from cgnet_deploy.bench.machine.readings import here
 from cgnet_deploy.bench.measure.process import EngineProcess

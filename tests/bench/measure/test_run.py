@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cgnet_deploy.bench.accuracy.scoring import score
+from cgnet_deploy.bench.accuracy.passes import accuracy_of
 from cgnet_deploy.bench.machine.readings import Machine
 from cgnet_deploy.bench.measure.rounds import load
 from cgnet_deploy.bench.measure.run import common, first_frames
@@ -26,7 +26,7 @@ def test_the_official_weights_and_their_graph_are_right_on_the_same_pixels(share
     settings = Settings((checkpoint, graph), ("e2e",), threads=1, data=data)
     with ExitStack() as stack:
         first, second = (load(stack, settings, name, Machine()) for name in settings.engines)
-        one, other = (score(engine, data, settings, 2).confusion for engine in (first, second))
+        one, other = (accuracy_of(engine, data, settings, 2).confusion for engine in (first, second))
     assert one is not None
     assert other is not None
     assert (first.info.backend, second.info.backend) == ("torch", "onnxruntime")

@@ -1,4 +1,4 @@
-"""The accuracy pass of every engine, run in its process, and how the engines agree."""
+"""The accuracy passes of a run: each in the process of its engine, and how the engines agree."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def score_all(
     scores = []
     for engine, labels in zip(engines, kept, strict=True):
         labels.mkdir()
-        scored = score(engine, data, settings, images, labels if keep else None, margins=labels is kept[0])
+        scored = accuracy_of(engine, data, settings, images, labels if keep else None, margins=labels is kept[0])
         agreed = agreement(labels, kept[0], images) if labels is not kept[0] else None
         scores.append(replace(scored, agreement=agreed))
     return scores
 
 
-def score(
+def accuracy_of(
     engine: Loaded, data: str, settings: Settings, images: int, keep: Path | None = None, margins: bool = False
 ) -> Accuracy:
     """The accuracy pass of one engine."""
