@@ -11,39 +11,52 @@ from __future__ import annotations
 
 import argparse
 import logging
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from cgnet_deploy.bench import cli as bench
+from cgnet_deploy.artifact import IO
+from cgnet_deploy.bench.api import benchmark
+from cgnet_deploy.bench.machine.environment import describe
 from cgnet_deploy.bench.measure.latency import measure, timed
+from cgnet_deploy.bench.report import table as report
 from cgnet_deploy.engines.openvino import shared_core
-from cgnet_deploy.errors import CgnetError, MissingPackage, require
-from cgnet_deploy.export import cli as export
-from cgnet_deploy.terminal import Parser, res_argument, run
+from cgnet_deploy.errors import MissingPackage, require
+from cgnet_deploy.export.api import export
+from cgnet_deploy.export.choices import TargetName
+from cgnet_deploy.files import check_writable, write_json
+from cgnet_deploy.spec import Res
+from cgnet_deploy.terminal import Parser, integer, res_argument, run
 from cgnet_deploy.threads import cores
 
 log = logging.getLogger(__name__)
 
 SIDE = 2048  # of the matrices that show the peak
 
-# name -> flags of cgnet-export. "any": what holds for any weights; the rest uses what these weights prove.
-VARIANTS: dict[str, tuple[str, ...]] = {
-    "ort-any": ("--target", "ort-cpu", "--without", "gate-constant", "--tensor-io"),
-    "ort-proven": ("--target", "ort-cpu", "--prune-dead", "--tensor-io"),
-    "ort-frames": ("--target", "ort-cpu", "--prune-dead"),
-    "openvino-any": ("--target", "openvino", "--without", "gate-constant", "--tensor-io"),
-    "openvino-proven": ("--target", "openvino", "--prune-dead", "--tensor-io"),
-    "openvino-frames": ("--target", "openvino", "--prune-dead"),
+# name -> target, fusion rules left out, pruned?, io. "any": what holds for any weights; the rest uses what these prove.
+VARIANTS: dict[str, tuple[TargetName, tuple[str, ...], bool, IO]] = {
+    "ort-any": ("ort-cpu", ("gate-constant",), False, "tensor"),
+    "ort-proven": ("ort-cpu", (), True, "tensor"),
+    "ort-frames": ("ort-cpu", (), True, "frames"),
+    "openvino-any": ("openvino", ("gate-constant",), False, "tensor"),
+    "openvino-proven": ("openvino", (), True, "tensor"),
+    "openvino-frames": ("openvino", (), True, "frames"),
 }
 OPENVINO_TYPES = ("openvino", "openvino-bf16")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes as of cgnet-bench."""
-    return run(parser(), compare, argv)
+
+    def command(args: argparse.Namespace) -> int:
+        options = {name: value for name, value in vars(args).items() if name not in ("ckpt", "res", "log_level")}
+        compare(args.ckpt, args.res, **options)
+        return 0
+
+    return run(parser(), command, argv)
 
 
 def parser() -> Parser:
@@ -51,55 +64,49 @@ def parser() -> Parser:
     parser.add_argument("--ckpt", required=True, metavar="FILE")
     parser.add_argument("--exporter", metavar="FILE", help="the exporter's own graph, where there is one of this size")
     parser.add_argument("--res", type=res_argument, required=True, metavar="HxW", help="height x width, pixels")
-    parser.add_argument("--threads", default=str(cores()), metavar="N")
+    parser.add_argument("--threads", type=integer(1, 1024), default=cores(), metavar="N")
     parser.add_argument("--data", metavar="DIR", help="labelled frames for the mIoU beside each latency")
-    parser.add_argument("--iterations", default="100", metavar="N", help="inferences of each row at least")
+    parser.add_argument(
+        "--iterations", type=integer(1, 1_000_000), default=100, metavar="N", help="inferences of each row at least"
+    )
     parser.add_argument("--compiled", action="store_true", help="torch.compile too: minutes, and a C++ compiler")
-    parser.add_argument("--out", required=True, metavar="FILE", help="the result as JSON")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the result as JSON")
     return parser
 
 
-def compare(given: argparse.Namespace) -> int:
+def compare(
+    ckpt: str,
+    res: Res,
+    *,
+    threads: int,
+    iterations: int,
+    out: Path,
+    exporter: str | None = None,
+    data: str | None = None,
+    compiled: bool = False,
+) -> None:
+    """Export every variant, measure all of them and their peers at `host` and `e2e`, and write the rows as JSON."""
+    check_writable(out)
+    here = describe(threads, ("python", *sys.orig_argv[1:]))
     with tempfile.TemporaryDirectory() as folder:
-        exporter = given.exporter or str(Path(folder) / "exporter.onnx")
-        if not given.exporter:
+        if not exporter:
             require("torch", extra="export")
             from cgnet_deploy.export.plain import export_plain
 
-            export_plain(Path(given.ckpt), given.res, Path(exporter))
+            export_plain(Path(ckpt), res, Path(exporter := str(Path(folder) / "exporter.onnx")))
         ours = {name: str(Path(folder) / f"{name}.onnx") for name in VARIANTS}
-        for name, flags in VARIANTS.items():
-            code = export.main(
-                ["--ckpt", given.ckpt, "--res", str(given.res), "--no-engine", "--onnx", ours[name], *flags]
-                + (["--data", given.data] if given.data else [])
-            )
-            if code:
-                raise CgnetError(f"the variant {name} can't be exported; the line above says why")
-        bf16 = not why_no_bf16()
-        runtimes = OPENVINO_TYPES[: 1 + bf16]
-        engines = [*peers(given.ckpt, exporter, given.compiled)]
+        for name, (target, without, prune, io) in VARIANTS.items():
+            export(ckpt, ours[name], res=res, target=target, without=without, prune=prune, io=io, data=data)
+        runtimes = OPENVINO_TYPES[: 1 + (not why_no_bf16())]
+        engines = [*peers(ckpt, exporter, compiled)]
         engines += [f"ort:{path}" for name, path in ours.items() if name.startswith("ort")]
         engines += [f"{runtime}:{ours[name]}" for name in ours if name.startswith("openvino") for runtime in runtimes]
-        chosen = [part for engine in engines for part in ("--engine", engine)]
         log.info(f"peak of a {SIDE}x{SIDE} f32 matrix product: {peak_gflops():.0f} GFLOP/s")
-        return bench.main(
-            [
-                *chosen,
-                "--res",
-                str(given.res),
-                "--threads",
-                given.threads,
-                "--boundary",
-                "host",
-                "--boundary",
-                "e2e",
-                "--iterations",
-                given.iterations,
-                "--json",
-                given.out,
-            ]
-            + (["--data", given.data] if given.data else [])
+        records = benchmark(
+            engines, res=res, boundaries=("host", "e2e"), threads=threads, iterations=iterations, data=data
         )
+    print(report.table(records), *report.verdicts(records), sep="\n")
+    write_json(out, report.to_json(records, here))
 
 
 def peers(ckpt: str, exporter: str, compiled: bool) -> Iterator[str]:

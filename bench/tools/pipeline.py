@@ -64,7 +64,28 @@ class Rates:
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes as of cgnet-bench; 1 too if a pipeline fails."""
     words = list(sys.argv[1:] if argv is None else argv)
-    return run(parser(), lambda args: compare(args, words), words)
+
+    def command(args: argparse.Namespace) -> int:
+        options = {name: value for name, value in vars(args).items() if name != "log_level"}
+        compare(Options(**options), words)
+        return 0
+
+    return run(parser(), command, words)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """As of `parser`."""
+
+    engine: str
+    data: str | None
+    split: str
+    program: Path | None
+    frames: int
+    rounds: int
+    seconds: float
+    threads: int
+    json: Path | None
 
 
 def parser() -> Parser:
@@ -86,20 +107,21 @@ def parser() -> Parser:
     return result
 
 
-def compare(given: argparse.Namespace, words: list[str]) -> int:
-    if given.json:
-        check_writable(given.json)
+def compare(options: Options, words: list[str]) -> None:
+    """Print the rates, and write them as JSON where asked to."""
+    if options.json:
+        check_writable(options.json)
     # take_round shares these seconds out over its rounds.
-    settings = Settings((given.engine,), ("e2e",), given.threads, least_s=given.seconds * ROUNDS, least_samples=1)
-    dataset = open_dataset(given.data, given.split) if given.data else None
+    settings = Settings((options.engine,), ("e2e",), options.threads, least_s=options.seconds * ROUNDS, least_samples=1)
+    dataset = open_dataset(options.data, options.split) if options.data else None
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cgnet-pipeline-")))
-        engine = load(stack, settings, given.engine, here())
+        engine = load(stack, settings, options.engine, here())
         res = engine.info.res
         np.save(still := folder / "frames.npy", first_frames(dataset, res, engine.info.batch))
         first_inference(engine, still)
-        write_clip(clip := folder / "in.mp4", dataset or open_dataset(f"scenes:0:{res}", "val"), res, given.frames)
-        log.info(f"{given.frames} frames of {res.spelled()}, {given.threads} threads, {given.rounds} rounds")
+        write_clip(clip := folder / "in.mp4", dataset or open_dataset(f"scenes:0:{res}", "val"), res, options.frames)
+        log.info(f"{options.frames} frames of {res.spelled()}, {options.threads} threads, {options.rounds} rounds")
 
         def alone() -> float:
             taken = take_round(engine, settings, "e2e", still, first=not rates_alone).round
@@ -107,36 +129,35 @@ def compare(given: argparse.Namespace, words: list[str]) -> int:
             return rates_alone[-1]
 
         rates_alone: list[float] = []
-        pipelines = {name: (pipeline, Rates()) for name, pipeline in pipelines_of(given, clip).items()}
+        pipelines = {name: (pipeline, Rates()) for name, pipeline in pipelines_of(options, clip).items()}
         latest = alone()
-        for _ in range(given.rounds):
+        for _ in range(options.rounds):
             for name, (pipeline, rates) in pipelines.items():
                 rates.before.append(latest)
                 rates.fps.append(pipeline())
                 rates.after.append(latest := alone())
                 log.info(f"{name} {rates.fps[-1]:.1f} frames/s, the engine {rates.before[-1]:.1f} and {latest:.1f}")
     told = {name: summary(rates, max(rates_alone)) for name, (_, rates) in pipelines.items()}
-    print(f"{given.engine} alone: {spelled(rates_alone)} frames/s")
+    print(f"{options.engine} alone: {spelled(rates_alone)} frames/s")
     for name, each in told.items():
         _, rates = pipelines[name]
         print(
             f"{name}: {spelled(rates.fps)} frames/s; of the engine's rate {spelled(rates.ratios, 3)}, "
             f"of its best turn's {each['ratio_to_best']:.3f}"
         )
-    if given.json:
-        environment = asdict(describe(given.threads, ("python", "-m", "cgnet_deploy.bench.tools.pipeline", *words)))
+    if options.json:
+        environment = asdict(describe(options.threads, ("python", "-m", "cgnet_deploy.bench.tools.pipeline", *words)))
         content = {
             "schema": 1,
             "environment": environment,
-            "engine": given.engine,
+            "engine": options.engine,
             "sha256": engine.info.sha256,
             "res": list(res),
-            "frames": given.frames,
+            "frames": options.frames,
             "engine_fps": rates_alone,
             "pipelines": told,
         }
-        write_json(given.json, content)
-    return 0
+        write_json(options.json, content)
 
 
 def write_clip(path: Path, dataset: Dataset, res: Res, frames: int) -> None:
@@ -147,23 +168,23 @@ def write_clip(path: Path, dataset: Dataset, res: Res, frames: int) -> None:
             write(fit_frame(dataset.frame(there[number % len(there)]), res), number, number / CLIP_FPS)
 
 
-def pipelines_of(given: argparse.Namespace, clip: Path) -> dict[str, Callable[[], float]]:
+def pipelines_of(options: Options, clip: Path) -> dict[str, Callable[[], float]]:
     """What runs `clip` once and gives its frames per second, by name."""
-    threads = ["--threads", str(given.threads)]
+    threads = ["--threads", str(options.threads)]
 
     def python() -> float:
         told = clip.with_name("told.json")
-        command = [sys.executable, "-m", "cgnet_deploy.video.cli", "--engine", given.engine, "--input", str(clip)]
+        command = [sys.executable, "-m", "cgnet_deploy.video.cli", "--engine", options.engine, "--input", str(clip)]
         ran([*command, "--output", str(clip.with_name("python.mp4")), "--json", str(told), *threads])
         return float(json.loads(told.read_text())["fps"])
 
     def cpp() -> float:
-        command = [str(given.program), "--engine", str(path), "--input", str(clip)]
+        command = [str(options.program), "--engine", str(path), "--input", str(clip)]
         out = ran([*command, "--output", str(clip.with_name("cpp.mp4")), *threads])
         return float(re.findall(r"([\d.]+) frames/s", out)[0])
 
-    backend, path = backend_and_path(given.engine)
-    if not given.program:
+    backend, path = backend_and_path(options.engine)
+    if not options.program:
         return {PYTHON: python}
     if backend.name not in ("openvino", "trt"):
         log.info(f"{CPP} is left out: it can't run {backend.title}")

@@ -100,7 +100,17 @@ def program(kind: str) -> tuple[str, ...]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes as of cgnet-bench."""
-    return run_command(parser(), trial, argv)
+
+    def command(args: argparse.Namespace) -> int:
+        samples = {"threads": args.threads, "least_s": args.duration}
+        if args.nothing:
+            overhead(Settings(("nothing",), ("host", "e2e"), least_samples=10_000, **samples))
+        else:
+            engines = (args.engine, args.engine)
+            check(Settings(engines, ("e2e",), least_samples=args.iterations, **samples), args.slower, args.runs)
+        return 0
+
+    return run_command(parser(), command, argv)
 
 
 def parser() -> Parser:
@@ -120,24 +130,19 @@ def parser() -> Parser:
     return parser
 
 
-def trial(given: argparse.Namespace) -> int:
-    if given.nothing:
-        return overhead(given)
-    settings = Settings(
-        (given.engine, given.engine), ("e2e",), given.threads, least_s=given.duration, least_samples=given.iterations
-    )
+def check(settings: Settings, slower: float, runs: int) -> None:
+    """Print the verdict of each run, and how many are right."""
     right = 0
-    for count in range(given.runs):
-        first, second = measured(settings, given.slower)
+    for count in range(runs):
+        first, second = measured(settings, slower)
         found = ratio(second, first)
         ((best, [(_, against)]),) = fastest([first, second])
         winner = best if against.high < 1 else None
-        as_it_is = winner is first if given.slower > 1 else found.low <= 1 <= found.high and winner is None
+        as_it_is = winner is first if slower > 1 else found.low <= 1 <= found.high and winner is None
         right += as_it_is
         named = {id(first): "the first", id(second): "the second"}.get(id(winner), "nobody")
         print(f"{count + 1}: p50 {first.latency_ms.p50:.2f} ms, ratio {found}, winner: {named}", flush=True)
-    print(f"right in {right} of {given.runs} runs")
-    return 0
+    print(f"right in {right} of {runs} runs")
 
 
 def measured(settings: Settings, slower: float) -> tuple[Record, Record]:
@@ -151,16 +156,15 @@ def measured(settings: Settings, slower: float) -> tuple[Record, Record]:
     return first, second
 
 
-def overhead(given: argparse.Namespace) -> int:
-    settings = Settings(("nothing",), ("host", "e2e"), given.threads, least_s=given.duration, least_samples=10_000)
+def overhead(settings: Settings) -> None:
+    """Print what the harness adds to a sample."""
     for record in run(settings, start=lambda name, threads: EngineProcess(name, threads, program=program(name))):
         latency, samples = record.latency_ms, len(record.samples_ns)
-        whole_us = sum(taken.window_ns for taken in record.rounds) / samples / 1e3
+        spacing_us = sum(taken.window_ns for taken in record.rounds) / samples / 1e3
         print(
             f"{record.boundary}: {samples} samples, p50 {1e3 * latency.p50:.2f} us, p90 {1e3 * latency.p90:.2f} us; "
-            f"{whole_us:.2f} us from one to the next in the mean, what is between them included"
+            f"{spacing_us:.2f} us from one to the next in the mean, what is between them included"
         )
-    return 0
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.data.opening import open_dataset
@@ -41,7 +41,12 @@ EVERY = 20  # frames between two looks at the memory
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 memory stays, 1 it grows, and as of cgnet-bench."""
-    return run(parser(), soak, argv)
+
+    def command(args: argparse.Namespace) -> int:
+        soak(args.engine, args.frames, args.threads, program=args.program, most_percent=args.most)
+        return 0
+
+    return run(parser(), command, argv)
 
 
 def parser() -> Parser:
@@ -54,25 +59,25 @@ def parser() -> Parser:
     return parser
 
 
-def soak(given: argparse.Namespace) -> int:
-    with Segmenter(given.engine, threads=given.threads) as segmenter:
+def soak(engine: str, count: int, threads: int, *, program: Path | None = None, most_percent: float = 1.0) -> None:
+    """Raises CgnetError if memory grows by `most_percent` or more over the last quarter of `count` frames."""
+    with Segmenter(engine, threads=threads) as segmenter:
         _, height, width = segmenter.info.shape
         own = segmenter.info.spec.input.res
         res = Res(height or own.height, width or own.width)
         scenes = open_dataset(f"scenes:0:{res}", "val")
         frames = [scenes.frame(i) for i in range(DRAWN)]
-        how = f"by {given.program}" if given.program else "half of them in a stream"
-        log.info(f"{given.frames} frames of {res.spelled()} through {given.engine}, {how}")
-        if not given.program:
-            looks_mib = list(watched(segmenter, frames, given.frames))
-    if given.program:
-        looks_mib = list(watched_program(given, frames))
+        how = f"by {program}" if program else "half of them in a stream"
+        log.info(f"{count} frames of {res.spelled()} through {engine}, {how}")
+        if not program:
+            looks_mib = list(watched(segmenter, frames, count))
+    if program:
+        looks_mib = list(watched_program(program, engine, threads, frames, count))
     growth = growth_percent(looks_mib)
     quarters = ", ".join(f"{part.mean():.1f}" for part in np.array_split(looks_mib, 4))
-    print(f"{given.frames} frames: resident MiB by quarter {quarters}; the last quarter grew by {growth:.3f} %")
-    if growth >= given.most:
-        raise CgnetError(f"memory grows: {growth:.3f} % in the last quarter, wanted less than {given.most:g} %")
-    return 0
+    print(f"{count} frames: resident MiB by quarter {quarters}; the last quarter grew by {growth:.3f} %")
+    if growth >= most_percent:
+        raise CgnetError(f"memory grows: {growth:.3f} % in the last quarter, wanted less than {most_percent:g} %")
 
 
 def watched(segmenter: Segmenter, frames: Sequence[U8], count: int) -> Iterator[float]:
@@ -94,31 +99,32 @@ def watched(segmenter: Segmenter, frames: Sequence[U8], count: int) -> Iterator[
         yield resident_mib()
 
 
-def watched_program(given: argparse.Namespace, frames: Sequence[U8]) -> Iterator[float]:
+def watched_program(program: Path, ref: str, threads: int, frames: Sequence[U8], count: int) -> Iterator[float]:
     """Resident MiB of cgnet_video, again and again while a video goes through it. Raises CgnetError if it fails."""
     with tempfile.TemporaryDirectory(prefix="cgnet-soak-") as folder:
         source, target = Path(folder) / "in.mp4", Path(folder) / "out.mp4"
         with video_file(source, 25.0, None) as write:
-            for index, frame in enumerate(islice(cycle(frames), given.frames)):
+            for index, frame in enumerate(islice(cycle(frames), count)):
                 write(frame, index, index / 25)
-        _, engine = backend_and_path(given.engine)
-        command = [str(given.program), "--engine", str(engine), "--input", str(source), "--output", str(target)]
-        threads = ["--threads", str(given.threads)]
-        with subprocess.Popen([*command, *threads], stdout=subprocess.PIPE, text=True) as process:
+        _, engine = backend_and_path(ref)
+        command = [str(program), "--engine", str(engine), "--input", str(source), "--output", str(target)]
+        with subprocess.Popen([*command, "--threads", str(threads)], stdout=subprocess.PIPE, text=True) as process:
             while process.poll() is None:
                 if mib := resident_mib(process.pid):  # of a process that has just ended it is 0
                     yield mib
                 CLOCK.sleep(LOOK_S)
-            assert process.stdout is not None
-            said = process.stdout.read()
-        if process.returncode or not said.startswith(f"{given.frames} frames of "):
-            raise CgnetError(f"{given.program} ended with code {process.returncode} and: {said.strip()}")
+            said = process.communicate()[0]
+        if process.returncode or not said.startswith(f"{count} frames of "):
+            raise CgnetError(f"{program} ended with code {process.returncode} and: {said.strip()}")
         log.info(said.strip())
 
 
-def resident_mib(process: int | str = "self") -> float:
-    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGESIZE") / 2**20
+def resident_mib(pid: int | None = None) -> float:
+    """Of a process, this one by default; 0 of one that has just ended."""
+    try:
+        return float(psutil.Process(pid).memory_info().rss / 2**20)
+    except psutil.NoSuchProcess:
+        return 0.0
 
 
 def growth_percent(looks_mib: Sequence[float]) -> float:

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cgnet_deploy
@@ -40,7 +41,12 @@ SPARE_S = 5.0  # between a part's own end and the one that is made for it
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 all that is installed ran, 1 a part failed, 2 usage, 5 no NVIDIA GPU."""
-    return run(parser(), prove, argv)
+
+    def command(args: argparse.Namespace) -> int:
+        prove(args.part or [], args.out, args.files, args.ckpt, args.data, args.limit)
+        return 0
+
+    return run(parser(), command, argv)
 
 
 def parser() -> Parser:
@@ -60,28 +66,29 @@ def parser() -> Parser:
 
 def _seconds(text: str) -> float:
     if not text.isdecimal() or not 10 <= int(text) <= 86_400:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of seconds from 10 to 86400")
+        raise argparse.ArgumentTypeError(f"{text!r} must be an integer between 10 and 86400 (seconds)")
     return float(text)
 
 
-def prove(given: argparse.Namespace) -> int:
-    parts = [part for part in PARTS if not given.part or part.name in given.part]
-    if not given.ckpt.is_file():
-        raise UserError(f"{given.ckpt} does not exist: --ckpt names the network to run")
+def prove(names: Sequence[str], out: Path, files: Path, ckpt: Path, data: str, limit_s: float) -> None:
+    """Run the parts called so (all if there are none), print their rows, and leave their records in `out`."""
+    parts = [part for part in PARTS if not names or part.name in names]
+    if not ckpt.is_file():
+        raise UserError(f"{ckpt} does not exist: --ckpt names the network to run")
     if why := gpu_missing():
         print(table(absent(parts)))
         raise EngineUnavailable(f"nothing could run: {why}; nothing was recorded")
-    for folder in (given.out, given.files):
+    for folder in (out, files):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{folder} can't be made: {error.strerror}") from error
         check_writable(folder / "record.json")
-    rows = all_parts(parts, given, find_gpu().name, time.monotonic() + given.limit)
+    template = Job(str(out), str(files), str(ckpt), data, cells_of(parts), find_gpu().name, 0.0)
+    rows = all_parts(parts, template, time.monotonic() + limit_s)
     print(table(rows))
     if failed := [f"{part}: {row.subject}" for part, row in rows if row.state == "failed"]:
-        raise CgnetError(f"{len(failed)} rows failed, such as {failed[0]}; every record is in {given.out}")
-    return 0
+        raise CgnetError(f"{len(failed)} rows failed, such as {failed[0]}; every record is in {out}")
 
 
 def absent(parts: Sequence[Part]) -> list[tuple[str, Row]]:
@@ -97,23 +104,20 @@ def _together(names: Sequence[str]) -> str:
     return f"{names[0]} ... {names[-1]} ({len(names)})" if len(names) > 1 else names[0]
 
 
-def all_parts(parts: Sequence[Part], given: argparse.Namespace, gpu: str, until: float) -> list[tuple[str, Row]]:
+def cells_of(parts: Sequence[Part]) -> tuple[str, ...]:
+    """The cells of the matrix that are among the parts; all of them if none is."""
+    cells = tuple(str(cell) for cell in CELLS if any(str(cell) == part.name for part in parts))
+    return cells or tuple(map(str, CELLS))
+
+
+def all_parts(parts: Sequence[Part], template: Job, until: float) -> list[tuple[str, Row]]:
     """Run each within its share of the time: its own limit, and what those before it have left over."""
     rows = []
-    # Fewer parts than all share the whole: each has that much more.
+    # Fewer parts than all share the time of all: each has that much more.
     scale = (until - time.monotonic()) / sum(part.limit_s for part in parts)
     for number, part in enumerate(parts):
         later_s = scale * sum(later.limit_s for later in parts[number + 1 :])
-        cells = tuple(str(cell) for cell in CELLS if any(str(cell) == other.name for other in parts))
-        job = Job(
-            str(given.out),
-            str(given.files),
-            str(given.ckpt),
-            given.data,
-            cells or tuple(map(str, CELLS)),
-            gpu,
-            until - later_s - SPARE_S,
-        )
+        job = replace(template, until=until - later_s - SPARE_S)
         log.info(f"{part.name}: {max(job.left_s, 0):.0f} s at most")
         rows += [(part.name, row) for row in one_part(part, job)]
     return rows

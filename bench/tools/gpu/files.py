@@ -19,8 +19,11 @@ from pathlib import Path
 from cgnet_deploy.artifact import sidecar_path
 from cgnet_deploy.bench.tools.gpu.contenders import Cell
 from cgnet_deploy.bench.tools.gpu.rows import Row, State
+from cgnet_deploy.child import program
+from cgnet_deploy.engines.build import build_plan
 from cgnet_deploy.errors import EngineUnavailable, UserError, last_line
 from cgnet_deploy.spec import Precision
+from cgnet_deploy.terminal import guarded
 from cgnet_deploy.threads import cores
 
 EXPORT_THREADS = 4
@@ -31,13 +34,9 @@ FLAGS = {
     Precision.F16: ("--fp16",),
     Precision.INT8: ("--int8", "--calib-data", "scenes", "--calib-images", str(CALIBRATION_FRAMES)),
 }
-# As the installed command does, but by this interpreter.
-EXPORT = "import sys; from cgnet_deploy.export.cli import main; sys.exit(main(sys.argv[1:]))"
-BUILD = (
-    "import sys; from cgnet_deploy.engines.build import build_plan; "
-    "from cgnet_deploy.terminal import guarded; "
-    "sys.exit(guarded('build', lambda: build_plan(sys.argv[1], sys.argv[2]) and 0))"
-)
+
+EXPORT = program("cgnet_deploy.export.cli")
+BUILD = program("cgnet_deploy.bench.tools.gpu.files", "build")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,26 +55,10 @@ def make(cells: Sequence[Cell], ckpt: Path, folder: Path, until: float) -> list[
     for cell in cells:
         for precision, flags in FLAGS.items():
             onnx, plan = (folder / f"{precision.value}_{cell}.{kind}" for kind in ("onnx", "plan"))
-            exports.append(
-                Task(
-                    onnx,
-                    (
-                        "-c",
-                        EXPORT,
-                        "--ckpt",
-                        str(ckpt),
-                        *flags,
-                        "--res",
-                        str(cell.res),
-                        "--batch",
-                        str(cell.batch),
-                        "--no-engine",
-                        "--onnx",
-                        str(onnx),
-                    ),
-                )
-            )
-            plans.append(Task(plan, ("-c", BUILD, str(onnx), str(plan)), after=onnx))
+            size = ("--res", str(cell.res), "--batch", str(cell.batch))
+            export = (*EXPORT, "--ckpt", str(ckpt), *flags, *size, "--no-engine", "--onnx", str(onnx))
+            exports.append(Task(onnx, export))
+            plans.append(Task(plan, (*BUILD, str(onnx), str(plan)), after=onnx))
     workers = max(cores() // EXPORT_THREADS, 1)
     alone = importlib.util.find_spec("tensorrt") is not None
     return all_of(exports, workers, until) + all_of(plans, 1 if alone else workers, until)
@@ -99,13 +82,7 @@ def done(task: Task, until: float, clock: Callable[[], float] = time.monotonic) 
     env = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     try:
         ended = subprocess.run(
-            [sys.executable, *task.command],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            env=env,
-            timeout=left_s,
+            task.command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=env, timeout=left_s
         )
     except subprocess.TimeoutExpired:
         return Row(name, "not run", f"stopped after {left_s:.0f} s, when the time for making files was up")
@@ -115,3 +92,9 @@ def done(task: Task, until: float, clock: Callable[[], float] = time.monotonic) 
     if not task.path.exists():
         return Row(name, "failed", f"nothing was written: {last_line(ended.stderr)}")
     return Row(name, "ran", f"{task.path.stat().st_size / 2**20:.1f} MiB")
+
+
+def build() -> int:
+    """In a process of its own: ONNX -> plan, as sys.argv says. Returns the exit code."""
+    onnx, plan = sys.argv[1:]
+    return guarded("build", lambda: 0 if build_plan(onnx, plan) else 1)

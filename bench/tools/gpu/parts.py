@@ -22,6 +22,7 @@ from cgnet_deploy.bench.tools.gpu.contenders import CELLS, CONTENDERS, HEADLINE,
 from cgnet_deploy.bench.tools.gpu.files import FLAGS, make
 from cgnet_deploy.bench.tools.gpu.ideal import Ideal
 from cgnet_deploy.bench.tools.gpu.rows import Row, read_record, write_record
+from cgnet_deploy.child import program
 from cgnet_deploy.errors import CgnetError, EngineUnavailable, MissingPackage, last_line, one_line, require
 from cgnet_deploy.terminal import guarded
 
@@ -138,9 +139,7 @@ def profile(job: Job) -> list[Row]:
         out = job.record("layers")
         ended = subprocess.run(
             [
-                sys.executable,
-                "-c",
-                BENCH,
+                *program("cgnet_deploy.bench.cli"),
                 "--engine",
                 who.engine(Path(job.ckpt), Path(job.files), HEADLINE),
                 "--res",
@@ -168,7 +167,6 @@ def profile(job: Job) -> list[Row]:
     return [Row(PROFILED, "failed", "; ".join(skipped))]
 
 
-BENCH = "import sys; from cgnet_deploy.bench.cli import main; sys.exit(main(sys.argv[1:]))"
 PROFILED = f"layers of the fastest at {HEADLINE}"
 TRAINED = {"f32": (), "f16": ("amp=true",), "f16, captured": ("amp=true", "captured=true")}
 
@@ -184,9 +182,7 @@ def training(job: Job) -> list[Row]:
         settings = [part for change in (*changes, "validate_every=100000") for part in ("--set", change)]
         ended = subprocess.run(
             [
-                sys.executable,
-                "-m",
-                "cgnet_deploy.train.cli",
+                *program("cgnet_deploy.train.cli"),
                 "--recipe",
                 "camvid",
                 "--data",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cgnet_deploy.bench.tools import selftest as trial
+from cgnet_deploy.bench.tools import selftest
 from cgnet_deploy.bench.tools.selftest import Nothing, Slowed, main
 from cgnet_deploy.clock import Clock
 from cgnet_deploy.pixels import U8
@@ -24,7 +24,7 @@ def test_a_slowed_engine_takes_just_so_much_longer(monkeypatch: pytest.MonkeyPat
             now[0] += 1_000
             return self.labels
 
-    monkeypatch.setattr(trial, "CLOCK", Clock(tick))
+    monkeypatch.setattr(selftest, "CLOCK", Clock(tick))
     engine = Slowed(Busy(), 1.5)
     begin = now[0]
     assert engine.infer(np.zeros((1, 32, 32, 3), np.uint8)) is engine.engine.labels  # type: ignore[attr-defined]

@@ -122,7 +122,6 @@ def test_a_part_in_its_own_process_writes_its_record(tmp_path: Path, monkeypatch
 
 
 def test_time_that_is_left_over_goes_to_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given = gpu.parser().parse_args(["--out", str(tmp_path)])
     seen: list[float] = []
 
     def noted(_: Part, job: Job) -> list[Row]:
@@ -131,7 +130,7 @@ def test_time_that_is_left_over_goes_to_the_next(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(gpu, "one_part", noted)
     three = [replace(PART, name=name, limit_s=limit) for name, limit in (("a", 10.0), ("b", 20.0), ("c", 30.0))]
-    gpu.all_parts(three, given, "A Card", time.monotonic() + 120)
+    gpu.all_parts(three, job(tmp_path), time.monotonic() + 120)
     # Twice their limits, less what is kept for ending them; none takes any time here.
     assert seen == pytest.approx([20 - gpu.SPARE_S, 60 - gpu.SPARE_S, 120 - gpu.SPARE_S], abs=1)
 
