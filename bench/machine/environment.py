@@ -9,6 +9,8 @@ from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 
+import psutil
+
 from cgnet_deploy.bench.machine.nvml import GpuDescription
 from cgnet_deploy.bench.machine.readings import cpuinfo, here, text
 from cgnet_deploy.engines import backends
@@ -81,7 +83,7 @@ def describe(threads: int, command: tuple[str, ...]) -> Environment:
         packages=dict(filter(all, ((name, version(name)) for name in PACKAGES))),
         cpu_flags=tuple(flag for flag in FLAGS if flag in cpu_flags()),
         governor=text(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
-        ram_mib=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20,
+        ram_mib=psutil.virtual_memory().total >> 20,
         load=round(os.getloadavg()[0], 2),
         gpu=machine.gpu(),
         energy={part: f"not measured: {told[part]}" if part in told else how for part, how in ENERGY.items()},

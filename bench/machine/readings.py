@@ -1,4 +1,4 @@
-"""What the machine tells of itself while engines are timed: clocks, throttling, energy. None for what it doesn't tell.
+"""Clocks, throttling and energy while engines are timed. None for what the machine doesn't report.
 
     clock     the mean over the cores that may be used: cpufreq's, else that of /proc/cpuinfo
     throttled thermal_throttle (Intel), and the periods in which a cgroup's CPU quota held this process back
@@ -46,7 +46,7 @@ class Counter:
     total_uj: int = 0
 
     def joules(self) -> float | None:
-        now_uj = whole(self.path)
+        now_uj = number_in(self.path)
         if now_uj is None:
             return None
         self.total_uj += (now_uj - self.last_uj) % (self.range_uj + 1)
@@ -58,7 +58,7 @@ class Counter:
 class Machine:
     """This machine. root: where its file systems are; tests have their own. nvml: None where there is no GPU.
 
-    unmeasured: what energy can't be told of, and why.
+    unmeasured: of what the energy is unknown, and why.
     """
 
     root: Path = Path("/")
@@ -71,7 +71,7 @@ class Machine:
         powercap = self.root / "sys/class/powercap"
         for zone in sorted(powercap.glob("*-rapl:*")):
             if text(zone / "name").startswith("package"):  # its parts (core, dram) are other zones
-                now, most = whole(zone / "energy_uj"), whole(zone / "max_energy_range_uj")
+                now, most = number_in(zone / "energy_uj"), number_in(zone / "max_energy_range_uj")
                 if now is None or most is None:
                     self.unmeasured["cpu"] = f"{zone / 'energy_uj'} can't be read: only root may, on most systems"
                     self._packages.clear()
@@ -106,7 +106,7 @@ class Machine:
         return self.root / f"sys/devices/system/cpu/cpu{number}"
 
     def _cpu_mhz(self) -> float | None:
-        khz = [whole(self._core(number) / "cpufreq/scaling_cur_freq") for number in usable()]
+        khz = [number_in(self._core(number) / "cpufreq/scaling_cur_freq") for number in usable()]
         if None not in khz:
             return sum(filter(None, khz)) / len(khz) / 1e3
         cores: dict[int, float] = {}
@@ -115,11 +115,11 @@ class Machine:
                 number = int(value)
             elif name == "cpu MHz":
                 cores[number] = float(value)
-        found = [cores[number] for number in usable() if number in cores]
-        return sum(found) / len(found) if found else None
+        mhz = [cores[number] for number in usable() if number in cores]
+        return sum(mhz) / len(mhz) if mhz else None
 
     def _cpu_throttles(self) -> int | None:
-        counts = [whole(self._core(number) / "thermal_throttle/core_throttle_count") for number in usable()]
+        counts = [number_in(self._core(number) / "thermal_throttle/core_throttle_count") for number in usable()]
         return None if None in counts else sum(filter(None, counts))
 
     def _quota_throttles(self) -> int | None:
@@ -134,12 +134,12 @@ class Machine:
         if self._rail is None:
             return None
         number = self._rail.name.removeprefix("in").removesuffix("_label")
-        millivolts, milliamperes = (whole(self._rail.parent / f"{kind}{number}_input") for kind in ("in", "curr"))
+        millivolts, milliamperes = (number_in(self._rail.parent / f"{kind}{number}_input") for kind in ("in", "curr"))
         return None if millivolts is None or milliamperes is None else millivolts * milliamperes / 1e6
 
 
 def here() -> Machine:
-    """This machine, with its GPU if there is one that tells anything."""
+    """This machine, with its GPU if there is one that can be asked."""
     try:
         return Machine(nvml=Nvml())
     except EngineUnavailable as error:
@@ -166,6 +166,7 @@ def text(path: Path) -> str:
         return ""
 
 
-def whole(path: Path) -> int | None:
+def number_in(path: Path) -> int | None:
+    """The integer that a small file of the kernel's holds; None if there is none."""
     value = text(path)
     return int(value) if value.isdecimal() else None

@@ -16,7 +16,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from cgnet_deploy.bench.measure import latency
 from cgnet_deploy.bench.measure.process import Logged, Progress
 from cgnet_deploy.engines.base import Engine, Layer
 from cgnet_deploy.errors import CgnetError, one_line
+from cgnet_deploy.memory import peak_mib
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Precision, Res
 
@@ -183,12 +183,7 @@ class Session:
         return self._measure(round(least_s * 1e9), least_samples)
 
     def peak_memory_mib(self) -> float:
-        """The largest resident size that this process has had, its interpreter and libraries included."""
-        # Not getrusage's ru_maxrss: that is inherited over fork and exec, so it starts at the parent's size.
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 1024
-        raise CgnetError("/proc/self/status doesn't show the peak memory (VmHWM)")
+        return peak_mib()
 
     def score(self, options: ScoreOptions) -> Accuracy:
         """The accuracy pass; reports its progress."""

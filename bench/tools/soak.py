@@ -19,12 +19,12 @@ from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
-import psutil
 
 from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.engines.open import backend_and_path
 from cgnet_deploy.errors import CgnetError
+from cgnet_deploy.memory import resident_mib
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Res
 from cgnet_deploy.terminal import Parser, integer, number, run
@@ -117,14 +117,6 @@ def watched_program(program: Path, ref: str, threads: int, frames: Sequence[U8],
         if process.returncode or not said.startswith(f"{count} frames of "):
             raise CgnetError(f"{program} ended with code {process.returncode} and: {said.strip()}")
         log.info(said.strip())
-
-
-def resident_mib(pid: int | None = None) -> float:
-    """Of a process, this one by default; 0 of one that has just ended."""
-    try:
-        return float(psutil.Process(pid).memory_info().rss / 2**20)
-    except psutil.NoSuchProcess:
-        return 0.0
 
 
 def growth_percent(looks_mib: Sequence[float]) -> float:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import resource
 import statistics
 import sys
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ import torch
 import torch.nn.functional as F
 
 from cgnet_deploy.clock import CLOCK
+from cgnet_deploy.memory import peak_mib
 from cgnet_deploy.spec import Res
 from cgnet_deploy.terminal import Parser, res_argument, run
 from cgnet_deploy.train.learner import Learner, fresh
@@ -83,7 +83,7 @@ def _peak_mib(name: str, crop: Res, batch: int, threads: int) -> float:
     step = _step(name, crop, batch, threads)
     for _ in range(WARM_UP + 1):
         step()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return peak_mib()
 
 
 def _measure(args: argparse.Namespace) -> int:

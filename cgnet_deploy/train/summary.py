@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import resource
-
 import torch
 
 from cgnet_deploy.confusion import Confusion
 from cgnet_deploy.data.opening import open_dataset
+from cgnet_deploy.memory import peak_mib
 from cgnet_deploy.train.evaluate import confusion_of
 from cgnet_deploy.train.loop import TrainingJob, TrainingResult
 from cgnet_deploy.train.provenance import device_name
@@ -29,7 +28,7 @@ def peak_memory_mib(device: torch.device) -> float:
     """Of the GPU's memory, or of this process's on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10  # Linux counts KiB
+    return peak_mib()
 
 
 def summary(job: TrainingJob, result: TrainingResult, final: Confusion, multi_scale: bool) -> str:

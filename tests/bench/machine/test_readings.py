@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pynvml
 import pytest
 
 from cgnet_deploy.bench.machine import nvml
@@ -87,36 +89,46 @@ def test_a_jetson_tells_the_power_of_its_board(tmp_path: Path) -> None:
 
 
 class Driver:
-    """Stands in for libnvidia-ml: a GPU that tells `values`, by function and, of a clock, by its number."""
+    """Stands in for pynvml: a GPU that reports `values`, by function and, of a clock, by its number."""
 
-    def __init__(self, **values: int) -> None:
+    NVML_CLOCK_SM, NVML_CLOCK_MEM, NVML_TEMPERATURE_GPU = 1, 2, 0
+
+    class NVMLError(Exception):
+        pass
+
+    def __init__(self, **values: object) -> None:
         self.values = values
 
     def __getattr__(self, function: str) -> Any:
-        def answer(handle: Any, *arguments: Any) -> int:
-            *kinds, result = arguments
-            key = "_".join([function, *map(str, kinds if function == "nvmlDeviceGetClockInfo" else ())])
+        def answer(handle: object, *arguments: int) -> object:
+            assert handle == "handle"
+            kinds = arguments if function == "nvmlDeviceGetClockInfo" else ()
+            key = "_".join([function, *map(str, kinds)])
             if key not in self.values:
-                return 3  # not supported
-            setattr(result._obj, "used" if function == "nvmlDeviceGetMemoryInfo" else "value", self.values[key])
-            return 0
+                raise self.NVMLError("Not Supported")
+            return self.values[key]
 
         return answer
 
-    def nvmlInit_v2(self) -> int:
-        return self.values.get("init", 0)
+    def nvmlInit(self) -> None:
+        if "init" in self.values:
+            raise self.NVMLError("Driver Not Loaded")
 
-    def nvmlDeviceGetHandleByPciBusId_v2(self, place: Any, handle: Any) -> int:
-        assert place.value == b"0000:3B:00.0"
-        return self.values.get("handle", 0)
+    def nvmlDeviceGetHandleByPciBusId(self, place: str) -> str:
+        assert place == "0000:3B:00.0"
+        if "handle" in self.values:
+            raise self.NVMLError("Not Found")
+        return "handle"
 
-    def nvmlSystemGetDriverVersion(self, text: Any, size: int) -> int:
-        text.value = b"570.86.15"
-        return 0
+    def nvmlSystemGetDriverVersion(self) -> str:
+        return "570.86.15"
 
-    def nvmlDeviceGetComputeRunningProcesses_v3(self, handle: Any, count: Any, room: None) -> int:
-        count._obj.value = 2
-        return 7  # there is no room for them
+
+def test_the_functions_that_are_asked_for_exist() -> None:
+    source = Path(str(nvml.__file__)).read_text(encoding="utf-8")
+    names = set(re.findall(r"nvml\.(nvml\w+|NVML\w+)", source))
+    assert len(names) > 8
+    assert not [name for name in names if not hasattr(pynvml, name)]
 
 
 @pytest.fixture
@@ -133,8 +145,9 @@ def test_a_gpu_tells_its_clocks_its_heat_its_energy_and_its_memory(tmp_path: Pat
             nvmlDeviceGetTemperature=61,
             nvmlDeviceGetCurrentClocksThrottleReasons=0x1 | 0x4 | 0x40,
             nvmlDeviceGetTotalEnergyConsumption=123_456,
-            nvmlDeviceGetMemoryInfo=3 << 29,
+            nvmlDeviceGetMemoryInfo=SimpleNamespace(used=3 << 29),
             nvmlDeviceGetEnforcedPowerLimit=700_000,
+            nvmlDeviceGetComputeRunningProcesses=[1, 2],
         )
     )
     told = GpuReading(1980, 2619, 61, ("power cap", "hardware thermal slowdown"), 123.456, 1536)
@@ -152,7 +165,7 @@ def test_what_a_gpu_does_not_tell_is_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("card")
-@pytest.mark.parametrize(("failure", "words"), [("init", "doesn't start"), ("handle", "doesn't know the GPU at")])
+@pytest.mark.parametrize(("failure", "words"), [("init", "Driver Not Loaded"), ("handle", "Not Found")])
 def test_a_driver_that_fails_is_told_of(failure: str, words: str) -> None:
     with pytest.raises(EngineUnavailable, match=words):
         Nvml(Driver(**{failure: 9}))

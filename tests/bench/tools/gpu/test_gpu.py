@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -63,7 +64,7 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (["--ckpt", "none.pth"], "none.pth does not exist"),
         (["--part", "dance"], "invalid choice: 'dance'"),
-        (["--limit", "0"], "0' is not a whole number of seconds"),
+        (["--limit", "0"], "must be an integer between 10 and 86400"),
         (["--prat", "tests"], "did you mean --part?"),
     ],
 )
@@ -165,18 +166,18 @@ def test_files_are_made_once_and_say_why_they_are_not(tmp_path: Path) -> None:
     until = time.monotonic() + 60
     made = tmp_path / "made.onnx"
     write = f"import pathlib; [pathlib.Path({str(made)!r} + end).write_text('x') for end in ('', '.json')]"
-    assert done(Task(made, ("-c", write)), until).state == "ran"
-    assert done(Task(made, ("-c", "raise SystemExit(1)")), until).told == "there already"
-    failing = ("-c", "import sys; sys.exit('no: the reason')")
+    assert done(Task(made, (sys.executable, "-c", write)), until).state == "ran"
+    assert done(Task(made, (sys.executable, "-c", "raise SystemExit(1)")), until).told == "there already"
+    failing = (sys.executable, "-c", "import sys; sys.exit('no: the reason')")
     assert done(Task(tmp_path / "a", failing), until) == Row("a", "failed", "no: the reason")
     assert done(Task(tmp_path / "b", failing, after=tmp_path / "a"), until) == Row("b", "not run", "a is missing")
     assert (
         done(Task(tmp_path / "c", failing), time.monotonic()).told == "the time for making files was up before its turn"
     )
-    assert done(Task(tmp_path / "e", ("-c", "")), until).state == "failed"  # exit code 0, and no file
-    missing = ("-c", "import sys; print('no builder', file=sys.stderr); sys.exit(2)")
+    assert done(Task(tmp_path / "e", (sys.executable, "-c", "")), until).state == "failed"  # exit code 0, and no file
+    missing = (sys.executable, "-c", "import sys; print('no builder', file=sys.stderr); sys.exit(2)")
     assert done(Task(tmp_path / "f", missing), until) == Row("f", "not run", "no builder")
-    waiting = ("-c", "import threading; threading.Event().wait()")
+    waiting = (sys.executable, "-c", "import threading; threading.Event().wait()")
     assert "stopped after" in done(Task(tmp_path / "d", waiting), time.monotonic() + 0.5).told
 
 
