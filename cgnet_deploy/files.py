@@ -61,11 +61,11 @@ def _umask() -> int:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and its parents, if it isn't there. Raises UserError if it can't be made."""
+    """Create a folder and its parents if it is missing. Raises UserError if it can't be created."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{path} can't be made: {error.strerror}") from error
+        raise UserError(f"{path} can't be created: {error.strerror}") from error
 
 
 def write_bytes(path: Path, content: bytes) -> None:

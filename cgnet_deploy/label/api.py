@@ -20,7 +20,7 @@ from cgnet_deploy import __version__
 from cgnet_deploy.engines.base import EngineInfo
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.errors import CgnetError, EngineUnavailable, UsageError, UserError, one_line, require
-from cgnet_deploy.files import read_json, write_json
+from cgnet_deploy.files import make_folder, read_json, write_json
 from cgnet_deploy.label.archive import Item, items_of
 from cgnet_deploy.label.index import Index
 from cgnet_deploy.label.labeller import EngineOptions, Labeller
@@ -155,10 +155,7 @@ def _connected(address: str | None, cpus: int | None) -> Iterator[None]:
 
 def _prepare(output: Path, info: EngineInfo) -> None:
     """Make the folder and its class table; remove what a killed run left half written."""
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{output} can't be made: {error.strerror}") from error
+    make_folder(output)
     table = {
         "schema": SCHEMA,
         "engine_sha256": info.sha256,

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from cgnet_deploy.data.images import read_image
-from cgnet_deploy.errors import CgnetError, DataError, FrameError, one_line
-from cgnet_deploy.files import write_bytes
+from cgnet_deploy.errors import DataError, FrameError, one_line
+from cgnet_deploy.files import make_folder, write_bytes
 from cgnet_deploy.label.archive import Item
 from cgnet_deploy.label.index import Index, Row
 from cgnet_deploy.pixels import U8
@@ -95,10 +95,7 @@ class Labeller:
 
     def _row(self, item: Item, frame: int | None, name: str, pixels: U8, labels: U8) -> Row:
         mask = self.output / MASKS / name
-        try:
-            mask.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise CgnetError(f"{mask.parent} can't be made: {error.strerror}") from error
+        make_folder(mask.parent)
         write_bytes(mask, palette_png(labels, self.spec))
         counts = np.bincount(labels.ravel(), minlength=self.spec.classes)
         shares = tuple((counts / labels.size).tolist())

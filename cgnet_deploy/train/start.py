@@ -15,7 +15,8 @@ from typing import Literal
 import torch
 import torch.distributed as dist
 
-from cgnet_deploy.errors import UsageError, UserError
+from cgnet_deploy.errors import UsageError
+from cgnet_deploy.files import make_folder
 from cgnet_deploy.train.feed import Share
 from cgnet_deploy.train.loop import TrainingJob, TrainingResult, train
 from cgnet_deploy.train.recipes import Recipe
@@ -57,10 +58,7 @@ def start(
 
     Raises UserError for what this machine or the recipe doesn't allow, and whatever `train` raises.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{out} can't be made: {error.strerror}") from error
+    make_folder(out)
     if not resume and (out / STATE).exists():
         raise UsageError(f"{out} holds a run already: --resume goes on with it; or give another --out")
     with _together() as share:

@@ -12,7 +12,7 @@ import cv2
 from typing_extensions import Self
 
 from cgnet_deploy.errors import CgnetError, UsageError, UserError
-from cgnet_deploy.files import write_bytes
+from cgnet_deploy.files import make_folder, write_bytes
 from cgnet_deploy.pixels import U8
 
 # write(picture, index, time_s) -> whether more are wanted
@@ -28,10 +28,7 @@ class PngFolder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"{folder} can't be created: {error.strerror}") from error
+        make_folder(folder)
         if not os.access(folder, os.W_OK):
             raise UserError(f"{folder} can't be written to")
 

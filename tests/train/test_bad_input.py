@@ -81,7 +81,7 @@ def test_an_unknown_recipe(data: Path, tmp_path: Path, capsys: pytest.CaptureFix
 def test_an_output_folder_that_is_a_file(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "out").touch()
     assert trained(data, tmp_path / "out") == 2
-    assert "out can't be made" in capsys.readouterr().err
+    assert "out can't be created" in capsys.readouterr().err
 
 
 def test_a_loss_that_is_no_number(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
