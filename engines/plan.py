@@ -48,7 +48,7 @@ def read_plan(path: Path) -> Plan:
     """The plan at `path`. Raises ArtifactError if it is missing, damaged, or not what its sidecar says."""
     artifact = read_artifact(path)
     if artifact.kind != "plan":
-        raise ArtifactError(f"{path} is a {artifact.kind}, wanted a plan")
+        raise ArtifactError(f"{path} is {'an ONNX file' if artifact.kind == 'onnx' else 'a checkpoint'}, wanted a plan")
     made_with = artifact.made_with
     builder = next((builder for builder, package in PACKAGES.items() if package in made_with), None)
     try:

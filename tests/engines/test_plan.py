@@ -88,7 +88,7 @@ def test_a_sidecar_that_does_not_say_what_built_the_plan_is_refused(
 
 
 def test_an_onnx_file_under_a_plans_name_is_refused(fixed_onnx: Artifact) -> None:
-    with pytest.raises(ArtifactError, match="is a onnx, wanted a plan"):
+    with pytest.raises(ArtifactError, match="is an ONNX file, wanted a plan"):
         open_engine(f"trt:{fixed_onnx.path}")
 
 
