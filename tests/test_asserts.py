@@ -6,15 +6,7 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-STILL = {  # modules that have some; none may join, and whoever removes the last of one removes it here
-    "bench/report/page/figure.py",
-    "bench/report/page/images.py",
-    "bench/tools/gpu/cell.py",
-    "bench/tools/soak.py",
-    "engines/fast/engine.py",
-    "engines/fast/fold.py",
-    "engines/fast/launch.py",
-}
+STILL = {"bench/report/page/figure.py", "bench/report/page/images.py"}  # none may join
 
 
 def with_asserts() -> set[str]:
