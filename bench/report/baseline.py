@@ -9,7 +9,6 @@ process, which no turn within a run can show.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from cgnet_deploy.bench.machine.environment import Environment
 from cgnet_deploy.bench.report.compare import Ratio, medians
 from cgnet_deploy.bench.report.record import Record
 from cgnet_deploy.errors import AccuracyError, PerformanceError, UsageError, UserError
+from cgnet_deploy.files import read_json
 from cgnet_deploy.stats import bootstrap
 
 MAX_BYTES = 64 << 20
@@ -53,18 +53,16 @@ class Baseline:
 def read_baseline(path: Path) -> Baseline:
     """The JSON of an earlier `cgnet-bench --json`. Raises UserError for anything else."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UserError(f"{path} is larger than {MAX_BYTES >> 20} MiB: not a result of cgnet-bench")
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path, MAX_BYTES)
         machine = data["environment"]
         return Baseline(
             path, str(machine["cpu"]), int(machine["cores"]), int(machine["threads"]), dict(map(_row, data["rows"]))
         )
     except OSError as error:
         raise UserError(f"{path} can't be read: {error.strerror}") from error
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(
-            f"{path} is not a result of cgnet-bench --json ({type(error).__name__}: {error}); write it anew"
+            f"{path} is not a result of cgnet-bench --json ({type(error).__name__}: {error}); write it again"
         ) from error
 
 
