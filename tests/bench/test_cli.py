@@ -20,6 +20,7 @@ from cgnet_deploy.bench.machine.readings import Machine
 from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.spec import Precision
 from tests.bench.conftest import WriteEngine
+from tests.children import interruptible
 
 QUICK = ("--warmup", "0", "--duration", "0", "--iterations", "20", "--threads", "1")
 COMMAND = (sys.executable, "-c", "import sys; from cgnet_deploy.bench.cli import main; sys.exit(main())")
@@ -379,6 +380,7 @@ def test_a_plan_without_a_gpu(tmp_path: Path, capfd: pytest.CaptureFixture[str])
     fails(["--engine", str(plan), "--res", "360x480"], 5, "cgnet.plan can't run here: no NVIDIA GPU", tmp_path, capfd)
 
 
+@interruptible()
 def test_an_interrupt_ends_the_engines_too(write_engine: WriteEngine) -> None:
     engine = str(write_engine("a.onnx", 3, sides=(1, 40, 48)))
     flags = ["--engine", engine, "--engine", engine, "--duration", "86400", "--warmup", "0", "--threads", "1"]

@@ -20,6 +20,7 @@ from cgnet_deploy.engines.gpu import Gpu
 from cgnet_deploy.errors import ArtifactError, EngineUnavailable, UsageError, UserError
 from cgnet_deploy.progress import Task
 from cgnet_deploy.spec import Precision
+from tests.children import interruptible
 from tests.engines.graphs import DYNAMIC, FIXED, SPEC, model, tensor, written
 
 rtx = pytest.importorskip("tensorrt_rtx")
@@ -161,6 +162,7 @@ def test_no_garbage_is_collected_while_tensorrt_may_call_the_log(
     assert gc.isenabled()
 
 
+@interruptible()
 def test_ctrl_c_stops_a_build_and_leaves_nothing(
     tmp_path: Path, fixed_onnx: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:

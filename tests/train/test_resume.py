@@ -12,6 +12,7 @@ import torch
 from cgnet_deploy.checkpoint.reading import load_checkpoint
 from cgnet_deploy.train import learner as learner_module
 from cgnet_deploy.train.learner import Learner
+from tests.children import interruptible
 from tests.data.trees import camvid_tree
 from tests.train.runs import TINY, arguments, log_of, losses, started, trained
 
@@ -49,6 +50,7 @@ def test_kill_9_and_resume_end_in_the_same_weights(data: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@interruptible()
 def test_a_signal_is_a_clean_stop(
     number: signal.Signals,
     data: Path,

@@ -18,6 +18,7 @@ from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.pixels import U8, overlay
 from cgnet_deploy.video.api import default_engines
 from cgnet_deploy.video.cli import main
+from tests.children import interruptible
 from tests.engines.graphs import SPEC, logits_of, written
 from tests.video.clips import H, W, clip, drawn, frames_of
 
@@ -125,6 +126,7 @@ def test_a_file_played_live_loses_frames_and_counts_them(folder: Path, capsys: p
     assert len(masks(folder / "masks")) == result["frames"]
 
 
+@interruptible()
 def test_an_interrupt_leaves_a_video_that_plays(folder: Path) -> None:
     clip(folder / "long.mp4", drawn(400), codec="libx264", format="mp4", sound="aac")
     flags = ["--engine", "tiny.onnx", "--input", "long.mp4", "--output", "out.mp4", "--masks", "masks", "--live"]

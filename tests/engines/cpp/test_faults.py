@@ -13,6 +13,7 @@ import pytest
 
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.pixels import U8
+from tests.children import interruptible
 from tests.engines.cpp.conftest import read_video
 from tests.engines.graphs import FIXED, drawn_frames, written
 from tests.video.clips import clip, drawn
@@ -125,6 +126,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@interruptible()
 def test_an_interrupt_leaves_files_with_the_frames_so_far(
     program: Path, engine: Path, tmp_path: Path, make_video: MakeVideo
 ) -> None:
