@@ -132,8 +132,6 @@ with cg.Segmenter("cgnet.onnx", threads=1) as segmenter:
     assert cg.overlay(frame, labels, segmenter.info.spec).shape == frame.shape
 (record,) = cg.benchmark({checkpoint!r}, res="64x96", duration_s=0, iterations=10, contract="camvid-official")
 assert record.latency_ms.p50 > 0
-(record,) = cg.benchmark("cgnet.onnx", threads=1, warmup_ms=0, duration_s=0, iterations=5)
-assert record.latency_ms.p50 > 0
 assert 0 < cg.evaluate("cgnet.onnx", "scenes", limit=2).miou < 1
 """
 
