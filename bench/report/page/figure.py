@@ -100,7 +100,8 @@ def themed(drawing: str, name: str, title: str) -> str:
     body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", body, flags=re.DOTALL)
     _, opening, inside = re.split(r"(<svg[^>]*>)", body, maxsplit=1)
     box = re.search(r'viewBox="([\d. ]+)"', opening)
-    assert box, "matplotlib writes a viewBox"
+    if box is None:
+        raise ValueError(f"matplotlib wrote an SVG without a viewBox: {opening[:80]}")
     # Only within tags: what stands between them is text that users gave.
     inside = re.sub(r"<[^>]*>", lambda tag: _tag(tag[0], name), inside)
     return f'<svg viewBox="{box[1]}" role="img" aria-label="{escape(title)}">{inside.strip()}'

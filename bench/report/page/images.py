@@ -15,7 +15,7 @@ import numpy as np
 from cgnet_deploy.bench.accuracy.gallery import Gallery, ScoredPicture
 from cgnet_deploy.contracts import ClassTable
 from cgnet_deploy.data.dataset import fit_frame, fit_labels
-from cgnet_deploy.errors import require
+from cgnet_deploy.errors import CgnetError, require
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Res
 
@@ -103,7 +103,8 @@ def png(indices: U8, palette: list[Rgba]) -> str:
 def webp(frame: U8) -> str:
     """(H, W, 3) u8 BGR as a data URI."""
     done, content = cv2.imencode(".webp", frame, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
-    assert done, "OpenCV writes WebP"
+    if not done:
+        raise CgnetError("this OpenCV writes no WebP, which the report's frames are stored in; install opencv-python")
     return data_uri("image/webp", content.tobytes())
 
 
