@@ -63,7 +63,7 @@ def benchmark(
     jsonl          a file to append each record to; those that are in it already, of the same files, options and
                    machine, are not measured again
     environment    what to store beside the records in `jsonl`; default: this machine, now
-    show           is given pictures of what was scored
+    show           is called with pictures of what was scored
 
     Raises UsageError for options that don't go together, and whatever an engine's process met: ArtifactError,
     EngineUnavailable, DataError, CgnetError for one that crashed.
@@ -106,13 +106,13 @@ def benchmark(
 
 
 def _sizes(res: Res | str | Sequence[Res | str] | None) -> tuple[Res | None, ...]:
-    """Each size once; one None where none is given."""
+    """Each size once; one None if there is none."""
     values = [] if res is None else [res] if isinstance(res, (str, Res)) else res
     return tuple(dict.fromkeys(Res.parse(str(value)) for value in values)) or (None,)
 
 
 def _batches(batch: int | Sequence[int] | None) -> tuple[int | None, ...]:
-    """Each batch once; one None where none is given."""
+    """Each batch once; one None if there is none."""
     values = [] if batch is None else [batch] if isinstance(batch, int) else batch
     if wrong := [value for value in values if value < 1]:
         raise UsageError(f"--batch {wrong[0]}: must be at least 1")

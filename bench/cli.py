@@ -1,4 +1,4 @@
-"""cgnet-bench: mIoU and latency of every engine given, in one table.
+"""cgnet-bench: mIoU and latency of engines, in one table.
 
 cgnet-bench --engine cgnet.plan --res 1024x2048
 cgnet-bench --engine model.pth --engine cgnet.onnx --data camvid --split val --json result.json
@@ -43,15 +43,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def bench(args: argparse.Namespace, argv: Sequence[str]) -> int:
     from cgnet_deploy.bench.api import benchmark
     from cgnet_deploy.bench.machine.environment import describe
-    from cgnet_deploy.bench.report import gates
-    from cgnet_deploy.bench.report import jsonl as journal
+    from cgnet_deploy.bench.report import gates, jsonl
     from cgnet_deploy.bench.report.baseline import check_against, read_baseline
 
     check(args)
     baseline = read_baseline(args.baseline) if args.baseline else None
     galleries: list[Gallery] = []
-    if args.journal:
-        records, here = journal.read_last_run(args.journal)
+    if args.source:
+        records, here = jsonl.read_last_run(args.source)
     else:
         here = describe(args.threads, ("cgnet-bench", *argv))
         res, batch = cells(args)
@@ -96,11 +95,11 @@ def cells(args: argparse.Namespace) -> tuple[Sequence[Res], Sequence[int]]:
 
 def check(args: argparse.Namespace) -> None:
     """Raise UserError for flags that don't go together or a file that can't be written, before any work."""
-    if (args.engine is None) == (args.journal is None):
+    if (args.engine is None) == (args.source is None):
         raise UsageError("give --engine FILE to measure, or --from FILE to show what was measured earlier")
-    if args.journal:
+    if args.source:
         # Whatever is not about reading or writing is about measuring, and would do nothing.
-        defaults, written = vars(parser().parse_args(())), {"journal", "log_level", *FORMS, *GATES}
+        defaults, written = vars(parser().parse_args(())), {"source", "log_level", *FORMS, *GATES}
         for name in sorted(vars(args).keys() - written):
             if getattr(args, name) != defaults[name]:
                 raise UsageError(
@@ -108,7 +107,7 @@ def check(args: argparse.Namespace) -> None:
                 )
     if args.shapes and (args.res or args.batch):
         raise UsageError("--shapes says what --res and --batch say: leave it, or them, out")
-    if args.fail_under_miou is not None and args.data is None and args.journal is None:
+    if args.fail_under_miou is not None and args.data is None and args.source is None:
         raise UsageError("--fail-under-miou needs --data")
     outputs = [path for name in (*FORMS, "jsonl") if (path := getattr(args, name))]
     if outputs.count(STDOUT) > 1:

@@ -1,4 +1,4 @@
-"""The flags of cgnet-bench. Scripts depend on them: a flag may be added, never given another meaning."""
+"""The flags of cgnet-bench. Scripts depend on them: a flag may be added, but never changes its meaning."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_THREADS = 1024
 
 
 def parser() -> Parser:
-    parser = Parser("cgnet-bench", "Measure mIoU and latency of engines, each in its own process, taking turns.")
+    parser = Parser("cgnet-bench", "Measure mIoU and latency of engines, each in its own process, by turns.")
     add = parser.add_argument
     add(
         "--engine",
@@ -127,10 +127,10 @@ def parser() -> Parser:
     )
     add(
         "--from",
-        dest="journal",
+        dest="source",
         type=Path,
         metavar="FILE",
-        help="measure nothing: read the last run's rows from a --jsonl file and write them in the forms asked for",
+        help="measure nothing: read the last run's rows from a --jsonl file and write them in the formats requested",
     )
     add(
         "--baseline",

@@ -14,5 +14,9 @@ class Clock:
     now_ns: Callable[[], int] = time.perf_counter_ns
     sleep: Callable[[float], None] = time.sleep
 
+    def now_s(self) -> float:
+        """Of deadlines: it is the same in every process of the machine."""
+        return self.now_ns() / 1e9
+
 
 CLOCK = Clock()

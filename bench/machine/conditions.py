@@ -1,4 +1,4 @@
-"""Under which conditions a row was measured, from readings of the machine before, during and after each turn."""
+"""Under which conditions a row was measured, from readings of the machine before, during and after each round."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cgnet_deploy.bench.machine.readings import Reading
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """One turn: readings right before, four a second during, and right after."""
+    """One round: readings right before, four a second during, and right after."""
 
     before: Reading
     during: tuple[Reading, ...]
@@ -30,9 +30,9 @@ class Clocks:
 
 @dataclass(frozen=True, slots=True)
 class Joules:
-    """Energy, by who used it: all CPU packages, the GPU, a whole board; None where the machine doesn't tell.
+    """Energy, by who used it: all CPU packages, the GPU, a complete board; None where the machine doesn't report it.
 
-    A counter covers all that runs on the machine, idle parts and other programs included.
+    A counter covers everything that runs on the machine, idle parts and other programs included.
     """
 
     cpu: float | None
@@ -54,17 +54,17 @@ class Conditions:
     joules: Joules
 
 
-def conditions(turns: Sequence[Watched], windows_ns: Sequence[int]) -> Conditions:
+def conditions(rounds: Sequence[Watched], windows_ns: Sequence[int]) -> Conditions:
     """Of a row whose rounds lasted `windows_ns`."""
-    during = [reading for turn in turns for reading in turn.during]
+    during = [reading for watched in rounds for reading in watched.during]
     return Conditions(
-        before=_clocks([turns[0].before]),
+        before=_clocks([rounds[0].before]),
         during=_clocks(during),
-        after=_clocks([turns[-1].after]),
-        throttled=_throttled(turns, during),
+        after=_clocks([rounds[-1].after]),
+        throttled=_throttled(rounds, during),
         joules=Joules(
-            cpu=_sum(turns, lambda reading: reading.cpu_joules),
-            gpu=_sum(turns, lambda reading: reading.gpu.joules),
+            cpu=_sum(rounds, lambda reading: reading.cpu_joules),
+            gpu=_sum(rounds, lambda reading: reading.gpu.joules),
             board=_mean_times(during, sum(windows_ns) / 1e9),
         ),
     )
@@ -79,20 +79,20 @@ def _clocks(readings: Sequence[Reading]) -> Clocks:
     )
 
 
-def _throttled(turns: Sequence[Watched], during: Sequence[Reading]) -> tuple[str, ...]:
+def _throttled(rounds: Sequence[Watched], during: Sequence[Reading]) -> tuple[str, ...]:
     gpu = dict.fromkeys(f"GPU: {why}" for reading in during for why in reading.gpu.throttled or ())
     cpu = {
-        "CPU: too hot": _sum(turns, lambda reading: reading.cpu_throttles),
-        "CPU: quota of the cgroup": _sum(turns, lambda reading: reading.quota_throttles),
+        "CPU: too hot": _sum(rounds, lambda reading: reading.cpu_throttles),
+        "CPU: quota of the cgroup": _sum(rounds, lambda reading: reading.quota_throttles),
     }
     return (*(why for why, times in cpu.items() if times), *gpu)
 
 
-def _sum(turns: Sequence[Watched], counter: Callable[[Reading], float | None]) -> float | None:
-    """By how much a counter rose during the turns; None if it is missing anywhere."""
+def _sum(rounds: Sequence[Watched], counter: Callable[[Reading], float | None]) -> float | None:
+    """By how much a counter rose during the rounds; None if it is missing anywhere."""
     total = 0.0
-    for turn in turns:
-        first, last = counter(turn.before), counter(turn.after)
+    for watched in rounds:
+        first, last = counter(watched.before), counter(watched.after)
         if first is None or last is None:
             return None
         total += last - first

@@ -48,9 +48,9 @@ ENERGY = {"cpu": "measured by RAPL", "gpu": "measured by NVML", "board": "measur
 class Environment:
     """date: UTC, ISO 8601. cores: that this process may use. threads: that each engine computes with.
 
-    cpu_flags: of the CPU's features, those that a network's speed depends on. governor: who sets the clock; empty
-    where nobody tells. load: how many processes wanted a core in the minute before. energy: what can be told of
-    the CPU's, the GPU's and the board's, and why the rest can't.
+    cpu_flags: of the CPU's features, those that a network's speed depends on. governor: the policy that sets the
+    clock, empty if unknown. load: how many processes wanted a core in the minute before. energy: how that of the CPU,
+    the GPU and the board is measured, or why it isn't.
     """
 
     date: str
@@ -71,7 +71,7 @@ class Environment:
 
 def describe(threads: int, command: tuple[str, ...]) -> Environment:
     machine = here()
-    told = machine.unmeasured
+    unmeasured = machine.unmeasured
     return Environment(
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         command=command,
@@ -86,7 +86,9 @@ def describe(threads: int, command: tuple[str, ...]) -> Environment:
         ram_mib=psutil.virtual_memory().total >> 20,
         load=round(os.getloadavg()[0], 2),
         gpu=machine.gpu(),
-        energy={part: f"not measured: {told[part]}" if part in told else how for part, how in ENERGY.items()},
+        energy={
+            part: f"not measured: {unmeasured[part]}" if part in unmeasured else how for part, how in ENERGY.items()
+        },
     )
 
 

@@ -2,7 +2,7 @@
 
     clock     the mean over the cores that may be used: cpufreq's, else that of /proc/cpuinfo
     throttled thermal_throttle (Intel), and the periods in which a cgroup's CPU quota held this process back
-    energy    CPU packages: RAPL, in /sys/class/powercap. GPU: NVML. A whole Jetson board: its INA3221's power
+    energy    CPU packages: RAPL, in /sys/class/powercap. GPU: NVML. A Jetson board: its INA3221's power
 
 Counters of energy wrap; they are read often enough, while engines are timed, that none does so twice unseen.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 from cgnet_deploy.bench.machine.nvml import NO_GPU, GpuDescription, GpuReading, Nvml
 from cgnet_deploy.errors import EngineUnavailable
 
-BOARD_RAILS = ("VDD_IN", "POM_5V_IN", "VIN_SYS_5V0")  # what a Jetson calls the supply of its whole board
+BOARD_RAILS = ("VDD_IN", "POM_5V_IN", "VIN_SYS_5V0")  # what a Jetson calls the supply of its board
 QUOTAS = ("sys/fs/cgroup/cpu.stat", "sys/fs/cgroup/cpu/cpu.stat")  # cgroup 2, cgroup 1
 
 
@@ -25,7 +25,7 @@ QUOTAS = ("sys/fs/cgroup/cpu.stat", "sys/fs/cgroup/cpu/cpu.stat")  # cgroup 2, c
 class Reading:
     """One moment. cpu_throttles, quota_throttles: how often so far. cpu_joules: since the first reading.
 
-    board_w: the power that the whole board draws just now.
+    board_w: the power that the board draws at that moment.
     """
 
     cpu_mhz: float | None = None
@@ -82,7 +82,7 @@ class Machine:
         rails = (label for label in (self.root / "sys/class/hwmon").glob("hwmon*/in*_label"))
         self._rail = next((label for label in rails if text(label) in BOARD_RAILS), None)
         if self._rail is None:
-            self.unmeasured["board"] = "no INA3221 that measures a whole board: not a Jetson"
+            self.unmeasured["board"] = "no INA3221 that measures the board: not a Jetson"
         if self.nvml is None:
             self.unmeasured.setdefault("gpu", "no NVIDIA GPU")
         elif self.nvml.read().joules is None:

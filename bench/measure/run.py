@@ -40,9 +40,9 @@ Show = Callable[[Gallery], None]
 
 
 def run(settings: Settings, show: Show | None = None, start: StartProcess = EngineProcess) -> tuple[Record, ...]:
-    """Rows by boundary, then by engine, in the order given. Raises whatever an engine's process met.
+    """Rows by boundary, then by engine, in the order of `settings`. Raises whatever an engine's process met.
 
-    show: is given pictures of what was scored, if anything was. start: starts the process of an engine.
+    show: called with pictures of what was scored, if anything was. start: starts the process of an engine.
     """
     dataset = open_dataset(settings.data, settings.split) if settings.data else None
     images = min(len(dataset), settings.limit or len(dataset)) if dataset else 0

@@ -1,4 +1,4 @@
-"""What a benchmark is asked to measure."""
+"""What to measure."""
 
 from __future__ import annotations
 

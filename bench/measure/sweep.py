@@ -1,4 +1,4 @@
-"""A grid of sizes and batches, cell by cell; what an earlier, interrupted sweep has done is not done again.
+"""A grid of sizes and batches, cell by cell; what an earlier, interrupted sweep has finished is not measured again.
 
 All boundaries of a cell are measured while its engines are loaded, so each engine is loaded once a cell.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from cgnet_deploy.bench.machine.environment import Environment
 from cgnet_deploy.bench.measure.run import Show, run
 from cgnet_deploy.bench.measure.settings import Settings
-from cgnet_deploy.bench.report import jsonl as journal
+from cgnet_deploy.bench.report import jsonl
 from cgnet_deploy.bench.report.record import Record
 from cgnet_deploy.engines.open import backend_and_path
 from cgnet_deploy.files import sha256_of
@@ -25,35 +25,35 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Sizes and batches to go through; None for the engines' own. journal: where rows are kept, if anywhere."""
+    """Sizes and batches to go through; None for the engines' own. jsonl: the file that keeps the rows, if any."""
 
     sizes: Sequence[Res | None]
     batches: Sequence[int | None]
-    journal: Path | None
+    jsonl: Path | None
 
 
 def sweep(settings: Settings, grid: Grid, where: Environment, show: Show | None = None) -> tuple[Record, ...]:
-    """The rows of every cell, in the order of the grid. Raises what `run` raises; done cells stay in the journal.
+    """The rows of every cell, in the order of the grid. Raises what `run` raises; finished cells stay in the file.
 
-    show: is given pictures of each cell that is measured now: a journal keeps none.
+    show: called with pictures of each cell that is measured now: the file keeps none.
     """
     records: list[Record] = []
     for res in grid.sizes:
         for batch in grid.batches:
-            records += _cell(replace(settings, res=res, batch=batch), grid.journal, where, show)
+            records += _cell(replace(settings, res=res, batch=batch), grid.jsonl, where, show)
     return tuple(records)
 
 
 def _cell(settings: Settings, path: Path | None, where: Environment, show: Show | None) -> Sequence[Record]:
     if path is None:
         return run(settings, show)
-    asked = in_words(settings, where)
-    done = journal.read(path, asked)
+    request = in_words(settings, where)
+    done = jsonl.read(path, request)
     if done:
         log.info(f"{done[0].res.spelled()}, batch {done[0].batch}: {len(done)} rows are in {path} already")
         return done
     records = run(settings, show)
-    journal.append(path, records, asked, where)
+    jsonl.append(path, records, request, where)
     return records
 
 

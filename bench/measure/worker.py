@@ -226,7 +226,7 @@ def sampler(engine: Engine, boundary: latency.Boundary, frames: U8) -> latency.S
 
 
 def open_for_timing(request: Open) -> Start:
-    """The engine, opened for definite sizes: those asked for, else its own, else its contract's and one frame."""
+    """The engine, opened for definite sizes: the requested ones, else its own, else its contract's and one frame."""
     import cv2
 
     from cgnet_deploy.engines.open import backend_and_path, open_engine
@@ -250,7 +250,7 @@ def open_for_timing(request: Open) -> Start:
     # Open anew rather than feed any size that it takes: runtimes plan better for sizes that they know.
     own = start.engine.info.spec.input.res
     start.engine.close()
-    logging.disable()  # what it has to say it has said
+    logging.disable()  # it has logged everything already
     try:
         return opened(Res(h or own.height, w or own.width), n or 1)
     finally:
@@ -258,7 +258,7 @@ def open_for_timing(request: Open) -> Start:
 
 
 def import_ahead(modules: tuple[str, ...]) -> None:
-    """Import a runtime ahead of its use. One that is missing is told of, with what installs it, when it is used."""
+    """Import a runtime ahead of its use. One that is missing is reported, with what installs it, when it is used."""
     for name in modules:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)

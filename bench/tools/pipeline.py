@@ -1,12 +1,13 @@
-"""Whole video pipelines, file in and overlay file out, beside their engine alone: all in turns, in one run.
+"""Complete video pipelines, file in and overlay file out, beside their engine alone: by turns, in one run.
 
 python -m cgnet_deploy.bench.tools.pipeline --engine openvino:cgnet.onnx --data DIR --program build/cgnet_video
 
     round: engine, cgnet-video, engine, cgnet_video, engine, ...        engine: cgnet-bench's boundary e2e
 
 A pipeline's ratio is its rate over the mean of the engine's before and after it, so that a machine that slows down
-slows both. `ratio_to_best` is the pipeline's median rate over the engine's fastest turn of all: a virtual machine whose
-cores lie far apart for a while halves the rate of two threads on one frame, but hardly that of two frames at a time.
+slows both. `ratio_to_best` is the pipeline's median rate over the engine's fastest round of all: a virtual machine
+whose cores lie far apart for a while halves the rate of two threads on one frame, but hardly that of two frames at a
+time.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from cgnet_deploy.bench.machine.readings import here
 from cgnet_deploy.bench.measure.rounds import ROUNDS, first_inference, load, take_round
 from cgnet_deploy.bench.measure.run import first_frames
 from cgnet_deploy.bench.measure.settings import Settings
+from cgnet_deploy.child import program
 from cgnet_deploy.data.dataset import Dataset, fit_frame
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.engines.open import backend_and_path
@@ -50,7 +52,7 @@ CLIP_FPS = 25.0
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Frames per second of each turn; `before` and `after` are the engine's round that turn."""
+    """Frames per second of each round; `before` and `after` are the engine's own, right before and after."""
 
     fps: list[float] = field(default_factory=list)
     before: list[float] = field(default_factory=list)
@@ -90,7 +92,7 @@ class Options:
 
 def parser() -> Parser:
     result = Parser(
-        "python -m cgnet_deploy.bench.tools.pipeline", "Rates of video pipelines beside their engine, in turns."
+        "python -m cgnet_deploy.bench.tools.pipeline", "Rates of video pipelines beside their engine, by turns."
     )
     add = result.add_argument
     add("--engine", required=True, metavar="FILE", help="of a fixed size, as of cgnet-bench")
@@ -100,7 +102,11 @@ def parser() -> Parser:
     add("--program", type=Path, metavar="FILE", help="cgnet_video, of C++: run too, where it can run the engine")
     add("--rounds", type=integer(1, 1000), default=8, metavar="N", help="default %(default)s")
     add(
-        "--seconds", type=number(0.1, 600), default=2.0, metavar="S", help="of each engine's turn (default %(default)s)"
+        "--seconds",
+        type=number(0.1, 600),
+        default=2.0,
+        metavar="S",
+        help="of the engine, each time (default %(default)s)",
     )
     add("--threads", type=integer(1, 1024), default=cores(), metavar="N", help="default %(default)s")
     add("--json", type=Path, metavar="FILE")
@@ -108,7 +114,7 @@ def parser() -> Parser:
 
 
 def compare(options: Options, words: list[str]) -> None:
-    """Print the rates, and write them as JSON where asked to."""
+    """Print the rates, and write them as JSON if there is a path for it."""
     if options.json:
         check_writable(options.json)
     # take_round shares these seconds out over its rounds.
@@ -137,13 +143,13 @@ def compare(options: Options, words: list[str]) -> None:
                 rates.fps.append(pipeline())
                 rates.after.append(latest := alone())
                 log.info(f"{name} {rates.fps[-1]:.1f} frames/s, the engine {rates.before[-1]:.1f} and {latest:.1f}")
-    told = {name: summary(rates, max(rates_alone)) for name, (_, rates) in pipelines.items()}
+    results = {name: summary(rates, max(rates_alone)) for name, (_, rates) in pipelines.items()}
     print(f"{options.engine} alone: {spelled(rates_alone)} frames/s")
-    for name, each in told.items():
+    for name, each in results.items():
         _, rates = pipelines[name]
         print(
             f"{name}: {spelled(rates.fps)} frames/s; of the engine's rate {spelled(rates.ratios, 3)}, "
-            f"of its best turn's {each['ratio_to_best']:.3f}"
+            f"of its best round's {each['ratio_to_best']:.3f}"
         )
     if options.json:
         environment = asdict(describe(options.threads, ("python", "-m", "cgnet_deploy.bench.tools.pipeline", *words)))
@@ -155,7 +161,7 @@ def compare(options: Options, words: list[str]) -> None:
             "res": list(res),
             "frames": options.frames,
             "engine_fps": rates_alone,
-            "pipelines": told,
+            "pipelines": results,
         }
         write_json(options.json, content)
 
@@ -173,10 +179,10 @@ def pipelines_of(options: Options, clip: Path) -> dict[str, Callable[[], float]]
     threads = ["--threads", str(options.threads)]
 
     def python() -> float:
-        told = clip.with_name("told.json")
-        command = [sys.executable, "-m", "cgnet_deploy.video.cli", "--engine", options.engine, "--input", str(clip)]
-        ran([*command, "--output", str(clip.with_name("python.mp4")), "--json", str(told), *threads])
-        return float(json.loads(told.read_text())["fps"])
+        result = clip.with_name("result.json")
+        command = [*program("cgnet_deploy.video.cli"), "--engine", options.engine, "--input", str(clip)]
+        ran([*command, "--output", str(clip.with_name("python.mp4")), "--json", str(result), *threads])
+        return float(json.loads(result.read_text())["fps"])
 
     def cpp() -> float:
         command = [str(options.program), "--engine", str(path), "--input", str(clip)]

@@ -1,10 +1,10 @@
-"""Whether the protocol can be believed on this machine: verdicts on engines of which the truth is known.
+"""Check the benchmark's verdicts on this machine, on engines of which the truth is known.
 
 python -m cgnet_deploy.bench.tools.selftest --engine cgnet.onnx --runs 10                 the same engine twice
 python -m cgnet_deploy.bench.tools.selftest --engine cgnet.onnx --runs 10 --slower 1.1    one made slower
 
-Each run is one of cgnet-bench's: processes of their own, turns, warm-up. It is right if, of the same engine twice,
-the interval of the ratio holds 1 and nobody is called the winner; or if the engine that wasn't made slower is.
+Each run is one of cgnet-bench's: processes of their own, rounds by turns, warm-up. It is right if, of the same engine
+twice, the interval of the ratio holds 1 and there is no winner; or if the engine that wasn't made slower wins.
 --nothing measures what the harness adds to a sample instead: the time of an engine that does nothing.
 """
 
@@ -135,13 +135,13 @@ def check(settings: Settings, slower: float, runs: int) -> None:
     right = 0
     for count in range(runs):
         first, second = measured(settings, slower)
-        found = ratio(second, first)
+        slowdown = ratio(second, first)
         ((best, [(_, against)]),) = fastest([first, second])
         winner = best if against.high < 1 else None
-        as_it_is = winner is first if slower > 1 else found.low <= 1 <= found.high and winner is None
-        right += as_it_is
+        correct = winner is first if slower > 1 else slowdown.low <= 1 <= slowdown.high and winner is None
+        right += correct
         named = {id(first): "the first", id(second): "the second"}.get(id(winner), "nobody")
-        print(f"{count + 1}: p50 {first.latency_ms.p50:.2f} ms, ratio {found}, winner: {named}", flush=True)
+        print(f"{count + 1}: p50 {first.latency_ms.p50:.2f} ms, ratio {slowdown}, winner: {named}", flush=True)
     print(f"right in {right} of {runs} runs")
 
 

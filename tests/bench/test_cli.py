@@ -59,23 +59,23 @@ def test_two_engines_end_to_end(
     lines = captured.out.splitlines()
     assert [line.split()[0] for line in lines[2:6]] == ["road.onnx", "sky.onnx", "road.onnx", "sky.onnx"]
 
-    given = json.loads(result.read_text())
-    assert given["schema"] == 1
-    assert given["environment"]["threads"] == 1
-    assert [(row["engine"], row["boundary"]) for row in given["rows"]] == [
+    content = json.loads(result.read_text())
+    assert content["schema"] == 1
+    assert content["environment"]["threads"] == 1
+    assert [(row["engine"], row["boundary"]) for row in content["rows"]] == [
         (str(road), "host"),
         (str(sky), "host"),
         (str(road), "e2e"),
         (str(sky), "e2e"),
     ]
-    for row in given["rows"]:
+    for row in content["rows"]:
         assert (row["backend"], row["provider"], row["precision"]) == ("onnxruntime", "CPUExecutionProvider", "f32")
         assert (row["res"], row["batch"], row["samples"], row["images"]) == ([32, 64], 2, 20, 3)
         latency = row["latency_ms"]
         assert 0 < latency["min"] <= latency["p50"] <= latency["p90"] <= latency["p95"] <= latency["max"]
         assert latency["p99"] is None
         assert row["throughput_fps"] * latency["min"] / 1e3 <= row["batch"]
-    first, second = given["rows"][:2]
+    first, second = content["rows"][:2]
     assert first["iou"]["Road"] == pytest.approx(ROAD_IOU)
     assert first["iou"]["Sky"] == 0
     assert first["iou"]["Car"] is None  # neither in truth nor predicted
@@ -83,7 +83,7 @@ def test_two_engines_end_to_end(
     assert second["iou"]["Sky"] == pytest.approx(1 - ROAD_IOU)
 
 
-def test_without_data_only_latency_is_told(write_engine: WriteEngine, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_data_only_latency_is_measured(write_engine: WriteEngine, capsys: pytest.CaptureFixture[str]) -> None:
     engine = write_engine("a.onnx", 0, sides=(2, 32, 48))
     assert main(["--engine", str(engine), "--json", "-", *QUICK]) == 0
     captured = capsys.readouterr()
@@ -126,7 +126,7 @@ def test_the_accuracy_gate(
     engine, result = str(write_engine("a.onnx", 3, sides=(1, 40, 48))), tmp_path / "r.json"
     flags = ["--data", str(camvid), "--fail-under-miou", gate, "--json", str(result)]
     assert main(["--engine", engine, *flags, *QUICK]) == code
-    assert json.loads(result.read_text())["rows"][0]["miou"] == pytest.approx(ROAD_IOU / 2)  # told in either case
+    assert json.loads(result.read_text())["rows"][0]["miou"] == pytest.approx(ROAD_IOU / 2)  # written in either case
     assert ("mIoU 0.3333 is below 0.4" in capsys.readouterr().err) is (code == 3)
 
 
@@ -148,7 +148,7 @@ def test_a_run_against_its_own_result_passes_and_against_a_better_one_fails(
     argv = ["--engine", engine, "--data", str(camvid), "--outlines", *QUICK]
     assert main([*argv, "--json", str(result)]) == 0
     then = json.loads(result.read_text())
-    then["rows"][0]["p50_ms_by_round"] = [1e6]  # only accuracy is judged here: these turns are microseconds of noise
+    then["rows"][0]["p50_ms_by_round"] = [1e6]  # only accuracy is judged here: these rounds are microseconds of noise
     result.write_text(json.dumps(then))
     assert main([*argv, "--baseline", str(result)]) == 0
     then["rows"][0]["miou"] += 0.005
@@ -158,13 +158,13 @@ def test_a_run_against_its_own_result_passes_and_against_a_better_one_fails(
     assert "it was 0.3383" in capsys.readouterr().err
 
 
-def test_a_row_tells_of_its_start_its_conditions_and_its_layers(
+def test_a_row_shows_its_start_its_conditions_and_its_layers(
     write_engine: WriteEngine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     engine, result = write_engine("a.onnx", 3, sides=(1, 32, 48)), tmp_path / "result.json"
     assert main(["--engine", str(engine), "--profile", "--json", str(result), *QUICK]) == 0
-    given = json.loads(result.read_text())
-    (row,) = given["rows"]
+    content = json.loads(result.read_text())
+    (row,) = content["rows"]
     assert row["file_bytes"] == engine.stat().st_size
     assert set(row["cold_start_ms"]) == {"libraries", "load", "first"}
     assert all(ms > 0 for ms in row["cold_start_ms"].values())
@@ -177,11 +177,11 @@ def test_a_row_tells_of_its_start_its_conditions_and_its_layers(
     machine = Machine()
     assert (row["clocks"]["before"]["cpu_mhz"] is None) is (machine.read().cpu_mhz is None)
     assert (row["joules_per_frame"]["cpu"] is None) is ("cpu" in machine.unmeasured)
-    assert given["environment"]["ram_mib"] > 0
-    assert set(given["environment"]["energy"]) == {"cpu", "gpu", "board"}
-    told = capsys.readouterr().out
-    assert "start: libraries" in told
-    assert "other" in told  # the only node of this graph has no name
+    assert content["environment"]["ram_mib"] > 0
+    assert set(content["environment"]["energy"]) == {"cpu", "gpu", "board"}
+    shown = capsys.readouterr().out
+    assert "start: libraries" in shown
+    assert "other" in shown  # the only node of this graph has no name
 
 
 @pytest.mark.parametrize("shape", ["frames:2x32x48x3", "frames:2x3x32x48"])

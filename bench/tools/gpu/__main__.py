@@ -1,4 +1,4 @@
-"""Everything that needs a GPU, in one command: tested, measured, recorded, with nothing downloaded.
+"""Everything that needs a GPU, in one command: tested, measured, recorded, without a download.
 
 python -m cgnet_deploy.bench.tools.gpu                    make gpu
 python -m cgnet_deploy.bench.tools.gpu --part 1024x2048x1 --limit 300 --out results
@@ -17,7 +17,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from cgnet_deploy.bench.machine.environment import describe
 from cgnet_deploy.bench.tools.gpu.contenders import CELLS, gpu_missing
 from cgnet_deploy.bench.tools.gpu.parts import PARTS, Job, Part, spelled
 from cgnet_deploy.bench.tools.gpu.rows import Row, read_record, table, write_record
+from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.engines.gpu import find_gpu
 from cgnet_deploy.errors import CgnetError, EngineUnavailable, UserError
 from cgnet_deploy.files import check_writable
@@ -71,10 +71,10 @@ def _seconds(text: str) -> float:
 
 
 def prove(names: Sequence[str], out: Path, files: Path, ckpt: Path, data: str, limit_s: float) -> None:
-    """Run the parts called so (all if there are none), print their rows, and leave their records in `out`."""
+    """Run the parts of these names (all if none are named), print their rows, and leave their records in `out`."""
     parts = [part for part in PARTS if not names or part.name in names]
     if not ckpt.is_file():
-        raise UserError(f"{ckpt} does not exist: --ckpt names the network to run")
+        raise UserError(f"{ckpt} does not exist: name the network to run by --ckpt")
     if why := gpu_missing():
         print(table(absent(parts)))
         raise EngineUnavailable(f"nothing could run: {why}; nothing was recorded")
@@ -85,14 +85,14 @@ def prove(names: Sequence[str], out: Path, files: Path, ckpt: Path, data: str, l
             raise UserError(f"{folder} can't be made: {error.strerror}") from error
         check_writable(folder / "record.json")
     template = Job(str(out), str(files), str(ckpt), data, cells_of(parts), find_gpu().name, 0.0)
-    rows = all_parts(parts, template, time.monotonic() + limit_s)
+    rows = all_parts(parts, template, CLOCK.now_s() + limit_s)
     print(table(rows))
     if failed := [f"{part}: {row.subject}" for part, row in rows if row.state == "failed"]:
         raise CgnetError(f"{len(failed)} rows failed, such as {failed[0]}; every record is in {out}")
 
 
 def absent(parts: Sequence[Part]) -> list[tuple[str, Row]]:
-    """What can't run, and why: rows that tell the same of several parts are told once."""
+    """What can't run, and why; rows with the same reason in several parts are shown once."""
     places: dict[tuple[str, str], list[str]] = {}
     for part in parts:
         for subject, why in part.subjects().items():
@@ -111,10 +111,10 @@ def cells_of(parts: Sequence[Part]) -> tuple[str, ...]:
 
 
 def all_parts(parts: Sequence[Part], template: Job, until: float) -> list[tuple[str, Row]]:
-    """Run each within its share of the time: its own limit, and what those before it have left over."""
+    """Run each within its share of the time: its own limit, and what earlier parts have left over."""
     rows = []
     # Fewer parts than all share the time of all: each has that much more.
-    scale = (until - time.monotonic()) / sum(part.limit_s for part in parts)
+    scale = (until - CLOCK.now_s()) / sum(part.limit_s for part in parts)
     for number, part in enumerate(parts):
         later_s = scale * sum(later.limit_s for later in parts[number + 1 :])
         job = replace(template, until=until - later_s - SPARE_S)
@@ -124,8 +124,8 @@ def all_parts(parts: Sequence[Part], template: Job, until: float) -> list[tuple[
 
 
 def one_part(part: Part, job: Job, program: Sequence[str] = ("-m", "cgnet_deploy.bench.tools.gpu.parts")) -> list[Row]:
-    """Run a part to its end, or end it; its rows, from its record. What it left no record of gets one here."""
-    record, begin = job.record(part.name), time.monotonic()
+    """Run a part to its end, or end it; its rows, from its record. If it left no record, one is written here."""
+    record, begin = job.record(part.name), CLOCK.now_s()
     record.unlink(missing_ok=True)  # an older one must not pass for this run's
     with tempfile.TemporaryDirectory(prefix="cgnet-gpu-") as folder:
         (described := Path(folder) / "job.json").write_text(spelled(job))
@@ -140,12 +140,12 @@ def one_part(part: Part, job: Job, program: Sequence[str] = ("-m", "cgnet_deploy
             why = f"its process ended with code {code}" if code >= 0 else f"its process was killed by signal {-code}"
             state = "failed"
         except subprocess.TimeoutExpired:
-            why, state = f"stopped after {time.monotonic() - begin:.0f} s, when its time was up", "not run"
+            why, state = f"stopped after {CLOCK.now_s() - begin:.0f} s, at its time limit", "not run"
         finally:
             _end(process)
     if not record.exists():
         rows = [Row(subject, state, why) for subject in part.subjects()]  # type: ignore[arg-type]
-        write_record(record, part.name, job.gpu, rows, time.monotonic() - begin, describe(1, ("gpu", part.name)))
+        write_record(record, part.name, job.gpu, rows, CLOCK.now_s() - begin, describe(1, ("gpu", part.name)))
     return read_record(record)
 
 

@@ -1,16 +1,15 @@
-"""One size and batch of the matrix: everyone who can run there, taking turns, at boundaries device and e2e.
+"""One size and batch of the matrix: every contender that can run there, by turns, at boundaries device and e2e.
 
-    open all; warm up each at `device`; A B C ..., five turns; the same at `e2e`; each one's labels against the CPU's
+    open all; warm up each at `device`; A B C ..., five rounds; the same at `e2e`; each one's labels against the CPU's
 
-As in cgnet-bench each engine has a process of its own, all see the same frames, and one clock times them; other than
-there, one that can't go on becomes a row with the reason, and whatever is left of the time decides how far it goes.
+As in cgnet-bench each engine has a process of its own, all see the same frames, and one clock times them; unlike
+there, one that can't go on becomes a row with the reason, and the time that is left decides how far it goes.
 """
 
 from __future__ import annotations
 
 import logging
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from cgnet_deploy.bench.measure.worker import Open, Opened
 from cgnet_deploy.bench.tools.gpu.contenders import CONTENDERS, Cell, Contender, file_of, missing
 from cgnet_deploy.bench.tools.gpu.ideal import Ideal
 from cgnet_deploy.bench.tools.gpu.rows import Row
+from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.errors import CgnetError, EngineUnavailable, UserError, one_line
 from cgnet_deploy.spec import Precision
 from cgnet_deploy.stats import LatencyMs
@@ -38,9 +38,9 @@ log = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
-TURNS = 5
-SAMPLES = 20  # a turn, at most
-TURN_S = 0.4  # what a turn may take of a slow engine: it takes fewer samples then
+ROUNDS = 5
+SAMPLES = 20  # a round, at most
+ROUND_S = 0.4  # what a round of a slow engine may take: it has fewer samples then
 BOUNDARIES: tuple[Boundary, ...] = ("device", "e2e")
 SCORED = 2  # images whose labels are compared
 THREADS = 4
@@ -49,7 +49,7 @@ AFTER_S = 1.0  # of the time, kept for writing the record
 
 @dataclass(slots=True)
 class Running:
-    """A contender at work. samples: of each boundary, by turn. stopped: why it goes no further, empty while it does."""
+    """A contender at work. samples: of each boundary, by round. stopped: why it goes no further, or empty."""
 
     contender: Contender
     process: EngineProcess
@@ -62,7 +62,7 @@ class Running:
 
 
 class Contest:
-    """One cell. engines: what `open_engine` is given, of each contender that may run. until: of time.monotonic."""
+    """One cell. engines: what `open_engine` takes for each contender that may run. until: by CLOCK, in seconds."""
 
     def __init__(self, cell: Cell, engines: dict[Contender, str], until: float, stack: ExitStack) -> None:
         self.cell, self.until = cell, until - AFTER_S
@@ -71,13 +71,13 @@ class Contest:
 
     @property
     def left_s(self) -> float:
-        return self.until - time.monotonic()
+        return self.until - CLOCK.now_s()
 
     def at_work(self) -> list[Running]:
         return [one for one in self.all if not one.stopped]
 
     def ask(self, one: Running, wanted: type[R], method: str, *args: object, least_left_s: float = 0.0) -> R | None:
-        """Its answer, or None: then it has stopped, and says why. least_left_s: time that it has to leave to others."""
+        """Its answer, or None: then it has stopped, and says why. least_left_s: time that it must leave to others."""
         most_s = self.left_s - least_left_s
         if most_s <= 0:
             one.stopped = late(one, "before its turn")
@@ -93,7 +93,7 @@ class Contest:
             return None
 
     def open_all(self) -> None:
-        """At once: most of it is importing a runtime, and nothing is timed yet."""
+        """All at once: most of it is importing a runtime, and nothing is timed yet."""
 
         def opened(one: Running) -> None:
             request = Open(self.engines[one.contender], self.cell.res, self.cell.batch, THREADS)
@@ -103,21 +103,21 @@ class Contest:
             list(pool.map(opened, self.all))
 
     def warm(self, boundary: Boundary, frames: Path) -> None:
-        """One after another, what compiles last and with what the others leave of the time."""
+        """One after another; those that compile come last, with the time that the others leave."""
         for one in self.at_work():
             kept_s = 0.0
             if one.contender.backend.slow_start:
-                kept_s = sum(turns_s(other.step_ns[boundary]) for other in self.at_work() if boundary in other.step_ns)
+                kept_s = sum(rounds_s(other.step_ns[boundary]) for other in self.at_work() if boundary in other.step_ns)
             warmed = self.ask(one, Warmed, "warm", boundary, None, str(frames), 100.0, 5, 2, least_left_s=kept_s)
             if warmed:
                 one.step_ns[boundary] = warmed.step_ns
 
-    def take_turns(self, boundary: Boundary, frames: Path) -> None:
-        for turn in range(TURNS):
+    def take_rounds(self, boundary: Boundary, frames: Path) -> None:
+        for number in range(ROUNDS):
             for one in self.at_work():
-                if turn:  # it was idle while the others worked
+                if number:  # it was idle while the others worked
                     self.ask(one, Warmed, "warm", boundary, None, str(frames), 20.0, 2, 1)
-                samples = max(min(SAMPLES, round(TURN_S * 1e9 / max(one.step_ns[boundary], 1))), 1)
+                samples = max(min(SAMPLES, round(ROUND_S * 1e9 / max(one.step_ns[boundary], 1))), 1)
                 if not one.stopped and (taken := self.ask(one, Round, "measure", 0.0, samples)):
                     one.samples.setdefault(boundary, []).append(taken.samples_ns)
 
@@ -142,19 +142,19 @@ class Contest:
                 labels(one.process, folder / str(number))
                 one.differing = agreement(folder / str(number), folder / "cpu", SCORED).differing
             except CgnetError as error:
-                one.stopped = f"its labels can't be had: {one_line(error)}"
+                one.stopped = f"it gave no labels: {one_line(error)}"
 
 
 def late(one: Running, when: str) -> str:
     """Why one that had too little time goes no further."""
     if one.contender.backend.slow_start:
-        return "the time that the others leave is too short to compile its kernels: --limit gives it more"
-    return f"the time for this size and batch was up {when}"
+        return "too little time to compile its kernels: --limit gives it more"
+    return f"the time for this size and batch ran out {when}"
 
 
-def turns_s(step_ns: int) -> float:
-    """What the turns of an engine will take, at both boundaries, if `e2e` takes three times as long as `device`."""
-    return TURNS * sum(min(SAMPLES * steps * step_ns / 1e9, TURN_S) + 0.1 for steps in (1, 3))
+def rounds_s(step_ns: int) -> float:
+    """What the rounds of an engine will take, at both boundaries, if `e2e` takes three times as long as `device`."""
+    return ROUNDS * sum(min(SAMPLES * steps * step_ns / 1e9, ROUND_S) + 0.1 for steps in (1, 3))
 
 
 def run_cell(cell: Cell, ckpt: Path, files: Path, reasons: dict[str, str], ideal: Ideal, until: float) -> list[Row]:
@@ -176,12 +176,12 @@ def run_cell(cell: Cell, ckpt: Path, files: Path, reasons: dict[str, str], ideal
         contest.open_all()
         for boundary in BOUNDARIES:
             contest.warm(boundary, frames)
-            contest.take_turns(boundary, frames)
+            contest.take_rounds(boundary, frames)
         reference = files / f"{Precision.F32.value}_{cell}.onnx"
         if cell.batch == 1 and reference.exists():
             contest.compare(f"ort:{reference}", folder)
         for one in contest.all:
-            rows[one.contender] = told(one, cell, ideal)
+            rows[one.contender] = rows_of(one, cell, ideal)
     return [row for who in CONTENDERS for row in rows[who]]
 
 
@@ -189,16 +189,16 @@ def subject(who: Contender, boundary: Boundary) -> str:
     return f"{who.backend.title}, {who.precision.value}, {boundary}"
 
 
-def told(one: Running, cell: Cell, ideal: Ideal) -> list[Row]:
-    """What is known of one contender: a row ran if it has three turns, the least that show how far turns lie apart."""
+def rows_of(one: Running, cell: Cell, ideal: Ideal) -> list[Row]:
+    """The results of one contender: a row ran if it has three rounds, the least that show how far rounds lie apart."""
     rows = []
     for boundary in BOUNDARIES:
-        turns = one.samples.get(boundary, [])
+        rounds = one.samples.get(boundary, [])
         name = subject(one.contender, boundary)
-        if len(turns) < 3 or one.opened is None:
+        if len(rounds) < 3 or one.opened is None:
             rows.append(Row(name, "failed" if one.failed else "not run", one.stopped))
             continue
-        samples = tuple(sample for turn in turns for sample in turn)
+        samples = tuple(sample for taken in rounds for sample in taken)
         latency = LatencyMs.of(samples)
         verdict = ideal.judge(latency.p50, one.contender, cell) if boundary == "device" else {}
         shown = f"p50 {latency.p50:.3f} ms, {cell.batch * 1e3 / latency.p50:.1f} frames/s"
@@ -220,7 +220,7 @@ def told(one: Running, cell: Cell, ideal: Ideal) -> list[Row]:
                     "batch": cell.batch,
                     "boundary": boundary,
                     "p50_ms": latency.p50,
-                    "samples_ns": [list(turn) for turn in turns],
+                    "samples_ns": [list(taken) for taken in rounds],
                     "labels_differing_from_cpu": one.differing,
                     **verdict,
                 },

@@ -67,7 +67,7 @@ def gpu_missing() -> str:
 
 
 def missing(contender: Contender) -> str:
-    """Why this one can't run here, as far as can be told without starting it; empty if it may."""
+    """Why this one can't run here, as far as is known without starting it; empty if it may."""
     backend = contender.backend
     reasons = [gpu_missing()]
     modules = dict.fromkeys(name.partition(".")[0] for name in backend.runtime.imports)

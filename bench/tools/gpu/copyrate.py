@@ -26,7 +26,7 @@ def copy_bytes_per_s() -> float:
         target.copy_(source)
         end.record()
         end.synchronize()
-        return int(start.elapsed_time(end) * 1e6)  # CUDA tells milliseconds
+        return int(start.elapsed_time(end) * 1e6)  # CUDA reports milliseconds
 
     warm_up(sample, WARM_NS, LEAST_COPIES, patience=2)
     taken = measure(sample, TIMED_NS, LEAST_COPIES)

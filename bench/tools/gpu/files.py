@@ -10,8 +10,7 @@ import importlib.util
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from cgnet_deploy.artifact import sidecar_path
 from cgnet_deploy.bench.tools.gpu.contenders import Cell
 from cgnet_deploy.bench.tools.gpu.rows import Row, State
 from cgnet_deploy.child import program
+from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.engines.build import build_plan
 from cgnet_deploy.errors import EngineUnavailable, UserError, last_line
 from cgnet_deploy.spec import Precision
@@ -49,7 +49,7 @@ class Task:
 
 
 def make(cells: Sequence[Cell], ckpt: Path, folder: Path, until: float) -> list[Row]:
-    """Make what is missing in `folder`. until: of time.monotonic. One row a file, in the order of `cells`."""
+    """Make what is missing in `folder`. until: by CLOCK, in seconds. One row a file, in the order of `cells`."""
     folder.mkdir(parents=True, exist_ok=True)
     exports, plans = [], []
     for cell in cells:
@@ -69,15 +69,15 @@ def all_of(tasks: Sequence[Task], workers: int, until: float) -> list[Row]:
         return list(pool.map(lambda task: done(task, until), tasks))
 
 
-def done(task: Task, until: float, clock: Callable[[], float] = time.monotonic) -> Row:
+def done(task: Task, until: float) -> Row:
     """Run a task unless its file is there already."""
-    name, left_s = task.path.name, until - clock()
+    name, left_s = task.path.name, until - CLOCK.now_s()
     if task.path.exists() and sidecar_path(task.path).exists():
-        return Row(name, "ran", "there already")
+        return Row(name, "ran", "exists already")
     if task.after is not None and not task.after.exists():
         return Row(name, "not run", f"{task.after.name} is missing")
     if left_s <= 0:
-        return Row(name, "not run", "the time for making files was up before its turn")
+        return Row(name, "not run", "no time was left to make it")
     threads = str(EXPORT_THREADS)
     env = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     try:
@@ -85,7 +85,7 @@ def done(task: Task, until: float, clock: Callable[[], float] = time.monotonic) 
             task.command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=env, timeout=left_s
         )
     except subprocess.TimeoutExpired:
-        return Row(name, "not run", f"stopped after {left_s:.0f} s, when the time for making files was up")
+        return Row(name, "not run", f"stopped after {left_s:.0f} s, at the time limit of making files")
     if ended.returncode:
         state: State = "not run" if ended.returncode in CANT_RUN else "failed"
         return Row(name, state, last_line(ended.stderr))

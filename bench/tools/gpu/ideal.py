@@ -1,4 +1,4 @@
-"""What a time is judged by: the least bytes that the network must move, at the rate at which this GPU copies."""
+"""What a time is compared with: the least bytes that the network must move, at the rate at which this GPU copies."""
 
 from __future__ import annotations
 
@@ -40,22 +40,22 @@ class Ideal:
         """
         each = VALUE_BYTES[who.precision]
         floors: tuple[tuple[str, Fusion], ...] = (("floor_bytes", "producers"), ("least_bytes", "twice"))
-        told: dict[str, float] = {
+        figures: dict[str, float] = {
             name: float(floor_bytes(fusion, cell.res, self.classes, each, batch=cell.batch, blocks=self.blocks))
             for name, fusion in floors
         }
         if who.backend.runtime.module == OUR_KERNELS and (moved := self._moved(who, cell)) is not None:
-            told["moved_bytes"] = moved
+            figures["moved_bytes"] = moved
         if self.bytes_per_s:
             for name in ("floor", "least"):
-                told[f"{name}_ms"] = told[f"{name}_bytes"] / self.bytes_per_s * 1e3
+                figures[f"{name}_ms"] = figures[f"{name}_bytes"] / self.bytes_per_s * 1e3
             for name in ("floor", "moved"):
-                if f"{name}_bytes" in told:
-                    told[f"{name}_share_of_copy"] = told[f"{name}_bytes"] / (p50_ms / 1e3) / self.bytes_per_s
-        return told
+                if f"{name}_bytes" in figures:
+                    figures[f"{name}_share_of_copy"] = figures[f"{name}_bytes"] / (p50_ms / 1e3) / self.bytes_per_s
+        return figures
 
     def _moved(self, who: Contender, cell: Cell) -> float | None:
-        """Bytes that our own kernels read and write in one run, as they tell themselves; None where they can't."""
+        """Bytes that our own kernels read and write in one run, by their own account; None where they give none."""
         try:
             compile_, traffic = (
                 importlib.import_module(f"cgnet_deploy.engines.fast.{name}") for name in ("compile", "traffic")

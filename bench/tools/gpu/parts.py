@@ -23,10 +23,11 @@ from cgnet_deploy.bench.tools.gpu.files import FLAGS, make
 from cgnet_deploy.bench.tools.gpu.ideal import Ideal
 from cgnet_deploy.bench.tools.gpu.rows import Row, read_record, write_record
 from cgnet_deploy.child import program
+from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.errors import CgnetError, EngineUnavailable, MissingPackage, last_line, one_line, require
 from cgnet_deploy.terminal import guarded
 
-ROOT = Path(__file__).resolve().parents[2]  # of a checkout: the tests are there
+ROOT = Path(__file__).resolve().parents[3]  # of a checkout: the tests are there
 TRAINING_STEPS = 200
 MAX_JOB_BYTES = 1 << 20
 
@@ -35,7 +36,7 @@ MAX_JOB_BYTES = 1 << 20
 class Job:
     """out: of records. files: of ONNX files and plans. data: CamVid, for training; empty for none.
 
-    cells: the chosen ones, as they are spelled. gpu: its name. until: of time.monotonic, when the part must have ended.
+    cells: the chosen ones, as text. gpu: its name. until: by CLOCK, in seconds, when the part must have ended.
     """
 
     out: str
@@ -48,7 +49,7 @@ class Job:
 
     @property
     def left_s(self) -> float:
-        return self.until - time.monotonic()
+        return self.until - CLOCK.now_s()
 
     def record(self, part: str) -> Path:
         return Path(self.out) / record_name(self.gpu, part)
@@ -61,10 +62,10 @@ def record_name(gpu: str, part: str) -> str:
 def environment(job: Job) -> list[Row]:
     """The GPU, its driver, and the packages."""
     fields = "name,driver_version,memory.total,power.limit,clocks.max.sm,clocks.max.mem,mig.mode.current"
-    told = _lines(["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader"], 20)
+    reported = _lines(["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader"], 20)
     packages = describe(THREADS, ()).packages
     return [
-        Row("GPU", "ran", job.gpu, {"nvidia-smi": told, "fields": fields}),
+        Row("GPU", "ran", job.gpu, {"nvidia-smi": reported, "fields": fields}),
         Row("packages", "ran", ", ".join(f"{name} {version}" for name, version in packages.items())),
     ]
 
@@ -72,7 +73,7 @@ def environment(job: Job) -> list[Row]:
 def tests(job: Job) -> list[Row]:
     """pytest -m gpu."""
     if not (ROOT / "tests").is_dir():
-        return [Row("pytest -m gpu", "not run", "the tests aren't installed: run it in a checkout")]
+        return [Row("pytest -m gpu", "not run", "the tests aren't installed: run this in a checkout")]
     if importlib.util.find_spec("pytest") is None:
         return [Row("pytest -m gpu", "not run", "not installed: pytest")]
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider"]
@@ -87,8 +88,8 @@ def tests(job: Job) -> list[Row]:
             timeout=max(job.left_s - 2, 1),
         )
     except subprocess.TimeoutExpired as error:
-        told = f"its {error.timeout:.0f} s were up; until then pytest told: {last_line((error.stdout or b'').decode())}"
-        return [Row("pytest -m gpu", "not run", told)]
+        why = f"stopped after {error.timeout:.0f} s; pytest's last line: {last_line((error.stdout or b'').decode())}"
+        return [Row("pytest -m gpu", "not run", why)]
     lines = [line for line in ended.stdout.splitlines() if line.strip()]
     last = last_line(ended.stdout or ended.stderr)
     kept = [line for line in lines if line.startswith(("FAILED", "ERROR", "SKIPPED"))]
@@ -96,7 +97,7 @@ def tests(job: Job) -> list[Row]:
 
 
 def copy(job: Job) -> list[Row]:
-    """The rate that every floor is told by."""
+    """The rate that turns the bytes of every floor into a time."""
     require("torch", extra="export")
     from cgnet_deploy.bench.tools.gpu.copyrate import COPY_BYTES, copy_bytes_per_s
 
@@ -118,8 +119,8 @@ def matrix(cell: Cell, job: Job) -> list[Row]:
     """One size and batch; its files are made first where they are missing."""
     made = read_record(job.record("files"))
     if not {row.subject for row in made} >= {f"{precision.value}_{cell}.onnx" for precision in FLAGS}:
-        made += make([cell], Path(job.ckpt), Path(job.files), time.monotonic() + job.left_s / 2)
-    reasons = {row.subject: row.told for row in made if row.state != "ran"}
+        made += make([cell], Path(job.ckpt), Path(job.files), CLOCK.now_s() + job.left_s / 2)
+    reasons = {row.subject: row.outcome for row in made if row.state != "ran"}
     return run_cell(cell, Path(job.ckpt), Path(job.files), reasons, Ideal.of(Path(job.ckpt), _rate(job)), job.until)
 
 
@@ -161,8 +162,8 @@ def profile(job: Job) -> list[Row]:
             timeout=max(job.left_s - 2, 1),
         )
         if not ended.returncode:
-            told = f"{best.subject}: {out.name}" + "".join(f"; not of {text}" for text in skipped)
-            return [Row(PROFILED, "ran", told, {"table": ended.stdout.splitlines()})]
+            outcome = f"{best.subject}: {out.name}" + "".join(f"; not of {text}" for text in skipped)
+            return [Row(PROFILED, "ran", outcome, {"table": ended.stdout.splitlines()})]
         skipped.append(f"{best.subject}: {last_line(ended.stderr)}")
     return [Row(PROFILED, "failed", "; ".join(skipped))]
 
@@ -172,9 +173,9 @@ TRAINED = {"f32": (), "f16": ("amp=true",), "f16, captured": ("amp=true", "captu
 
 
 def training(job: Job) -> list[Row]:
-    """Images a second with the whole set on the device, plain and captured."""
+    """Images a second with all data on the device, plain and captured."""
     if not job.data:
-        return [Row(f"training, {name}", "not run", "it needs CamVid: --data DIR") for name in TRAINED]
+        return [Row(f"training, {name}", "not run", "needs CamVid: --data DIR") for name in TRAINED]
     rows = []
     for number, (name, changes) in enumerate(TRAINED.items()):
         out = Path(job.files) / f"training-{number}-{time.time_ns()}"
@@ -208,10 +209,10 @@ def training(job: Job) -> list[Row]:
             continue
         speeds = images_per_s(out / "log.jsonl")
         if not speeds:
-            rows.append(Row(f"training, {name}", "not run", "its time was up before it had timed 10 steps"))
+            rows.append(Row(f"training, {name}", "not run", "stopped before it had timed 10 steps"))
             continue
-        told = f"{max(speeds):.0f} images/s at best, {speeds[-1]:.0f} at last"
-        rows.append(Row(f"training, {name}", "ran", told, {"img_per_s": speeds}))
+        outcome = f"{max(speeds):.0f} images/s at best, {speeds[-1]:.0f} at last"
+        rows.append(Row(f"training, {name}", "ran", outcome, {"img_per_s": speeds}))
     return rows
 
 
@@ -234,8 +235,9 @@ def _lines(command: Sequence[str], limit_s: float) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """limit_s: what it has of the whole; what earlier ones leave is added. subjects: of its rows, each with what it
-    lacks here beside a GPU."""
+    """One part of the run. limit_s: its share of the time; what earlier parts leave is added. subjects: of its rows,
+    each with what it lacks here besides a GPU.
+    """
 
     name: str
     limit_s: float
@@ -275,7 +277,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(name: str, described: Path) -> int:
     part = next(part for part in PARTS if part.name == name)
     job = parsed(described.read_bytes()[:MAX_JOB_BYTES])
-    begin = time.monotonic()
+    begin = CLOCK.now_s()
     try:
         rows = part.work(job)
     except (MissingPackage, EngineUnavailable) as error:
@@ -283,8 +285,8 @@ def _main(name: str, described: Path) -> int:
     except CgnetError as error:
         rows = [Row(subject, "failed", one_line(error)) for subject in part.subjects()]
     except subprocess.TimeoutExpired as error:
-        rows = [Row(subject, "not run", f"its {error.timeout:.0f} s were up") for subject in part.subjects()]
-    write_record(job.record(name), name, job.gpu, rows, time.monotonic() - begin, describe(THREADS, ("gpu", name)))
+        rows = [Row(subject, "not run", f"stopped after {error.timeout:.0f} s") for subject in part.subjects()]
+    write_record(job.record(name), name, job.gpu, rows, CLOCK.now_s() - begin, describe(THREADS, ("gpu", name)))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What a part of the GPU run tells: one row a subject, with its figure, or with the reason why there is none."""
+"""The results of a part of the GPU run: one row a subject, with its figure or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ State = Literal["ran", "not run", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """told: the figure of a row that ran, else why it didn't. details: numbers for the record, in JSON's types."""
+    """outcome: the figure of a row that ran, else why it didn't. details: numbers for the record, in JSON's types."""
 
     subject: str
     state: State
-    told: str
+    outcome: str
     details: dict[str, Any] = field(default_factory=dict)
 
 
@@ -51,6 +51,6 @@ def read_record(path: Path) -> list[Row]:
 
 
 def table(rows: Sequence[tuple[str, Row]]) -> str:
-    """Part, subject, state and what is told of each."""
-    cells = ((part, row.subject, row.state, row.told) for part, row in rows)
+    """Part, subject, state and outcome of each."""
+    cells = ((part, row.subject, row.state, row.outcome) for part, row in rows)
     return text_table(("part", "what", "state", "figure, or why there is none"), cells)

@@ -19,29 +19,29 @@ def reading(mhz: float, joules: float, *, throttles: int = 0, watts: float | Non
 
 
 def test_a_machine_that_tells_nothing_gives_nothing() -> None:
-    found = conditions([NOTHING, NOTHING], [1, 1])
-    assert found.before == found.during == found.after == Clocks(None, None, None, None)
-    assert (found.throttled, found.joules) == ((), Joules(None, None, None))
+    result = conditions([NOTHING, NOTHING], [1, 1])
+    assert result.before == result.during == result.after == Clocks(None, None, None, None)
+    assert (result.throttled, result.joules) == ((), Joules(None, None, None))
 
 
 def test_clocks_are_told_before_during_and_after_the_row() -> None:
     first = Watched(reading(1, 0), (reading(5, 0), reading(6, 0)), reading(9, 0))
     last = Watched(reading(9, 0), (reading(20, 0),), reading(3, 0))
-    found = conditions([first, last], [1, 1])
-    assert (found.before.cpu_mhz, found.during.cpu_mhz, found.after.cpu_mhz) == (1, 6, 3)
-    assert (found.before.gpu_mhz, found.during.gpu_mhz, found.after.gpu_mhz) == (2, 12, 6)
+    result = conditions([first, last], [1, 1])
+    assert (result.before.cpu_mhz, result.during.cpu_mhz, result.after.cpu_mhz) == (1, 6, 3)
+    assert (result.before.gpu_mhz, result.during.gpu_mhz, result.after.gpu_mhz) == (2, 12, 6)
 
 
 def test_only_the_energy_of_the_rounds_counts() -> None:
-    turns = [Watched(reading(1, 5), (), reading(1, 7)), Watched(reading(1, 100), (), reading(1, 101))]
-    assert conditions(turns, [1, 1]).joules == Joules(3, 30, None)
-    lost = [turns[0], replace(turns[1], after=Reading())]
+    rounds = [Watched(reading(1, 5), (), reading(1, 7)), Watched(reading(1, 100), (), reading(1, 101))]
+    assert conditions(rounds, [1, 1]).joules == Joules(3, 30, None)
+    lost = [rounds[0], replace(rounds[1], after=Reading())]
     assert conditions(lost, [1, 1]).joules == Joules(None, None, None)
 
 
 def test_the_energy_of_a_board_is_its_mean_power_over_the_rounds() -> None:
-    turns = [Watched(reading(1, 0), (reading(1, 0, watts=10), reading(1, 0, watts=20)), reading(1, 0))] * 2
-    assert conditions(turns, [300_000_000, 500_000_000]).joules.board == pytest.approx(15 * 0.8)
+    rounds = [Watched(reading(1, 0), (reading(1, 0, watts=10), reading(1, 0, watts=20)), reading(1, 0))] * 2
+    assert conditions(rounds, [300_000_000, 500_000_000]).joules.board == pytest.approx(15 * 0.8)
 
 
 def test_what_held_the_machine_back_is_told_once() -> None:

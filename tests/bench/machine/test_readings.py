@@ -1,4 +1,4 @@
-"""What a machine tells, against files and a driver made by hand."""
+"""What a machine reports, with files and a driver made by hand."""
 
 from __future__ import annotations
 
@@ -150,9 +150,9 @@ def test_a_gpu_tells_its_clocks_its_heat_its_energy_and_its_memory(tmp_path: Pat
             nvmlDeviceGetComputeRunningProcesses=[1, 2],
         )
     )
-    told = GpuReading(1980, 2619, 61, ("power cap", "hardware thermal slowdown"), 123.456, 1536)
+    reading = GpuReading(1980, 2619, 61, ("power cap", "hardware thermal slowdown"), 123.456, 1536)
     machine = Machine(tmp_path, gpu)
-    assert machine.read().gpu == told
+    assert machine.read().gpu == reading
     assert "gpu" not in machine.unmeasured
     assert machine.gpu() == GpuDescription("a card", "sm_90", "570.86.15", 700, 2)
 

@@ -15,7 +15,7 @@ MS = 1_000_000
 
 
 class Bench:
-    """A clock, and a step of work that takes the given times one after the other, the last for ever."""
+    """A clock, and a step of work that takes these times one after the other, the last for ever."""
 
     def __init__(self, *work_ns: int) -> None:
         self.now_ns = 5_000 * MS  # no clock starts at 0
@@ -109,7 +109,7 @@ def test_warm_up_goes_on_until_three_windows_agree() -> None:
 
 
 def test_warm_up_of_a_machine_that_never_settles_ends_and_says_so() -> None:
-    work = [pace * MS for turn in range(100) for pace in (30, 30, 30, 60, 60, 60)]
+    work = [pace * MS for _ in range(100) for pace in (30, 30, 30, 60, 60, 60)]
     bench = Bench(*work)
     begin = bench.now_ns
     warmed = warm_up(bench.sample, 200 * MS, 10, 10, bench.clock)

@@ -142,8 +142,12 @@ def test_a_request_out_of_order_is_refused(warm: Warm) -> None:
 
 def test_threads_are_stated_before_anything_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "64")
-    told = environment(3)
-    assert (told["OMP_NUM_THREADS"], told["MKL_NUM_THREADS"], told["OPENBLAS_NUM_THREADS"]) == ("3", "3", "3")
+    started_with = environment(3)
+    assert (started_with["OMP_NUM_THREADS"], started_with["MKL_NUM_THREADS"], started_with["OPENBLAS_NUM_THREADS"]) == (
+        "3",
+        "3",
+        "3",
+    )
     assert os.environ["OMP_NUM_THREADS"] == "64"
 
 

@@ -1,4 +1,4 @@
-"""The floors against what the specification tells, computed there by other means."""
+"""The floors against those of the specification, computed there by other means."""
 
 from __future__ import annotations
 

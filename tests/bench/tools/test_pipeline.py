@@ -13,12 +13,12 @@ from cgnet_deploy.bench.tools.pipeline import Rates, summary
 from tests.engines.graphs import written
 
 
-def test_a_turn_is_compared_with_the_engine_s_turns_round_it() -> None:
+def test_a_rate_is_compared_with_the_engine_s_before_and_after() -> None:
     rates = Rates(fps=[9.0, 20.0, 30.0], before=[10.0, 10.0, 30.0], after=[10.0, 30.0, 50.0])
     assert rates.ratios == [0.9, 1.0, 0.75]
-    found = summary(rates, best_alone=50.0)
-    assert (found["ratio"], found["ratio_low"], found["ratio_high"]) == (0.9, 0.75, 1.0)
-    assert found["ratio_to_best"] == 0.4
+    result = summary(rates, best_alone=50.0)
+    assert (result["ratio"], result["ratio_low"], result["ratio_high"]) == (0.9, 0.75, 1.0)
+    assert result["ratio_to_best"] == 0.4
 
 
 def test_both_pipelines_run_and_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -28,14 +28,14 @@ def test_both_pipelines_run_and_are_written(tmp_path: Path, capsys: pytest.Captu
         "#!/bin/sh\nshift; test -f $1 && echo '30 frames of H=40 W=56 in 2.0 s: 15.0 frames/s; network'\n"
     )
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    flags = ["--engine", f"openvino:{engine}", "--program", str(program), "--json", str(tmp_path / "told.json")]
+    flags = ["--engine", f"openvino:{engine}", "--program", str(program), "--json", str(tmp_path / "result.json")]
     assert pipeline.main([*flags, "--frames", "30", "--rounds", "1", "--seconds", "0.1", "--threads", "2"]) == 0
-    told = json.loads((tmp_path / "told.json").read_text())
-    assert (told["res"], told["frames"], len(told["engine_fps"])) == ([40, 56], 30, 3)
-    assert told["pipelines"]["cgnet_video"]["fps"] == [15.0]
-    python = told["pipelines"]["cgnet-video"]
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert (result["res"], result["frames"], len(result["engine_fps"])) == ([40, 56], 30, 3)
+    assert result["pipelines"]["cgnet_video"]["fps"] == [15.0]
+    python = result["pipelines"]["cgnet-video"]
     assert python["fps"][0] > 0
-    assert [*python["before"], *python["after"]] == told["engine_fps"][:2]
+    assert [*python["before"], *python["after"]] == result["engine_fps"][:2]
     assert "cgnet-video: " in capsys.readouterr().out
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from cgnet_deploy.bench.tools.gpu import cell as cells
 from cgnet_deploy.bench.tools.gpu.contenders import Cell, Contender
 from cgnet_deploy.bench.tools.gpu.ideal import Ideal
 from cgnet_deploy.bench.tools.gpu.rows import Row
+from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.engines.backends import BY_NAME
 from cgnet_deploy.spec import Precision, Res
 from tests.bench.conftest import WriteEngine
@@ -43,12 +43,12 @@ def rows_of(
     monkeypatch.setattr(cells, "CONTENDERS", who)
     monkeypatch.setattr(cells, "BOUNDARIES", ("host", "e2e"))  # a CPU has no clock of its own
     monkeypatch.setattr(cells, "missing", lambda one: missing if one.backend.title == "absent" else "")
-    rows = cells.run_cell(CELL, Path("none.pth"), files, {}, IDEAL, time.monotonic() + seconds)
+    rows = cells.run_cell(CELL, Path("none.pth"), files, {}, IDEAL, CLOCK.now_s() + seconds)
     assert len(rows) == 2 * len(who)
     return {row.subject: row for row in rows}
 
 
-def test_those_that_can_are_timed_in_turns_and_the_others_say_why_not(
+def test_those_that_can_are_timed_by_turns_and_the_others_say_why_not(
     files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = rows_of(
@@ -64,34 +64,34 @@ def test_those_that_can_are_timed_in_turns_and_the_others_say_why_not(
     for name in ("first, f32", "other, f16"):
         for boundary in ("host", "e2e"):
             row = rows[f"{name}, {boundary}"]
-            assert row.state == "ran", row.told
-            assert len(row.details["samples_ns"]) == cells.TURNS
-            assert all(0 < len(turn) <= cells.SAMPLES for turn in row.details["samples_ns"])
-            assert min(min(turn) for turn in row.details["samples_ns"]) > 0
-            assert f"p50 {row.details['p50_ms']:.3f} ms" in row.told
+            assert row.state == "ran", row.outcome
+            assert len(row.details["samples_ns"]) == cells.ROUNDS
+            assert all(0 < len(taken) <= cells.SAMPLES for taken in row.details["samples_ns"])
+            assert min(min(taken) for taken in row.details["samples_ns"]) > 0
+            assert f"p50 {row.details['p50_ms']:.3f} ms" in row.outcome
     assert rows["first, f32, host"].details["labels_differing_from_cpu"] == 0
     assert rows["other, f16, host"].details["labels_differing_from_cpu"] == 1
-    assert "0.0000% of labels as on the CPU" in rows["other, f16, host"].told
+    assert "0.0000% of labels as on the CPU" in rows["other, f16, host"].outcome
     assert rows["absent, f32, host"] == Row("absent, f32, host", "not run", "no card, no fun")
-    assert rows["unbuilt, int8, e2e"].told == f"int8_{CELL}.onnx is missing: it was not made"
+    assert rows["unbuilt, int8, e2e"].outcome == f"int8_{CELL}.onnx is missing: it was not made"
     assert rows["broken, f32, e2e"].state == "not run"
-    assert "no backend is called 'no-such-backend'" in rows["broken, f32, e2e"].told
+    assert "no backend is called 'no-such-backend'" in rows["broken, f32, e2e"].outcome
 
 
 def test_when_the_time_is_up_every_row_says_so(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = rows_of(monkeypatch, files, contender("late"), seconds=0)
-    assert {(row.state, row.told) for row in rows.values()} == {
-        ("not run", "the time for this size and batch was up before its turn")
+    assert {(row.state, row.outcome) for row in rows.values()} == {
+        ("not run", "the time for this size and batch ran out before its turn")
     }
 
 
 def test_one_that_compiles_too_long_is_stopped_for_the_others(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It gets what the others' turns leave: here nothing, as if all of the time were theirs."""
-    monkeypatch.setattr(cells, "turns_s", lambda step_ns: 3600.0)
+    """It gets what the others' rounds leave: here nothing, as if all of the time were theirs."""
+    monkeypatch.setattr(cells, "rounds_s", lambda step_ns: 3600.0)
     rows = rows_of(monkeypatch, files, contender("quick"), contender("slow", Precision.F16, compiles=True))
     assert rows["quick, f32, e2e"].state == "ran"
     assert rows["slow, f16, host"].state == "not run"
-    assert "too short to compile" in rows["slow, f16, host"].told
+    assert "too little time to compile" in rows["slow, f16, host"].outcome
 
 
 def test_an_engine_that_dies_is_a_failed_row(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,5 +104,5 @@ def test_an_engine_that_dies_is_a_failed_row(files: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(cells.Contest, "warm", killing)
     rows = rows_of(monkeypatch, files, contender("dying"), contender("living", Precision.F16))
     assert rows["dying, f32, host"].state == "failed"
-    assert "was killed by SIGKILL" in rows["dying, f32, host"].told
+    assert "was killed by SIGKILL" in rows["dying, f32, host"].outcome
     assert rows["living, f16, e2e"].state == "ran"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from cgnet_deploy.bench.tools.gpu.files import Task, done
 from cgnet_deploy.bench.tools.gpu.ideal import Ideal
 from cgnet_deploy.bench.tools.gpu.parts import PARTS, Job, Part, images_per_s, parsed, spelled
 from cgnet_deploy.bench.tools.gpu.rows import Row, read_record, table, write_record
+from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.errors import CgnetError
 from cgnet_deploy.spec import Precision, Res
 
@@ -30,15 +30,15 @@ def test_without_a_gpu_every_row_says_why_and_nothing_is_written(
 ) -> None:
     out = tmp_path / "results"
     assert gpu.main(["--out", str(out), "--files", str(out / "files")]) == 5
-    told = capsys.readouterr()
-    rows = told.out.splitlines()[2:]
+    captured = capsys.readouterr()
+    rows = captured.out.splitlines()[2:]
     assert all("not run" in row and NO_GPU in row for row in rows)
     for who in CONTENDERS:
         assert sum(f"{who.backend.title}, {who.precision.value}, " in row for row in rows) == 2  # boundaries
     for part in ("environment", "tests", "copy", "files", "profile", "training"):
         assert any(row.startswith(f"{part} ") for row in rows)
     assert (
-        told.err.strip()
+        captured.err.strip()
         == f"python -m cgnet_deploy.bench.tools.gpu: error: nothing could run: {NO_GPU}; nothing was recorded"
     )
     assert not out.exists()
@@ -60,7 +60,7 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"),
+    ("flags", "words"),
     [
         (["--ckpt", "none.pth"], "none.pth does not exist"),
         (["--part", "dance"], "invalid choice: 'dance'"),
@@ -68,15 +68,13 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--prat", "tests"], "did you mean --part?"),
     ],
 )
-def test_usage(flags: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_usage(flags: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert gpu.main(flags) == 2
-    assert told in capsys.readouterr().err
+    assert words in capsys.readouterr().err
 
 
 def job(tmp_path: Path, seconds: float = 30.0) -> Job:
-    return Job(
-        str(tmp_path), str(tmp_path), "model.pth", "", (str(HEADLINE),), "A Card 9000", time.monotonic() + seconds
-    )
+    return Job(str(tmp_path), str(tmp_path), "model.pth", "", (str(HEADLINE),), "A Card 9000", CLOCK.now_s() + seconds)
 
 
 PART = Part("tests", 1.0, lambda _: [], lambda: {"one": "", "two": ""})
@@ -93,7 +91,7 @@ def test_a_part_that_dies_leaves_a_record_that_says_so(tmp_path: Path) -> None:
         Row("two", "failed", "its process ended with code 3"),
     ]
     killed = ended(job(tmp_path), "import os; os.kill(os.getpid(), 9)")
-    assert {row.told for row in killed} == {"its process was killed by signal 9"}
+    assert {row.outcome for row in killed} == {"its process was killed by signal 9"}
     assert json.loads((tmp_path / "gpu_a-card-9000_tests.json").read_text())["gpu"] == "A Card 9000"
 
 
@@ -105,7 +103,7 @@ def test_a_part_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path, mon
     )
     rows = ended(job(tmp_path, 1.0), code)
     assert {row.state for row in rows} == {"not run"}
-    assert "when its time was up" in rows[0].told
+    assert "at its time limit" in rows[0].outcome
     status = Path(f"/proc/{(tmp_path / 'child').read_text()}/stat")
     assert not status.exists() or status.read_text().split(") ")[1][0] == "Z"  # ended, perhaps not yet reaped
 
@@ -117,9 +115,9 @@ def test_an_older_record_does_not_pass_for_this_runs(tmp_path: Path) -> None:
 
 def test_a_part_in_its_own_process_writes_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = gpu.one_part(next(part for part in PARTS if part.name == "training"), job(tmp_path))
-    assert {(row.state, row.told) for row in rows} == {("not run", "it needs CamVid: --data DIR")}
+    assert {(row.state, row.outcome) for row in rows} == {("not run", "needs CamVid: --data DIR")}
     profile = gpu.one_part(next(part for part in PARTS if part.name == "profile"), job(tmp_path))
-    assert profile[0].told == "nothing was timed at 1024x2048x1: run --part 1024x2048x1 first"
+    assert profile[0].outcome == "nothing was timed at 1024x2048x1: run --part 1024x2048x1 first"
 
 
 def test_time_that_is_left_over_goes_to_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,17 +129,17 @@ def test_time_that_is_left_over_goes_to_the_next(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(gpu, "one_part", noted)
     three = [replace(PART, name=name, limit_s=limit) for name, limit in (("a", 10.0), ("b", 20.0), ("c", 30.0))]
-    gpu.all_parts(three, job(tmp_path), time.monotonic() + 120)
+    gpu.all_parts(three, job(tmp_path), CLOCK.now_s() + 120)
     # Twice their limits, less what is kept for ending them; none takes any time here.
     assert seen == pytest.approx([20 - gpu.SPARE_S, 60 - gpu.SPARE_S, 120 - gpu.SPARE_S], abs=1)
 
 
 def test_a_job_goes_to_its_process_and_back(tmp_path: Path) -> None:
-    given = job(tmp_path)
-    assert parsed(spelled(given).encode()) == given
+    before = job(tmp_path)
+    assert parsed(spelled(before).encode()) == before
 
 
-def test_a_file_that_is_no_record_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_no_record_is_refused(tmp_path: Path) -> None:
     (path := tmp_path / "record.json").write_text('{"rows": [{"odd": 1}]}')
     with pytest.raises(CgnetError, match="is no record of the GPU run"):
         read_record(path)
@@ -155,55 +153,57 @@ def test_the_table_has_a_line_a_row() -> None:
 def test_floors_are_those_of_the_specification() -> None:
     """Its section 2.2, at 3 TB/s: 0.585 ms with plain fusion and 0.401 ms with the best schedule, labels out."""
     who = next(who for who in CONTENDERS if who.backend.name == "torch-graph")
-    told = Ideal(19, (3, 21), 3e12).judge(1.170, who, HEADLINE)
-    assert told["floor_ms"] == pytest.approx(0.585, abs=5e-4)
-    assert told["least_ms"] == pytest.approx(0.401, abs=5e-4)
-    assert told["floor_share_of_copy"] == pytest.approx(0.5, abs=1e-3)
+    figures = Ideal(19, (3, 21), 3e12).judge(1.170, who, HEADLINE)
+    assert figures["floor_ms"] == pytest.approx(0.585, abs=5e-4)
+    assert figures["least_ms"] == pytest.approx(0.401, abs=5e-4)
+    assert figures["floor_share_of_copy"] == pytest.approx(0.5, abs=1e-3)
     assert "floor_ms" not in Ideal(19, (3, 21), None).judge(1.170, who, HEADLINE)
 
 
 def test_files_are_made_once_and_say_why_they_are_not(tmp_path: Path) -> None:
-    until = time.monotonic() + 60
+    until = CLOCK.now_s() + 60
     made = tmp_path / "made.onnx"
     write = f"import pathlib; [pathlib.Path({str(made)!r} + end).write_text('x') for end in ('', '.json')]"
     assert done(Task(made, (sys.executable, "-c", write)), until).state == "ran"
-    assert done(Task(made, (sys.executable, "-c", "raise SystemExit(1)")), until).told == "there already"
+    assert done(Task(made, (sys.executable, "-c", "raise SystemExit(1)")), until).outcome == "exists already"
     failing = (sys.executable, "-c", "import sys; sys.exit('no: the reason')")
     assert done(Task(tmp_path / "a", failing), until) == Row("a", "failed", "no: the reason")
     assert done(Task(tmp_path / "b", failing, after=tmp_path / "a"), until) == Row("b", "not run", "a is missing")
-    assert (
-        done(Task(tmp_path / "c", failing), time.monotonic()).told == "the time for making files was up before its turn"
-    )
+    assert done(Task(tmp_path / "c", failing), CLOCK.now_s()).outcome == "no time was left to make it"
     assert done(Task(tmp_path / "e", (sys.executable, "-c", "")), until).state == "failed"  # exit code 0, and no file
     missing = (sys.executable, "-c", "import sys; print('no builder', file=sys.stderr); sys.exit(2)")
     assert done(Task(tmp_path / "f", missing), until) == Row("f", "not run", "no builder")
     waiting = (sys.executable, "-c", "import threading; threading.Event().wait()")
-    assert "stopped after" in done(Task(tmp_path / "d", waiting), time.monotonic() + 0.5).told
+    assert "stopped after" in done(Task(tmp_path / "d", waiting), CLOCK.now_s() + 0.5).outcome
 
 
-def test_every_file_of_a_cell_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Task] = []
+def test_every_file_of_a_cell_is_requested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    requested: list[Task] = []
 
     def noted(tasks: list[Task], workers: int, until: float) -> list[Row]:
-        asked.extend(tasks)
+        requested.extend(tasks)
         return []
 
     monkeypatch.setattr(files, "all_of", noted)
     files.make([HEADLINE], Path("m.pth"), tmp_path, 0)
-    assert {task.path.name for task in asked} == {
+    assert {task.path.name for task in requested} == {
         f"{precision.value}_{HEADLINE}.{kind}" for precision in Precision for kind in ("onnx", "plan")
     }
-    assert {task.path for task in asked} >= {
+    assert {task.path for task in requested} >= {
         contenders.file_of(who, tmp_path, HEADLINE) for who in CONTENDERS if who.backend.runtime.reads != "checkpoint"
     }
 
 
-def test_the_exporter_is_found(tmp_path: Path) -> None:
+def test_the_exporter_runs(tmp_path: Path) -> None:
     """With a checkpoint that isn't there: the command runs, and says what cgnet-export says."""
-    rows = files.make([Cell(Res(64, 96), 1)], tmp_path / "none.pth", tmp_path, time.monotonic() + 60)
+    rows = files.make([Cell(Res(64, 96), 1)], tmp_path / "none.pth", tmp_path, CLOCK.now_s() + 60)
     assert [row.state for row in rows] == ["not run"] * 6
-    assert all("none.pth" in row.told for row in rows[:3])
-    assert rows[3].told == "f32_64x96x1.onnx is missing"
+    assert all("none.pth" in row.outcome for row in rows[:3])
+    assert rows[3].outcome == "f32_64x96x1.onnx is missing"
+
+
+def test_the_tests_of_a_checkout_are_found() -> None:
+    assert (parts.ROOT / "tests" / "conftest.py").is_file()
 
 
 def test_training_speed_is_read_from_the_runs_log(tmp_path: Path) -> None:
