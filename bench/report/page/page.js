@@ -5,7 +5,7 @@
   const root = document.documentElement;
   root.classList.add("js");
   const rows = all(".sortable tbody tr");
-  const headings = all(".sortable thead th").map((cell) => cell.textContent);
+  const headings = all(".sortable thead th");
 
   // Every drawing of an engine has an id that ends in engine-N, perhaps with a word for the part after it.
   const numberOf = (element) => (/engine-(\d+)(-[a-z]+)?$/.exec(element.id) || [])[1];
@@ -26,12 +26,11 @@
 
   // Pointing at an engine in a chart: its figures.
   const tip = document.getElementById("tip");
-  const told = ["mIoU %", "p50 ms", "p95", "frames/s", "differs %", "p50 ratio (95 %)"];
   const hide = () => { tip.hidden = true; };
   const show = (number, x, y) => {
     const lines = rows.filter((row) => row.dataset.engine === number).slice(0, 3).map((row) => {
       const cells = [...row.cells].map((cell) => cell.textContent.trim());
-      const figures = headings.flatMap((heading, i) => told.includes(heading) ? [`${heading} ${cells[i]}`] : []);
+      const figures = headings.flatMap((heading, i) => "hover" in heading.dataset ? [`${heading.textContent} ${cells[i]}`] : []);
       return `${cells[0]}\n${figures.join(" · ")}`;
     });
     tip.textContent = lines.join("\n");

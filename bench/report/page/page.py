@@ -92,7 +92,6 @@ def page(records: Sequence[Record], here: Environment, galleries: Sequence[Galle
         notes=[note.removeprefix("note: ") for note in notes(records)],
         engines=sorted(numbers.items()),
         columns=[column for column in report.columns(records) if not said_above(column)],
-        text_headings=report.TEXT_HEADINGS,
         row_numbers=[row.number for row in rows],
         ratios=against_first(records),
         sections=sections(rows),
@@ -108,10 +107,9 @@ def page(records: Sequence[Record], here: Environment, galleries: Sequence[Galle
     return text
 
 
-def said_above(column: tuple[str, ...]) -> bool:
+def said_above(column: report.TableColumn) -> bool:
     """Is all of the table's column in the headline?"""
-    heading, *cells = column
-    return heading in ("HxW", "batch", "boundary") and len(set(cells)) == 1
+    return column.heading in ("HxW", "batch", "boundary") and len(set(column.cells)) == 1
 
 
 def headline(records: Sequence[Record]) -> str:

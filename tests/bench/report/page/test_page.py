@@ -92,9 +92,9 @@ def test_the_policy_forbids_every_script_but_the_pages_own(read: Reader) -> None
 def test_every_figure_of_every_row_is_in_it(read: Reader) -> None:
     records = hostile_records()
     shown = " ".join(read.text.split())
-    for heading, *cells in report.columns(records):
-        for cell in cells:
-            assert " ".join(cell.split()) in shown, (heading, cell)
+    for column in report.columns(records):
+        for cell in column.cells:
+            assert " ".join(cell.split()) in shown, (column.heading, cell)
     for row in records:
         for value in row.iou.values():
             assert value is None or f"{100 * value:.2f}" in shown
