@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+
+from tests.export.networks import graph_of
 
 pytest.register_assert_rewrite("tests.export.graphs")
 
@@ -15,6 +18,14 @@ pytest.register_assert_rewrite("tests.export.graphs")
 def rng() -> np.random.Generator:
     """The same numbers in every run."""
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder of a test that exports; the graph of each size is traced once for all of them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("cgnet_deploy.export.pipeline.trace", graph_of)
+    return tmp_path
 
 
 @pytest.fixture(scope="package", autouse=True)

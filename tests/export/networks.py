@@ -10,6 +10,7 @@ import copy
 import math
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,8 @@ import onnx_ir as ir
 import torch
 from torch import nn
 
+from cgnet_deploy.checkpoint.writing import save_checkpoint
+from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.export.choices import Dynamic
 from cgnet_deploy.export.graph import tidy, weights
 from cgnet_deploy.export.trace import trace
@@ -88,6 +91,11 @@ def trained_overflowing() -> CGNet:
     for key, factor in (("stem.0.bn.weight", 2e5), ("stem.0.bn.bias", 2e5), ("stem.1.conv.weight", 5e-6)):
         tensors[key] *= factor
     return model
+
+
+def save(model: CGNet, path: Path) -> None:
+    """Write a checkpoint with the official CamVid contract."""
+    save_checkpoint(path, model, model_spec("camvid-official", model.classes, model.blocks), {})
 
 
 def planes(res: Res, *, batch: int = 1, generator: torch.Generator | None = None) -> torch.Tensor:

@@ -10,28 +10,21 @@ from typing import Any
 import pytest
 
 from cgnet_deploy.artifact import read_artifact
-from cgnet_deploy.checkpoint.writing import save_checkpoint
-from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.errors import UsageError
-from cgnet_deploy.export import pipeline
 from cgnet_deploy.export.api import export
 from cgnet_deploy.export.cli import _parser, main
 from cgnet_deploy.export.fuse import prelu
 from cgnet_deploy.export.targets import Target
 from cgnet_deploy.spec import Precision, Res
-from tests.export.networks import Character, graph_of, trained
+from tests.export.networks import Character, save, trained
 
 MODEL = trained(character=Character(dead=0.2))
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with a small checkpoint."""
-    spec = model_spec("camvid-official", MODEL.classes, MODEL.blocks)
-    save_checkpoint(tmp_path / "model.safetensors", MODEL, spec, {})
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pipeline, "trace", graph_of)
-    return tmp_path
+def folder(workplace: Path) -> Path:
+    save(MODEL, workplace / "model.safetensors")
+    return workplace
 
 
 def test_writes_what_the_command_writes_and_prints_nothing(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:

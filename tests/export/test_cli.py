@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from cgnet_deploy.artifact import read_artifact
-from cgnet_deploy.checkpoint.writing import save_checkpoint, save_official
-from cgnet_deploy.contracts import model_spec
+from cgnet_deploy.checkpoint.writing import save_official
 from cgnet_deploy.export import pipeline
 from cgnet_deploy.export.cli import main
 from cgnet_deploy.export.fuse.rules import FOLD
-from tests.export.networks import Character, graph_of, trained
+from tests.export.networks import Character, save, trained
 from tests.export.test_pipeline import fault
 from tests.files import BAD
 
@@ -24,16 +23,12 @@ OLD = b"what an earlier run left"
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with a small checkpoint and the outputs of an earlier run."""
-    save_checkpoint(
-        tmp_path / "model.safetensors", MODEL, model_spec("camvid-official", MODEL.classes, MODEL.blocks), {}
-    )
+def folder(workplace: Path) -> Path:
+    """A small checkpoint and the outputs of an earlier run."""
+    save(MODEL, workplace / "model.safetensors")
     for name in OUTPUTS:
-        (tmp_path / name).write_bytes(OLD)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pipeline, "trace", graph_of)  # the graph of each size is traced once for all tests
-    return tmp_path
+        (workplace / name).write_bytes(OLD)
+    return workplace
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -12,11 +12,8 @@ import onnx_ir as ir
 import pytest
 import torch
 
-from cgnet_deploy.checkpoint.writing import save_checkpoint
-from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.errors import ArtifactError, CgnetError, require
 from cgnet_deploy.export import distill as distilling
-from cgnet_deploy.export import pipeline
 from cgnet_deploy.export.calibrate import Scales, calibrate, retrain, rounding_bias
 from cgnet_deploy.export.calibration_data import CalibrationFrames, calibration_frames
 from cgnet_deploy.export.choices import SCOPES, Scope
@@ -36,7 +33,7 @@ from cgnet_deploy.export.sites import chosen, sites
 from cgnet_deploy.export.targets import TARGETS, Target, target_named
 from cgnet_deploy.pixels import F32
 from cgnet_deploy.spec import InputSpec, Precision, Res
-from tests.export.networks import Character, graph_of, trained
+from tests.export.networks import Character, graph_of, save, trained
 from tests.export.test_quantize import DEAD, SMALL, frames, fused
 
 GENERIC, ORT_CPU = target_named("generic"), target_named("ort-cpu")
@@ -215,19 +212,16 @@ def test_distilled_weights_are_kept_bit_for_bit(tmp_path: Path, rng: np.random.G
 RES = Res(64, 96)
 
 
-def test_as_it_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    model = trained(11, character=Character(dead=0.2))
-    save_checkpoint(tmp_path / "model.safetensors", model, model_spec("camvid-official", 11, model.blocks), {})
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pipeline, "trace", graph_of)
+def test_as_it_is_typed(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(trained(11, character=Character(dead=0.2)), workplace / "model.safetensors")
     fixed = ["--ckpt", "model.safetensors", "--res", str(RES), "--no-engine", "--int8", "--int8-scope", "all"]
     calibrated = [*fixed, "--calib-data", "scenes", "--calib-images", "8"]
     assert main([*calibrated, "--distill", "20", "--calib-cache", "r.json", "--onnx", "one.onnx"]) == 0
     assert "distilled in 20 steps of 18 convolutions" in capsys.readouterr().out
     assert main([*fixed, "--calib-cache", "r.json", "--onnx", "other.onnx"]) == 0
-    assert (tmp_path / "one.onnx").read_bytes() == (tmp_path / "other.onnx").read_bytes()
+    assert (workplace / "one.onnx").read_bytes() == (workplace / "other.onnx").read_bytes()
     assert main([*calibrated, "--onnx", "plain.onnx"]) == 0
-    assert (tmp_path / "one.onnx").read_bytes() != (tmp_path / "plain.onnx").read_bytes()
+    assert (workplace / "one.onnx").read_bytes() != (workplace / "plain.onnx").read_bytes()
     for flags, message in (
         ([*calibrated, "--distill", "30", "--calib-cache", "r.json"], "of another distillation"),
         ([*fixed, "--calib-cache", "r.json", "--distill", "20"], "--distill needs --int8 and frames"),

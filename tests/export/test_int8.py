@@ -11,11 +11,8 @@ import cv2
 import numpy as np
 import onnx_ir as ir
 import pytest
-import torch
 
 from cgnet_deploy.artifact import read_artifact, sidecar_path
-from cgnet_deploy.checkpoint.writing import save_checkpoint
-from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.engines.build import build_plan
 from cgnet_deploy.engines.open import open_engine
@@ -28,24 +25,16 @@ from cgnet_deploy.export.pipeline import ExportedOnnx, Prepared
 from cgnet_deploy.export.quantize import Storage, quantize
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Precision, Res
-from tests.export.networks import Character, graph_of, trained
+from tests.export.networks import Character, save, trained
 
 RES = Res(64, 96)
 MODEL = trained(11, character=Character(dead=0.2))
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    save(tmp_path / "model.safetensors", MODEL.state_dict())
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pipeline, "trace", graph_of)
-    return tmp_path
-
-
-def save(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    model = trained(11, character=Character(dead=0.2))
-    model.load_state_dict(tensors)
-    save_checkpoint(path, model, model_spec("camvid-official", 11, MODEL.blocks), {})
+def folder(workplace: Path) -> Path:
+    save(MODEL, workplace / "model.safetensors")
+    return workplace
 
 
 def export(*flags: str, data: str = "scenes") -> int:
@@ -99,7 +88,7 @@ def assert_refused(message: str, capsys: pytest.CaptureFixture[str], *flags: str
 
 def test_ranges_of_another_checkpoint_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert export("--calib-cache", "ranges.json") == 0
-    save(folder / "model.safetensors", trained(11, seed=1).state_dict())
+    save(trained(11, seed=1), folder / "model.safetensors")
     assert_refused("is a calibration cache of another checkpoint", capsys, "--calib-cache", "ranges.json", data="")
 
 

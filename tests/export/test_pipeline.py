@@ -14,8 +14,6 @@ import torch
 
 from cgnet_deploy.artifact import IO, read_artifact
 from cgnet_deploy.checkpoint.reading import Checkpoint, load_checkpoint
-from cgnet_deploy.checkpoint.writing import save_checkpoint
-from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.errors import AccuracyError
 from cgnet_deploy.export import lower, pipeline
 from cgnet_deploy.export.choices import Dynamic
@@ -33,7 +31,7 @@ from cgnet_deploy.pixels import U8, to_tensor
 from cgnet_deploy.spec import InputSpec, Precision, Res
 from tests.engines.graphs import drawn_frames
 from tests.export.graphs import ROUNDING
-from tests.export.networks import F64, Character, graph_of, logits, trained, trained_overflowing
+from tests.export.networks import F64, Character, logits, save, trained, trained_overflowing
 
 RES = Res(33, 47)
 GENERIC, ORT_CPU = target_named("generic"), target_named("ort-cpu")
@@ -41,13 +39,9 @@ PLAIN = Request(Precision.F32, RES, 2, "none", "frames", GENERIC)
 
 
 @pytest.fixture
-def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Checkpoint:
-    """A file of a small network; its graph comes from those that are traced once."""
-    model = trained(character=Character(dead=0.2))
-    spec = model_spec("camvid-official", model.classes, model.blocks)
-    save_checkpoint(tmp_path / "model.safetensors", model, spec, {})
-    monkeypatch.setattr(pipeline, "trace", graph_of)
-    return load_checkpoint(tmp_path / "model.safetensors")
+def checkpoint(workplace: Path) -> Checkpoint:
+    save(trained(character=Character(dead=0.2)), workplace / "model.safetensors")
+    return load_checkpoint(workplace / "model.safetensors")
 
 
 def frames(batch: int = 2, count: int = 2) -> list[U8]:
