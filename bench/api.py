@@ -30,7 +30,7 @@ def benchmark(
     *,
     res: Res | str | Sequence[Res | str] | None = None,
     batch: int | Sequence[int] | None = None,
-    boundaries: Sequence[Boundary] = ("e2e",),
+    boundaries: Boundary | Sequence[Boundary] = "e2e",
     threads: int | None = None,
     fps: float | None = None,
     data: str | Path | None = None,
@@ -71,11 +71,24 @@ def benchmark(
     names = [engines] if isinstance(engines, (str, Path)) else engines
     if not names:
         raise UsageError("no engine to measure")
-    for boundary in boundaries:
-        if boundary not in BOUNDARIES:
-            raise UsageError(f"boundary {boundary!r}: must be one of {', '.join(BOUNDARIES)}")
-    if ("paced" in boundaries) != (fps is not None):
+    spans: Sequence[Boundary] = [boundaries] if isinstance(boundaries, str) else boundaries
+    if wrong := [span for span in spans if span not in BOUNDARIES]:
+        raise UsageError(f"--boundary {wrong[0]}: must be one of {', '.join(BOUNDARIES)}")
+    if not spans:
+        raise UsageError("no boundary to measure at")
+    if ("paced" in spans) != (fps is not None):
         raise UsageError("--boundary paced and --fps go together: one says what to pace, the other how fast")
+    at_least = {
+        "--threads": (threads, 1),
+        "--fps": (fps, 0.001),
+        "--limit": (limit, 1),
+        "--warmup": (warmup_ms, 0),
+        "--duration": (duration_s, 0),
+        "--iterations": (iterations, 1),
+    }
+    for option, (value, least) in at_least.items():
+        if value is not None and not value >= least:
+            raise UsageError(f"{option} {value}: must be at least {least}")
     needs_data = {
         "--split": split is not None,
         "--limit": limit is not None,
@@ -87,7 +100,7 @@ def benchmark(
             raise UsageError(f"{option} needs --data")
     settings = Settings(
         engines=tuple(map(str, names)),
-        boundaries=tuple(dict.fromkeys(boundaries)),
+        boundaries=tuple(dict.fromkeys(spans)),
         threads=threads or cores(),
         fps=fps,
         data=None if data is None else str(data),

@@ -7,16 +7,19 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import Pipe
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from cgnet_deploy import errors
 from cgnet_deploy.bench.measure.latency import Round, Warmed
 from cgnet_deploy.bench.measure.process import EngineProcess, environment
 from cgnet_deploy.bench.measure.worker import Open, Opened
 from cgnet_deploy.errors import CgnetError, EngineUnavailable, UserError
 
+ERRORS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
 PROGRAM = (sys.executable, str(Path(__file__).parents[1] / "stand_in.py"))
 
 
@@ -71,6 +74,15 @@ def test_there_is_no_device_boundary_without_a_clock_of_the_device(warm: Warm) -
 def test_an_error_of_ours_arrives_with_its_exit_code_and_words() -> None:
     with started("needs a GPU") as process, pytest.raises(EngineUnavailable, match=r"^no GPU here$"):
         opened(process)
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+def test_every_error_of_ours_crosses_the_connection(kind: type[Exception]) -> None:
+    ours, theirs = Pipe()
+    with ours, theirs:
+        ours.send(kind("no"))
+        error = theirs.recv()
+    assert (type(error), str(error)) == (kind, "no")
 
 
 def test_an_answer_of_another_kind_is_refused() -> None:
