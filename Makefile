@@ -1,9 +1,10 @@
 # Every target sets up what it needs in .venv, once for each state of setup.cfg, and touches nothing outside.
 #   make demo     checkpoint -> ONNX -> plan, then mIoU and latency of each: no data set, no GPU
-#   make test     the tests                      make check   linter, formatter, types, layers
+#   make quick    the tests that take no compiler, browser, cluster or training: two minutes
+#   make test     all tests: eight minutes        make check   linter, formatter, types, layers
 #   make bench    our CPU engines beside the exporter's graph and PyTorch; CKPT=, DATA= and RES= choose your own
-#   make gpu      all that needs an NVIDIA GPU: tested, measured, recorded; PART=, DATA= (CamVid) and CKPT= choose
-.PHONY: demo test check gpu bench
+#   make gpu      everything that needs an NVIDIA GPU: tested, measured, recorded; PART=, DATA= (CamVid) and CKPT= choose
+.PHONY: demo quick test check gpu bench
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -26,8 +27,14 @@ bench: $(READY)
 	mkdir -p demo
 	$(BIN)/python -m cgnet_deploy.bench.tools.cpu --ckpt $(CKPT) --data $(DATA) --res $(RES) --out demo/bench.json
 
+# A module's tests stay on one worker, whose fixtures they share; what takes longest comes first.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+quick: $(READY)
+	$(PYTEST) -m 'not slow'
 
 check: $(READY)
 	$(BIN)/ruff check

@@ -1,16 +1,34 @@
-"""Fixtures that every test may use."""
+"""Fixtures that every test may use, and what `make quick` leaves out."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores; read when NumPy and torch are imported
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
+
 import pytest
 
 from cgnet_deploy.engines.gpu import find_gpu
 from cgnet_deploy.errors import EngineUnavailable
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+HERE = Path(__file__).resolve().parent
+SHARED = HERE.parents[1] / "shared"
+
+# What compiles, trains, starts a browser or a cluster, or runs the documentation: `make quick` leaves it out.
+SLOW = (
+    "bench/report/page/test_browser.py",
+    "engines/cpp",
+    "engines/fast",
+    "export/test_distill.py",
+    "label/test_label.py",
+    "test_docs.py",
+    "test_readme.py",
+    "train",
+)
+# Folders whose session fixtures are too dear to be made by each worker.
+TOGETHER = ("engines/cpp",)
 
 # Where there is no GPU, Triton's kernels are interpreted. It reads this once, when it is first imported.
 try:
@@ -27,3 +45,19 @@ def shared() -> Path:
             pytest.fail(f"{SHARED} is missing: CI must run the tests that need it")
         pytest.skip("the reference material ../shared is not here")
     return SHARED
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is slow, and start with it; keep a module, whose fixtures its tests share, on one worker."""
+    for item in items:
+        path = item.path.relative_to(HERE)
+        if within(path, SLOW):
+            item.add_marker(pytest.mark.slow)
+        group = within(path, TOGETHER) or path.as_posix()
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def within(path: Path, places: tuple[str, ...]) -> str | None:
+    """The file or folder of `places` that `path` is, or lies in."""
+    return next((place for place in places if path.is_relative_to(place)), None)
