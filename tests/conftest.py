@@ -27,8 +27,9 @@ SLOW = (
     "test_readme.py",
     "train",
 )
-# Folders whose session fixtures are too dear to be made by each worker.
+# Folders whose session fixtures are too dear to be made by each worker, and what making them may take.
 TOGETHER = ("engines/cpp",)
+BUILD_S = 600
 
 # Where there is no GPU, Triton's kernels are interpreted. It reads this once, when it is first imported.
 try:
@@ -53,8 +54,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         path = item.path.relative_to(HERE)
         if within(path, SLOW):
             item.add_marker(pytest.mark.slow)
-        group = within(path, TOGETHER) or path.as_posix()
-        item.add_marker(pytest.mark.xdist_group(group))
+        if folder := within(path, TOGETHER):
+            item.add_marker(pytest.mark.timeout(BUILD_S))
+        item.add_marker(pytest.mark.xdist_group(folder or path.as_posix()))
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 

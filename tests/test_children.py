@@ -40,7 +40,7 @@ def test_a_test_that_interrupts_a_program_ends_where_the_signal_is_ignored() -> 
 
 
 def test_every_test_that_sends_the_signal_makes_sure_that_it_arrives() -> None:
-    tests = {path.name: interrupting(path) for path in HERE.rglob("test_*.py") if path != Path(__file__).resolve()}
+    tests = {path: interrupting(path) for path in HERE.rglob("test_*.py") if path != Path(__file__).resolve()}
     assert sum(map(len, tests.values())) >= 5
     deaf = [(file, name) for file, those in tests.items() for name, source in those if "interruptible()" not in source]
     assert not deaf, "decorate these with @interruptible()"
