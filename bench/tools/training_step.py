@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.memory import peak_mib
 from cgnet_deploy.spec import Res
-from cgnet_deploy.terminal import Parser, res_argument, run
+from cgnet_deploy.terminal import Parser, integer, res_argument, run
 from cgnet_deploy.train.learner import Learner, fresh
 from cgnet_deploy.train.recipes import CAMVID_OFFICIAL, Recipe
 
@@ -32,15 +32,22 @@ Step = Callable[[], None]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run(_parser(), _measure, argv)
+    def command(args: argparse.Namespace) -> int:
+        measure(args.crop, args.batch, args.steps, args.threads)
+        return 0
+
+    return run(_parser(), command, argv)
 
 
 def _parser() -> Parser:
-    result = Parser("training_step", "Time a training step and its peak memory against the plainest loop.")
+    result = Parser(
+        "python -m cgnet_deploy.bench.tools.training_step",
+        "Time a training step and its peak memory against the plainest loop.",
+    )
     result.add_argument("--crop", type=res_argument, default=CAMVID_OFFICIAL.augment.crop, help="HxW in pixels")
-    result.add_argument("--batch", type=int, default=CAMVID_OFFICIAL.batch, help="images a step")
-    result.add_argument("--steps", type=int, default=5, help="timed steps of each")
-    result.add_argument("--threads", type=int, default=2, help="torch threads")
+    result.add_argument("--batch", type=integer(1, 1024), default=CAMVID_OFFICIAL.batch, help="images a step")
+    result.add_argument("--steps", type=integer(1, 100_000), default=5, help="timed steps of each")
+    result.add_argument("--threads", type=integer(1, 1024), default=2, help="torch threads")
     return result
 
 
@@ -86,18 +93,16 @@ def _peak_mib(name: str, crop: Res, batch: int, threads: int) -> float:
     return peak_mib()
 
 
-def _measure(args: argparse.Namespace) -> int:
-    sizes = (args.crop, args.batch, args.threads)
-    samples_s = timed({name: _step(name, *sizes) for name in LOOPS}, args.steps)
-    print(
-        f"batch {args.batch}, {args.crop.spelled()}, {args.threads} threads, median of {args.steps} alternating steps"
-    )
+def measure(crop: Res, batch: int, steps: int, threads: int) -> None:
+    """Print the rate and the peak memory of each loop."""
+    sizes = (crop, batch, threads)
+    samples_s = timed({name: _step(name, *sizes) for name in LOOPS}, steps)
+    print(f"batch {batch}, {crop.spelled()}, {threads} threads, median of {steps} alternating steps")
     for name, times_s in samples_s.items():
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             peak_mib = pool.apply(_peak_mib, (name, *sizes))
-        rate, best = args.batch / statistics.median(times_s), args.batch / min(times_s)
+        rate, best = batch / statistics.median(times_s), batch / min(times_s)
         print(f"{name:6} {rate:6.2f} img/s (best step {best:.2f})  peak memory {peak_mib:.0f} MiB")
-    return 0
 
 
 def timed(steps: dict[str, Step], count: int) -> dict[str, list[float]]:

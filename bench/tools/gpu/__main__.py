@@ -15,7 +15,6 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,7 +24,8 @@ import cgnet_deploy
 from cgnet_deploy.bench.machine.environment import describe
 from cgnet_deploy.bench.tools.gpu.contenders import CELLS, gpu_missing
 from cgnet_deploy.bench.tools.gpu.parts import PARTS, Job, Part, spelled
-from cgnet_deploy.bench.tools.gpu.rows import Row, read_record, table, write_record
+from cgnet_deploy.bench.tools.gpu.rows import Result, read_record, table, write_record
+from cgnet_deploy.child import program
 from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.engines.gpu import find_gpu
 from cgnet_deploy.errors import CgnetError, EngineUnavailable, UserError
@@ -34,6 +34,7 @@ from cgnet_deploy.terminal import Parser, run
 
 log = logging.getLogger(__name__)
 
+RUN_PART = program("cgnet_deploy.bench.tools.gpu.parts")
 LIMIT_S = 525.0
 SHIPPED = Path(cgnet_deploy.__file__).parent / "weights" / "camvid.pth"
 SPARE_S = 5.0  # between a part's own end and the one that is made for it
@@ -91,13 +92,13 @@ def prove(names: Sequence[str], out: Path, files: Path, ckpt: Path, data: str, l
         raise CgnetError(f"{len(failed)} rows failed, such as {failed[0]}; every record is in {out}")
 
 
-def absent(parts: Sequence[Part]) -> list[tuple[str, Row]]:
+def absent(parts: Sequence[Part]) -> list[tuple[str, Result]]:
     """What can't run, and why; rows with the same reason in several parts are shown once."""
     places: dict[tuple[str, str], list[str]] = {}
     for part in parts:
         for subject, why in part.subjects().items():
             places.setdefault((subject, why), []).append(part.name)
-    return [(_together(names), Row(subject, "not run", why)) for (subject, why), names in places.items()]
+    return [(_together(names), Result(subject, "not run", why)) for (subject, why), names in places.items()]
 
 
 def _together(names: Sequence[str]) -> str:
@@ -110,7 +111,7 @@ def cells_of(parts: Sequence[Part]) -> tuple[str, ...]:
     return cells or tuple(map(str, CELLS))
 
 
-def all_parts(parts: Sequence[Part], template: Job, until: float) -> list[tuple[str, Row]]:
+def all_parts(parts: Sequence[Part], template: Job, until: float) -> list[tuple[str, Result]]:
     """Run each within its share of the time: its own limit, and what earlier parts have left over."""
     rows = []
     # Fewer parts than all share the time of all: each has that much more.
@@ -123,17 +124,14 @@ def all_parts(parts: Sequence[Part], template: Job, until: float) -> list[tuple[
     return rows
 
 
-def one_part(part: Part, job: Job, program: Sequence[str] = ("-m", "cgnet_deploy.bench.tools.gpu.parts")) -> list[Row]:
+def one_part(part: Part, job: Job, command: Sequence[str] = RUN_PART) -> list[Result]:
     """Run a part to its end, or end it; its rows, from its record. If it left no record, one is written here."""
     record, begin = job.record(part.name), CLOCK.now_s()
     record.unlink(missing_ok=True)  # an older one must not pass for this run's
     with tempfile.TemporaryDirectory(prefix="cgnet-gpu-") as folder:
         (described := Path(folder) / "job.json").write_text(spelled(job))
         process = subprocess.Popen(
-            [sys.executable, *program, part.name, str(described)],
-            stdin=subprocess.DEVNULL,
-            stdout=2,
-            start_new_session=True,
+            [*command, part.name, str(described)], stdin=subprocess.DEVNULL, stdout=2, start_new_session=True
         )
         try:
             code = process.wait(max(job.left_s + SPARE_S, 0.1))
@@ -144,7 +142,7 @@ def one_part(part: Part, job: Job, program: Sequence[str] = ("-m", "cgnet_deploy
         finally:
             _end(process)
     if not record.exists():
-        rows = [Row(subject, state, why) for subject in part.subjects()]  # type: ignore[arg-type]
+        rows = [Result(subject, state, why) for subject in part.subjects()]  # type: ignore[arg-type]
         write_record(record, part.name, job.gpu, rows, CLOCK.now_s() - begin, describe(1, ("gpu", part.name)))
     return read_record(record)
 

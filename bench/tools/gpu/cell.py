@@ -26,7 +26,7 @@ from cgnet_deploy.bench.measure.run import first_frames
 from cgnet_deploy.bench.measure.worker import Open, Opened
 from cgnet_deploy.bench.tools.gpu.contenders import CONTENDERS, Cell, Contender, file_of, missing
 from cgnet_deploy.bench.tools.gpu.ideal import Ideal
-from cgnet_deploy.bench.tools.gpu.rows import Row
+from cgnet_deploy.bench.tools.gpu.rows import Result
 from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.errors import CgnetError, EngineUnavailable, UserError, one_line
 from cgnet_deploy.spec import Precision
@@ -157,7 +157,7 @@ def rounds_s(step_ns: int) -> float:
     return ROUNDS * sum(min(SAMPLES * steps * step_ns / 1e9, ROUND_S) + 0.1 for steps in (1, 3))
 
 
-def run_cell(cell: Cell, ckpt: Path, files: Path, reasons: dict[str, str], ideal: Ideal, until: float) -> list[Row]:
+def run_cell(cell: Cell, ckpt: Path, files: Path, reasons: dict[str, str], ideal: Ideal, until: float) -> list[Result]:
     """Two rows of each contender. reasons: why a file is missing, by its name. ideal: what the times are judged by."""
     engines, rows = {}, {}
     for who in CONTENDERS:
@@ -166,7 +166,7 @@ def run_cell(cell: Cell, ckpt: Path, files: Path, reasons: dict[str, str], ideal
         if not why and who.backend.runtime.reads != "checkpoint" and not path.exists():
             why = f"{path.name} is missing: {reasons.get(path.name, 'it was not made')}"
         if why:
-            rows[who] = [Row(subject(who, boundary), "not run", why) for boundary in BOUNDARIES]
+            rows[who] = [Result(subject(who, boundary), "not run", why) for boundary in BOUNDARIES]
         else:
             engines[who] = who.engine(ckpt, files, cell)
     with ExitStack() as stack:
@@ -189,14 +189,14 @@ def subject(who: Contender, boundary: Boundary) -> str:
     return f"{who.backend.title}, {who.precision.value}, {boundary}"
 
 
-def rows_of(one: Running, cell: Cell, ideal: Ideal) -> list[Row]:
+def rows_of(one: Running, cell: Cell, ideal: Ideal) -> list[Result]:
     """The results of one contender: a row ran if it has three rounds, the least that show how far rounds lie apart."""
     rows = []
     for boundary in BOUNDARIES:
         rounds = one.samples.get(boundary, [])
         name = subject(one.contender, boundary)
         if len(rounds) < 3 or one.opened is None:
-            rows.append(Row(name, "failed" if one.failed else "not run", one.stopped))
+            rows.append(Result(name, "failed" if one.failed else "not run", one.stopped))
             continue
         samples = tuple(sample for taken in rounds for sample in taken)
         latency = LatencyMs.of(samples)
@@ -207,7 +207,7 @@ def rows_of(one: Running, cell: Cell, ideal: Ideal) -> list[Row]:
         if one.differing is not None:
             shown += f", {1 - one.differing:.4%} of labels as on the CPU"
         rows.append(
-            Row(
+            Result(
                 name,
                 "ran",
                 shown,

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from cgnet_deploy.artifact import sidecar_path
 from cgnet_deploy.bench.tools.gpu.contenders import Cell
-from cgnet_deploy.bench.tools.gpu.rows import Row, State
+from cgnet_deploy.bench.tools.gpu.rows import Result, State
 from cgnet_deploy.child import program
 from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.engines.build import build_plan
@@ -48,7 +48,7 @@ class Task:
     after: Path | None = None
 
 
-def make(cells: Sequence[Cell], ckpt: Path, folder: Path, until: float) -> list[Row]:
+def make(cells: Sequence[Cell], ckpt: Path, folder: Path, until: float) -> list[Result]:
     """Make what is missing in `folder`. until: by CLOCK, in seconds. One row a file, in the order of `cells`."""
     folder.mkdir(parents=True, exist_ok=True)
     exports, plans = [], []
@@ -64,20 +64,20 @@ def make(cells: Sequence[Cell], ckpt: Path, folder: Path, until: float) -> list[
     return all_of(exports, workers, until) + all_of(plans, 1 if alone else workers, until)
 
 
-def all_of(tasks: Sequence[Task], workers: int, until: float) -> list[Row]:
+def all_of(tasks: Sequence[Task], workers: int, until: float) -> list[Result]:
     with ThreadPoolExecutor(workers) as pool:
         return list(pool.map(lambda task: done(task, until), tasks))
 
 
-def done(task: Task, until: float) -> Row:
+def done(task: Task, until: float) -> Result:
     """Run a task unless its file is there already."""
     name, left_s = task.path.name, until - CLOCK.now_s()
     if task.path.exists() and sidecar_path(task.path).exists():
-        return Row(name, "ran", "exists already")
+        return Result(name, "ran", "exists already")
     if task.after is not None and not task.after.exists():
-        return Row(name, "not run", f"{task.after.name} is missing")
+        return Result(name, "not run", f"{task.after.name} is missing")
     if left_s <= 0:
-        return Row(name, "not run", "no time was left to make it")
+        return Result(name, "not run", "no time was left to make it")
     threads = str(EXPORT_THREADS)
     env = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     try:
@@ -85,13 +85,13 @@ def done(task: Task, until: float) -> Row:
             task.command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=env, timeout=left_s
         )
     except subprocess.TimeoutExpired:
-        return Row(name, "not run", f"stopped after {left_s:.0f} s, at the time limit of making files")
+        return Result(name, "not run", f"stopped after {left_s:.0f} s, at the time limit of making files")
     if ended.returncode:
         state: State = "not run" if ended.returncode in CANT_RUN else "failed"
-        return Row(name, state, last_line(ended.stderr))
+        return Result(name, state, last_line(ended.stderr))
     if not task.path.exists():
-        return Row(name, "failed", f"nothing was written: {last_line(ended.stderr)}")
-    return Row(name, "ran", f"{task.path.stat().st_size / 2**20:.1f} MiB")
+        return Result(name, "failed", f"nothing was written: {last_line(ended.stderr)}")
+    return Result(name, "ran", f"{task.path.stat().st_size / 2**20:.1f} MiB")
 
 
 def build() -> int:

@@ -21,7 +21,7 @@ from cgnet_deploy.bench.tools.gpu.cell import BOUNDARIES, THREADS, run_cell, sub
 from cgnet_deploy.bench.tools.gpu.contenders import CELLS, CONTENDERS, HEADLINE, Cell, gpu_missing, missing
 from cgnet_deploy.bench.tools.gpu.files import FLAGS, make
 from cgnet_deploy.bench.tools.gpu.ideal import Ideal
-from cgnet_deploy.bench.tools.gpu.rows import Row, read_record, write_record
+from cgnet_deploy.bench.tools.gpu.rows import Result, read_record, write_record
 from cgnet_deploy.child import program
 from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.errors import CgnetError, EngineUnavailable, MissingPackage, last_line, one_line, require
@@ -59,23 +59,23 @@ def record_name(gpu: str, part: str) -> str:
     return f"gpu_{re.sub('[^a-z0-9]+', '-', gpu.lower()).strip('-')}_{part}.json"
 
 
-def environment(job: Job) -> list[Row]:
+def environment(job: Job) -> list[Result]:
     """The GPU, its driver, and the packages."""
     fields = "name,driver_version,memory.total,power.limit,clocks.max.sm,clocks.max.mem,mig.mode.current"
     reported = _lines(["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader"], 20)
     packages = describe(THREADS, ()).packages
     return [
-        Row("GPU", "ran", job.gpu, {"nvidia-smi": reported, "fields": fields}),
-        Row("packages", "ran", ", ".join(f"{name} {version}" for name, version in packages.items())),
+        Result("GPU", "ran", job.gpu, {"nvidia-smi": reported, "fields": fields}),
+        Result("packages", "ran", ", ".join(f"{name} {version}" for name, version in packages.items())),
     ]
 
 
-def tests(job: Job) -> list[Row]:
+def tests(job: Job) -> list[Result]:
     """pytest -m gpu."""
     if not (ROOT / "tests").is_dir():
-        return [Row("pytest -m gpu", "not run", "the tests aren't installed: run this in a checkout")]
+        return [Result("pytest -m gpu", "not run", "the tests aren't installed: run this in a checkout")]
     if importlib.util.find_spec("pytest") is None:
-        return [Row("pytest -m gpu", "not run", "not installed: pytest")]
+        return [Result("pytest -m gpu", "not run", "not installed: pytest")]
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider"]
     try:
         ended = subprocess.run(
@@ -89,24 +89,24 @@ def tests(job: Job) -> list[Row]:
         )
     except subprocess.TimeoutExpired as error:
         why = f"stopped after {error.timeout:.0f} s; pytest's last line: {last_line((error.stdout or b'').decode())}"
-        return [Row("pytest -m gpu", "not run", why)]
+        return [Result("pytest -m gpu", "not run", why)]
     lines = [line for line in ended.stdout.splitlines() if line.strip()]
     last = last_line(ended.stdout or ended.stderr)
     kept = [line for line in lines if line.startswith(("FAILED", "ERROR", "SKIPPED"))]
-    return [Row("pytest -m gpu", "failed" if ended.returncode else "ran", last, {"lines": kept[:200]})]
+    return [Result("pytest -m gpu", "failed" if ended.returncode else "ran", last, {"lines": kept[:200]})]
 
 
-def copy(job: Job) -> list[Row]:
+def copy(job: Job) -> list[Result]:
     """The rate that turns the bytes of every floor into a time."""
     require("torch", extra="export")
     from cgnet_deploy.bench.tools.gpu.copyrate import COPY_BYTES, copy_bytes_per_s
 
     rate = copy_bytes_per_s()
     shown = f"{rate / 1e12:.2f} TB/s read and written, {COPY_BYTES >> 20} MiB at a time"
-    return [Row("copy within the GPU's memory", "ran", shown, {"bytes_per_s": rate})]
+    return [Result("copy within the GPU's memory", "ran", shown, {"bytes_per_s": rate})]
 
 
-def files(job: Job) -> list[Row]:
+def files(job: Job) -> list[Result]:
     """ONNX files and plans, for all cells that were chosen."""
     return make(chosen(job), Path(job.ckpt), Path(job.files), job.until - 2)
 
@@ -115,7 +115,7 @@ def chosen(job: Job) -> list[Cell]:
     return [cell for cell in CELLS if str(cell) in job.cells]
 
 
-def matrix(cell: Cell, job: Job) -> list[Row]:
+def matrix(cell: Cell, job: Job) -> list[Result]:
     """One size and batch; its files are made first where they are missing."""
     made = read_record(job.record("files"))
     if not {row.subject for row in made} >= {f"{precision.value}_{cell}.onnx" for precision in FLAGS}:
@@ -129,11 +129,11 @@ def _rate(job: Job) -> float | None:
     return float(rows[0].details["bytes_per_s"]) if rows else None
 
 
-def profile(job: Job) -> list[Row]:
+def profile(job: Job) -> list[Result]:
     """The time of each layer of the fastest at the headline's size."""
     timed = [row for row in read_record(job.record(str(HEADLINE))) if row.details.get("boundary") == BOUNDARIES[0]]
     if not timed:
-        return [Row(PROFILED, "not run", f"nothing was timed at {HEADLINE}: run --part {HEADLINE} first")]
+        return [Result(PROFILED, "not run", f"nothing was timed at {HEADLINE}: run --part {HEADLINE} first")]
     skipped: list[str] = []
     for best in sorted(timed, key=lambda row: float(row.details["p50_ms"])):
         who = next(who for who in CONTENDERS if subject(who, BOUNDARIES[0]) == best.subject)
@@ -163,19 +163,19 @@ def profile(job: Job) -> list[Row]:
         )
         if not ended.returncode:
             outcome = f"{best.subject}: {out.name}" + "".join(f"; not of {text}" for text in skipped)
-            return [Row(PROFILED, "ran", outcome, {"table": ended.stdout.splitlines()})]
+            return [Result(PROFILED, "ran", outcome, {"table": ended.stdout.splitlines()})]
         skipped.append(f"{best.subject}: {last_line(ended.stderr)}")
-    return [Row(PROFILED, "failed", "; ".join(skipped))]
+    return [Result(PROFILED, "failed", "; ".join(skipped))]
 
 
 PROFILED = f"layers of the fastest at {HEADLINE}"
 TRAINED = {"f32": (), "f16": ("amp=true",), "f16, captured": ("amp=true", "captured=true")}
 
 
-def training(job: Job) -> list[Row]:
+def training(job: Job) -> list[Result]:
     """Images a second with all data on the device, plain and captured."""
     if not job.data:
-        return [Row(f"training, {name}", "not run", "needs CamVid: --data DIR") for name in TRAINED]
+        return [Result(f"training, {name}", "not run", "needs CamVid: --data DIR") for name in TRAINED]
     rows = []
     for number, (name, changes) in enumerate(TRAINED.items()):
         out = Path(job.files) / f"training-{number}-{time.time_ns()}"
@@ -205,14 +205,14 @@ def training(job: Job) -> list[Row]:
             timeout=max(job.left_s - 2, 1),
         )
         if ended.returncode:
-            rows.append(Row(f"training, {name}", "failed", last_line(ended.stderr)))
+            rows.append(Result(f"training, {name}", "failed", last_line(ended.stderr)))
             continue
         speeds = images_per_s(out / "log.jsonl")
         if not speeds:
-            rows.append(Row(f"training, {name}", "not run", "stopped before it had timed 10 steps"))
+            rows.append(Result(f"training, {name}", "not run", "stopped before it had timed 10 steps"))
             continue
         outcome = f"{max(speeds):.0f} images/s at best, {speeds[-1]:.0f} at last"
-        rows.append(Row(f"training, {name}", "ran", outcome, {"img_per_s": speeds}))
+        rows.append(Result(f"training, {name}", "ran", outcome, {"img_per_s": speeds}))
     return rows
 
 
@@ -241,7 +241,7 @@ class Part:
 
     name: str
     limit_s: float
-    work: Callable[[Job], list[Row]]
+    work: Callable[[Job], list[Result]]
     subjects: Callable[[], dict[str, str]]
 
 
@@ -281,11 +281,11 @@ def _main(name: str, described: Path) -> int:
     try:
         rows = part.work(job)
     except (MissingPackage, EngineUnavailable) as error:
-        rows = [Row(subject, "not run", one_line(error)) for subject in part.subjects()]
+        rows = [Result(subject, "not run", one_line(error)) for subject in part.subjects()]
     except CgnetError as error:
-        rows = [Row(subject, "failed", one_line(error)) for subject in part.subjects()]
+        rows = [Result(subject, "failed", one_line(error)) for subject in part.subjects()]
     except subprocess.TimeoutExpired as error:
-        rows = [Row(subject, "not run", f"stopped after {error.timeout:.0f} s") for subject in part.subjects()]
+        rows = [Result(subject, "not run", f"stopped after {error.timeout:.0f} s") for subject in part.subjects()]
     write_record(job.record(name), name, job.gpu, rows, CLOCK.now_s() - begin, describe(THREADS, ("gpu", name)))
     return 0
 

@@ -18,7 +18,7 @@ State = Literal["ran", "not run", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Result:
     """outcome: the figure of a row that ran, else why it didn't. details: numbers for the record, in JSON's types."""
 
     subject: str
@@ -27,7 +27,7 @@ class Row:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-def write_record(path: Path, part: str, gpu: str, rows: Sequence[Row], seconds: float, where: Environment) -> None:
+def write_record(path: Path, part: str, gpu: str, rows: Sequence[Result], seconds: float, where: Environment) -> None:
     """Write one part's record, atomically."""
     record = {
         "schema": SCHEMA,
@@ -40,17 +40,17 @@ def write_record(path: Path, part: str, gpu: str, rows: Sequence[Row], seconds: 
     write_json(path, record)
 
 
-def read_record(path: Path) -> list[Row]:
+def read_record(path: Path) -> list[Result]:
     """The rows of a record; none if there is no file. Raises CgnetError for a file that is no record."""
     try:
         if not path.exists():
             return []
-        return [Row(**row) for row in read_json(path, MAX_RECORD_BYTES)["rows"]]
+        return [Result(**row) for row in read_json(path, MAX_RECORD_BYTES)["rows"]]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise CgnetError(f"{path} is no record of the GPU run ({type(error).__name__}: {error}): remove it") from error
 
 
-def table(rows: Sequence[tuple[str, Row]]) -> str:
+def table(rows: Sequence[tuple[str, Result]]) -> str:
     """Part, subject, state and outcome of each."""
     cells = ((part, row.subject, row.state, row.outcome) for part, row in rows)
     return text_table(("part", "what", "state", "figure, or why there is none"), cells)

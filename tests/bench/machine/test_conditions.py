@@ -18,13 +18,13 @@ def reading(mhz: float, joules: float, *, throttles: int = 0, watts: float | Non
     return Reading(mhz, throttles, 0, joules, watts, gpu)
 
 
-def test_a_machine_that_tells_nothing_gives_nothing() -> None:
+def test_a_machine_without_readings_has_no_conditions() -> None:
     result = conditions([NOTHING, NOTHING], [1, 1])
     assert result.before == result.during == result.after == Clocks(None, None, None, None)
     assert (result.throttled, result.joules) == ((), Joules(None, None, None))
 
 
-def test_clocks_are_told_before_during_and_after_the_row() -> None:
+def test_clocks_are_those_before_during_and_after_the_row() -> None:
     first = Watched(reading(1, 0), (reading(5, 0), reading(6, 0)), reading(9, 0))
     last = Watched(reading(9, 0), (reading(20, 0),), reading(3, 0))
     result = conditions([first, last], [1, 1])
@@ -44,7 +44,7 @@ def test_the_energy_of_a_board_is_its_mean_power_over_the_rounds() -> None:
     assert conditions(rounds, [300_000_000, 500_000_000]).joules.board == pytest.approx(15 * 0.8)
 
 
-def test_what_held_the_machine_back_is_told_once() -> None:
+def test_what_held_the_machine_back_is_listed_once() -> None:
     slowed = GpuReading(throttled=("power cap",))
     hot = Watched(reading(1, 0, throttles=4), (Reading(gpu=slowed), Reading(gpu=slowed)), reading(1, 0, throttles=5))
     cool = Watched(reading(1, 0, throttles=5), (), reading(1, 0, throttles=5))

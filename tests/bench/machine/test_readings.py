@@ -35,7 +35,7 @@ def put(root: Path, files: dict[str, str]) -> None:
         path.write_text(content)
 
 
-def test_a_machine_that_tells_nothing_says_why(tmp_path: Path) -> None:
+def test_a_machine_without_readings_says_why(tmp_path: Path) -> None:
     machine = Machine(tmp_path)
     assert machine.read() == Reading()
     assert set(machine.unmeasured) == {"cpu", "gpu", "board"}
@@ -80,7 +80,7 @@ def test_energy_that_only_root_may_read_is_said_to_be_that(tmp_path: Path) -> No
     assert machine.read().cpu_joules is None
 
 
-def test_a_jetson_tells_the_power_of_its_board(tmp_path: Path) -> None:
+def test_a_jetson_reports_the_power_of_its_board(tmp_path: Path) -> None:
     put(tmp_path, {f"{INA}/in1_label": "VDD_CPU_GPU_CV\n", f"{INA}/in2_label": "VDD_IN\n"})
     put(tmp_path, {f"{INA}/in2_input": "19000\n", f"{INA}/curr2_input": "500\n"})
     machine = Machine(tmp_path)
@@ -137,7 +137,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("card")
-def test_a_gpu_tells_its_clocks_its_heat_its_energy_and_its_memory(tmp_path: Path) -> None:
+def test_a_gpu_reports_its_clocks_temperature_energy_and_memory(tmp_path: Path) -> None:
     gpu = Nvml(
         Driver(
             nvmlDeviceGetClockInfo_1=1980,
@@ -158,7 +158,7 @@ def test_a_gpu_tells_its_clocks_its_heat_its_energy_and_its_memory(tmp_path: Pat
 
 
 @pytest.mark.usefixtures("card")
-def test_what_a_gpu_does_not_tell_is_none(tmp_path: Path) -> None:
+def test_what_a_gpu_does_not_report_is_none(tmp_path: Path) -> None:
     machine = Machine(tmp_path, Nvml(Driver()))
     assert machine.read().gpu == GpuReading()
     assert machine.unmeasured["gpu"] == "this GPU counts no energy"
@@ -166,7 +166,7 @@ def test_what_a_gpu_does_not_tell_is_none(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("card")
 @pytest.mark.parametrize(("failure", "words"), [("init", "Driver Not Loaded"), ("handle", "Not Found")])
-def test_a_driver_that_fails_is_told_of(failure: str, words: str) -> None:
+def test_a_driver_that_fails_is_named_in_the_reason(failure: str, words: str) -> None:
     with pytest.raises(EngineUnavailable, match=words):
         Nvml(Driver(**{failure: 9}))
 

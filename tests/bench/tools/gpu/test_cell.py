@@ -11,7 +11,7 @@ from cgnet_deploy.bench.measure.latency import Boundary
 from cgnet_deploy.bench.tools.gpu import cell as cells
 from cgnet_deploy.bench.tools.gpu.contenders import Cell, Contender
 from cgnet_deploy.bench.tools.gpu.ideal import Ideal
-from cgnet_deploy.bench.tools.gpu.rows import Row
+from cgnet_deploy.bench.tools.gpu.rows import Result
 from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.engines.backends import BY_NAME
 from cgnet_deploy.spec import Precision, Res
@@ -39,7 +39,7 @@ def files(write_engine: WriteEngine) -> Path:
 
 def rows_of(
     monkeypatch: pytest.MonkeyPatch, files: Path, *who: Contender, seconds: float = 60, missing: str = ""
-) -> dict[str, Row]:
+) -> dict[str, Result]:
     monkeypatch.setattr(cells, "CONTENDERS", who)
     monkeypatch.setattr(cells, "BOUNDARIES", ("host", "e2e"))  # a CPU has no clock of its own
     monkeypatch.setattr(cells, "missing", lambda one: missing if one.backend.title == "absent" else "")
@@ -72,7 +72,7 @@ def test_those_that_can_are_timed_by_turns_and_the_others_say_why_not(
     assert rows["first, f32, host"].details["labels_differing_from_cpu"] == 0
     assert rows["other, f16, host"].details["labels_differing_from_cpu"] == 1
     assert "0.0000% of labels as on the CPU" in rows["other, f16, host"].outcome
-    assert rows["absent, f32, host"] == Row("absent, f32, host", "not run", "no card, no fun")
+    assert rows["absent, f32, host"] == Result("absent, f32, host", "not run", "no card, no fun")
     assert rows["unbuilt, int8, e2e"].outcome == f"int8_{CELL}.onnx is missing: it was not made"
     assert rows["broken, f32, e2e"].state == "not run"
     assert "no backend is called 'no-such-backend'" in rows["broken, f32, e2e"].outcome

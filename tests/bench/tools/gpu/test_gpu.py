@@ -16,7 +16,7 @@ from cgnet_deploy.bench.tools.gpu.contenders import CELLS, CONTENDERS, HEADLINE,
 from cgnet_deploy.bench.tools.gpu.files import Task, done
 from cgnet_deploy.bench.tools.gpu.ideal import Ideal
 from cgnet_deploy.bench.tools.gpu.parts import PARTS, Job, Part, images_per_s, parsed, spelled
-from cgnet_deploy.bench.tools.gpu.rows import Row, read_record, table, write_record
+from cgnet_deploy.bench.tools.gpu.rows import Result, read_record, table, write_record
 from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.errors import CgnetError
 from cgnet_deploy.spec import Precision, Res
@@ -80,15 +80,15 @@ def job(tmp_path: Path, seconds: float = 30.0) -> Job:
 PART = Part("tests", 1.0, lambda _: [], lambda: {"one": "", "two": ""})
 
 
-def ended(job: Job, code: str) -> list[Row]:
+def ended(job: Job, code: str) -> list[Result]:
     """What becomes of a part whose process does as `code` says."""
-    return gpu.one_part(PART, job, ("-c", code))
+    return gpu.one_part(PART, job, (sys.executable, "-c", code))
 
 
 def test_a_part_that_dies_leaves_a_record_that_says_so(tmp_path: Path) -> None:
     assert ended(job(tmp_path), "raise SystemExit(3)") == [
-        Row("one", "failed", "its process ended with code 3"),
-        Row("two", "failed", "its process ended with code 3"),
+        Result("one", "failed", "its process ended with code 3"),
+        Result("two", "failed", "its process ended with code 3"),
     ]
     killed = ended(job(tmp_path), "import os; os.kill(os.getpid(), 9)")
     assert {row.outcome for row in killed} == {"its process was killed by signal 9"}
@@ -109,7 +109,7 @@ def test_a_part_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path, mon
 
 
 def test_an_older_record_does_not_pass_for_this_runs(tmp_path: Path) -> None:
-    write_record(job(tmp_path).record("tests"), "tests", "A Card 9000", [Row("old", "ran", "")], 1, describe(1, ()))
+    write_record(job(tmp_path).record("tests"), "tests", "A Card 9000", [Result("old", "ran", "")], 1, describe(1, ()))
     assert {row.subject for row in ended(job(tmp_path), "raise SystemExit(1)")} == {"one", "two"}
 
 
@@ -123,7 +123,7 @@ def test_a_part_in_its_own_process_writes_its_record(tmp_path: Path, monkeypatch
 def test_time_that_is_left_over_goes_to_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[float] = []
 
-    def noted(_: Part, job: Job) -> list[Row]:
+    def noted(_: Part, job: Job) -> list[Result]:
         seen.append(job.left_s)
         return []
 
@@ -146,7 +146,7 @@ def test_a_file_that_is_no_record_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_table_has_a_line_a_row() -> None:
-    lines = table([("tests", Row("pytest", "ran", "9 passed")), ("a", Row("b", "not run", "no c"))]).splitlines()
+    lines = table([("tests", Result("pytest", "ran", "9 passed")), ("a", Result("b", "not run", "no c"))]).splitlines()
     assert lines[2:] == ["tests  pytest  ran      9 passed", "a      b       not run  no c"]
 
 
@@ -167,12 +167,12 @@ def test_files_are_made_once_and_say_why_they_are_not(tmp_path: Path) -> None:
     assert done(Task(made, (sys.executable, "-c", write)), until).state == "ran"
     assert done(Task(made, (sys.executable, "-c", "raise SystemExit(1)")), until).outcome == "exists already"
     failing = (sys.executable, "-c", "import sys; sys.exit('no: the reason')")
-    assert done(Task(tmp_path / "a", failing), until) == Row("a", "failed", "no: the reason")
-    assert done(Task(tmp_path / "b", failing, after=tmp_path / "a"), until) == Row("b", "not run", "a is missing")
+    assert done(Task(tmp_path / "a", failing), until) == Result("a", "failed", "no: the reason")
+    assert done(Task(tmp_path / "b", failing, after=tmp_path / "a"), until) == Result("b", "not run", "a is missing")
     assert done(Task(tmp_path / "c", failing), CLOCK.now_s()).outcome == "no time was left to make it"
     assert done(Task(tmp_path / "e", (sys.executable, "-c", "")), until).state == "failed"  # exit code 0, and no file
     missing = (sys.executable, "-c", "import sys; print('no builder', file=sys.stderr); sys.exit(2)")
-    assert done(Task(tmp_path / "f", missing), until) == Row("f", "not run", "no builder")
+    assert done(Task(tmp_path / "f", missing), until) == Result("f", "not run", "no builder")
     waiting = (sys.executable, "-c", "import threading; threading.Event().wait()")
     assert "stopped after" in done(Task(tmp_path / "d", waiting), CLOCK.now_s() + 0.5).outcome
 
@@ -180,7 +180,7 @@ def test_files_are_made_once_and_say_why_they_are_not(tmp_path: Path) -> None:
 def test_every_file_of_a_cell_is_requested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     requested: list[Task] = []
 
-    def noted(tasks: list[Task], workers: int, until: float) -> list[Row]:
+    def noted(tasks: list[Task], workers: int, until: float) -> list[Result]:
         requested.extend(tasks)
         return []
 
