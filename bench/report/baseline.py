@@ -31,7 +31,7 @@ Key = tuple[str, str, str, tuple[int, ...], int, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class BaselineRow:
     """What is compared of a row: the p50 of each turn, and mIoU (0 to 1) over so many images, if scored."""
 
     p50_ms_by_round: tuple[float, ...]
@@ -47,7 +47,7 @@ class Baseline:
     cpu: str
     cores: int
     threads: int
-    rows: dict[Key, Row]
+    rows: dict[Key, BaselineRow]
 
 
 def read_baseline(path: Path) -> Baseline:
@@ -66,12 +66,12 @@ def read_baseline(path: Path) -> Baseline:
         ) from error
 
 
-def _row(row: dict[str, Any]) -> tuple[Key, Row]:
+def _row(row: dict[str, Any]) -> tuple[Key, BaselineRow]:
     turns = tuple(float(value) for value in row["p50_ms_by_round"])
     if not turns or not all(0 < value < float("inf") for value in turns):
         raise ValueError("p50_ms_by_round is not a list of positive numbers")
     key = (row["engine"], row["backend"], row["precision"], tuple(row["res"]), row["batch"], row["boundary"])
-    return key, Row(turns, None if row["miou"] is None else float(row["miou"]), int(row["images"]))
+    return key, BaselineRow(turns, None if row["miou"] is None else float(row["miou"]), int(row["images"]))
 
 
 def check_against(baseline: Baseline, records: Sequence[Record], here: Environment) -> None:
@@ -95,7 +95,7 @@ def check_against(baseline: Baseline, records: Sequence[Record], here: Environme
             )
 
 
-def _check_miou(record: Record, then: Row, path: Path) -> None:
+def _check_miou(record: Record, then: BaselineRow, path: Path) -> None:
     if record.miou is None or then.miou is None:
         return
     if record.images != then.images:

@@ -23,7 +23,7 @@ PARTS = ".parts"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class IndexRow:
     """path: of the picture or video. frame: its number in a video, None of a picture.
 
     mask: relative to the output folder, None if `error` says why there is none. shares: of the pixels, one a class.
@@ -50,7 +50,7 @@ class Index:
         """The paths that need no more work."""
         return {row["path"] for row in self._rows()}
 
-    def add(self, rows: Sequence[Row]) -> None:
+    def add(self, rows: Sequence[IndexRow]) -> None:
         """Keep the rows of one batch, whose masks are all written."""
         digest = hashlib.sha256("\n".join(row.path for row in rows).encode()).hexdigest()
         parts = self.folder / PARTS
@@ -105,7 +105,7 @@ def share_columns(class_names: Sequence[str]) -> list[str]:
     return [f"share.{name}" if names.count(name) == 1 else f"share.{name}.{i}" for i, name in enumerate(names)]
 
 
-def _flat(row: Row, class_names: Sequence[str]) -> dict[str, Any]:
+def _flat(row: IndexRow, class_names: Sequence[str]) -> dict[str, Any]:
     fields = {name: value for name, value in asdict(row).items() if name != "shares"}
     shares = row.shares or (None,) * len(class_names)
     return fields | dict(zip(share_columns(class_names), shares, strict=True))

@@ -15,7 +15,7 @@ from cgnet_deploy.data.images import read_image
 from cgnet_deploy.errors import DataError, FrameError, one_line
 from cgnet_deploy.files import make_folder, write_bytes
 from cgnet_deploy.label.archive import Item
-from cgnet_deploy.label.index import Index, Row
+from cgnet_deploy.label.index import Index, IndexRow
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import ModelSpec, Res
 from cgnet_deploy.video.segmenter import Segmenter
@@ -57,18 +57,18 @@ class Labeller:
             "unreadable": np.array([failed]),
         }
 
-    def pictures(self, items: list[Item]) -> Iterator[Row]:
+    def pictures(self, items: list[Item]) -> Iterator[IndexRow]:
         """Label pictures together, so that an engine with a batch is filled."""
         frames: list[tuple[Item, U8]] = []
         for item in items:
             try:
                 frames.append((item, read_image(Path(item.path))))
             except DataError as error:
-                yield Row(item.path, error=one_line(error))
+                yield IndexRow(item.path, error=one_line(error))
         for item, frame, labels in self._labelled(frames):
             yield self._row(item, None, f"{item.name}.png", frame, labels)
 
-    def video(self, item: Item) -> Iterator[Row]:
+    def video(self, item: Item) -> Iterator[IndexRow]:
         """Label each frame of a video, as far as it can be read."""
         number = -1
         try:
@@ -79,9 +79,9 @@ class Labeller:
                     number = done.index
                     yield self._row(item, number, f"{item.name}/{number:06d}.png", done.frame, done.labels)
             if source.trouble is not None:
-                yield Row(item.path, number + 1, error=one_line(source.trouble))
+                yield IndexRow(item.path, number + 1, error=one_line(source.trouble))
         except (DataError, FrameError) as error:
-            yield Row(item.path, number + 1, error=one_line(error))
+            yield IndexRow(item.path, number + 1, error=one_line(error))
 
     def _labelled(self, frames: list[tuple[Item, U8]]) -> Iterator[tuple[Item, U8, U8]]:
         try:
@@ -93,7 +93,7 @@ class Labeller:
             for one in frames:
                 yield from self._labelled([one])
 
-    def _row(self, item: Item, frame: int | None, name: str, pixels: U8, labels: U8) -> Row:
+    def _row(self, item: Item, frame: int | None, name: str, pixels: U8, labels: U8) -> IndexRow:
         mask = self.output / MASKS / name
         make_folder(mask.parent)
         write_bytes(mask, palette_png(labels, self.spec))
@@ -101,7 +101,7 @@ class Labeller:
         shares = tuple((counts / labels.size).tolist())
         height, width = labels.shape
         margin = self.segmenter.mean_margin(pixels)
-        return Row(item.path, frame, f"{MASKS}/{name}", height, width, shares, margin)
+        return IndexRow(item.path, frame, f"{MASKS}/{name}", height, width, shares, margin)
 
 
 def palette_png(labels: U8, spec: ModelSpec) -> bytes:

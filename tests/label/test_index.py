@@ -8,11 +8,11 @@ import pyarrow.parquet as parquet
 import pytest
 
 from cgnet_deploy.errors import DataError
-from cgnet_deploy.label.index import INDEX, PARTS, Index, Row, share_columns
+from cgnet_deploy.label.index import INDEX, PARTS, Index, IndexRow, share_columns
 
-ROAD = Row("/a.png", None, "masks/a.png.png", 2, 4, (0.75, 0.25), 1.5)
-BAD = Row("/b.png", error="cut")
-DRIVE = [Row("/d.mp4", frame, f"masks/d.mp4/{frame:06d}.png", 2, 4, (0.5, 0.5)) for frame in (0, 1)]
+ROAD = IndexRow("/a.png", None, "masks/a.png.png", 2, 4, (0.75, 0.25), 1.5)
+BAD = IndexRow("/b.png", error="cut")
+DRIVE = [IndexRow("/d.mp4", frame, f"masks/d.mp4/{frame:06d}.png", 2, 4, (0.5, 0.5)) for frame in (0, 1)]
 
 
 def test_parts_become_the_index(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from cgnet_deploy.bench.report.baseline import ALLOWED_DROP
 from cgnet_deploy.bench.report.blocks import by_block, place_of
 from cgnet_deploy.bench.report.page.figure import GRID, INK, PAPER, SOFT, Chart, chart
-from cgnet_deploy.bench.report.page.series import Row, shortened
+from cgnet_deploy.bench.report.page.series import ReportRow, shortened
 from cgnet_deploy.engines.base import Layer
 from cgnet_deploy.errors import require
 
@@ -19,14 +19,14 @@ BINS = 120
 LINE_PX = 15
 
 
-def front(rows: Sequence[Row]) -> list[Row]:
+def front(rows: Sequence[ReportRow]) -> list[ReportRow]:
     """By latency: the rows for which no other row is as fast and as right.
 
     As right: to within 0.1 points of mIoU, which is what a regression gate lets pass. By exact figures, half of
     a table could be on the front for digits that mean nothing.
     """
 
-    def beaten(row: Row) -> bool:
+    def beaten(row: ReportRow) -> bool:
         p50, miou = row.record.latency_ms.p50, row.record.miou or 0
         return any(
             other.record.latency_ms.p50 < p50 and (other.record.miou or 0) >= miou - ALLOWED_DROP for other in rows
@@ -35,7 +35,7 @@ def front(rows: Sequence[Row]) -> list[Row]:
     return sorted((row for row in rows if not beaten(row)), key=lambda row: row.record.latency_ms.p50)
 
 
-def pareto(name: str, rows: Sequence[Row]) -> Chart:
+def pareto(name: str, rows: Sequence[ReportRow]) -> Chart:
     """mIoU against p50, one point a row; rows of several sizes may share it."""
     best = front(rows)
     sizes = len({row.record.res for row in rows}) > 1
@@ -127,7 +127,7 @@ def steps(low: float, high: float) -> tuple[float, ...]:
     return (1, 1.5, 2, 3, 4, 6, 8) if high < 15 * low else (1, 2, 5)
 
 
-def latency(name: str, rows: Sequence[Row]) -> Chart:
+def latency(name: str, rows: Sequence[ReportRow]) -> Chart:
     """How the samples of each row are spread: a histogram, and where the percentiles lie."""
 
     def paint(figure: Any, narrow: bool) -> None:
@@ -171,7 +171,7 @@ def latency(name: str, rows: Sequence[Row]) -> Chart:
     return chart(name, "How latency is spread", note, (62 * len(rows) + 46, 62 * len(rows) + 46), paint)
 
 
-def rounds(name: str, rows: Sequence[Row]) -> Chart:
+def rounds(name: str, rows: Sequence[ReportRow]) -> Chart:
     """The p50 of each round: whether the machine drifted, and whether engines kept their order."""
 
     def paint(figure: Any, narrow: bool) -> None:
@@ -209,7 +209,7 @@ def rounds(name: str, rows: Sequence[Row]) -> Chart:
     return chart(name, "Round by round", note, (280, 280), paint)
 
 
-def classes(name: str, rows: Sequence[Row]) -> Chart:
+def classes(name: str, rows: Sequence[ReportRow]) -> Chart:
     """IoU of each class that occurs."""
     iou = [row.record.iou for row in rows]
     names = [label for label, value in iou[0].items() if value is not None]
@@ -220,7 +220,7 @@ def classes(name: str, rows: Sequence[Row]) -> Chart:
     )
 
 
-def parts(name: str, rows: Sequence[Row]) -> Chart:
+def parts(name: str, rows: Sequence[ReportRow]) -> Chart:
     """Time by part of the network, of rows that have a profile."""
     found = [by_part(row.record.profile or ()) for row in rows]
     names = sorted({part for of_row in found for part in of_row}, key=place_of)
@@ -246,7 +246,7 @@ def dots(
     title: str,
     note: str,
     names: Sequence[str],
-    rows: Sequence[Row],
+    rows: Sequence[ReportRow],
     values: Sequence[Sequence[float]],
     unit: str,
     span: tuple[float, float],
@@ -282,7 +282,7 @@ def dots(
     return chart(name, title, note, (height, height), paint)
 
 
-def cold_start(name: str, rows: Sequence[Row]) -> Chart:
+def cold_start(name: str, rows: Sequence[ReportRow]) -> Chart:
     """How long a fresh process takes to its first labels."""
 
     def paint(figure: Any, narrow: bool) -> None:

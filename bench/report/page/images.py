@@ -29,7 +29,7 @@ CLEAR: Rgba = (255, 130, 0, 255)
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class Overlay:
     """One engine on one picture. differing: pixels; labels, difference: data URIs, none for the first engine's."""
 
     labels: str
@@ -39,7 +39,7 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownPicture:
     """A picture, ready for a page. frame, truth: data URIs."""
 
     name: str
@@ -48,14 +48,14 @@ class Shown:
     pixels: int
     frame: str
     truth: str
-    layers: tuple[Layer, ...]
+    layers: tuple[Overlay, ...]
 
 
-def shown(gallery: Gallery) -> list[Shown]:
+def shown(gallery: Gallery) -> list[ShownPicture]:
     return [_shown(picture, gallery.table) for picture in gallery.pictures]
 
 
-def _shown(picture: ScoredPicture, table: ClassTable) -> Shown:
+def _shown(picture: ScoredPicture, table: ClassTable) -> ShownPicture:
     height, width = picture.truth.shape
     size = Res(max(round(height * min(MAX_WIDTH_PX / width, 1)), 1), min(width, MAX_WIDTH_PX))
     palette: list[Rgba] = [NOTHING] * 256
@@ -64,14 +64,14 @@ def _shown(picture: ScoredPicture, table: ClassTable) -> Shown:
     for number, labels in enumerate(picture.labels):
         kinds = picture.differing(number)
         layers.append(
-            Layer(
+            Overlay(
                 labels=png(fit_labels(labels, size), palette),
                 difference=png(spots(kinds, size), [NOTHING, TIE, CLEAR]) if number else None,
                 differing=int((kinds > 0).sum()),
                 clearly=None if picture.bands is None else int((kinds == 2).sum()),
             )
         )
-    return Shown(
+    return ShownPicture(
         picture.name,
         size.width,
         size.height,

@@ -23,8 +23,8 @@ from cgnet_deploy.bench.report.compare import against_first, alike
 from cgnet_deploy.bench.report.notes import notes
 from cgnet_deploy.bench.report.page import charts
 from cgnet_deploy.bench.report.page.figure import Chart
-from cgnet_deploy.bench.report.page.images import Shown, shown
-from cgnet_deploy.bench.report.page.series import Row, rows_of
+from cgnet_deploy.bench.report.page.images import ShownPicture, shown
+from cgnet_deploy.bench.report.page.series import ReportRow, rows_of
 from cgnet_deploy.bench.report.record import Record
 from cgnet_deploy.errors import require
 
@@ -59,7 +59,7 @@ class Wall:
     where: str
     names: tuple[tuple[int, str], ...]
     legend: tuple[tuple[str, str], ...]  # class, CSS colour
-    pictures: tuple[Shown, ...]
+    pictures: tuple[ShownPicture, ...]
 
 
 def check_packages() -> None:
@@ -121,7 +121,7 @@ def headline(records: Sequence[Record]) -> str:
     return f"{engines} engine{'s' * (engines > 1)} at {sizes}, batch {batches}, {boundaries}"
 
 
-def cards(rows: Sequence[Row]) -> list[Card]:
+def cards(rows: Sequence[ReportRow]) -> list[Card]:
     """Of the first rows that may be compared: the fastest, the most accurate, and the one to take."""
     first = next(iter(alike([row.record for row in rows]).values()))
     group = [row for row in rows if any(row.record is record for record in first)]
@@ -168,14 +168,14 @@ def cards(rows: Sequence[Row]) -> list[Card]:
     return found
 
 
-def _against(row: Row, base: Row) -> str:
+def _against(row: ReportRow, base: ReportRow) -> str:
     fps = f"{row.record.throughput_fps:.1f} frames a second"
     if row is base:
         return fps
     return f"{fps}, {base.record.latency_ms.p50 / row.record.latency_ms.p50:.2f} times as fast as {base.name}"
 
 
-def sections(rows: Sequence[Row]) -> list[Section]:
+def sections(rows: Sequence[ReportRow]) -> list[Section]:
     groups = alike([row.record for row in rows])
     several = len(groups) > 1
     found = []
@@ -203,15 +203,15 @@ def sections(rows: Sequence[Row]) -> list[Section]:
     return found
 
 
-def by_size(rows: Sequence[Row]) -> dict[str, list[Row]]:
+def by_size(rows: Sequence[ReportRow]) -> dict[str, list[ReportRow]]:
     """Rows of one boundary for each size and batch: accuracy does not depend on the boundary."""
-    found: dict[str, dict[int, Row]] = {}
+    found: dict[str, dict[int, ReportRow]] = {}
     for row in rows:
         found.setdefault(f"{row.record.res}, batch {row.record.batch}", {}).setdefault(row.number, row)
     return {size: list(group.values()) for size, group in found.items()}
 
 
-def class_tables(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def class_tables(rows: Sequence[ReportRow]) -> list[dict[str, Any]]:
     """Of each size: IoU in per cent, classes down, engines across, and the points by which each is off the first."""
     tables = []
     for size, group in by_size(rows).items():
@@ -227,7 +227,7 @@ def class_tables(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return tables
 
 
-def block_tables(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def block_tables(rows: Sequence[ReportRow]) -> list[dict[str, Any]]:
     """Of each size: ms an inference, blocks down, profiled engines across."""
     tables = []
     for size, group in by_size(rows).items():
@@ -240,7 +240,7 @@ def block_tables(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return tables
 
 
-def wall(gallery: Gallery, rows: Sequence[Row]) -> Wall:
+def wall(gallery: Gallery, rows: Sequence[ReportRow]) -> Wall:
     names = {row.number: row.name for row in rows}
     legend = [
         (name, f"rgb({r} {g} {b})") for name, (r, g, b) in zip(gallery.table.names, gallery.table.palette, strict=True)

@@ -15,7 +15,7 @@ MAX_LABEL = 34
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ReportRow:
     """A record and how charts draw it. number: of its engine, from 1, in the order given."""
 
     number: int
@@ -40,7 +40,7 @@ class Row:
         return f"{self.number}  {shortened(self.name, most)}"
 
 
-def rows_of(records: Sequence[Record]) -> list[Row]:
+def rows_of(records: Sequence[Record]) -> list[ReportRow]:
     """Numbered by engine: an engine that was given twice counts as two."""
     names, numbers, seen = short_names(records), dict[tuple[str, int], int](), Counter[tuple[str, Kind]]()
     rows = []
@@ -48,7 +48,7 @@ def rows_of(records: Sequence[Record]) -> list[Row]:
         seen[record.engine, kind_of(record)] += 1
         key = record.engine, seen[record.engine, kind_of(record)]
         number = numbers.setdefault(key, len(numbers) + 1)
-        rows.append(Row(number, names[record.engine], record))
+        rows.append(ReportRow(number, names[record.engine], record))
     return rows
 
 

@@ -40,7 +40,7 @@ BUILD = program("cgnet_deploy.bench.tools.gpu.files", "build")
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class FileTask:
     """One file to make: its name is the row's subject. after: a file that must be there first."""
 
     path: Path
@@ -57,19 +57,19 @@ def make(cells: Sequence[Cell], ckpt: Path, folder: Path, until: float) -> list[
             onnx, plan = (folder / f"{precision.value}_{cell}.{kind}" for kind in ("onnx", "plan"))
             size = ("--res", str(cell.res), "--batch", str(cell.batch))
             export = (*EXPORT, "--ckpt", str(ckpt), *flags, *size, "--no-engine", "--onnx", str(onnx))
-            exports.append(Task(onnx, export))
-            plans.append(Task(plan, (*BUILD, str(onnx), str(plan)), after=onnx))
+            exports.append(FileTask(onnx, export))
+            plans.append(FileTask(plan, (*BUILD, str(onnx), str(plan)), after=onnx))
     workers = max(cores() // EXPORT_THREADS, 1)
     alone = importlib.util.find_spec("tensorrt") is not None
     return all_of(exports, workers, until) + all_of(plans, 1 if alone else workers, until)
 
 
-def all_of(tasks: Sequence[Task], workers: int, until: float) -> list[Result]:
+def all_of(tasks: Sequence[FileTask], workers: int, until: float) -> list[Result]:
     with ThreadPoolExecutor(workers) as pool:
         return list(pool.map(lambda task: done(task, until), tasks))
 
 
-def done(task: Task, until: float) -> Result:
+def done(task: FileTask, until: float) -> Result:
     """Run a task unless its file is there already."""
     name, left_s = task.path.name, until - CLOCK.now_s()
     if task.path.exists() and sidecar_path(task.path).exists():

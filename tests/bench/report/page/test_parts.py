@@ -13,16 +13,16 @@ from cgnet_deploy.bench.accuracy.gallery import ScoredPicture, choose
 from cgnet_deploy.bench.report.page.charts import by_part, front, offsets, overlap
 from cgnet_deploy.bench.report.page.figure import INK, SERIES, themed
 from cgnet_deploy.bench.report.page.images import CLEAR, NOTHING, TIE, png, spots
-from cgnet_deploy.bench.report.page.series import Row, rows_of, shortened
+from cgnet_deploy.bench.report.page.series import ReportRow, rows_of, shortened
 from cgnet_deploy.spec import Res
 from tests.bench.records import record
 from tests.bench.report.page.reports import LAYERS
 
 
-def scored(name: str, ms: float, hits: int) -> Row:
+def scored(name: str, ms: float, hits: int) -> ReportRow:
     """mIoU of about hits / 10,000: one class of three is hit so often, the others always."""
     counts = [[hits, 10_000 - hits, 0], [0, 10_000, 0], [0, 0, 10_000]]
-    return Row(1, name, record(name, ((ms, ms, ms),), counts=counts))
+    return ReportRow(1, name, record(name, ((ms, ms, ms),), counts=counts))
 
 
 def test_the_front_is_who_nobody_beats() -> None:
@@ -43,7 +43,7 @@ def test_an_engine_given_twice_has_two_numbers_and_keeps_them_at_each_boundary()
 
 
 def test_colours_and_markers_together_tell_many_engines_apart() -> None:
-    rows = [Row(number, "", record()) for number in range(1, 41)]
+    rows = [ReportRow(number, "", record()) for number in range(1, 41)]
     assert len({(row.colour, row.marker) for row in rows}) == 40
 
 

@@ -13,7 +13,7 @@ from cgnet_deploy.bench.machine.environment import describe
 from cgnet_deploy.bench.tools.gpu import __main__ as gpu
 from cgnet_deploy.bench.tools.gpu import contenders, files, parts
 from cgnet_deploy.bench.tools.gpu.contenders import CELLS, CONTENDERS, HEADLINE, Cell
-from cgnet_deploy.bench.tools.gpu.files import Task, done
+from cgnet_deploy.bench.tools.gpu.files import FileTask, done
 from cgnet_deploy.bench.tools.gpu.ideal import Ideal
 from cgnet_deploy.bench.tools.gpu.parts import PARTS, Job, Part, images_per_s, parsed, spelled
 from cgnet_deploy.bench.tools.gpu.rows import Result, read_record, table, write_record
@@ -164,23 +164,27 @@ def test_files_are_made_once_and_say_why_they_are_not(tmp_path: Path) -> None:
     until = CLOCK.now_s() + 60
     made = tmp_path / "made.onnx"
     write = f"import pathlib; [pathlib.Path({str(made)!r} + end).write_text('x') for end in ('', '.json')]"
-    assert done(Task(made, (sys.executable, "-c", write)), until).state == "ran"
-    assert done(Task(made, (sys.executable, "-c", "raise SystemExit(1)")), until).outcome == "exists already"
+    assert done(FileTask(made, (sys.executable, "-c", write)), until).state == "ran"
+    assert done(FileTask(made, (sys.executable, "-c", "raise SystemExit(1)")), until).outcome == "exists already"
     failing = (sys.executable, "-c", "import sys; sys.exit('no: the reason')")
-    assert done(Task(tmp_path / "a", failing), until) == Result("a", "failed", "no: the reason")
-    assert done(Task(tmp_path / "b", failing, after=tmp_path / "a"), until) == Result("b", "not run", "a is missing")
-    assert done(Task(tmp_path / "c", failing), CLOCK.now_s()).outcome == "no time was left to make it"
-    assert done(Task(tmp_path / "e", (sys.executable, "-c", "")), until).state == "failed"  # exit code 0, and no file
+    assert done(FileTask(tmp_path / "a", failing), until) == Result("a", "failed", "no: the reason")
+    assert done(FileTask(tmp_path / "b", failing, after=tmp_path / "a"), until) == Result(
+        "b", "not run", "a is missing"
+    )
+    assert done(FileTask(tmp_path / "c", failing), CLOCK.now_s()).outcome == "no time was left to make it"
+    assert (
+        done(FileTask(tmp_path / "e", (sys.executable, "-c", "")), until).state == "failed"
+    )  # exit code 0, and no file
     missing = (sys.executable, "-c", "import sys; print('no builder', file=sys.stderr); sys.exit(2)")
-    assert done(Task(tmp_path / "f", missing), until) == Result("f", "not run", "no builder")
+    assert done(FileTask(tmp_path / "f", missing), until) == Result("f", "not run", "no builder")
     waiting = (sys.executable, "-c", "import threading; threading.Event().wait()")
-    assert "stopped after" in done(Task(tmp_path / "d", waiting), CLOCK.now_s() + 0.5).outcome
+    assert "stopped after" in done(FileTask(tmp_path / "d", waiting), CLOCK.now_s() + 0.5).outcome
 
 
 def test_every_file_of_a_cell_is_requested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    requested: list[Task] = []
+    requested: list[FileTask] = []
 
-    def noted(tasks: list[Task], workers: int, until: float) -> list[Result]:
+    def noted(tasks: list[FileTask], workers: int, until: float) -> list[Result]:
         requested.extend(tasks)
         return []
 
