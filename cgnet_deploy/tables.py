@@ -20,7 +20,8 @@ def text_table(headings: Sequence[str], rows: Iterable[Sequence[str]], right: Co
     for heading in headings:
         table.add_column(Text(heading), justify="right" if heading in right else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*map(Text, row))  # Text: a file may be called [red]
+        # Text, since a file may be called [red]; and a line break in a name must not make two rows of one.
+        table.add_row(*(Text(" ".join(cell.splitlines())) for cell in row))
     console = Console(file=(text := io.StringIO()), width=UNBOUNDED, color_system=None, legacy_windows=False)
     console.print(table)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())

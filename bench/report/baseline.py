@@ -1,10 +1,10 @@
 """Whether a run is worse than an earlier one on the same machine, beyond the noise of both.
 
-    slower     the 95 % interval of (p50 now / p50 then) lies above 1.05; each side's turns are drawn apart
+    slower     the 95 % interval of (p50 now / p50 then) lies above 1.05; each side's rounds are drawn apart
     less right mIoU has fallen by more than 0.1 points
 
 The 5 % are what two runs of one file differ by when nothing has changed: memory is laid out anew for each
-process, which no turn within a run can show.
+process, which no round within a run can show.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Key = tuple[str, str, str, tuple[int, ...], int, str]
 
 @dataclass(frozen=True, slots=True)
 class BaselineRow:
-    """What is compared of a row: the p50 of each turn, and mIoU (0 to 1) over so many images, if scored."""
+    """What is compared of a row: the p50 of each round, and mIoU (0 to 1) over so many images, if scored."""
 
     p50_ms_by_round: tuple[float, ...]
     miou: float | None
@@ -67,11 +67,11 @@ def read_baseline(path: Path) -> Baseline:
 
 
 def _row(row: dict[str, Any]) -> tuple[Key, BaselineRow]:
-    turns = tuple(float(value) for value in row["p50_ms_by_round"])
-    if not turns or not all(0 < value < float("inf") for value in turns):
+    rounds = tuple(float(value) for value in row["p50_ms_by_round"])
+    if not rounds or not all(0 < value < float("inf") for value in rounds):
         raise ValueError("p50_ms_by_round is not a list of positive numbers")
     key = (row["engine"], row["backend"], row["precision"], tuple(row["res"]), row["batch"], row["boundary"])
-    return key, BaselineRow(turns, None if row["miou"] is None else float(row["miou"]), int(row["images"]))
+    return key, BaselineRow(rounds, None if row["miou"] is None else float(row["miou"]), int(row["images"]))
 
 
 def check_against(baseline: Baseline, records: Sequence[Record], here: Environment) -> None:
@@ -109,7 +109,7 @@ def _check_miou(record: Record, then: BaselineRow, path: Path) -> None:
 
 
 def ratio_between(now: Sequence[float], then: Sequence[float]) -> Ratio:
-    """Of the medians of turns that were not taken together, so each side is drawn for itself."""
+    """Of the medians of rounds that were not taken together, so each side is drawn for itself."""
     low, high = bootstrap(lambda these, those: medians(these) / medians(those), now, then)
     return Ratio(float(np.median(now) / np.median(then)), low, high)
 

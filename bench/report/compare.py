@@ -1,14 +1,14 @@
 """Engines of one run against each other, and when a difference may be called one.
 
-    ratio of a turn   p50 of the engine in that turn / p50 of the base in the same turn
-    ratio             the median of the turns
-    interval          2.5 % to 97.5 % of 10,000 draws: the median of a bootstrap draw of turns, with replacement,
+    ratio of a round  p50 of the engine in that round / p50 of the base in the same round
+    ratio             the median of the rounds
+    interval          2.5 % to 97.5 % of 10,000 draws: the median of a bootstrap draw of rounds, with replacement,
                       times what two processes differ by
 
 The two were timed one right after the other, so a machine that slows down over the run leaves their ratio
-alone. Turns are drawn and not samples: samples of one turn share its luck, and would make any difference look
-certain. Nor do turns show that memory is laid out anew for each process: the same engine twice differs by 2 % now
-and then, in every turn alike, where the turns themselves vary by half of that (tools/selftest.py). So each process is
+alone. Rounds are drawn and not samples: samples of one round share its luck, and would make any difference look
+certain. Nor do rounds show that memory is laid out anew for each process: the same engine twice differs by 2 % now
+and then, in every round alike, where the rounds themselves vary by half of that (tools/selftest.py). So each process is
 taken for a draw too, with a deviation of 1 %. A winner is named only where the intervals of its ratios to all
 others lie below 1.
 """
@@ -43,10 +43,10 @@ class Ratio:
 
 
 def ratio(record: Record, base: Record) -> Ratio:
-    """Of two rows whose rounds were taken in turns."""
-    turns = [mine / other for mine, other in zip(record.p50_ms_by_round, base.p50_ms_by_round, strict=True)]
-    low, high = bootstrap(medians, turns, unseen=2**0.5 * BETWEEN_PROCESSES)
-    return Ratio(float(np.median(turns)), low, high)
+    """Of two rows whose rounds were taken by turns."""
+    rounds = [mine / other for mine, other in zip(record.p50_ms_by_round, base.p50_ms_by_round, strict=True)]
+    low, high = bootstrap(medians, rounds, unseen=2**0.5 * BETWEEN_PROCESSES)
+    return Ratio(float(np.median(rounds)), low, high)
 
 
 def medians(drawn: F64) -> F64:

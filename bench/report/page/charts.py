@@ -57,8 +57,8 @@ def pareto(name: str, rows: Sequence[ReportRow]) -> Chart:
             *zip(*corners, strict=True), color=SOFT, linewidth=1.4, dashes=(5, 3), drawstyle="steps-post", zorder=1
         )
         for row, x, y in zip(rows, latency, miou, strict=True):
-            turns = row.record.p50_ms_by_round
-            (spread,) = axes.plot((min(turns), max(turns)), (y, y), color=row.colour, linewidth=2, alpha=0.45, zorder=2)
+            ends = min(row.record.p50_ms_by_round), max(row.record.p50_ms_by_round)
+            (spread,) = axes.plot(ends, (y, y), color=row.colour, linewidth=2, alpha=0.45, zorder=2)
             spread.set_gid(f"{row.gid}-spread")
             (point,) = axes.plot(
                 x, y, row.marker, color=row.colour, markersize=11, markeredgecolor=PAPER, markeredgewidth=1.2, zorder=3
@@ -179,10 +179,10 @@ def rounds(name: str, rows: Sequence[ReportRow]) -> Chart:
         ticker = require("matplotlib.ticker", extra="report")
         values = [ms for row in rows for ms in row.record.p50_ms_by_round]
         for row in rows:
-            turns = row.record.p50_ms_by_round
+            rounds = row.record.p50_ms_by_round
             (line,) = axes.plot(
-                range(1, len(turns) + 1),
-                turns,
+                range(1, len(rounds) + 1),
+                rounds,
                 row.marker,
                 ls="-",
                 color=row.colour,
@@ -192,7 +192,7 @@ def rounds(name: str, rows: Sequence[ReportRow]) -> Chart:
             )
             line.set_gid(row.gid)
             axes.annotate(
-                str(row.number), (len(turns), turns[-1]), (9, -4), textcoords="offset points", color=INK, fontsize=11
+                str(row.number), (len(rounds), rounds[-1]), (9, -4), textcoords="offset points", color=INK, fontsize=11
             )
         if max(values) > LOG_FROM * min(values):
             axes.set_yscale("log")

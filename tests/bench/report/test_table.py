@@ -50,17 +50,29 @@ ROW = [
     "miou_ms_flip",
     "profile",
 ]
-LATENCY = ["mean", "min", "p50", "p90", "p95", "p99", "max"]
+NESTED = {
+    "latency_ms": {"mean", "min", "p50", "p90", "p95", "p99", "max"},
+    "cold_start_ms": {"libraries", "load", "first"},
+    "joules_per_frame": {"cpu", "gpu", "board"},
+    "clocks": {"before", "during", "after"},
+    "profile": {"blocks_ms", "layers"},
+}
 
 
 def test_json_is_schema_1_exactly() -> None:
     where = environment.describe(2, ("cgnet-bench", "--engine", "a.onnx"))
-    given = json.loads(json.dumps(report.to_json([record(counts=COUNTS)], where), allow_nan=False))
+    layers = (Layer("stem.0.conv/Conv", "Conv", 2e6),)
+    given = json.loads(json.dumps(report.to_json([record(counts=COUNTS, profile=layers)], where), allow_nan=False))
     assert list(given) == ["schema", "environment", "rows"]
     assert given["schema"] == 1
     (row,) = given["rows"]
     assert sorted(row) == sorted(ROW)
-    assert sorted(row["latency_ms"]) == sorted(LATENCY)
+    assert {name: set(row[name]) for name in NESTED} == NESTED
+    assert row["cold_start_ms"] == {"libraries": 100, "load": 20, "first": 3}
+    assert row["profile"] == {
+        "blocks_ms": {"stem": 2},
+        "layers": [{"name": "stem.0.conv/Conv", "kind": "Conv", "block": "stem", "ms": 2}],
+    }
     assert row["latency_ms"] == {"mean": 2, "min": 1, "p50": 2, "p90": 3, "p95": 3, "p99": None, "max": 3}
     assert (row["res"], row["precision"], row["samples"], row["images"]) == ([1024, 2048], "f16", 3, 5)
     assert row["iou"] == {"road": 0.75, "sky": pytest.approx(2 / 3), "car": None}
