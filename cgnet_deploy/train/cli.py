@@ -1,6 +1,6 @@
-"""cgnet-train --recipe NAME --data DIR --out DIR: trains, and prints one row of results to stdout.
+"""cgnet-train --data DIR --out DIR [--recipe NAME]: trains, and prints one row of results to stdout.
 
-Several GPUs: torchrun --nproc-per-node N -m cgnet_deploy.train.cli --recipe ... (the batch is shared out).
+Several GPUs: torchrun --nproc-per-node N -m cgnet_deploy.train.cli --data ... (the batch is shared out).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from pathlib import Path
 from cgnet_deploy.data.formats import WHAT
 from cgnet_deploy.errors import require
 from cgnet_deploy.terminal import Parser, integer, number, run
-from cgnet_deploy.train.overrides import lasting, overridden
 from cgnet_deploy.train.recipes import RECIPES
 
 MAX_STEPS = 10**9
@@ -29,11 +28,13 @@ def _train(args: argparse.Namespace) -> int:
     require("torch", extra="train")
     from cgnet_deploy.train.start import start
 
-    recipe = overridden(RECIPES[args.recipe], args.set)
     trained = start(
-        lasting(recipe, epochs=args.epochs, steps=args.iterations),
+        RECIPES[args.recipe] if args.recipe else None,
         args.data,
         args.out,
+        settings=args.set,
+        epochs=args.epochs,
+        steps=args.iterations,
         init=args.init,
         resume=args.resume,
         time_limit_s=math.inf if args.time_limit is None else 60 * args.time_limit,
@@ -50,7 +51,7 @@ def parser() -> Parser:
     result = Parser("cgnet-train", "Train a CGNet; results are one row on stdout.")
     add = result.add_argument
     recipes = "; ".join(f"{recipe.name}: {recipe.summary}" for recipe in RECIPES.values())
-    add("--recipe", required=True, choices=RECIPES, help=recipes)
+    add("--recipe", choices=RECIPES, help=f"{recipes}; with --resume, by default the run's own")
     add("--data", required=True, help=WHAT)
     add(
         "--out",
@@ -58,7 +59,12 @@ def parser() -> Parser:
         type=Path,
         help="folder for checkpoints, log and curves; made if missing, refused if it holds a run (unless --resume)",
     )
-    add("--init", type=Path, help="checkpoint whose weights training starts from (any of the three formats)")
+    add(
+        "--init",
+        type=Path,
+        help="checkpoint to start from, in any of the three formats and of any classes: the classifier is carried over "
+        "where class names match",
+    )
     add("--resume", action="store_true", help="go on with the run in --out as if it had never stopped")
     length = result.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=integer(1, MAX_STEPS), help="length in passes over the data")
@@ -67,7 +73,8 @@ def parser() -> Parser:
         "--time-limit",
         type=number(0, math.inf),
         metavar="MIN",
-        help="end cleanly after so many minutes; --resume goes on",
+        help="end cleanly after so many minutes, --resume goes on; for the recipe own without --epochs or --iterations "
+        "it is the length, and the learning rate falls in time",
     )
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe, such as optimiser.lr=2e-3")
     add(

@@ -1,6 +1,7 @@
 """Batches as a pure function of (seed, step): resuming, more workers or more processes change nothing.
 
-epoch e     a permutation of the samples drawn from (seed, e); its last, incomplete batch is dropped
+epoch e     a permutation of the samples drawn from (seed, e); its last, incomplete batch is dropped; of a set
+            smaller than a batch, as many permutations as fill one
 step t      batch t mod (batches an epoch) of epoch t div (batches an epoch)
 position p  of that batch is augmented with a generator seeded by (seed, t, p)
 rank r      of R processes takes the positions r, r + R, r + 2R, ...
@@ -8,6 +9,7 @@ rank r      of R processes takes the positions r, r + R, r + 2R, ...
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,7 +21,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from cgnet_deploy.data.dataset import Dataset, sample
-from cgnet_deploy.errors import CgnetError, DataError
+from cgnet_deploy.errors import CgnetError, DataError, UsageError
 from cgnet_deploy.pixels import F32, U8
 from cgnet_deploy.train.augment import augmented
 from cgnet_deploy.train.recipes import Recipe
@@ -44,16 +46,29 @@ ALONE = Share()
 
 
 def steps_per_epoch(samples: int, batch: int) -> int:
-    """Raises DataError if there aren't samples for one batch."""
-    if samples < batch:
-        raise DataError(f"{samples} images are too few for a batch of {batch}; add images or --set batch=N")
-    return samples // batch
+    """At least 1. Raises DataError if there are no samples."""
+    if not samples:
+        raise DataError("there is no picture to train on")
+    return max(1, samples // batch)
+
+
+def total_steps(recipe: Recipe, samples: int) -> int | None:
+    """None for a length in minutes. Raises UsageError for a recipe without a length."""
+    per_epoch = steps_per_epoch(samples, recipe.batch)
+    if recipe.steps:
+        return recipe.steps
+    if recipe.epochs:
+        return recipe.epochs * per_epoch
+    if recipe.minutes is None:
+        raise UsageError(f"recipe {recipe.name} has no length; give --iterations or --epochs")
+    return None
 
 
 def keys_of(recipe: Recipe, samples: int, step: int, share: Share = ALONE) -> list[Key]:
     """What this process reads at `step`."""
     epoch, within = divmod(step, steps_per_epoch(samples, recipe.batch))
-    order = np.random.default_rng([recipe.seed, epoch]).permutation(samples)
+    rng = np.random.default_rng([recipe.seed, epoch])
+    order = np.concatenate([rng.permutation(samples) for _ in range(max(1, math.ceil(recipe.batch / samples)))])
     chosen = order[within * recipe.batch : (within + 1) * recipe.batch]
     return [Key(step, p, int(chosen[p])) for p in range(share.rank, recipe.batch, share.world)]
 

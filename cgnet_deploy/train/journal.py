@@ -23,11 +23,12 @@ class Interval:
     grad_norm: float
     img_per_s: float
 
-    def text(self, steps: int, batch: int) -> str:
-        """One line, with the time left of `steps`."""
-        minutes, seconds = divmod(round((steps - self.step) * batch / self.img_per_s), 60)
+    def text(self, steps: int | None, left_s: float) -> str:
+        """One line. steps: of the run, None if not fixed yet. left_s: the time left."""
+        minutes, seconds = divmod(max(0, round(left_s)), 60)
+        of = f"/{steps}" if steps else ""
         return (
-            f"step {self.step}/{steps}  loss {self.loss:.4f}  lr {self.lr:.2e}  {self.img_per_s:.1f} img/s  "
+            f"step {self.step}{of}  loss {self.loss:.4f}  lr {self.lr:.2e}  {self.img_per_s:.1f} img/s  "
             f"{minutes}:{seconds:02d} left"
         )
 

@@ -16,37 +16,40 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from cgnet_deploy.checkpoint.reading import load_checkpoint
+from cgnet_deploy.checkpoint.reading import Checkpoint
 from cgnet_deploy.checkpoint.writing import save_checkpoint
 from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.confusion import Confusion
-from cgnet_deploy.data.dataset import Dataset, check_classes
+from cgnet_deploy.data.dataset import Dataset
 from cgnet_deploy.data.memory import InMemory, in_memory
 from cgnet_deploy.data.opening import open_dataset
-from cgnet_deploy.errors import CgnetError, UsageError
+from cgnet_deploy.errors import CgnetError
 from cgnet_deploy.interrupts import Interrupts, caught_interrupts
 from cgnet_deploy.model import CGNet
 from cgnet_deploy.progress import Task, task
 from cgnet_deploy.spec import ModelSpec
 from cgnet_deploy.train.device_feed import DeviceFeed, fits_device
 from cgnet_deploy.train.evaluate import confusion_of
-from cgnet_deploy.train.feed import ALONE, Share, batches, steps_per_epoch
+from cgnet_deploy.train.feed import ALONE, Share, batches, total_steps
+from cgnet_deploy.train.fitted import Fitted
+from cgnet_deploy.train.initial import started
 from cgnet_deploy.train.journal import Interval, Journal, Validation
-from cgnet_deploy.train.learner import Learner, fresh
+from cgnet_deploy.train.learner import Learner
+from cgnet_deploy.train.length import Length
 from cgnet_deploy.train.provenance import provenance
 from cgnet_deploy.train.recipes import Recipe
-from cgnet_deploy.train.schedule import learning_rate
 from cgnet_deploy.train.state import BEST, LAST, load_state, save_state
 from cgnet_deploy.train.statistics import class_weights
 
 log = logging.getLogger(__name__)
 
 LOG_LINES = 100  # of a run's progress, where there is no bar
+MAX_STEPS = 10**9
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingJob:
-    """data: as `open_dataset` takes it. init: weights to start from.
+    """data: as `open_dataset` takes it. init: weights to start from; started_from: what they are, in words.
 
     time_limit_s: end cleanly after so many seconds. workers: processes that read and augment.
     """
@@ -56,10 +59,12 @@ class TrainingJob:
     out: Path
     device: torch.device
     workers: int = 0
-    init: Path | None = None
+    init: Checkpoint | None = None
+    started_from: str = "fresh weights"
     resume: bool = False
     time_limit_s: float = math.inf
     share: Share = ALONE
+    began_ns: int = field(default_factory=CLOCK.now_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,22 +75,13 @@ class TrainingResult:
     """
 
     step: int
-    steps: int
+    steps: int | None
     ended: Literal["done", "time limit"] | signal.Signals
     best: float
     final: Confusion | None
     averaged: CGNet
     spec: ModelSpec
     img_per_s: float
-
-
-def total_steps(recipe: Recipe, samples: int) -> int:
-    """Raises UsageError for a recipe without a length."""
-    if recipe.steps:
-        return recipe.steps
-    if recipe.epochs:
-        return recipe.epochs * steps_per_epoch(samples, recipe.batch)
-    raise UsageError(f"recipe {recipe.name} has no length; give --iterations or --epochs")
 
 
 def train(job: TrainingJob) -> TrainingResult:
@@ -95,35 +91,31 @@ def train(job: TrainingJob) -> TrainingResult:
     CgnetError for a loss that is not a finite number and for a full disk.
     """
     recipe, share = job.recipe, job.share
-    dataset, val = (in_memory(open_dataset(job.data, split)) for split in (recipe.split, "val"))
-    steps = total_steps(recipe, len(dataset))
+    dataset, val = open_dataset(job.data, recipe.split), open_dataset(job.data, "val")
+    length = Length(recipe, total_steps(recipe, len(dataset)), began_ns=job.began_ns)
+    if recipe.batch > len(dataset):
+        log.info(f"{dataset.name} has {len(dataset)} pictures: they are repeated to fill a batch of {recipe.batch}")
+    dataset = in_memory(Fitted(dataset, recipe.input.res) if recipe.fit else dataset)
+    val = in_memory(val)
     table = dataset.table
     spec = ModelSpec(recipe.input, table.names, table.palette, table.ignore_label, recipe.blocks)
     weights = class_weights(recipe.class_weights, dataset)
-    learner = Learner(_start(job, dataset), recipe, weights, table.ignore_label, job.device, share)
+    learner = Learner(started(recipe, table.names, job.init), recipe, weights, table.ignore_label, job.device, share)
     best = math.nan
     if job.resume:
-        state, best = load_state(job.out, recipe, job.data)
+        state, length, best = load_state(job.out, recipe, job.data)
+        length.began_ns = job.began_ns
         learner.restore(state)
     with ExitStack() as stack:
         journal = work = None
         if share.rank == 0:
             journal = stack.enter_context(closing(Journal(job.out, learner.step)))
-            work = stack.enter_context(task("training", steps, learner.step, LOG_LINES))
-        run = _Run(job, dataset, val, steps, spec, learner, journal, work, best)
+            work = stack.enter_context(task("training", length.total, length.done(learner.step), LOG_LINES))
+        run = _Run(job, dataset, val, length, spec, learner, journal, work, best)
         ended = run.to_the_end(stack.enter_context(caught_interrupts()))
-    return TrainingResult(learner.step, steps, ended, run.best, run.final, learner.averaged, spec, run.img_per_s)
-
-
-def _start(job: TrainingJob, dataset: Dataset) -> CGNet:
-    """The network that training starts from."""
-    if job.init is None:
-        return fresh(job.recipe, len(dataset.table.names))
-    model = load_checkpoint(job.init).model
-    check_classes(dataset, model.classes)
-    if model.blocks != job.recipe.blocks:
-        raise UsageError(f"{job.init} has blocks {model.blocks}, the recipe {job.recipe.blocks}; --set blocks=M,N")
-    return model
+    return TrainingResult(
+        learner.step, run.length.steps, ended, run.best, run.final, learner.averaged, spec, run.img_per_s
+    )
 
 
 @dataclass(slots=True)
@@ -133,7 +125,7 @@ class _Run:
     job: TrainingJob
     dataset: Dataset
     val: Dataset
-    steps: int
+    length: Length
     spec: ModelSpec
     learner: Learner
     journal: Journal | None
@@ -143,17 +135,18 @@ class _Run:
     img_per_s: float = math.nan
     losses: list[Tensor] = field(default_factory=list)  # since mark_ns
     mark_ns: int = field(default_factory=CLOCK.now_ns)
-    began_ns: int = field(default_factory=CLOCK.now_ns)
+    validation_s: float = 0.0  # of the last one
 
     def to_the_end(self, interrupts: Interrupts) -> Literal["done", "time limit"] | signal.Signals:
-        job, recipe, learner = self.job, self.job.recipe, self.learner
-        for images, labels in self._feed(range(learner.step, self.steps)):
-            lr = learning_rate(recipe.schedule, recipe.optimiser.lr, learner.step, self.steps)
+        job, recipe, learner, length = self.job, self.job.recipe, self.learner, self.length
+        for images, labels in self._feed(range(learner.step, length.steps or MAX_STEPS)):
+            lr = length.rate(learner.step)
             loss, norm = learner.learn(images, labels, lr)
             self.losses.append(loss)
-            done = learner.step == self.steps
-            late = CLOCK.now_ns() - self.began_ns > 1e9 * job.time_limit_s
-            stopping = self._agreed(late or interrupts.received is not None)
+            if recipe.minutes is not None:
+                self._fix_length()
+            done = learner.step == length.steps
+            stopping = bool(self._agreed(length.here_s > job.time_limit_s or interrupts.received is not None))
             validating = done or learner.step % recipe.validate_every == 0
             saving = stopping or validating or learner.step % recipe.save_every == 0
             if saving or learner.step % recipe.log_every == 0:
@@ -162,9 +155,21 @@ class _Run:
                 self._validate(done)
             if saving:
                 self._save()
-            if stopping and not done:
+            if done:
+                break
+            if stopping:
                 return interrupts.received or "time limit"
         return "done"
+
+    def _fix_length(self) -> None:
+        """Once its time has come; after one validation at least, so that the last one's time is known."""
+        step, first = self.learner.step, self.length.steps is None
+        if first and math.isnan(self.best) and self._agreed(self.length.due):
+            self._validate(False)
+        if fall := self._agreed(self.length.new_fall(step, self.validation_s)):
+            self.length.fix(step, fall)
+            if first:
+                log.info(f"step {step}: the rate falls from here on, to 0 at about step {self.length.steps}")
 
     def _feed(self, steps: range) -> Iterator[tuple[Tensor, Tensor]]:
         """On a GPU from a set that lives on it, where the recipe allows; else from this machine's memory or disk."""
@@ -173,13 +178,13 @@ class _Run:
             return DeviceFeed(dataset, job.recipe, job.device).batches(steps, job.share)
         return batches(dataset, job.recipe, steps, job.share, job.workers)
 
-    def _agreed(self, stop: bool) -> bool:
-        """Whether any process wants to stop: they must all stop at the same step."""
+    def _agreed(self, value: int) -> int:
+        """The largest `value` of all processes: they must all stop, or begin to end, at the same step."""
         if self.job.share.world == 1:
-            return stop
-        flag = torch.tensor(int(stop), device=self.job.device)
-        dist.all_reduce(flag, dist.ReduceOp.MAX)
-        return bool(flag)
+            return value
+        largest = torch.tensor(int(value), device=self.job.device)
+        dist.all_reduce(largest, dist.ReduceOp.MAX)
+        return int(largest)
 
     def _report(self, norm: Tensor, lr: float) -> None:
         """Log the interval since the last call; raise CgnetError, before anything is saved, if it went wrong."""
@@ -198,19 +203,24 @@ class _Run:
         entry = Interval(step, float(loss), lr, float(norm), self.img_per_s)
         if self.journal and self.work:
             self.journal.interval(entry)
-            self.work.update(step, entry.text(self.steps, recipe.batch))
+            steps = self.length.steps
+            left_s = self.length.left_s if steps is None else (steps - step) * recipe.batch / self.img_per_s
+            self.work.update(self.length.done(step), entry.text(steps, left_s))
         self.losses, self.mark_ns = [], now_ns
 
     def _validate(self, done: bool) -> None:
-        share, recipe = self.job.share, self.job.recipe
+        share, recipe, began_ns = self.job.share, self.job.recipe, CLOCK.now_ns()
         confusion = confusion_of(self.learner.averaged, self.val, recipe.input, share=share)
         if share.world > 1:
             counts = torch.from_numpy(confusion.counts).to(self.job.device)
             dist.all_reduce(counts)
             confusion = Confusion(counts.cpu().numpy())
         self.final = confusion if done else None
+        self.validation_s = (CLOCK.now_ns() - began_ns) / 1e9
         better = not confusion.miou <= self.best  # also where best is still NaN
         self.best = confusion.miou if better else self.best
+        if not confusion.counts.any():
+            log.warning(f"{self.val.name}: val has no labelled pixel, so it has no mIoU")
         if self.journal:
             iou = {
                 n: None if np.isnan(v) else float(v) for n, v in zip(self.spec.class_names, confusion.iou, strict=True)
@@ -226,10 +236,10 @@ class _Run:
     def _save(self) -> None:
         if self.job.share.rank == 0:
             self._ship(LAST, None)
-            save_state(self.job.out, self.job.recipe, self.job.data, self.learner.state(), self.best)
+            save_state(self.job.out, self.job.recipe, self.job.data, self.learner.state(), self.length, self.best)
         self.mark_ns = CLOCK.now_ns()
 
     def _ship(self, name: str, miou: float | None) -> None:
         job, step = self.job, self.learner.step
-        notes = provenance(job.recipe, self.dataset, job.device, job.init, step, self.steps, miou)
+        notes = provenance(job.recipe, self.dataset, job.device, job.started_from, step, self.length.steps, miou)
         save_checkpoint(self.job.out / name, self.learner.averaged, self.spec, notes)

@@ -1,15 +1,20 @@
-"""A recipe with some fields changed: `--set key=value`, dotted for a part (`optimiser.lr=2e-3`), and its length."""
+"""A recipe with some fields changed: `--set key=value`, dotted for a part (`optimiser.lr=2e-3`), and its length.
+
+`settings_of` is the inverse: what makes a recipe from the one of that name, so that a run can store it as text.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.spec import Res
-from cgnet_deploy.train.recipes import Recipe
+from cgnet_deploy.train.recipes import RECIPES, Recipe
+
+OPTIONAL = ("epochs", "steps", "minutes", "choices")
 
 
 def overridden(recipe: Recipe, settings: Sequence[str]) -> Recipe:
@@ -22,11 +27,34 @@ def overridden(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     return recipe
 
 
-def lasting(recipe: Recipe, *, epochs: int | None = None, steps: int | None = None) -> Recipe:
-    """For that long; at most one is not None."""
-    if epochs:
-        return replace(recipe, epochs=epochs, steps=None)
-    return replace(recipe, epochs=None, steps=steps) if steps else recipe
+def lasting(
+    recipe: Recipe, *, epochs: int | None = None, steps: int | None = None, minutes: float | None = None
+) -> Recipe:
+    """For that long; as it is if all are None. epochs and steps go before minutes."""
+    if epochs or steps:
+        return replace(recipe, epochs=epochs, steps=steps, minutes=None)
+    return recipe if minutes is None else replace(recipe, epochs=None, steps=None, minutes=minutes)
+
+
+def settings_of(recipe: Recipe) -> tuple[str, ...]:
+    """What `overridden` makes `recipe` from, given the recipe of its name in the table."""
+    written = dict(_leaves(RECIPES[recipe.name]))
+    return tuple(f"{key}={_text(value)}" for key, value in _leaves(recipe) if value != written.get(key))
+
+
+def _leaves(part: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    for field in fields(part):
+        value, key = getattr(part, field.name), path + field.name
+        if is_dataclass(value):
+            yield from _leaves(value, f"{key}.")
+        else:
+            yield key, value
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple) and not isinstance(value, Res):
+        return ",".join(map(str, value))
+    return str(value)
 
 
 def _with(part: Any, path: list[str], text: str, key: str) -> Any:
@@ -46,8 +74,12 @@ def _parsed(name: str, value: object, text: str, key: str) -> object:
     try:
         if isinstance(value, bool):
             return {"true": True, "false": False}[text.lower()]
+        if name in OPTIONAL and text.lower() == "none":
+            return None
         if isinstance(value, int) or name in ("epochs", "steps", "choices"):
             return int(text)
+        if name == "minutes":
+            return float(text)
         if isinstance(value, float):
             return float(text)
         if isinstance(value, Res):
@@ -57,6 +89,9 @@ def _parsed(name: str, value: object, text: str, key: str) -> object:
         if name == "blocks":
             m, n = (int(v) for v in text.split(","))
             return m, n
+        if name in ("mean", "std"):
+            first, second, third = (float(v) for v in text.split(","))
+            return first, second, third
     except (ValueError, KeyError):
         raise UsageError(f"--set {key}={text}: wanted a value like {value}") from None
     raise UsageError(f"--set {key} can't be changed on the command line; write a recipe for it")

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -14,7 +11,8 @@ from cgnet_deploy import __version__
 from cgnet_deploy.data.dataset import Dataset
 from cgnet_deploy.data.formats import FORMATS
 from cgnet_deploy.files import sha256_of
-from cgnet_deploy.train.recipes import RECIPES, Recipe
+from cgnet_deploy.train.overrides import settings_of
+from cgnet_deploy.train.recipes import Recipe
 
 MAX_CHARS = 250  # of a note in a checkpoint
 
@@ -26,20 +24,13 @@ def device_name(device: torch.device) -> str:
 
 
 def changed(recipe: Recipe) -> str:
-    """What `--set`, `--epochs` and `--iterations` changed of the recipe of that name: leaves only, dotted."""
-    written, now = _leaves(asdict(RECIPES[recipe.name])), _leaves(asdict(recipe))
-    text = ", ".join(f"{key}={value}" for key, value in now.items() if value != written.get(key))
+    """What the run's recipe changed of the one of that name in the table."""
+    text = ", ".join(settings_of(recipe))
     return (text if len(text) <= MAX_CHARS else f"{text[: MAX_CHARS - 4]} ...") or "nothing"
 
 
-def _leaves(part: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    leaves: dict[str, Any] = {}
-    for name, value in part.items():
-        if isinstance(value, dict):
-            leaves |= _leaves(value, f"{path}{name}.")
-        else:
-            leaves[path + name] = value
-    return leaves
+def started_from(init: Path | None) -> str:
+    return "fresh weights" if init is None else f"{init.name}, sha256 {sha256_of(init)[:16]}"
 
 
 def _licence(dataset: Dataset) -> str:
@@ -48,10 +39,9 @@ def _licence(dataset: Dataset) -> str:
 
 
 def provenance(
-    recipe: Recipe, dataset: Dataset, device: torch.device, init: Path | None, step: int, steps: int, miou: float | None
+    recipe: Recipe, dataset: Dataset, device: torch.device, start: str, step: int, steps: int | None, miou: float | None
 ) -> dict[str, str]:
-    """init: the checkpoint that training started from. miou: on val, 0 to 1; None if that wasn't measured."""
-    start = "fresh weights" if init is None else f"{init.name}, sha256 {sha256_of(init)[:16]}"
+    """start: of `started_from`. steps: None if not fixed yet. miou: on val, 0 to 1; None if that wasn't measured."""
     return {
         "data": f"{dataset.name}, {recipe.split}, {len(dataset)} images",
         "data_note": _licence(dataset),
@@ -59,7 +49,7 @@ def provenance(
         "changed": changed(recipe),
         "started_from": start,
         "seed": str(recipe.seed),
-        "step": f"{step} of {steps}",
+        "step": f"{step} of {steps or 'a length in minutes'}",
         "val_miou": "not measured" if miou is None else f"{miou:.4f}",
         "trained_on": device_name(device),
         "made_with": f"cgnet-deploy {__version__}, torch {torch.__version__}",

@@ -2,7 +2,7 @@
 
 The published ones are written down as they were run (the official code's data/batch/schedule, mmsegmentation
 1.2.2's configs), with the two faults that kept them from training repaired: class weights count valid pixels
-only, and label 255 is never looked up in them. Ours are at the end.
+only, and label 255 is never looked up in them. Ours are at the end; the last one, `own`, is completed by own.py.
 """
 
 from __future__ import annotations
@@ -94,9 +94,11 @@ class Recipe:
     """One training run.
 
     split: of the data set, trained on; validation is on "val". input: the contract stored in the checkpoint.
-    batch: images a step, over all processes together. epochs or steps: the length; an epoch drops its last,
-    incomplete batch. class_weights: a rule, or one weight a class, or None. clip: the largest gradient norm,
-    0 for no limit. ema: decay a step of the averaged weights that are validated and shipped, 0 for none.
+    fit: resize every training picture to the test size first, as at test time; without, crops are of the stored size.
+    batch: images a step, over all processes together. epochs, steps or minutes: the length; an epoch drops its last,
+    incomplete batch; minutes need a trapezoid, which then falls over the last FALL of them. class_weights: a rule, or
+    one weight a class, or None. clip: the largest gradient norm, 0 for no limit. ema: decay a step of the averaged
+    weights that are validated and shipped, 0 for none.
     sync_bn: BatchNorm statistics over all processes (needs GPUs). frozen_bn: keep the statistics as they are.
     amp: f16 with loss scaling, on a GPU. captured: replay the step from CUDA graphs, on one GPU.
     validate_every, save_every, log_every: in steps.
@@ -113,6 +115,8 @@ class Recipe:
     class_weights: ByFrequency | tuple[float, ...] | None
     epochs: int | None = None
     steps: int | None = None
+    minutes: float | None = None
+    fit: bool = False
     blocks: tuple[int, int] = (3, 21)
     classifier_bias: bool = False
     initial: Literal["official", "mmseg"] = "official"
@@ -131,9 +135,13 @@ class Recipe:
         for name in ("batch", "validate_every", "save_every", "log_every"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} = {getattr(self, name)}: must be at least 1")
+        if self.minutes is not None and not isinstance(self.schedule, Trapezoid):
+            raise UsageError(f"a length in minutes needs the schedule {Trapezoid.label}, not {self.schedule.label}")
         if not 0 <= self.ema < 1:
             raise UsageError(f"ema = {self.ema}: a decay is from 0 (no averaging) to below 1")
 
+
+FALL = 0.4  # the share of a trapezoid in which the rate falls, where nothing else is known
 
 SIXTEEN_SCALES = Scale(0.5, 2.0, choices=16)  # 0.5, 0.6, ... 2.0
 
@@ -241,6 +249,17 @@ SCENES = Recipe(
     validate_every=1500,
 )
 
+# A stencil: own.py puts in what depends on the data set (input, crop, batch, rate, length, intervals).
+OWN = replace(
+    CAMVID,
+    name="own",
+    summary="made for any data set, from its pictures and classes (the default)",
+    steps=None,
+    fit=True,
+    ema=0.99,
+    schedule=Trapezoid(rise=50),
+)
+
 RECIPES = {
-    recipe.name: recipe for recipe in (CAMVID_OFFICIAL, CITYSCAPES_OFFICIAL, MMSEG_680, MMSEG_512, CAMVID, SCENES)
+    recipe.name: recipe for recipe in (OWN, CAMVID_OFFICIAL, CITYSCAPES_OFFICIAL, MMSEG_680, MMSEG_512, CAMVID, SCENES)
 }

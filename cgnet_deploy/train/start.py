@@ -6,21 +6,27 @@ import logging
 import math
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import torch
 import torch.distributed as dist
 
+from cgnet_deploy.checkpoint.reading import Checkpoint, load_checkpoint
+from cgnet_deploy.clock import CLOCK
+from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.files import make_folder
 from cgnet_deploy.train.feed import Share
 from cgnet_deploy.train.loop import TrainingJob, TrainingResult, train
-from cgnet_deploy.train.recipes import Recipe
-from cgnet_deploy.train.state import STATE
+from cgnet_deploy.train.overrides import lasting, overridden
+from cgnet_deploy.train.own import facts_of, own_recipe
+from cgnet_deploy.train.provenance import started_from
+from cgnet_deploy.train.recipes import OWN, Recipe
+from cgnet_deploy.train.state import STATE, RunFile, load_run, save_run
 from cgnet_deploy.train.summary import summary
 
 log = logging.getLogger(__name__)
@@ -40,10 +46,13 @@ class Trained:
 
 
 def start(
-    recipe: Recipe,
+    recipe: Recipe | None,
     data: str,
     out: Path,
     *,
+    settings: Sequence[str] = (),
+    epochs: int | None = None,
+    steps: int | None = None,
     init: Path | None = None,
     resume: bool = False,
     time_limit_s: float = math.inf,
@@ -53,7 +62,10 @@ def start(
 ) -> Trained:
     """Train, or go on with the run in `out`.
 
-    data: as `open_dataset` takes it. init: a checkpoint to start from. workers: processes that read and augment,
+    recipe: None is that of the run to go on with, else `OWN`, which is completed from the data set. data: as
+    `open_dataset` takes it. settings: changes of the recipe, as `--set` takes them. epochs, steps: its length, at most
+    one of them. init: a checkpoint of any classes to start from. time_limit_s: end cleanly after so many; for `OWN`
+    without epochs or steps, the length. workers: processes that read and augment,
     by default GPU_WORKERS with a GPU, else none. multi_scale: measure mIoU (ms+flip) too, at the end.
 
     Raises UserError for what this machine or the recipe doesn't allow, and whatever `train` raises.
@@ -61,12 +73,32 @@ def start(
     make_folder(out)
     if not resume and (out / STATE).exists():
         raise UsageError(f"{out} holds a run already: --resume goes on with it; or give another --out")
+    began_ns = CLOCK.now_ns()
     with _together() as share:
         chosen = _device(device, share)
+        run = load_run(out) if resume else None
+        start = load_checkpoint(init) if init else None
+        started = run.started_from if run else started_from(init)
+        minutes = time_limit_s / 60 if math.isfinite(time_limit_s) else None
+        recipe = _settled(recipe, run, data, start, settings, epochs, steps, minutes)
         _check(recipe, chosen, share)
         if workers is None:
             workers = GPU_WORKERS if chosen.type == "cuda" else 0
-        job = TrainingJob(recipe, data, out, chosen, workers, init, resume, time_limit_s, share)
+        if share.rank == 0 and not resume:
+            save_run(out, recipe, data, started)
+        job = TrainingJob(
+            recipe,
+            data,
+            out,
+            chosen,
+            workers,
+            None if resume else start,
+            started,
+            resume,
+            time_limit_s,
+            share,
+            began_ns,
+        )
         result = train(job)
         if share.world > 1:
             # A thread of gloo needs the interpreter to free the tensor that it summed last, and aborts the process if
@@ -75,12 +107,36 @@ def start(
         return _ended(job, result, multi_scale) if share.rank == 0 else Trained()
 
 
+def _settled(
+    recipe: Recipe | None,
+    run: RunFile | None,
+    data: str,
+    init: Checkpoint | None,
+    settings: Sequence[str],
+    epochs: int | None,
+    steps: int | None,
+    minutes: float | None,
+) -> Recipe:
+    """The recipe with everything decided. A run goes on with what it stored."""
+    if run and (recipe is None or recipe.name == OWN.name == run.recipe):
+        return lasting(overridden(run.full_recipe(), settings), epochs=epochs, steps=steps)
+    if recipe is None or recipe.name == OWN.name:
+        facts = facts_of(open_dataset(data, OWN.split), open_dataset(data, "val"))
+        return own_recipe(facts, init, settings=settings, epochs=epochs, steps=steps, minutes=minutes)
+    if init:
+        recipe = replace(recipe, classifier_bias=init.model.classifier.bias is not None)
+        if (init.spec.input.mean, init.spec.input.color) != (recipe.input.mean, recipe.input.color):
+            log.info(f"{init.path} expects another input than the recipe {recipe.name}, which is used")
+    return lasting(overridden(recipe, settings), epochs=epochs, steps=steps)
+
+
 def _ended(job: TrainingJob, result: TrainingResult, multi_scale: bool) -> Trained:
     if isinstance(result.ended, signal.Signals):
         log.info(f"stopped by {result.ended.name} at step {result.step}; --resume goes on from there")
         return Trained(result.ended)
     if result.ended == "time limit":
-        log.info(f"time limit at step {result.step} of {result.steps}; --resume goes on from there")
+        of = f" of {result.steps}" if result.steps else ""
+        log.info(f"time limit at step {result.step}{of}; --resume goes on from there")
     elif result.final is None:
         log.info(f"the run in {job.out} is complete already: it ended at step {result.step}")
     else:

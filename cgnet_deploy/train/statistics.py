@@ -6,6 +6,8 @@ that void was counted as the last class; retrained networks lost about ten point
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import numpy.typing as npt
 
@@ -13,6 +15,8 @@ from cgnet_deploy.data.dataset import Dataset
 from cgnet_deploy.errors import DataError, UsageError
 from cgnet_deploy.progress import track
 from cgnet_deploy.train.recipes import ByFrequency
+
+log = logging.getLogger(__name__)
 
 
 def class_counts(dataset: Dataset) -> npt.NDArray[np.int64]:
@@ -33,6 +37,8 @@ def class_weights(rule: ByFrequency | tuple[float, ...] | None, dataset: Dataset
         counts = class_counts(dataset)
         if not counts.any():
             raise DataError(f"{dataset.name} has no labelled pixel: class weights can't be computed")
+        if absent := [name for name, count in zip(dataset.table.names, counts, strict=True) if not count]:
+            log.warning(f"{dataset.name}: no pixel to learn {', '.join(absent)} from")
         return np.asarray(1 / np.log(rule.c + counts / counts.sum()), np.float32)
     if len(rule) != classes:
         raise UsageError(f"the recipe lists {len(rule)} class weights, {dataset.name} has {classes} classes")

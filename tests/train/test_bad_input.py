@@ -54,7 +54,7 @@ def test_data(fault: Fault, message: str, data: Path, tmp_path: Path, capsys: py
         (["--set", "optimizer.lr=1"], "did you mean optimiser?"),
         (["--set", "optimiser.lr=fast"], "wanted a value like 0.003"),
         (["--set", "batch"], "is not KEY=VALUE"),
-        (["--set", "batch=50"], "too few for a batch of 50"),
+        (["--set", "input.mean=1,2"], "wanted a value like"),
         (["--set", "class_weights=1"], "can't be changed on the command line"),
         (["--set", "batch=0"], "batch = 0: must be at least 1"),
         (["--set", "amp=true"], "amp=true needs a GPU"),

@@ -35,9 +35,15 @@ def test_ranks_share_a_step_out() -> None:
     assert len(parts[0]) == len(parts[1]) == 2
 
 
-def test_too_few_samples_for_a_batch() -> None:
-    with pytest.raises(DataError, match="3 images are too few for a batch of 4"):
-        steps_per_epoch(3, 4)
+def test_a_set_smaller_than_a_batch_is_repeated_to_fill_it() -> None:
+    assert steps_per_epoch(3, 4) == steps_per_epoch(1, 8) == 1
+    for step in range(5):
+        samples = [key.sample for key in keys_of(RECIPE, 3, step)]
+        assert len(samples) == 4
+        assert set(samples) == {0, 1, 2}
+    assert [key.sample for key in keys_of(RECIPE, 1, 0)] == [0, 0, 0, 0]
+    with pytest.raises(DataError, match="no picture to train on"):
+        steps_per_epoch(0, 4)
 
 
 def test_a_run_that_starts_later_sees_the_same(tmp_path: Path) -> None:

@@ -64,4 +64,4 @@ def test_curves_show_the_run(tmp_path: Path) -> None:
 
 
 def test_an_interval_in_one_line() -> None:
-    assert entry(40).text(100, 4) == "step 40/100  loss 0.0250  lr 1.00e-03  8.0 img/s  0:30 left"
+    assert entry(40).text(100, 30) == "step 40/100  loss 0.0250  lr 1.00e-03  8.0 img/s  0:30 left"

@@ -9,7 +9,7 @@ import pytest
 from cgnet_deploy.checkpoint.reading import load_checkpoint
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.spec import Res
-from cgnet_deploy.train.loop import total_steps
+from cgnet_deploy.train.feed import total_steps
 from cgnet_deploy.train.overrides import overridden
 from cgnet_deploy.train.recipes import (
     CAMVID,

@@ -1,0 +1,63 @@
+"""The network that training starts from: fresh weights, or those of a checkpoint of any classes.
+
+The classifier is a matrix of one row a class. A row is carried over where the two class tables share a name (exact, but
+for upper and lower case), and drawn anew where they don't; everything below it is carried over as it is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from cgnet_deploy.checkpoint.reading import Checkpoint
+from cgnet_deploy.errors import UsageError
+from cgnet_deploy.model import CGNet
+from cgnet_deploy.train.learner import fresh
+from cgnet_deploy.train.recipes import Recipe
+
+log = logging.getLogger(__name__)
+
+SHOWN = 12  # class names in a line of the log
+
+
+def started(recipe: Recipe, names: Sequence[str], init: Checkpoint | None) -> CGNet:
+    """For the classes `names`. Raises UsageError if the depth of `init` isn't the recipe's."""
+    if init is None:
+        return fresh(recipe, len(names))
+    if init.model.blocks != recipe.blocks:
+        raise UsageError(
+            f"{init.path} has blocks {init.model.blocks}, the recipe {recipe.blocks}; "
+            f"--set blocks={init.model.blocks[0]},{init.model.blocks[1]}"
+        )
+    model, rows = fresh(recipe, len(names)), matches(names, init.spec.class_names)
+    weights = init.model.state_dict()
+    for key, new in model.classifier.state_dict().items():
+        old = weights.get(f"classifier.{key}")
+        for ours, theirs in rows.items():
+            new[ours] = 0.0 if old is None else old[theirs]  # no bias is one of 0
+        weights[f"classifier.{key}"] = new
+    model.load_state_dict({key: weights[key] for key in model.state_dict()})
+    _say(init, names, rows)
+    return model
+
+
+def matches(names: Sequence[str], known: Sequence[str]) -> dict[int, int]:
+    """Index in `names` -> index in `known` of the same name; of two that differ in case only, the exact one."""
+    exact = {name: i for i, name in reversed(list(enumerate(known)))}
+    folded = {name.casefold(): i for i, name in reversed(list(enumerate(known)))}
+    found = {i: exact.get(name, folded.get(name.casefold())) for i, name in enumerate(names)}
+    return {ours: theirs for ours, theirs in found.items() if theirs is not None}
+
+
+def _say(init: Checkpoint, names: Sequence[str], rows: dict[int, int]) -> None:
+    carried = [name for i, name in enumerate(names) if i in rows]
+    drawn = [name for i, name in enumerate(names) if i not in rows]
+    log.info(
+        f"{init.path}: its {init.spec.classes} classes -> {len(names)}; classifier carried over for {_some(carried)}; "
+        f"drawn anew for {_some(drawn)}"
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return (", ".join(names[:SHOWN]) or "none") + more
