@@ -43,6 +43,7 @@ if TYPE_CHECKING:  # for type checkers and editors; at run time `__getattr__` im
     from cgnet_deploy.export.api import export
     from cgnet_deploy.export.exported import Exported
     from cgnet_deploy.export.targets import Target
+    from cgnet_deploy.label.api import Labelled, label_archive
     from cgnet_deploy.pixels import overlay
     from cgnet_deploy.spec import InputSpec, ModelSpec, Precision, Res
     from cgnet_deploy.video.segmenter import Segmenter
@@ -62,6 +63,7 @@ _MODULES = {
     "export.api": ("export",),
     "export.exported": ("Exported",),
     "export.targets": ("Target",),
+    "label.api": ("Labelled", "label_archive"),
     "pixels": ("overlay",),
     "spec": ("InputSpec", "ModelSpec", "Precision", "Res"),
     "video.segmenter": ("Segmenter",),
@@ -84,6 +86,7 @@ __all__ = [
     "Exported",
     "FrameError",
     "InputSpec",
+    "Labelled",
     "MissingPackage",
     "ModelSpec",
     "PerformanceError",
@@ -98,6 +101,7 @@ __all__ = [
     "build_plan",
     "evaluate",
     "export",
+    "label_archive",
     "load_checkpoint",
     "open_engine",
     "overlay",

@@ -24,7 +24,6 @@ SLOW = (
     "export/test_distill.py",
     "label/test_label.py",
     "test_docs.py",
-    "test_readme.py",
     "train",
 )
 # Folders whose session fixtures are too dear to be made by each worker, and what making them may take.
