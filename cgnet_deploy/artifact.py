@@ -1,30 +1,44 @@
-"""A file and its sidecar: what it is, what it was made from, and proof that it is intact.
+"""A file and what describes it: what it is, what it was made from, and proof that it is intact.
 
 `cgnet.plan` has its sidecar beside it as `cgnet.plan.json`. The plan itself stays a plain plan that any
 tool can load. Both are written atomically, so a failed run never replaces a good file; a run killed between
 the two renames is caught by the sha256.
+
+An ONNX file holds the same description in its own metadata, under `cgnet`, and beside it texts for viewers such as
+netron. It is complete without its sidecar; only the sha256, which no file can hold of itself, is then not compared.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from cgnet_deploy import __version__
 from cgnet_deploy.codec import from_json, to_json
-from cgnet_deploy.errors import ArtifactError, UsageError
+from cgnet_deploy.errors import ArtifactError, UsageError, one_line
 from cgnet_deploy.files import read_json, replacing, sha256_of, write_json
+from cgnet_deploy.onnxmeta import read_metadata, with_metadata
 from cgnet_deploy.spec import ModelSpec, Precision
+
+log = logging.getLogger(__name__)
 
 Kind = Literal["checkpoint", "onnx", "plan"]
 IO = Literal["frames", "tensor"]
 Shape = tuple[int | None, int | None, int | None]
 
 MAX_SIDECAR_BYTES = 1 << 20
+MAX_ONNX_BYTES = 1 << 29  # 512 MiB; a CGNet is 2 MiB
 SCHEMA = 1
+METADATA_KEY = "cgnet"
+IO_TEXT = {
+    "frames": "(N, H, W, 3) u8 BGR in, (N, H, W) u8 labels out",
+    "tensor": "(N, 3, H, W) f32 normalised in, (N, K, H, W) out, of which the largest names the class",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,28 +77,59 @@ def write_artifact(
     parent_sha256: str | None,
     made_with: Mapping[str, str],
 ) -> Artifact:
-    """Write `content` and its sidecar, each atomically."""
-    digest = hashlib.sha256(content).hexdigest()
+    """Write `content` and its sidecar, each atomically; an ONNX file gets its description in its metadata too."""
     tools = {"cgnet-deploy": __version__, **made_with}
-    artifact = Artifact(path, kind, precision, spec, io, shape, digest, parent_sha256, tools)
+    artifact = Artifact(path, kind, precision, spec, io, shape, "", parent_sha256, tools)
+    if kind == "onnx":
+        content = described(content, artifact)
+    artifact = replace(artifact, sha256=hashlib.sha256(content).hexdigest())
     with replacing(path) as temporary:
         temporary.write_bytes(content)
         write_json(sidecar_path(path), {**to_json(artifact), "schema": SCHEMA, "path": path.name})
     return artifact
 
 
-def read_artifact(path: Path, *, verify: bool = True) -> Artifact:
-    """The artifact at `path`. Raises ArtifactError if file or sidecar is missing, damaged or not of each other.
+def described(content: bytes, artifact: Artifact) -> bytes:
+    """The ONNX file `content` with the description of `artifact` in its metadata, its path and sha256 left out."""
+    spec = artifact.spec
+    description = {key: value for key, value in to_json(artifact).items() if key not in ("path", "sha256")}
+    entries = {
+        METADATA_KEY: json.dumps({**description, "schema": SCHEMA}, allow_nan=False),
+        "names": ", ".join(f"{k} {name}" for k, name in enumerate(spec.class_names)),
+        "palette": ", ".join(f"#{r:02x}{g:02x}{b:02x}" for r, g, b in spec.palette),
+        "ignore label": str(spec.ignore_label),
+        "mean": ", ".join(map(str, spec.input.mean)),
+        "std": ", ".join(map(str, spec.input.std)),
+        "color": spec.input.color,
+        "size": spec.input.res.spelled(),
+        "io": IO_TEXT[artifact.io],
+        "precision": artifact.precision.value,
+    }
+    return with_metadata(content, entries)
 
-    verify: compare the file's sha256 with the sidecar's.
+
+def has_description(path: Path) -> bool:
+    """Whether the file at `path` has a sidecar or, of an ONNX file, a description in its metadata."""
+    return sidecar_path(path).exists() or _own_description(path) is not None
+
+
+def read_artifact(path: Path, *, verify: bool = True) -> Artifact:
+    """The artifact at `path`, by its sidecar, or by its metadata for an ONNX file without one.
+
+    verify: compare the file's sha256 with the sidecar's. Raises ArtifactError if the file or what describes it is
+    missing or damaged, or if they contradict each other.
     """
     if not path.is_file():
         raise ArtifactError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
     sidecar = sidecar_path(path)
     try:
-        artifact = _parse(path, read_json(sidecar, MAX_SIDECAR_BYTES))
+        artifact = _parse(read_json(sidecar, MAX_SIDECAR_BYTES), path=str(path))
     except FileNotFoundError:
-        raise ArtifactError(f"{path} has no sidecar {sidecar.name}; export it again with cgnet-export") from None
+        artifact = _own_description(path)
+        if artifact is None:
+            raise ArtifactError(f"{path} has no sidecar {sidecar.name}; export it again with cgnet-export") from None
+        log.info(f"{path} has no sidecar {sidecar.name}: it is described by its own metadata, its sha256 by nothing")
+        return artifact
     except (OSError, ValueError, UsageError) as error:
         raise ArtifactError(f"{sidecar} can't be read: {error}; export {path.name} again with cgnet-export") from error
     if verify and sha256_of(path) != artifact.sha256:
@@ -92,12 +137,38 @@ def read_artifact(path: Path, *, verify: bool = True) -> Artifact:
             f"{path} is not the file that {sidecar.name} describes (sha256 differs): it was cut or altered; "
             "export it again with cgnet-export"
         )
+    own = _own_description(path) if artifact.kind == "onnx" else None
+    if own is not None and replace(own, sha256=artifact.sha256) != artifact:
+        raise ArtifactError(f"{sidecar} contradicts the metadata of {path.name}; export it again with cgnet-export")
     return artifact
 
 
-def _parse(path: Path, sidecar: object) -> Artifact:
-    if not isinstance(sidecar, dict) or "schema" not in sidecar:
+def _own_description(path: Path) -> Artifact | None:
+    """By the metadata of the ONNX file at `path`; None if it has no description of ours, or is no ONNX file."""
+    if path.stat().st_size > MAX_ONNX_BYTES:
+        return None
+    content = path.read_bytes()
+    try:
+        text = read_metadata(content).get(METADATA_KEY)
+    except ValueError:
+        return None
+    if text is None:
+        return None
+    try:
+        artifact = _parse(json.loads(text), path=str(path), sha256=hashlib.sha256(content).hexdigest())
+        if artifact.kind != "onnx":
+            raise ValueError(f"kind: {artifact.kind!r}, wanted onnx")
+    except (ValueError, UsageError, RecursionError) as error:
+        raise ArtifactError(
+            f"the metadata of {path} can't be read: {one_line(error)}; export it again with cgnet-export"
+        ) from error
+    return artifact
+
+
+def _parse(description: object, **known: Any) -> Artifact:
+    """known: fields that are not read from the description."""
+    if not isinstance(description, dict) or "schema" not in description:
         raise ValueError("not a sidecar of cgnet-deploy")
-    if sidecar["schema"] != SCHEMA:
-        raise ValueError(f"schema {sidecar['schema']!r}, wanted {SCHEMA}")
-    return from_json(Artifact, {key: value for key, value in sidecar.items() if key != "schema"} | {"path": str(path)})
+    if description["schema"] != SCHEMA:
+        raise ValueError(f"schema {description['schema']!r}, wanted {SCHEMA}")
+    return from_json(Artifact, {key: value for key, value in description.items() if key != "schema"} | known)

@@ -1,4 +1,4 @@
-"""An ONNX file before a runtime sees it: one of ours, described by its sidecar, or one from outside.
+"""An ONNX file before a runtime sees it: one of ours, described by its sidecar or its metadata, or one from outside.
 
 A file from outside is untrusted. Its size is bounded, weights kept in other files are refused, and what it
 takes and gives is read from the graph: (N, 3, H, W) f32 in, (N, K, H, W) f32 out. How a frame becomes that
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cgnet_deploy.artifact import IO, Shape, read_artifact, sidecar_path
+from cgnet_deploy.artifact import IO, MAX_ONNX_BYTES, Shape, has_description, read_artifact, sidecar_path
 from cgnet_deploy.contracts import contract_name, model_spec
 from cgnet_deploy.engines.request import Request
 from cgnet_deploy.errors import ArtifactError, one_line, require
@@ -23,7 +23,6 @@ from cgnet_deploy.spec import ModelSpec, Precision
 
 log = logging.getLogger(__name__)
 
-MAX_BYTES = 1 << 29  # 512 MiB; a CGNet is 2 MiB
 PUBLISHED_BLOCKS = (3, 21)
 
 
@@ -50,12 +49,12 @@ def requested(request: Request) -> tuple[OnnxFile, Shape]:
 def read_onnx(path: Path, contract: str | None = None) -> OnnxFile:
     """Read and check the file at `path`.
 
-    contract: of a file without a sidecar; with one, the sidecar has it. Raises ArtifactError for a file that
+    contract: of a file from outside; one of ours has its own. Raises ArtifactError for a file that
     can't be used, UsageError if there is no such contract, or none is known for the class count.
     """
-    if path.is_file() and path.stat().st_size > MAX_BYTES:
-        raise ArtifactError(f"{path} is larger than {MAX_BYTES >> 20} MiB: not a CGNet")
-    if path.is_file() and not sidecar_path(path).exists():
+    if path.is_file() and path.stat().st_size > MAX_ONNX_BYTES:
+        raise ArtifactError(f"{path} is larger than {MAX_ONNX_BYTES >> 20} MiB: not a CGNet")
+    if path.is_file() and not has_description(path):
         return _foreign(path, contract)
     artifact = read_artifact(path)
     if artifact.kind != "onnx":

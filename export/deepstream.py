@@ -12,11 +12,15 @@ checked by that arithmetic; not yet run by DeepStream.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
 
+from cgnet_deploy import __version__
+from cgnet_deploy.artifact import Artifact, described
+from cgnet_deploy.contracts import ONES
 from cgnet_deploy.export.graph import constant, insert, serialise, tidy
 from cgnet_deploy.export.pipeline import Prepared
 from cgnet_deploy.export.runtime import run_single
@@ -41,7 +45,7 @@ def write_deepstream(prepared: Prepared, kept_f32: frozenset[str], folder: Path)
     logits = run_single(serialise(plain), prepared.inputs)
     model = plain.clone()
     adapt(model, spec.input)
-    content = serialise(model)
+    content = described(serialise(model), _artifact(prepared, folder / "cgnet.onnx"))
     settings = properties(spec, request.precision, request.res, request.batch)
     shown = run_single(content, [as_nvinfer_feeds(frames, settings) for frames in prepared.frames])
     demand_labels(logits, [one.argmax(1).astype(np.uint8) for one in shown], request.precision)
@@ -51,6 +55,15 @@ def write_deepstream(prepared: Prepared, kept_f32: frozenset[str], folder: Path)
     for name, part in (("cgnet.onnx", content), ("config_infer.txt", text.encode()), ("labels.txt", labels.encode())):
         write_bytes(folder / name, part)
     return f"{folder}  config_infer.txt and cgnet.onnx for nvinfer: {spec.input.color} planes to {PROBABILITIES}"
+
+
+def _artifact(prepared: Prepared, path: Path) -> Artifact:
+    """What the file for nvinfer is. Its graph divides by std where nvinfer can't, so it takes planes of std 1."""
+    request, checkpoint = prepared.request, prepared.checkpoint
+    given = checkpoint.spec.input
+    spec = replace(checkpoint.spec, input=given if _one_std(given) else replace(given, std=ONES))
+    tools = {"cgnet-deploy": __version__, **prepared.made_with}
+    return Artifact(path, "onnx", request.precision, spec, "tensor", prepared.shape, "", checkpoint.sha256, tools)
 
 
 def adapt(model: ir.Model, spec: InputSpec) -> None:

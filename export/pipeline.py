@@ -94,6 +94,24 @@ class Prepared:
     verification: Verification
     lowering: Lowering
 
+    @property
+    def shape(self) -> Shape:
+        """(N, H, W) of the files, None where open."""
+        dynamic, res = self.request.dynamic, self.request.res
+        batch = None if dynamic in ("batch", "both") else self.request.batch
+        return (batch, None, None) if dynamic in ("size", "both") else (batch, *res)
+
+    @property
+    def made_with(self) -> dict[str, str]:
+        """Tool -> version, and what else decides the files' content."""
+        return {
+            "torch": torch.__version__,
+            "onnx_ir": ir.__version__,
+            "opset": str(OPSET),
+            "target": self.request.target.name,
+            **({"calibration": self.lowering.ranges.origin.summary()} if self.lowering.ranges else {}),
+        }
+
 
 def export_onnx(checkpoint: Checkpoint, request: Request, frames: Sequence[U8], path: Path) -> ExportedOnnx:
     """Write `path` and its sidecar, verified on `frames`, each (N, H, W, 3) u8 BGR of the request's size.
@@ -140,9 +158,6 @@ def write(prepared: Prepared, path: Path, keep: frozenset[str] = NOTHING) -> Exp
         logits = run_single(content, prepared.inputs)
         content = serialise(lowering.apply(prepared.frame_graph, keep))
         demand_labels(logits, run_single(content, prepared.frames), request.precision)
-    batch = None if request.dynamic in ("batch", "both") else request.batch
-    height, width = (None, None) if request.dynamic in ("size", "both") else request.res
-    shape: Shape = (batch, height, width)
     artifact = write_artifact(
         path,
         content,
@@ -150,15 +165,9 @@ def write(prepared: Prepared, path: Path, keep: frozenset[str] = NOTHING) -> Exp
         precision=request.precision,
         spec=checkpoint.spec,
         io=request.io,
-        shape=shape,
+        shape=prepared.shape,
         parent_sha256=checkpoint.sha256,
-        made_with={
-            "torch": torch.__version__,
-            "onnx_ir": ir.__version__,
-            "opset": str(OPSET),
-            "target": request.target.name,
-            **({"calibration": lowering.ranges.origin.summary()} if lowering.ranges else {}),
-        },
+        made_with=prepared.made_with,
     )
     kept = tuple(sorted(lowering.f16_overflow | keep))
     return ExportedOnnx(artifact, prepared.fusion, prepared.pruning, verification, kept)

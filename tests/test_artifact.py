@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from cgnet_deploy.artifact import Artifact, read_artifact, sidecar_path, write_a
 from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.errors import ArtifactError, CgnetError, UserError
 from cgnet_deploy.files import replacing
+from cgnet_deploy.onnxmeta import read_metadata, with_metadata
 from cgnet_deploy.spec import Precision
 
 SPEC = model_spec("camvid-official", 11, (3, 21))
@@ -116,3 +118,60 @@ def test_a_file_without_its_sidecar_is_refused(tmp_path: Path) -> None:
         read_artifact(path)
     with pytest.raises(ArtifactError, match="is not a file"):
         read_artifact(tmp_path)
+
+
+def onnx_written(path: Path) -> Artifact:
+    return write_artifact(
+        path,
+        b"\x08\x09",  # ir_version
+        kind="onnx",
+        precision=Precision.F32,
+        spec=SPEC,
+        io="tensor",
+        shape=(1, None, None),
+        parent_sha256="ab" * 32,
+        made_with={"torch": "2"},
+    )
+
+
+def test_an_onnx_file_is_complete_without_its_sidecar(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    artifact = onnx_written(tmp_path / "cgnet.onnx")
+    moved = (tmp_path / "cgnet.onnx").rename(tmp_path / "moved.onnx")
+    caplog.set_level("INFO")
+    assert read_artifact(moved) == replace(artifact, path=moved)
+    assert "moved.onnx has no sidecar moved.onnx.json: it is described by its own metadata" in caplog.text
+
+
+def test_its_metadata_reads_well_in_a_viewer(tmp_path: Path) -> None:
+    onnx_written(tmp_path / "cgnet.onnx")
+    entries = read_metadata((tmp_path / "cgnet.onnx").read_bytes())
+    assert entries["names"].startswith("0 Sky, 1 Building, ")
+    assert entries["palette"].startswith("#808080, #800000, ")
+    assert (entries["mean"], entries["std"]) == ("105.65775, 103.329834, 99.625404", "1.0, 1.0, 1.0")
+    assert (entries["color"], entries["size"], entries["ignore label"]) == ("rgb", "H=360 W=480", "11")
+
+
+def test_a_sidecar_that_contradicts_the_metadata_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cgnet.onnx"
+    onnx_written(path)
+    sidecar = sidecar_path(path)
+    sidecar.write_text(sidecar.read_text().replace('"rgb"', '"bgr"'))
+    with pytest.raises(ArtifactError, match=r"cgnet\.onnx\.json contradicts the metadata of cgnet\.onnx; export"):
+        read_artifact(path)
+
+
+METADATA = {name: case for name, case in SIDECARS.items() if name != "too large"}  # test_onnxmeta.py has that
+
+
+@pytest.mark.parametrize(("spoil", "message"), METADATA.values(), ids=METADATA)
+def test_bad_metadata_is_named(tmp_path: Path, spoil: Callable[[dict[str, Any]], str], message: str) -> None:
+    path = tmp_path / "cgnet.onnx"
+    onnx_written(path)
+    sidecar_path(path).unlink()
+    content = path.read_bytes()
+    text = spoil(json.loads(read_metadata(content)["cgnet"]))
+    path.write_bytes(with_metadata(content, {"cgnet": text}))
+    with pytest.raises(ArtifactError, match=r"the metadata of .*cgnet\.onnx can't be read: ") as caught:
+        read_artifact(path)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import logging
 import os
 import signal
+from dataclasses import replace
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +23,7 @@ from cgnet_deploy.errors import ArtifactError, EngineUnavailable, UsageError, Us
 from cgnet_deploy.progress import Task
 from cgnet_deploy.spec import Precision
 from tests.children import interruptible
-from tests.engines.graphs import DYNAMIC, FIXED, SPEC, model, tensor, written
+from tests.engines.graphs import DYNAMIC, FIXED, SPEC, model, network, tensor, written
 
 rtx = pytest.importorskip("tensorrt_rtx")
 
@@ -97,9 +99,16 @@ def test_a_parent_of_the_wrong_kind_or_without_a_sidecar_is_refused(
 ) -> None:
     with pytest.raises(ArtifactError, match="is a plan, wanted an ONNX file"):
         build_plan(plan.path, tmp_path / "a.plan")
-    sidecar_path(fixed_onnx.path).unlink()
+    bare = tmp_path / "bare.onnx"
+    bare.write_bytes(network("frames", FIXED).SerializeToString())
     with pytest.raises(ArtifactError, match="has no sidecar"):
-        build_plan(fixed_onnx.path, tmp_path / "a.plan")
+        build_plan(bare, tmp_path / "a.plan")
+
+
+def test_a_parent_without_its_sidecar_gives_the_same_plan(tmp_path: Path, fixed_onnx: Artifact, plan: Artifact) -> None:
+    sidecar_path(fixed_onnx.path).unlink()
+    alone = build_plan(fixed_onnx.path, tmp_path / "alone.plan", builder="rtx").artifact
+    assert replace(alone, path=plan.path, sha256=plan.sha256) == plan
 
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path, fixed_onnx: Artifact) -> None:
@@ -244,15 +253,9 @@ def test_the_official_network_is_built(shared: Path, tmp_path: Path) -> None:
 
 
 def _ours(path: Path, content: bytes) -> Path:
-    write_artifact(
-        path,
-        content,
-        kind="onnx",
-        precision=Precision.F32,
-        spec=SPEC,
-        io="frames",
-        shape=FIXED,
-        parent_sha256=None,
-        made_with={},
-    )
+    """`content` at `path`, with a sidecar that vouches for it."""
+    artifact = written(path, "frames", FIXED)
+    path.write_bytes(content)
+    sidecar = sidecar_path(path)
+    sidecar.write_text(sidecar.read_text().replace(artifact.sha256, hashlib.sha256(content).hexdigest()))
     return path

@@ -223,7 +223,7 @@ def test_frames_without_a_sidecar_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_huge_file_is_not_read(fixed_onnx: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnxfile, "MAX_BYTES", fixed_onnx.path.stat().st_size - 1)
+    monkeypatch.setattr(onnxfile, "MAX_ONNX_BYTES", fixed_onnx.path.stat().st_size - 1)
     with pytest.raises(ArtifactError, match="is larger than"):
         read_onnx(fixed_onnx.path)
 

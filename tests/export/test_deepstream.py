@@ -12,6 +12,7 @@ import pytest
 from cgnet_deploy.checkpoint.reading import load_checkpoint
 from cgnet_deploy.checkpoint.writing import save_checkpoint
 from cgnet_deploy.contracts import model_spec
+from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.errors import AccuracyError
 from cgnet_deploy.export import deepstream, pipeline
 from cgnet_deploy.export.deepstream import as_nvinfer_feeds, write_deepstream
@@ -106,6 +107,9 @@ def test_what_nvinfer_would_show_is_what_the_network_gives(
         assert sure.mean() > 0.98
         assert (logits.max(1) < 0).any() or logits.min() < 0  # or nothing would show why probabilities are needed
         np.testing.assert_array_equal(label[sure], logits.argmax(1)[sure])
+        with open_engine(tmp_path / "ds" / "cgnet.onnx") as engine:  # its metadata say what it takes and gives
+            np.testing.assert_array_equal(engine.infer(frames)[sure], logits.argmax(1)[sure])
+            assert engine.info.spec.class_names == source.checkpoint.spec.class_names
 
 
 def test_every_key_is_one_that_nvinfer_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
