@@ -125,11 +125,11 @@ def read_artifact(path: Path, *, verify: bool = True) -> Artifact:
     try:
         artifact = _parse(read_json(sidecar, MAX_SIDECAR_BYTES), path=str(path))
     except FileNotFoundError:
-        artifact = _own_description(path)
-        if artifact is None:
+        own = _own_description(path)
+        if own is None:
             raise ArtifactError(f"{path} has no sidecar {sidecar.name}; export it again with cgnet-export") from None
-        log.info(f"{path} has no sidecar {sidecar.name}: it is described by its own metadata, its sha256 by nothing")
-        return artifact
+        log.info(f"{path} has no sidecar {sidecar.name}: its own metadata describe it; its sha256 can't be compared")
+        return own
     except (OSError, ValueError, UsageError) as error:
         raise ArtifactError(f"{sidecar} can't be read: {error}; export {path.name} again with cgnet-export") from error
     if verify and sha256_of(path) != artifact.sha256:

@@ -139,7 +139,7 @@ def test_an_onnx_file_is_complete_without_its_sidecar(tmp_path: Path, caplog: py
     moved = (tmp_path / "cgnet.onnx").rename(tmp_path / "moved.onnx")
     caplog.set_level("INFO")
     assert read_artifact(moved) == replace(artifact, path=moved)
-    assert "moved.onnx has no sidecar moved.onnx.json: it is described by its own metadata" in caplog.text
+    assert "moved.onnx has no sidecar moved.onnx.json: its own metadata describe it" in caplog.text
 
 
 def test_its_metadata_reads_well_in_a_viewer(tmp_path: Path) -> None:
