@@ -19,7 +19,7 @@ from cgnet_deploy.export.graph import attribute, channels, constant, insert, ove
 def check(match: Gate) -> str | None:
     node, pool, shape = match.product, match.pool, match.scaled.shape
     if shape is None or len(shape) != 4 or shape[0] != 1 or not isinstance(shape[1], int):
-        return f"{node.name} is not of one image: a kernel serves all of a batch"
+        return f"{node.name} is not of one image: a kernel serves a whole batch"
     if attribute(pool, "keepdims", 1) != 0 or not over_image(pool):
         return f"{pool.name} is not a mean over height and width alone"
     return None
