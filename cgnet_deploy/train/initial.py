@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from cgnet_deploy.checkpoint.reading import Checkpoint
+from cgnet_deploy.checkpoint.reading import load_checkpoint, read_network
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.model import CGNet
+from cgnet_deploy.spec import InputSpec
 from cgnet_deploy.train.learner import fresh
 from cgnet_deploy.train.recipes import Recipe
 
@@ -20,7 +23,27 @@ log = logging.getLogger(__name__)
 SHOWN = 12  # class names in a line of the log
 
 
-def started(recipe: Recipe, names: Sequence[str], init: Checkpoint | None) -> CGNet:
+@dataclass(frozen=True, slots=True)
+class Initial:
+    """A checkpoint to start from. names: of its classes; input: its contract; () and None where nothing says them."""
+
+    path: Path
+    model: CGNet
+    names: tuple[str, ...]
+    input: InputSpec | None
+
+    @classmethod
+    def read(cls, path: Path) -> Initial:
+        """Raises CheckpointError."""
+        try:
+            checkpoint = load_checkpoint(path)
+        except UsageError:  # training can do without what export can't
+            log.warning(f"{path}: nothing says what its input and its classes are, so the data set's are used")
+            return cls(path, read_network(path).model, (), None)
+        return cls(path, checkpoint.model, checkpoint.spec.class_names, checkpoint.spec.input)
+
+
+def started(recipe: Recipe, names: Sequence[str], init: Initial | None) -> CGNet:
     """For the classes `names`. Raises UsageError if the depth of `init` isn't the recipe's."""
     if init is None:
         return fresh(recipe, len(names))
@@ -29,7 +52,7 @@ def started(recipe: Recipe, names: Sequence[str], init: Checkpoint | None) -> CG
             f"{init.path} has blocks {init.model.blocks}, the recipe {recipe.blocks}; "
             f"--set blocks={init.model.blocks[0]},{init.model.blocks[1]}"
         )
-    model, rows = fresh(recipe, len(names)), matches(names, init.spec.class_names)
+    model, rows = fresh(recipe, len(names)), matches(names, init.names)
     weights = init.model.state_dict()
     for key, new in model.classifier.state_dict().items():
         old = weights.get(f"classifier.{key}")
@@ -49,11 +72,11 @@ def matches(names: Sequence[str], known: Sequence[str]) -> dict[int, int]:
     return {ours: theirs for ours, theirs in found.items() if theirs is not None}
 
 
-def _say(init: Checkpoint, names: Sequence[str], rows: dict[int, int]) -> None:
+def _say(init: Initial, names: Sequence[str], rows: dict[int, int]) -> None:
     carried = [name for i, name in enumerate(names) if i in rows]
     drawn = [name for i, name in enumerate(names) if i not in rows]
     log.info(
-        f"{init.path}: its {init.spec.classes} classes -> {len(names)}; classifier carried over for {_some(carried)}; "
+        f"{init.path}: its {init.model.classes} classes -> {len(names)}; classifier carried over for {_some(carried)}; "
         f"drawn anew for {_some(drawn)}"
     )
 

@@ -1,9 +1,9 @@
 """How long a run is: a number of steps, or minutes, on a machine of unknown speed.
 
-A run of T minutes learns at the peak rate until (1 - FALL) T have passed. Then its steps are fixed: the fall takes as
-many as fit into SAFE of the time that is left, at the mean time of a step so far (validations included), less one last
-validation. If steps take longer from there on, the fall is shortened, from the rate that it has reached. All of it
-stands in the run's state.
+A run of T minutes, less the time of the last validation, learns at the peak rate until (1 - FALL) T have passed. Then
+its steps are fixed: the fall takes as many as fit into SAFE of the time that is left, at the mean time of a step so far
+(validations included). If steps take longer from there on, the fall is shortened, from the rate that it has reached.
+All of it stands in the run's state.
 """
 
 from __future__ import annotations
@@ -22,16 +22,19 @@ class Length:
     """steps: of the run, None until they are fixed. fall, top: where time decides, the rate falls from `top` of the
     peak over the last `fall` steps.
 
+    val_images: the last validation takes `validation_s`, or, before that is known, an estimate from them.
     before_s: spent by earlier processes of this run. began_ns: when this one began.
     """
 
     recipe: Recipe
     steps: int | None
+    val_images: int = 0
     fall: int | None = None
     top: float = 1.0
     before_s: float = 0.0
     began_ns: int = field(default_factory=CLOCK.now_ns)
     fall_began: tuple[int, float] | None = None  # step and spent_s, if in this process
+    validation_s: float | None = None  # of the last one, if in this process
 
     @property
     def here_s(self) -> float:
@@ -60,16 +63,14 @@ class Length:
         """How far that is, of `total`, after `step` steps."""
         return float(step) if self.recipe.minutes is None else min(self.spent_s, self.limit_s)
 
-    @property
-    def due(self) -> bool:
-        """Whether it is time to fix the number of steps."""
-        return self.steps is None and self.left_s <= FALL * self.limit_s
-
-    def new_fall(self, step: int, last_validation_s: float) -> int:
+    def new_fall(self, step: int) -> int:
         """Over how many steps the rate must fall from here on; 0 if nothing changes. `step` steps are done."""
-        fit = (self.left_s - last_validation_s) / self._step_s(step)
+        step_s, reserve_s = self._step_s(step), self.validation_s
+        if reserve_s is None:
+            reserve_s = step_s * validation_steps(self.recipe, self.val_images)
+        fit = (self.left_s - reserve_s) / step_s
         if self.steps is None:
-            return max(1, int(SAFE * fit)) if self.due else 0
+            return max(1, int(SAFE * fit)) if fit * step_s <= FALL * (self.limit_s - reserve_s) else 0
         left = self.steps - step
         return max(1, int(fit)) if left > max(1.0, fit) else 0
 
@@ -92,3 +93,9 @@ class Length:
         if self.fall_began and step > self.fall_began[0]:
             mean_s = max(mean_s, (self.spent_s - self.fall_began[1]) / (step - self.fall_began[0]))
         return max(mean_s, 1e-9)
+
+
+def validation_steps(recipe: Recipe, images: int) -> float:
+    """The time of a validation in steps, about: a pixel costs a third as much to label as to learn from."""
+    labelled = images * recipe.input.res.height * recipe.input.res.width
+    return labelled / (3 * recipe.batch * recipe.augment.crop.height * recipe.augment.crop.width)

@@ -16,7 +16,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from cgnet_deploy.checkpoint.reading import Checkpoint
 from cgnet_deploy.checkpoint.writing import save_checkpoint
 from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.confusion import Confusion
@@ -32,7 +31,7 @@ from cgnet_deploy.train.device_feed import DeviceFeed, fits_device
 from cgnet_deploy.train.evaluate import confusion_of
 from cgnet_deploy.train.feed import ALONE, Share, batches, total_steps
 from cgnet_deploy.train.fitted import Fitted
-from cgnet_deploy.train.initial import started
+from cgnet_deploy.train.initial import Initial, started
 from cgnet_deploy.train.journal import Interval, Journal, Validation
 from cgnet_deploy.train.learner import Learner
 from cgnet_deploy.train.length import Length
@@ -59,7 +58,7 @@ class TrainingJob:
     out: Path
     device: torch.device
     workers: int = 0
-    init: Checkpoint | None = None
+    init: Initial | None = None
     started_from: str = "fresh weights"
     resume: bool = False
     time_limit_s: float = math.inf
@@ -92,7 +91,7 @@ def train(job: TrainingJob) -> TrainingResult:
     """
     recipe, share = job.recipe, job.share
     dataset, val = open_dataset(job.data, recipe.split), open_dataset(job.data, "val")
-    length = Length(recipe, total_steps(recipe, len(dataset)), began_ns=job.began_ns)
+    length = Length(recipe, total_steps(recipe, len(dataset)))
     if recipe.batch > len(dataset):
         log.info(f"{dataset.name} has {len(dataset)} pictures: they are repeated to fill a batch of {recipe.batch}")
     dataset = in_memory(Fitted(dataset, recipe.input.res) if recipe.fit else dataset)
@@ -104,8 +103,8 @@ def train(job: TrainingJob) -> TrainingResult:
     best = math.nan
     if job.resume:
         state, length, best = load_state(job.out, recipe, job.data)
-        length.began_ns = job.began_ns
         learner.restore(state)
+    length.val_images, length.began_ns = len(val), job.began_ns
     with ExitStack() as stack:
         journal = work = None
         if share.rank == 0:
@@ -135,7 +134,6 @@ class _Run:
     img_per_s: float = math.nan
     losses: list[Tensor] = field(default_factory=list)  # since mark_ns
     mark_ns: int = field(default_factory=CLOCK.now_ns)
-    validation_s: float = 0.0  # of the last one
 
     def to_the_end(self, interrupts: Interrupts) -> Literal["done", "time limit"] | signal.Signals:
         job, recipe, learner, length = self.job, self.job.recipe, self.learner, self.length
@@ -162,11 +160,9 @@ class _Run:
         return "done"
 
     def _fix_length(self) -> None:
-        """Once its time has come; after one validation at least, so that the last one's time is known."""
+        """Once its time has come, and again if time runs short."""
         step, first = self.learner.step, self.length.steps is None
-        if first and math.isnan(self.best) and self._agreed(self.length.due):
-            self._validate(False)
-        if fall := self._agreed(self.length.new_fall(step, self.validation_s)):
+        if fall := self._agreed(self.length.new_fall(step)):
             self.length.fix(step, fall)
             if first:
                 log.info(f"step {step}: the rate falls from here on, to 0 at about step {self.length.steps}")
@@ -216,7 +212,7 @@ class _Run:
             dist.all_reduce(counts)
             confusion = Confusion(counts.cpu().numpy())
         self.final = confusion if done else None
-        self.validation_s = (CLOCK.now_ns() - began_ns) / 1e9
+        self.length.validation_s = (CLOCK.now_ns() - began_ns) / 1e9
         better = not confusion.miou <= self.best  # also where best is still NaN
         self.best = confusion.miou if better else self.best
         if not confusion.counts.any():

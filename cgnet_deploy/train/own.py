@@ -7,7 +7,7 @@ crop        2/3 of the shorter side of that, a multiple of 8 in 32 to 512; scale
 batch       OWN's; smaller sets are repeated to fill it
 rate        OWN's from scratch, FINE_LR from a checkpoint
 length      what the user says; else EPOCHS passes (half from a checkpoint), within FEWEST to MOST steps
-intervals   a validation takes about a tenth of the time: a picture costs a third as much to label as to learn from
+intervals   a validation takes about a tenth of the time
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cgnet_deploy.checkpoint.reading import Checkpoint
 from cgnet_deploy.data.dataset import Dataset
 from cgnet_deploy.errors import DataError
 from cgnet_deploy.progress import track
 from cgnet_deploy.spec import MAX_SIDE_PX, MIN_SIDE_PX, Res, Triple
 from cgnet_deploy.train.feed import steps_per_epoch, total_steps
+from cgnet_deploy.train.initial import Initial
+from cgnet_deploy.train.length import validation_steps
 from cgnet_deploy.train.overrides import lasting, overridden
 from cgnet_deploy.train.recipes import FALL, OWN, Recipe, Trapezoid
 
@@ -97,7 +98,7 @@ def test_size(sizes: Sequence[Res]) -> Res:
 
 def own_recipe(
     facts: Facts,
-    init: Checkpoint | None = None,
+    init: Initial | None = None,
     *,
     settings: Sequence[str] = (),
     epochs: int | None = None,
@@ -113,7 +114,7 @@ def own_recipe(
     if init:
         recipe = replace(
             recipe,
-            input=replace(init.spec.input, res=facts.res),
+            input=replace(init.input, res=facts.res) if init.input else recipe.input,
             blocks=init.model.blocks,
             classifier_bias=init.model.classifier.bias is not None,
             optimiser=replace(recipe.optimiser, lr=FINE_LR),
@@ -136,9 +137,11 @@ def _paced(recipe: Recipe, facts: Facts, fine: bool) -> Recipe:
         wanted = EPOCHS * steps_per_epoch(facts.images, recipe.batch)
         recipe = replace(recipe, steps=int(share * min(MOST, max(FEWEST, wanted))))
     steps = total_steps(recipe, facts.images)
-    learnt = 3 * recipe.batch * recipe.augment.crop.height * recipe.augment.crop.width
-    labelled = facts.val_images * recipe.input.res.height * recipe.input.res.width
-    every = max(100, _rounded(10 * labelled / learnt), 0 if steps is None else _rounded(steps / MOST_VALIDATIONS))
+    every = max(
+        100,
+        _rounded(10 * validation_steps(recipe, facts.val_images)),
+        0 if steps is None else _rounded(steps / MOST_VALIDATIONS),
+    )
     if steps is not None:
         rise = recipe.schedule.rise if isinstance(recipe.schedule, Trapezoid) else 1
         recipe = replace(recipe, schedule=Trapezoid(max(1, min(rise, steps // 10)), max(1, int(FALL * steps))))
@@ -154,11 +157,11 @@ def _triple(values: npt.NDArray[np.float64]) -> Triple:
     return first, second, third
 
 
-def _say(recipe: Recipe, facts: Facts, init: Checkpoint | None, settings: Sequence[str]) -> None:
+def _say(recipe: Recipe, facts: Facts, init: Initial | None, settings: Sequence[str]) -> None:
     spec, augment, optimiser = recipe.input, recipe.augment, recipe.optimiser
     if any(setting.startswith(("input.mean", "input.std", "input.color")) for setting in settings):
         source = "as --set gives it"
-    elif init:
+    elif init and init.input:
         source = f"kept from {init.path}, whose weights expect it"
     else:
         source = f"measured on {facts.measured} of {facts.images} train pictures"

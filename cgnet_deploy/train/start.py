@@ -15,12 +15,12 @@ from typing import Literal
 import torch
 import torch.distributed as dist
 
-from cgnet_deploy.checkpoint.reading import Checkpoint, load_checkpoint
 from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.files import make_folder
 from cgnet_deploy.train.feed import Share
+from cgnet_deploy.train.initial import Initial
 from cgnet_deploy.train.loop import TrainingJob, TrainingResult, train
 from cgnet_deploy.train.overrides import lasting, overridden
 from cgnet_deploy.train.own import facts_of, own_recipe
@@ -77,10 +77,12 @@ def start(
     with _together() as share:
         chosen = _device(device, share)
         run = load_run(out) if resume else None
-        start = load_checkpoint(init) if init else None
+        start = Initial.read(init) if init else None
         started = run.started_from if run else started_from(init)
         minutes = time_limit_s / 60 if math.isfinite(time_limit_s) else None
         recipe = _settled(recipe, run, data, start, settings, epochs, steps, minutes)
+        if recipe.minutes is not None and not resume:
+            time_limit_s = math.inf  # it ends by itself in time
         _check(recipe, chosen, share)
         if workers is None:
             workers = GPU_WORKERS if chosen.type == "cuda" else 0
@@ -111,7 +113,7 @@ def _settled(
     recipe: Recipe | None,
     run: RunFile | None,
     data: str,
-    init: Checkpoint | None,
+    init: Initial | None,
     settings: Sequence[str],
     epochs: int | None,
     steps: int | None,
@@ -125,7 +127,7 @@ def _settled(
         return own_recipe(facts, init, settings=settings, epochs=epochs, steps=steps, minutes=minutes)
     if init:
         recipe = replace(recipe, classifier_bias=init.model.classifier.bias is not None)
-        if (init.spec.input.mean, init.spec.input.color) != (recipe.input.mean, recipe.input.color):
+        if init.input and (init.input.mean, init.input.color) != (recipe.input.mean, recipe.input.color):
             log.info(f"{init.path} expects another input than the recipe {recipe.name}, which is used")
     return lasting(overridden(recipe, settings), epochs=epochs, steps=steps)
 

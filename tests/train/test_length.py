@@ -8,7 +8,7 @@ import pytest
 
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.train.feed import total_steps
-from cgnet_deploy.train.length import Length
+from cgnet_deploy.train.length import Length, validation_steps
 from cgnet_deploy.train.recipes import CAMVID_OFFICIAL, OWN
 
 MINUTE = 60.0
@@ -34,26 +34,37 @@ def rates_of(length: Length, clock: Clock, step_s: float, slower: float = 1.0) -
     while len(rates) != length.steps:
         rates.append(length.rate(len(rates)))
         clock.now_s += step_s * (slower if length.fall else 1)
-        if fall := length.new_fall(len(rates), last_validation_s=5.0):
+        if fall := length.new_fall(len(rates)):
             length.fix(len(rates), fall)
     return rates
 
 
 @pytest.mark.parametrize("step_s", [0.05, 0.7, 10.0])
 def test_the_rate_reaches_zero_before_the_time_is_over(step_s: float, clock: Clock) -> None:
-    """Of 10 minutes at any speed: six at the peak, the fall within the rest less a validation of 5 s."""
-    length, peak = Length(replace(OWN, minutes=10), None, began_ns=0), OWN.optimiser.lr
+    """Of 10 minutes at any speed, less a validation of 20 s: six tenths at the peak, the fall within the rest."""
+    length, peak = Length(replace(OWN, minutes=10), None, began_ns=0, validation_s=20.0), OWN.optimiser.lr
     rates = rates_of(length, clock, step_s)
     assert length.fall is not None
     assert rates[-length.fall - 1] == peak * min(1.0, (len(rates) - length.fall) / 50)
     assert rates[-1] == pytest.approx(peak / length.fall)
-    assert len(rates) - length.fall == pytest.approx(6 * MINUTE / step_s, abs=1)
-    assert clock.now_s + 5 == pytest.approx(9.6 * MINUTE, abs=2 * step_s + 1)
+    assert len(rates) - length.fall == pytest.approx(0.6 * 580 / step_s, abs=1)
+    assert clock.now_s == pytest.approx(0.96 * 580, abs=2 * step_s + 1)
+
+
+def test_a_validation_that_was_not_timed_yet_is_estimated(clock: Clock) -> None:
+    recipe = replace(OWN, minutes=10)
+    images = 100
+    length = Length(recipe, None, images, began_ns=0)
+    rates = rates_of(length, clock, 1.0)
+    assert validation_steps(recipe, images) == pytest.approx(100 * 360 * 480 / (3 * 4 * 240 * 240))
+    assert len(rates) == pytest.approx(0.96 * (600 - validation_steps(recipe, images)), abs=3)
+    beyond = Length(recipe, None, 100_000, began_ns=0)  # longer than the run
+    assert len(rates_of(beyond, clock, 1.0)) == 2
 
 
 @pytest.mark.parametrize("slower", [1.3, 3.0, 10.0])
 def test_a_machine_that_becomes_slower_shortens_the_fall(slower: float, clock: Clock) -> None:
-    length, peak = Length(replace(OWN, minutes=10), None, began_ns=0), OWN.optimiser.lr
+    length, peak = Length(replace(OWN, minutes=10), None, began_ns=0, validation_s=5.0), OWN.optimiser.lr
     rates = rates_of(length, clock, 0.7, slower)
     assert clock.now_s + 5 <= 10 * MINUTE + 0.7 * slower
     falling = [rate for rate in rates if rate < peak][49:]
@@ -62,18 +73,18 @@ def test_a_machine_that_becomes_slower_shortens_the_fall(slower: float, clock: C
 
 
 def test_time_of_earlier_processes_counts(clock: Clock) -> None:
-    length = Length(replace(OWN, minutes=10), None, before_s=5 * MINUTE, began_ns=0)
+    length = Length(replace(OWN, minutes=10), None, before_s=5 * MINUTE, began_ns=0, validation_s=0.0)
     clock.now_s = 30.0
-    assert length.new_fall(330, 0.0) == 0
+    assert length.new_fall(330) == 0
     clock.now_s = 61.0
-    assert length.new_fall(361, 0.0) == pytest.approx(0.9 * 239, abs=1)
-    assert length.new_fall(361, 1000.0) == 1
+    assert length.new_fall(361) == pytest.approx(0.9 * 239, abs=1)
+    length.validation_s = 1000.0
+    assert length.new_fall(361) == 1
 
 
-def test_a_run_of_steps_is_never_due(clock: Clock) -> None:
+def test_the_progress_of_a_run_of_steps_counts_them(clock: Clock) -> None:
     length = Length(replace(OWN, steps=10), 10, began_ns=0)
     clock.now_s = 1e6
-    assert not length.due
     assert (length.total, length.done(4)) == (10, 4)
 
 

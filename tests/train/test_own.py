@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from cgnet_deploy.checkpoint.reading import load_checkpoint
 from cgnet_deploy.errors import DataError
+from cgnet_deploy.interrupts import Interrupts
 from cgnet_deploy.spec import Res
+from cgnet_deploy.train import loop
 from cgnet_deploy.train.cli import main
 from cgnet_deploy.train.overrides import overridden, settings_of
 from cgnet_deploy.train.own import Facts, crop_of, facts_of, own_recipe, test_size
@@ -29,6 +35,13 @@ SMALL = Res(40, 56)
 def facts(images: int = 367, val_images: int = 101) -> Facts:
     res = Res(360, 480)
     return Facts("set", images, val_images, images, (1.0, 2.0, 3.0), (4.0, 5.0, 6.0), res, res, res)
+
+
+@contextmanager
+def interrupted_at_once() -> Iterator[Interrupts]:
+    interrupts = Interrupts()
+    interrupts.received = signal.SIGINT
+    yield interrupts
 
 
 def run(out: Path, *more: str, small: bool = True) -> int:
@@ -210,14 +223,25 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(
     assert "is of another run (seed was 0, is 3)" in capsys.readouterr().err
 
 
-def test_a_run_of_minutes_goes_on_with_the_length_that_was_fixed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_run_of_minutes_that_is_stopped_goes_on_within_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Stopped while its length is open, and again, by a limit of that call, while it is fixed."""
     train = made_up(FOUR, [SMALL])
     opened_as(monkeypatch, train, train)
-    assert run(tmp_path, "--time-limit", "0") == 0  # the first step is late already: one more is left
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "caught_interrupts", interrupted_at_once)
+        assert run(tmp_path, "--time-limit", "1") == 128 + signal.SIGINT
+    assert "stopped by SIGINT at step 1;" in capsys.readouterr().err
+    state = torch.load(tmp_path / "last.pt", weights_only=True)
+    assert state["length"]["steps"] is None
+    assert state["length"]["before_s"] > 0
+    state["length"]["before_s"] = 1000.0  # all of its time is gone: one step is left
+    torch.save(state, tmp_path / "last.pt")
+    assert run(tmp_path, "--resume", "--time-limit", "0", small=False) == 0
+    assert load_checkpoint(tmp_path / "last.pth").provenance["step"] == "2 of 3"
     assert run(tmp_path, "--resume", small=False) == 0
-    assert load_checkpoint(tmp_path / "last.pth").provenance["step"] == "2 of 2"
+    assert load_checkpoint(tmp_path / "last.pth").provenance["step"] == "3 of 3"
 
 
 def test_a_damaged_run_file_is_one_line(
