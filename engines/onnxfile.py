@@ -16,6 +16,7 @@ from typing import Any
 
 from cgnet_deploy.artifact import IO, MAX_ONNX_BYTES, Shape, has_description, read_artifact, sidecar_path
 from cgnet_deploy.contracts import contract_name, model_spec
+from cgnet_deploy.engines.outside import keeps_data_outside
 from cgnet_deploy.engines.request import Request
 from cgnet_deploy.errors import ArtifactError, one_line, require
 from cgnet_deploy.files import sha256_of
@@ -60,19 +61,26 @@ def read_onnx(path: Path, contract: str | None = None) -> OnnxFile:
     if artifact.kind != "onnx":
         raise ArtifactError(f"{path} is a {artifact.kind}, wanted an ONNX file")
     return OnnxFile(
-        path, path.read_bytes(), artifact.precision, artifact.spec, artifact.io, artifact.shape, artifact.sha256
+        path, _content(path), artifact.precision, artifact.spec, artifact.io, artifact.shape, artifact.sha256
     )
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of the file. Raises ArtifactError if they are no ONNX file, or name others."""
+    content = path.read_bytes()
+    with _invalid(path):
+        outside = keeps_data_outside(content)
+    if outside:
+        raise ArtifactError(f"{path} keeps weights in other files, which is refused; save it as one file")
+    return content
 
 
 def _foreign(path: Path, contract: str | None) -> OnnxFile:
     sha256 = sha256_of(path)
-    content = path.read_bytes()
+    content = _content(path)
     onnx = require("onnx", extra="export")
     with _invalid(path):
         graph = onnx.load_from_string(content).graph
-    constants = (attribute.t for node in graph.node for attribute in node.attribute)
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in (*graph.initializer, *constants)):
-        raise ArtifactError(f"{path} keeps weights in other files, which is refused; save it as one file")
     with _invalid(path):
         onnx.checker.check_model(content)  # not before: it opens the other files
     classes, shape = _classes_and_shape(path, onnx, graph)
