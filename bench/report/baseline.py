@@ -87,10 +87,10 @@ def check_against(baseline: Baseline, records: Sequence[Record], here: Environme
     for record, then in pairs:
         _check_miou(record, then, baseline.path)
     for record, then in pairs:
-        found = ratio_between(record.p50_ms_by_round, then.p50_ms_by_round)
-        if found.low > ALLOWED_RATIO:
+        ratio = ratio_between(record.p50_ms_by_round, then.p50_ms_by_round)
+        if ratio.low > ALLOWED_RATIO:
             raise PerformanceError(
-                f"{record.engine} at {record.boundary}: p50 is {found} of that in {baseline.path}: "
+                f"{record.engine} at {record.boundary}: p50 is {ratio} of that in {baseline.path}: "
                 f"slower by more than noise and {ALLOWED_RATIO - 1:.0%}"
             )
 

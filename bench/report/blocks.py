@@ -1,4 +1,4 @@
-"""Layers by the block of CGNet that they belong to, whichever runtime told of them.
+"""Layers by the block of CGNet that they belong to, whichever runtime reported them.
 
 The exporter calls every node after the module that it came from, as PyTorch does, and runtimes keep the name of
 one of the layers that they join. A layer whose name tells nothing is counted under "other".
@@ -26,9 +26,9 @@ RULES: tuple[tuple[str, str | None], ...] = (
 
 def block_of(layer: Layer) -> str:
     """stem, join1, stage2.0, ..., classifier; pixels, pools, resize and argmax for what has no weights; or other."""
-    told = f"{layer.name} {layer.kind}"
+    text = f"{layer.name} {layer.kind}"
     for pattern, block in RULES:
-        if match := re.search(pattern, told):
+        if match := re.search(pattern, text):
             return block or match[0]
     return OTHER
 

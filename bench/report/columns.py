@@ -190,7 +190,9 @@ COLUMNS: tuple[Column, ...] = (
         "profile",
         lambda row: None if row.profile is None else profile(row.profile),
         "with `--profile`: `blocks_ms`, and `layers` with `name`, `kind`, `block`, `ms`; `block_ms.NAME` in CSV",
-        csv=lambda found: {f"block_ms.{block}": ms for block, ms in found["blocks_ms"].items()} if found else {},
+        csv=lambda profiled: (
+            {f"block_ms.{block}": ms for block, ms in profiled["blocks_ms"].items()} if profiled else {}
+        ),
     ),
 )
 

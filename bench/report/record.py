@@ -32,7 +32,7 @@ class Record:
     """engine: as the user named it. sha256: of the file that was timed and scored.
 
     rounds: in the order taken, the engines of a run taking turns. settled: did the first warm-up end in windows
-    that agree? images: how many were scored, 0 where no data was given; confusion, outlines, agreement (with the
+    that agree? images: how many were scored, 0 without data; confusion, outlines, agreement (with the
     first engine of the run), views (confusion of ms+flip) and profile (layers, timed in a process of their own, on
     the same frames): None where they weren't asked for. device_memory_mib: by how much the use of the GPU's memory
     grew while this engine was loaded and warmed up; None where there is no GPU.
@@ -67,7 +67,7 @@ class Record:
 
     @property
     def latency_ms(self) -> LatencyMs:
-        """Of a whole batch."""
+        """Of one batch."""
         return LatencyMs.of(self.samples_ns)
 
     @property
@@ -97,7 +97,7 @@ class Record:
 
     @property
     def joules_per_frame(self) -> dict[str, float | None]:
-        """Of the CPU's packages, the GPU, a whole board; None for what the machine doesn't tell."""
+        """Of the CPU's packages, the GPU, the board; None for what the machine doesn't report."""
         frames = self.batch * len(self.samples_ns)
         used = asdict(self.conditions.joules)
         return {name: None if joules is None else joules / frames for name, joules in used.items()}
@@ -114,7 +114,7 @@ class Record:
 
     @property
     def iou(self) -> dict[str, float | None]:
-        """Of each class, 0 to 1; None for a class that occurs nowhere. Empty where no data was given."""
+        """Of each class, 0 to 1; None for a class that occurs nowhere. Empty without data."""
         if self.confusion is None:
             return {}
         return dict(zip(self.class_names, map(known, self.confusion.iou.tolist()), strict=True))

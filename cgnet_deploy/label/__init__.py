@@ -1,1 +1,1 @@
-"""Whole archives of pictures and videos to masks, on one machine or on a Ray cluster."""
+"""Archives of pictures and videos to masks, on one machine or on a Ray cluster."""

@@ -70,8 +70,8 @@ def label_archive(
     engine, res, contract    as of `open_engine`
     ray              the address of a cluster; default: this machine alone
     workers          engines at work at once; default: as many as the CPUs allow with `threads` each
-    threads, gpus    what each of them is given
-    batch            pictures that a worker is given at once, and that are lost if it dies
+    threads, gpus    of each of them
+    batch            files that a worker gets at once, and that are repeated if it dies
 
     What can't be read becomes a row of the index with its reason. Raises DataError if the archive holds nothing to
     label, UsageError if `output` holds masks of another engine, and what `open_engine` raises.

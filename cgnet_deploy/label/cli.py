@@ -34,7 +34,9 @@ def _parser() -> Parser:
     add("--workers", type=integer(1, 100_000), metavar="N", help="engines at once (default: all CPUs / threads)")
     add("--threads", type=integer(1, 1024), default=1, metavar="N", help="CPU threads of each (default %(default)s)")
     add("--gpus", type=number(0, 64), default=0.0, metavar="N", help="GPUs of each, also a share as 0.5 (default 0)")
-    add("--batch", type=integer(1, 4096), default=16, metavar="N", help="files given to a worker at once (%(default)s)")
+    add(
+        "--batch", type=integer(1, 4096), default=16, metavar="N", help="files that a worker gets at once (%(default)s)"
+    )
     add("--res", type=res_argument, metavar="HxW", help="pixels, of an engine that leaves its size open (the frame's)")
     add("--contract", metavar="NAME", help="input contract of an engine that has none of its own")
     return parser

@@ -146,14 +146,14 @@ def latency(name: str, rows: Sequence[ReportRow]) -> Chart:
             filled.set_gid(row.gid)
             (line,) = axes.plot(outline, heights, color=row.colour, linewidth=1.3)
             line.set_gid(f"{row.gid}-line")
-            found = row.record.latency_ms
-            for value, height, width in ((found.p50, 0.6, 2.4), (found.p90, 0.3, 1.6), (found.p95, 0.3, 1.6)):
+            latency = row.record.latency_ms
+            for value, height, width in ((latency.p50, 0.6, 2.4), (latency.p90, 0.3, 1.6), (latency.p95, 0.3, 1.6)):
                 axes.plot((value, value), (base, base + height), color=INK, linewidth=width, solid_capstyle="butt")
-            axes.plot(found.max, base + 0.03, marker="|", color=INK, markersize=7, markeredgewidth=1.2)
+            axes.plot(latency.max, base + 0.03, marker="|", color=INK, markersize=7, markeredgewidth=1.2)
             said = (
-                f"{found.p50:.1f} / {found.p95:.1f}"
+                f"{latency.p50:.1f} / {latency.p95:.1f}"
                 if narrow
-                else (f"p50 {found.p50:.2f} · p90 {found.p90:.2f} · p95 {found.p95:.2f} · max {found.max:.2f}")
+                else (f"p50 {latency.p50:.2f} · p90 {latency.p90:.2f} · p95 {latency.p95:.2f} · max {latency.max:.2f}")
             )
             across = axes.get_yaxis_transform()
             axes.text(0, base + 0.68, row.label(26 if narrow else 44), transform=across, color=INK, fontsize=12)
@@ -222,9 +222,9 @@ def classes(name: str, rows: Sequence[ReportRow]) -> Chart:
 
 def parts(name: str, rows: Sequence[ReportRow]) -> Chart:
     """Time by part of the network, of rows that have a profile."""
-    found = [by_part(row.record.profile or ()) for row in rows]
-    names = sorted({part for of_row in found for part in of_row}, key=place_of)
-    values = [[of_row.get(part, 0.0) / 1e6 for part in names] for of_row in found]
+    parts = [by_part(row.record.profile or ()) for row in rows]
+    names = sorted({part for of_row in parts for part in of_row}, key=place_of)
+    values = [[of_row.get(part, 0.0) / 1e6 for part in names] for of_row in parts]
     note = (
         "From a profile, taken in a run of its own: profiling costs time, so the sum is not the latency above. What no "
         "runtime names after a block of the network is \u201cother\u201d."

@@ -111,7 +111,7 @@ def _tag(tag: str, name: str) -> str:
     tag = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", tag)
     tag = re.sub(r"font-family: [^;\"]*;? ?", "", tag)
     tag = re.sub(r"transform=\"rotate\(-0 [^\"]*\"|\n", " ", tag)
-    return re.sub(r"#[0-9a-f]{6}", lambda found: _variable(found[0]), tag)
+    return re.sub(r"#[0-9a-f]{6}", lambda match: _variable(match[0]), tag)
 
 
 def _variable(colour: str) -> str:

@@ -127,7 +127,7 @@ def cards(rows: Sequence[ReportRow]) -> list[Card]:
     group = [row for row in rows if any(row.record is record for record in first)]
     fastest = min(group, key=lambda row: row.record.latency_ms.p50)
     base = group[0]
-    found = [
+    cards = [
         Card(
             "Lowest latency",
             fastest.number,
@@ -142,7 +142,7 @@ def cards(rows: Sequence[ReportRow]) -> list[Card]:
         best = max(scored, key=lambda row: row.record.miou or 0)
         least = min(row.record.miou or 0 for row in scored)
         spread = 100 * ((best.record.miou or 0) - least)
-        found.append(
+        cards.append(
             Card(
                 "Highest mIoU",
                 best.number,
@@ -155,7 +155,7 @@ def cards(rows: Sequence[ReportRow]) -> list[Card]:
             )
         )
     leanest = min(group, key=lambda row: row.record.peak_memory_mib)
-    found.append(
+    cards.append(
         Card(
             "Least memory",
             leanest.number,
@@ -165,7 +165,7 @@ def cards(rows: Sequence[ReportRow]) -> list[Card]:
             "host memory of its process, libraries included",
         )
     )
-    return found
+    return cards
 
 
 def _against(row: ReportRow, base: ReportRow) -> str:
@@ -178,20 +178,20 @@ def _against(row: ReportRow, base: ReportRow) -> str:
 def sections(rows: Sequence[ReportRow]) -> list[Section]:
     groups = alike([row.record for row in rows])
     several = len(groups) > 1
-    found = []
+    sections = []
     for boundary, batch in dict.fromkeys((kind[2], kind[1]) for kind in groups):
         scored = [row for row in rows if (row.record.boundary, row.record.batch) == (boundary, batch)]
         scored = [row for row in scored if row.record.miou is not None]
         if scored:
             where = f"{boundary}, batch {batch}" if several else ""
-            found.append(Section(where, (charts.pareto(f"pareto-{boundary}-{batch}", scored),)))
+            sections.append(Section(where, (charts.pareto(f"pareto-{boundary}-{batch}", scored),)))
     for kind, records in groups.items():
         group = [row for row in rows if any(row.record is record for record in records)]
         name = f"{kind[2]}-{kind[0]}-{kind[1]}"
         drawn = [charts.latency(f"latency-{name}", group)]
         if len(group[0].record.rounds) > 1:
             drawn.append(charts.rounds(f"rounds-{name}", group))
-        found.append(Section(f"{kind[2]}, {kind[0]}, batch {kind[1]}" if several else "", tuple(drawn)))
+        sections.append(Section(f"{kind[2]}, {kind[0]}, batch {kind[1]}" if several else "", tuple(drawn)))
     for size, group in by_size(rows).items():
         name, drawn = size.replace(", batch ", "-"), []
         if any(value is not None for value in group[0].record.iou.values()):
@@ -199,16 +199,16 @@ def sections(rows: Sequence[ReportRow]) -> list[Section]:
         if profiled := [row for row in group if row.record.profile]:
             drawn.append(charts.parts(f"parts-{name}", profiled))
         drawn.append(charts.cold_start(f"cold-{name}", group))
-        found.append(Section(size if several else "", tuple(drawn)))
-    return found
+        sections.append(Section(size if several else "", tuple(drawn)))
+    return sections
 
 
 def by_size(rows: Sequence[ReportRow]) -> dict[str, list[ReportRow]]:
     """Rows of one boundary for each size and batch: accuracy does not depend on the boundary."""
-    found: dict[str, dict[int, ReportRow]] = {}
+    groups: dict[str, dict[int, ReportRow]] = {}
     for row in rows:
-        found.setdefault(f"{row.record.res}, batch {row.record.batch}", {}).setdefault(row.number, row)
-    return {size: list(group.values()) for size, group in found.items()}
+        groups.setdefault(f"{row.record.res}, batch {row.record.batch}", {}).setdefault(row.number, row)
+    return {size: list(group.values()) for size, group in groups.items()}
 
 
 def class_tables(rows: Sequence[ReportRow]) -> list[dict[str, Any]]:
@@ -251,8 +251,8 @@ def wall(gallery: Gallery, rows: Sequence[ReportRow]) -> Wall:
 
 def environment_lines(here: Environment) -> list[tuple[str, str]]:
     """All that is known of the machine, whatever an Environment holds; the command is shown apart."""
-    told = {field: in_words(value) for field, value in asdict(here).items() if field != "command"}
-    return [(field.replace("_", " "), words) for field, words in told.items() if words]
+    lines = {field: in_words(value) for field, value in asdict(here).items() if field != "command"}
+    return [(field.replace("_", " "), words) for field, words in lines.items() if words]
 
 
 def in_words(value: Any) -> str:

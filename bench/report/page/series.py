@@ -16,7 +16,7 @@ MAX_LABEL = 34
 
 @dataclass(frozen=True, slots=True)
 class ReportRow:
-    """A record and how charts draw it. number: of its engine, from 1, in the order given."""
+    """A record and how charts draw it. number: of its engine, from 1, in their order."""
 
     number: int
     name: str
@@ -41,7 +41,7 @@ class ReportRow:
 
 
 def rows_of(records: Sequence[Record]) -> list[ReportRow]:
-    """Numbered by engine: an engine that was given twice counts as two."""
+    """Numbered by engine: an engine that is listed twice counts as two."""
     names, numbers, seen = short_names(records), dict[tuple[str, int], int](), Counter[tuple[str, Kind]]()
     rows = []
     for record in records:
