@@ -20,8 +20,9 @@ from cgnet_deploy.bench.measure.latency import BOUNDARIES, Boundary
 from cgnet_deploy.bench.measure.settings import Settings
 from cgnet_deploy.bench.measure.sweep import Grid, sweep
 from cgnet_deploy.bench.report.record import Record
+from cgnet_deploy.engines.request import Said
 from cgnet_deploy.errors import UsageError
-from cgnet_deploy.spec import Res
+from cgnet_deploy.spec import Color, Res, Triple
 from cgnet_deploy.threads import cores
 
 
@@ -43,6 +44,11 @@ def benchmark(
     duration_s: float = 3.0,
     iterations: int = 100,
     contract: str | None = None,
+    names: str | Path | None = None,
+    mean: Triple | None = None,
+    std: Triple | None = None,
+    color: Color | None = None,
+    trust: bool = False,
     jsonl: str | Path | None = None,
     environment: Environment | None = None,
     show: Callable[[Gallery], None] | None = None,
@@ -60,6 +66,7 @@ def benchmark(
     profile        time each layer too, in a process of its own
     warmup_ms, duration_s, iterations    of each engine at each boundary: warm-up at least, samples at least
     contract       input contract of an engine that has none of its own
+    names, mean, std, color, trust    of files from elsewhere, which don't say it: see `open_engine`
     jsonl          a file to append each record to; those that are in it already, of the same files, options and
                    machine, are not measured again
     environment    what to store beside the records in `jsonl`; default: this machine, now
@@ -68,8 +75,8 @@ def benchmark(
     Raises UsageError for options that don't go together, and whatever an engine's process met: ArtifactError,
     EngineUnavailable, DataError, CgnetError for one that crashed.
     """
-    names = [engines] if isinstance(engines, (str, Path)) else engines
-    if not names:
+    refs = [engines] if isinstance(engines, (str, Path)) else engines
+    if not refs:
         raise UsageError("no engine to measure")
     spans: Sequence[Boundary] = [boundaries] if isinstance(boundaries, str) else boundaries
     if wrong := [span for span in spans if span not in BOUNDARIES]:
@@ -99,7 +106,7 @@ def benchmark(
         if used and data is None:
             raise UsageError(f"{option} needs --data")
     settings = Settings(
-        engines=tuple(map(str, names)),
+        engines=tuple(map(str, refs)),
         boundaries=tuple(dict.fromkeys(spans)),
         threads=threads or cores(),
         fps=fps,
@@ -112,7 +119,7 @@ def benchmark(
         warmup_ms=warmup_ms,
         least_s=duration_s,
         least_samples=iterations,
-        contract=contract,
+        said=Said.of(contract, names, mean, std, color, trust),
     )
     grid = Grid(_sizes(res), _batches(batch), None if jsonl is None else Path(jsonl))
     return sweep(settings, grid, environment or describe(settings.threads, ()), show)

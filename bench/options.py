@@ -9,6 +9,7 @@ from pathlib import Path
 from cgnet_deploy.bench.measure.latency import BOUNDARIES
 from cgnet_deploy.data.formats import WHAT
 from cgnet_deploy.engines import backends
+from cgnet_deploy.engines.flags import add_flags
 from cgnet_deploy.spec import Res
 from cgnet_deploy.terminal import Parser, integer, number, res_argument
 from cgnet_deploy.threads import cores
@@ -27,7 +28,7 @@ def parser() -> Parser:
         metavar="FILE",
         help=f"what to measure; repeat it to compare, the first is the base of the ratios. {backends.HELP}",
     )
-    add("--contract", help="input contract of an engine that has none of its own, such as camvid-official")
+    add_flags(parser)
     add(
         "--res",
         action="append",

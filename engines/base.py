@@ -9,13 +9,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from typing_extensions import Self
 
 from cgnet_deploy.artifact import IO, Shape
-from cgnet_deploy.engines.argmax import labels_of
+from cgnet_deploy.engines.outputs import labels_from_scores, labels_in, scores_in
 from cgnet_deploy.errors import EngineUnavailable, FrameError
 from cgnet_deploy.pixels import F32, U8, check_frames, to_tensor
 from cgnet_deploy.spec import ModelSpec, Precision
@@ -25,7 +25,8 @@ from cgnet_deploy.spec import ModelSpec, Precision
 class EngineInfo:
     """What runs. provider: what really executes it, as the runtime reports after loading.
 
-    shape: the (N, H, W) that it takes, None where it takes any. sha256: of the file that it came from.
+    shape: the (N, H, W) that it takes, None where it takes any. sha256: of the file that it came from. assumed: what
+    neither the file nor the user says of a file from outside, in words.
     """
 
     backend: str
@@ -34,6 +35,24 @@ class EngineInfo:
     spec: ModelSpec
     shape: Shape
     sha256: str
+    assumed: tuple[str, ...] = ()
+
+
+Takes = Literal["frames", "rgb frames", "tensor"]
+Gives = Literal["labels", "logits"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """What a graph takes and gives. A file from outside may pair them as it likes, and want its frames in RGB."""
+
+    takes: Takes
+    gives: Gives
+
+    @classmethod
+    def of(cls, io: IO) -> Ends:
+        """Those of one of our files."""
+        return cls(io, "labels" if io == "frames" else "logits")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +82,10 @@ def mean_of_last(runs: int, timed: Iterable[tuple[str, str, float]]) -> tuple[La
     return tuple(Layer(*key, sum(taken[warm[key] :]) / runs) for key, taken in times.items())
 
 
-def input_sides(io: IO, shape: Shape) -> tuple[int | None, ...]:
+def input_sides(takes: Takes, shape: Shape) -> tuple[int | None, ...]:
     """The four sides of a graph's input: (N, H, W, 3) for frames, (N, 3, H, W) for a tensor."""
     n, h, w = shape
-    return (n, h, w, 3) if io == "frames" else (n, 3, h, w)
+    return (n, 3, h, w) if takes == "tensor" else (n, h, w, 3)
 
 
 def shape_text(shape: Shape, *, free: bool = True) -> str:
@@ -155,7 +174,13 @@ class Engine(ABC):
 class GraphEngine(Engine):
     """An exported graph, as its file says: from frames to labels, or from a normalised tensor to logits."""
 
-    _io: IO
+    _ends: Ends
+    _fed: tuple[int, int, int]  # (N, H, W) of the loaded frames
+
+    def load(self, frames: U8) -> None:
+        super().load(frames)
+        n, h, w, _ = frames.shape
+        self._fed = (n, h, w)
 
     @abstractmethod
     def _output(self) -> Any:
@@ -163,17 +188,23 @@ class GraphEngine(Engine):
 
     def _prepared(self, frames: U8) -> U8 | F32:
         """What the graph takes."""
-        return np.ascontiguousarray(frames) if self._io == "frames" else to_tensor(frames, self.info.spec.input)
+        match self._ends.takes:
+            case "tensor":
+                return to_tensor(frames, self.info.spec.input)
+            case "rgb frames":
+                return np.ascontiguousarray(frames[..., ::-1])
+        return np.ascontiguousarray(frames)
 
     def fetch(self) -> U8:
         output = self._output()
-        labels: U8 = output.copy() if self._io == "frames" else labels_of(output)
-        return labels
+        if self._ends.gives == "labels":
+            return labels_in(output, self._fed)
+        return labels_from_scores(output, self._fed, self.info.spec.classes)
 
     def logits(self, frames: U8) -> F32 | None:
-        if self._io == "frames":
+        if self._ends.gives == "labels":
             return None
         self.load(frames)
         self.enqueue()
         self.sync()
-        return np.array(self._output(), np.float32)
+        return np.array(scores_in(self._output(), self._fed, self.info.spec.classes))

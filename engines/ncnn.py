@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from cgnet_deploy.artifact import Shape
-from cgnet_deploy.engines.base import Engine, EngineInfo, GraphEngine, shape_text
+from cgnet_deploy.engines.base import Ends, Engine, EngineInfo, GraphEngine, shape_text
 from cgnet_deploy.engines.onnxfile import OnnxFile, requested
 from cgnet_deploy.engines.request import Request
 from cgnet_deploy.errors import ArtifactError, CgnetError, UsageError, last_line, require
@@ -40,15 +40,15 @@ class NcnnEngine(GraphEngine):
 
     def __init__(self, file: OnnxFile, shape: Shape, *, threads: int | None = None) -> None:
         self._ncnn, self._pnnx = require("ncnn", extra=EXTRA), require("pnnx", extra=EXTRA)
-        if file.io != "tensor" or file.shape[0] not in (None, 1):
+        if file.ends != Ends.of("tensor") or file.shape[0] not in (None, 1):
             raise UsageError(
-                f"ncnn takes tensors of one image; {file.path} takes {file.io}{'s' * (file.io == 'tensor')}, "
-                f"{shape_text(file.shape)}: export it with --tensor-io and without --batch"
+                f"ncnn takes tensors of one image; {file.path} takes {file.ends.takes.removesuffix('s')}s, "
+                f"{shape_text(file.shape)}, and gives {file.ends.gives}: export it with --tensor-io and without --batch"
             )
-        self._io, self._file, self._threads = file.io, file, threads
+        self._ends, self._file, self._threads = file.ends, file, threads
         self._net: Any = None
         self._size: tuple[int, int] | None = None  # (H, W) of `_net`
-        self.info = EngineInfo("ncnn", "CPU f32", file.precision, file.spec, shape, file.sha256)
+        self.info = EngineInfo("ncnn", "CPU f32", file.precision, file.spec, shape, file.sha256, file.assumed)
         _, h, w = shape
         if h and w:
             self._bind((h, w))

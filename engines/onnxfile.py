@@ -1,68 +1,64 @@
 """An ONNX file before a runtime sees it: one of ours, described by its sidecar or its metadata, or one from outside.
 
-A file from outside is untrusted. Its size is bounded, weights kept in other files are refused, and what it
-takes and gives is read from the graph: (N, 3, H, W) f32 in, (N, K, H, W) f32 out. How a frame becomes that
-input is not in the file: it follows from a named contract, or from the class count, which is logged.
+A file from outside is untrusted: its size is bounded, and weights kept in other files are refused. What it takes and
+gives, and what has to be assumed of it, is in foreign.py.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cgnet_deploy.artifact import IO, MAX_ONNX_BYTES, Shape, has_description, read_artifact, sidecar_path
-from cgnet_deploy.contracts import contract_name, model_spec
+from cgnet_deploy.artifact import MAX_ONNX_BYTES, Shape, has_description, read_artifact
+from cgnet_deploy.engines.base import Ends
+from cgnet_deploy.engines.foreign import Port, describe
 from cgnet_deploy.engines.outside import keeps_data_outside
 from cgnet_deploy.engines.request import Request
 from cgnet_deploy.errors import ArtifactError, one_line, require
 from cgnet_deploy.files import sha256_of
 from cgnet_deploy.spec import ModelSpec, Precision
 
-log = logging.getLogger(__name__)
-
-PUBLISHED_BLOCKS = (3, 21)
-
 
 @dataclass(frozen=True, slots=True)
 class OnnxFile:
-    """content: the bytes of the file. io, shape: as in Artifact."""
+    """content: the bytes of the file. shape: (N, H, W), None where open. assumed: as in `EngineInfo`."""
 
     path: Path
     content: bytes = field(repr=False)
     precision: Precision
     spec: ModelSpec
-    io: IO
+    ends: Ends
     shape: Shape
     sha256: str
+    assumed: tuple[str, ...] = ()
 
 
 def requested(request: Request) -> tuple[OnnxFile, Shape]:
     """The file that an engine is opened for, and the (N, H, W) to open it for."""
-    file = read_onnx(request.path, request.contract)
-    request.check_contract(file.spec)
+    file = read_onnx(request)
     return file, request.shape_within(file.shape)
 
 
-def read_onnx(path: Path, contract: str | None = None) -> OnnxFile:
-    """Read and check the file at `path`.
+def read_onnx(request: Request) -> OnnxFile:
+    """Read and check the file that an engine is asked for.
 
-    contract: of a file from outside; one of ours has its own. Raises ArtifactError for a file that
-    can't be used, UsageError if there is no such contract, or none is known for the class count.
+    Raises ArtifactError for a file that can't be used, UsageError if it was made for another contract, or comes from
+    outside and nobody says what it needs to know.
     """
+    path = request.path
     if path.is_file() and path.stat().st_size > MAX_ONNX_BYTES:
         raise ArtifactError(f"{path} is larger than {MAX_ONNX_BYTES >> 20} MiB: not a CGNet")
     if path.is_file() and not has_description(path):
-        return _foreign(path, contract)
+        return _foreign(request)
     artifact = read_artifact(path)
     if artifact.kind != "onnx":
         raise ArtifactError(f"{path} is a {artifact.kind}, wanted an ONNX file")
-    return OnnxFile(
-        path, _content(path), artifact.precision, artifact.spec, artifact.io, artifact.shape, artifact.sha256
-    )
+    request.check_contract(artifact.spec)
+    ends = Ends.of(artifact.io)
+    return OnnxFile(path, _content(path), artifact.precision, artifact.spec, ends, artifact.shape, artifact.sha256)
 
 
 def _content(path: Path) -> bytes:
@@ -75,42 +71,33 @@ def _content(path: Path) -> bytes:
     return content
 
 
-def _foreign(path: Path, contract: str | None) -> OnnxFile:
+def _foreign(request: Request) -> OnnxFile:
+    path = request.path
     sha256 = sha256_of(path)
     content = _content(path)
     onnx = require("onnx", extra="export")
     with _invalid(path):
-        graph = onnx.load_from_string(content).graph
-    with _invalid(path):
-        onnx.checker.check_model(content)  # not before: it opens the other files
-    classes, shape = _classes_and_shape(path, onnx, graph)
-    name = contract or contract_name("official", classes)
-    if contract is None:
-        log.info(f"{path} has no sidecar: with {classes} classes its input contract is taken to be {name}")
-    # The depth can't be seen from outside and nothing here depends on it.
-    spec = model_spec(name, classes, PUBLISHED_BLOCKS)
-    return OnnxFile(path, content, _precision(onnx, graph), spec, "tensor", shape, sha256)
+        model = onnx.load_from_string(content)
+        onnx.checker.check_model(content)
+    source, result = _ports(path, onnx, model.graph)
+    it = describe(request, source, result, {entry.key: entry.value for entry in model.metadata_props})
+    return OnnxFile(path, content, _precision(onnx, model.graph), it.spec, it.ends, it.shape, sha256, it.assumed)
 
 
-def _classes_and_shape(path: Path, onnx: Any, graph: Any) -> tuple[int, Shape]:
-    """K and the input's (N, H, W) of a graph from a tensor to logits. Raises ArtifactError for any other graph."""
+def _ports(path: Path, onnx: Any, graph: Any) -> tuple[Port, Port]:
+    """The only input and the only output. Raises ArtifactError where there are others."""
     weights = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in weights]  # before IR 4 weights are inputs too
     if len(inputs) != 1 or len(graph.output) != 1:
         raise ArtifactError(f"{path} has {len(inputs)} inputs and {len(graph.output)} outputs, wanted 1 and 1")
     source, result = (value.type.tensor_type for value in (inputs[0], graph.output[0]))
-    if source.elem_type == onnx.TensorProto.UINT8:
-        raise ArtifactError(
-            f"{path} takes raw frames but has no sidecar {sidecar_path(path).name} to say what its labels mean; "
-            "keep the two together, or export it again with cgnet-export"
-        )
-    takes, gives = ([max(side.dim_value, 0) or None for side in tensor.shape.dim] for tensor in (source, result))
-    f32 = onnx.TensorProto.FLOAT
-    if (source.elem_type, result.elem_type) != (f32, f32) or len(takes) != 4 or takes[1] != 3 or len(gives) != 4:
-        raise ArtifactError(f"{path} is not a segmentation network from (N, 3, H, W) f32 to (N, K, H, W) f32")
-    if gives[1] is None:
-        raise ArtifactError(f"{path} doesn't say how many classes its logits have")
-    return gives[1], (takes[0], takes[2], takes[3])
+    return _port(path, onnx, source), _port(path, onnx, result)
+
+
+def _port(path: Path, onnx: Any, tensor: Any) -> Port:
+    with _invalid(path):
+        kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
+    return Port(kind, tuple(max(side.dim_value, 0) or None for side in tensor.shape.dim))
 
 
 @contextmanager

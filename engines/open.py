@@ -9,9 +9,9 @@ from pathlib import Path
 
 from cgnet_deploy.engines.backends import BY_NAME, BY_SUFFIX, Backend
 from cgnet_deploy.engines.base import Engine
-from cgnet_deploy.engines.request import Request
+from cgnet_deploy.engines.request import Request, Said
 from cgnet_deploy.errors import UsageError
-from cgnet_deploy.spec import Res
+from cgnet_deploy.spec import Color, Res, Triple
 
 
 def open_engine(
@@ -21,6 +21,11 @@ def open_engine(
     batch: int | None = None,
     threads: int | None = None,
     contract: str | None = None,
+    names: str | Path | None = None,
+    mean: Triple | None = None,
+    std: Triple | None = None,
+    color: Color | None = None,
+    trust: bool = False,
     profile: bool = False,
 ) -> Engine:
     """Open the file that `ref` names, `PATH` or `BACKEND:PATH`.
@@ -30,14 +35,24 @@ def open_engine(
 
     res, batch: the sizes that frames will have; None leaves what the file leaves open. threads: on the CPU.
     contract: the input contract; it overrides a checkpoint's, and an exported file must have been made for it.
+    names, mean, std, color: of an ONNX file or a plan from elsewhere, which doesn't say it: a text file with one class
+    a line, and its colour if you like; the input contract, where `contract` names none that fits. `info.assumed` lists
+    what nobody said. trust: load a plan without a sidecar; TensorRT runs whatever is in it.
     profile: prepare for `Engine.profile`, which gives the time of each layer; it makes the engine slower.
 
     Raises UsageError for an unknown backend, and for sizes or a contract that the file was not made for,
     EngineUnavailable if this machine can't run it, and what the readers raise: ArtifactError, CheckpointError.
     """
+    return open_as(ref, Said.of(contract, names, mean, std, color, trust), res, batch, threads, profile)
+
+
+def open_as(
+    ref: str | Path, said: Said, res: str | Res | None, batch: int | None, threads: int | None, profile: bool
+) -> Engine:
+    """`open_engine`, once the file of names is read."""
     backend, path = backend_and_path(ref)
     h, w = (Res.parse(res) if isinstance(res, str) else res) or (None, None)
-    return backend.open(Request(path, path != Path(ref), (batch, h, w), threads, contract, profile))
+    return backend.open(Request(path, path != Path(ref), (batch, h, w), threads, said, profile))
 
 
 def backend_and_path(ref: str | Path) -> tuple[Backend, Path]:

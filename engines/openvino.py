@@ -67,7 +67,7 @@ class OpenVinoEngine(GraphEngine):
         try:
             core = shared_core()
             model = core.read_model(file.content)
-            model.reshape([-1 if side is None else side for side in input_sides(file.io, shape)])
+            model.reshape([-1 if side is None else side for side in input_sides(file.ends.takes, shape)])
             compiled = core.compile_model(model, "CPU", settings)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1:]  # the lines before it name OpenVINO's source files
@@ -76,14 +76,14 @@ class OpenVinoEngine(GraphEngine):
         if runs_in != arithmetic:
             raise EngineUnavailable(f"OpenVINO runs {runs_in} on this CPU, which has no {arithmetic}")
         self._request = compiled.create_infer_request()
-        self._io = file.io
+        self._ends = file.ends
         provider = f"CPU {runs_in}"
         if file.precision is Precision.INT8:
             int8, convolutions = _in_int8(compiled)
             if int8 == 0:
                 raise EngineUnavailable(f"OpenVINO runs no convolution of {file.path} in int8 on this CPU")
             provider = f"CPU int8 {int8} of {convolutions} convolutions, rest {runs_in}"
-        self.info = EngineInfo("openvino", provider, file.precision, file.spec, shape, file.sha256)
+        self.info = EngineInfo("openvino", provider, file.precision, file.spec, shape, file.sha256, file.assumed)
 
     def _load(self, frames: U8) -> None:
         self._shared = self._tensor(

@@ -99,8 +99,8 @@ class OrtEngine(GraphEngine):
             raise EngineUnavailable(f"ONNX Runtime offers {wanted} but runs {provider}: CUDA or cuDNN can't be loaded")
         self._input_name = self._session.get_inputs()[0].name
         self._output_name = self._session.get_outputs()[0].name
-        self._io = file.io
-        self.info = EngineInfo("onnxruntime", provider, file.precision, file.spec, shape, file.sha256)
+        self._ends = file.ends
+        self.info = EngineInfo("onnxruntime", provider, file.precision, file.spec, shape, file.sha256, file.assumed)
 
     @staticmethod
     def _own_stream() -> CudaStream | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 
-from cgnet_deploy.artifact import Artifact, read_artifact
+from cgnet_deploy.artifact import Artifact, read_artifact, sidecar_path
 from cgnet_deploy.engines.gpu import Gpu
 from cgnet_deploy.engines.trtapi import PACKAGES, Builder
 from cgnet_deploy.errors import ArtifactError, EngineUnavailable
@@ -35,6 +35,10 @@ class Plan:
     architecture: str
 
     @property
+    def path(self) -> Path:
+        return self.artifact.path
+
+    @property
     def rebuild(self) -> str:
         """The command that builds this plan again."""
         n, h, w = self.artifact.shape
@@ -44,8 +48,42 @@ class Plan:
         return f"cgnet-export --ckpt CHECKPOINT {flag}{sizes} --builder {self.builder} --engine {self.artifact.path}"
 
 
+@dataclass(frozen=True, slots=True)
+class TrustedPlan:
+    """A plan from elsewhere, such as trtexec's, that the user vouches for. TensorRT checks what it was built for."""
+
+    path: Path
+    builder: Builder
+    version: str
+    architecture: str = PORTABLE
+
+    @property
+    def rebuild(self) -> str:
+        return f"trtexec --onnx=FILE.onnx --saveEngine={self.path}"
+
+
+def read_trusted(path: Path) -> TrustedPlan:
+    """The plan at `path`, of which only the header is read. Raises ArtifactError if it is none."""
+    if not path.is_file():
+        raise ArtifactError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
+    with path.open("rb") as file:
+        header = file.read(HEADER_BYTES)
+    if len(header) < HEADER_BYTES or header[:4] not in TAGS:
+        raise ArtifactError(f"{path} is not a TensorRT plan: build one with trtexec or cgnet-export")
+    return TrustedPlan(path, TAGS[header[:4]], ".".join(map(str, header[24:28])))
+
+
+def has_sidecar(path: Path) -> bool:
+    return sidecar_path(path).exists()
+
+
 def read_plan(path: Path) -> Plan:
     """The plan at `path`. Raises ArtifactError if it is missing, damaged, or not what its sidecar says."""
+    if path.is_file() and not has_sidecar(path):
+        raise ArtifactError(
+            f"{path} has no sidecar {sidecar_path(path).name}, so nothing vouches for its bytes, which TensorRT "
+            "would run: export it again with cgnet-export, or say --trust if you built it yourself"
+        )
     artifact = read_artifact(path)
     if artifact.kind != "plan":
         raise ArtifactError(f"{path} is {'an ONNX file' if artifact.kind == 'onnx' else 'a checkpoint'}, wanted a plan")
@@ -73,9 +111,9 @@ def read_plan(path: Path) -> Plan:
     return plan
 
 
-def check_fits(plan: Plan, gpu: Gpu, installed: str) -> None:
+def check_fits(plan: Plan | TrustedPlan, gpu: Gpu, installed: str) -> None:
     """Raise EngineUnavailable unless `plan` was built by the `installed` version and for `gpu`."""
-    path, package = plan.artifact.path, PACKAGES[plan.builder]
+    path, package = plan.path, PACKAGES[plan.builder]
     if Version(installed) != Version(plan.version):
         raise EngineUnavailable(
             f"{path} was built by {package} {plan.version}, and {installed} is installed, which can't read it; "

@@ -2,28 +2,64 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 from cgnet_deploy.artifact import Shape
-from cgnet_deploy.contracts import known_as
+from cgnet_deploy.contracts import ClassTable, known_as
 from cgnet_deploy.engines.base import shape_text
 from cgnet_deploy.errors import UsageError
-from cgnet_deploy.spec import ModelSpec
+from cgnet_deploy.names import read_names
+from cgnet_deploy.spec import Color, ModelSpec, Triple
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the user says of a file that doesn't say it itself; None for what isn't said.
+
+    table: names and colours of the classes. mean, std, color: as in `InputSpec`; one that is None is the contract's.
+    trust: load a plan that no sidecar vouches for.
+    """
+
+    contract: str | None = None
+    table: ClassTable | None = None
+    mean: Triple | None = None
+    std: Triple | None = None
+    color: Color | None = None
+    trust: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        contract: str | None,
+        names: str | Path | None,
+        mean: Triple | None,
+        std: Triple | None,
+        color: Color | None,
+        trust: bool,
+    ) -> Said:
+        """With the classes that the file `names` lists. Raises UsageError if it can't be used."""
+        return cls(contract, None if names is None else read_names(Path(names)), mean, std, color, trust)
+
+
+NOTHING = Said()
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """path: of the file. chosen: the user named a backend. shape: the wanted (N, H, W), None where the file decides.
 
-    threads, contract, profile: as in `open_engine`.
+    said: of a file from outside. threads, profile: as in `open_engine`.
     """
 
     path: Path
     chosen: bool = True
     shape: Shape = (None, None, None)
     threads: int | None = None
-    contract: str | None = None
+    said: Said = NOTHING
     profile: bool = False
 
     def shape_within(self, own: Shape) -> Shape:
@@ -37,8 +73,10 @@ class Request:
         return n, h, w
 
     def check_contract(self, spec: ModelSpec) -> None:
-        """Raise UsageError if the file was made for another input contract."""
-        if self.contract is not None and (own := known_as(spec.input)) != self.contract:
+        """Raise UsageError if the file, which has its own contract, was made for another."""
+        if any((self.said.table, self.said.mean, self.said.std, self.said.color)):
+            log.info(f"{self.path} says itself what its classes and its input are: --names, --mean, ... are for others")
+        if (wanted := self.said.contract) is not None and (own := known_as(spec.input)) != wanted:
             raise UsageError(
-                f"{self.path} was made for the input contract {own}, not {self.contract}; export it again for that"
+                f"{self.path} was made for the input contract {own}, not {wanted}; export it again for that"
             )

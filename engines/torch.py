@@ -16,7 +16,7 @@ from cgnet_deploy.spec import Precision
 
 
 def open(request: Request, *, compiled: bool = False, bf16: bool = False) -> Engine:
-    checkpoint = load_checkpoint(request.path, contract=request.contract)
+    checkpoint = load_checkpoint(request.path, contract=request.said.contract)
     if not request.chosen and not request.profile and (fast := fast_or_none(checkpoint, request.shape)):
         return fast
     return TorchEngine(checkpoint, request.shape, threads=request.threads, compiled=compiled, bf16=bf16)

@@ -28,7 +28,9 @@ SETTLING_RUNS = 3  # before a capture: cuDNN chooses its kernels, a compiler com
 
 
 def open(request: Request, *, compiled: bool = False) -> Engine:
-    return TorchGraphEngine(load_checkpoint(request.path, contract=request.contract), request.shape, compiled=compiled)
+    return TorchGraphEngine(
+        load_checkpoint(request.path, contract=request.said.contract), request.shape, compiled=compiled
+    )
 
 
 def probe() -> str:

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from cgnet_deploy.artifact import Shape
 from cgnet_deploy.engines.base import (
     WARM_RUNS,
+    Ends,
     Engine,
     EngineInfo,
     GraphEngine,
@@ -26,18 +26,24 @@ from cgnet_deploy.engines.base import (
     shape_text,
 )
 from cgnet_deploy.engines.cudagraph import CudaGraph, capture
+from cgnet_deploy.engines.foreign import Port, describe
 from cgnet_deploy.engines.gpu import find_gpu
-from cgnet_deploy.engines.plan import Plan, check_fits, read_plan
+from cgnet_deploy.engines.plan import Plan, TrustedPlan, check_fits, has_sidecar, read_plan, read_trusted
 from cgnet_deploy.engines.request import Request
 from cgnet_deploy.engines.trtapi import PACKAGES, create, load_api, new_log, no_collection
-from cgnet_deploy.errors import CgnetError, EngineUnavailable, FrameError, MissingPackage, require
+from cgnet_deploy.errors import ArtifactError, CgnetError, EngineUnavailable, FrameError, MissingPackage, require
+from cgnet_deploy.files import sha256_of
 from cgnet_deploy.pixels import U8
+from cgnet_deploy.spec import Precision
 
 
 def open(request: Request, *, graph: bool = True) -> Engine:
+    if request.said.trust and not has_sidecar(request.path):
+        return TensorRTEngine(read_trusted(request.path), request, graph=graph)
     plan = read_plan(request.path)
     request.check_contract(plan.artifact.spec)
-    return TensorRTEngine(plan, request.shape_within(plan.artifact.shape), graph=graph)
+    request.shape_within(plan.artifact.shape)
+    return TensorRTEngine(plan, request, graph=graph)
 
 
 def probe() -> str:
@@ -66,13 +72,13 @@ class Buffer:
 class TensorRTEngine(GraphEngine):
     """A plan on GPU 0.
 
-    plan: checked by `read_plan`, so that no byte that isn't ours reaches TensorRT. shape: the (N, H, W) to
-    take, within the plan's own. graph: record and replay it, where it can be. Raises EngineUnavailable if this
+    plan: checked by `read_plan`, so that no byte that isn't ours reaches TensorRT, or trusted by the user. request:
+    with sizes within the plan's own. graph: record and replay it, where it can be. Raises EngineUnavailable if this
     machine can't run the plan.
     """
 
-    def __init__(self, plan: Plan, shape: Shape, *, graph: bool = True) -> None:
-        artifact, path, backend = plan.artifact, plan.artifact.path, PACKAGES[plan.builder]
+    def __init__(self, plan: Plan | TrustedPlan, request: Request, *, graph: bool = True) -> None:
+        path, backend = plan.path, PACKAGES[plan.builder]
         try:
             gpu = find_gpu()
             trt = load_api(plan.builder)
@@ -82,7 +88,7 @@ class TensorRTEngine(GraphEngine):
             raise EngineUnavailable(f"{path} can't run here: {error}") from error
         check_fits(plan, gpu, trt.__version__)
 
-        self._builder, self._io, self._nptype, self._profiler = plan.builder, artifact.io, trt.nptype, trt.IProfiler
+        self._builder, self._nptype, self._profiler = plan.builder, trt.nptype, trt.IProfiler
         self._log = new_log(trt)
         self._cuda.init()
         self._context = self._cuda.Device(0).retain_primary_context()
@@ -96,15 +102,25 @@ class TensorRTEngine(GraphEngine):
                 f"{backend} refuses {path} on {gpu.name}: {self._log.reason()}; build it here again: {plan.rebuild}"
             )
         names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
-        self._input_name, self._output_name = sorted(
-            names, key=lambda name: self._engine.get_tensor_mode(name) != trt.TensorIOMode.INPUT
-        )
+        inputs = [name for name in names if self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
+        outputs = [name for name in names if name not in inputs]
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise ArtifactError(f"{path} has {len(inputs)} inputs and {len(outputs)} outputs, wanted 1 and 1")
+        (self._input_name,), (self._output_name,) = inputs, outputs
         self._sizes: tuple[int, int, int] | None = None
         self._graph: CudaGraph | None = None
         self._recording = graph
         self._gpu = gpu.name
-        self.info = EngineInfo(backend, self._gpu, artifact.precision, artifact.spec, shape, artifact.sha256)
-        n, h, w = shape
+        if isinstance(plan, Plan):
+            artifact = plan.artifact
+            precision, spec, own, sha256 = artifact.precision, artifact.spec, artifact.shape, artifact.sha256
+            self._ends, assumed = Ends.of(artifact.io), tuple[str, ...]()
+        else:
+            it = describe(request, self._port(self._input_name), self._port(self._output_name))
+            precision, spec, own, sha256 = Precision.F32, it.spec, it.shape, sha256_of(path)
+            self._ends, assumed = it.ends, (*it.assumed, "precision f32: a plan doesn't say")
+        n, h, w = shape = request.shape_within(own)
+        self.info = EngineInfo(backend, self._gpu, precision, spec, shape, sha256, assumed)
         if n and h and w:
             with self._on_gpu():
                 self._bind((n, h, w))
@@ -186,7 +202,7 @@ class TensorRTEngine(GraphEngine):
         """Make the buffers and the graph for inputs of (N, H, W)."""
         self._unbind()
         spelled = shape_text(sizes)
-        if not self._execution.set_input_shape(self._input_name, input_sides(self._io, sizes)):
+        if not self._execution.set_input_shape(self._input_name, input_sides(self._ends.takes, sizes)):
             raise FrameError(f"the plan was not built for {spelled}: {self._log.reason()}")
         try:
             self._input, self._result = self._buffer(self._input_name), self._buffer(self._output_name)
@@ -211,6 +227,13 @@ class TensorRTEngine(GraphEngine):
             self._input.device.free()
             self._result.device.free()
         self._graph = self._sizes = None
+
+    def _port(self, name: str) -> Port:
+        sides = tuple(self._engine.get_tensor_shape(name))
+        return Port(
+            np.dtype(self._nptype(self._engine.get_tensor_dtype(name))).name,
+            tuple(None if side < 0 else int(side) for side in sides),
+        )
 
     def _buffer(self, name: str) -> Buffer:
         dtype = self._nptype(self._engine.get_tensor_dtype(name))

@@ -91,6 +91,7 @@ def run(settings: Settings, show: Show | None = None, start: StartProcess = Engi
             conditions=conditions([timed.watched for timed in rounds], [timed.round.window_ns for timed in rounds]),
             views=scored.views,
             profile=layers,
+            assumed=engine.info.assumed,
         )
         for boundary in settings.boundaries
         for engine, first_ns, rounds, scored, layers in zip(

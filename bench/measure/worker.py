@@ -23,6 +23,7 @@ import numpy as np
 from cgnet_deploy.bench.measure import latency
 from cgnet_deploy.bench.measure.process import Logged, Progress
 from cgnet_deploy.engines.base import Engine, Layer
+from cgnet_deploy.engines.request import NOTHING, Said
 from cgnet_deploy.errors import CgnetError, one_line
 from cgnet_deploy.memory import peak_mib
 from cgnet_deploy.pixels import U8
@@ -53,7 +54,7 @@ class Open:
     res: Res | None
     batch: int | None
     threads: int
-    contract: str | None = None
+    said: Said = NOTHING
     profile: bool = False
 
 
@@ -74,6 +75,7 @@ class Opened:
     file_bytes: int
     libraries_ns: int
     load_ns: int
+    assumed: tuple[str, ...]
 
 
 OpenEngine = Callable[[Open], Start]
@@ -152,6 +154,7 @@ class Session:
             start.file_bytes,
             start.libraries_ns,
             start.load_ns,
+            info.assumed,
         )
 
     def first(self, frames: str) -> int:
@@ -229,14 +232,12 @@ def open_for_timing(request: Open) -> Start:
     """The engine, opened for definite sizes: the requested ones, else its own, else its contract's and one frame."""
     import cv2
 
-    from cgnet_deploy.engines.open import backend_and_path, open_engine
+    from cgnet_deploy.engines.open import backend_and_path, open_as
 
     cv2.setNumThreads(request.threads)  # OpenCV has a pool of its own, which no environment variable bounds
     backend, path = backend_and_path(request.engine)
     libraries_ns = latency.timed(partial(import_ahead, backend.runtime.imports))()
-    options = partial(
-        open_engine, request.engine, threads=request.threads, contract=request.contract, profile=request.profile
-    )
+    options = partial(open_as, request.engine, request.said, threads=request.threads, profile=request.profile)
 
     def opened(res: Res | None, batch: int | None) -> Start:
         engines: list[Engine] = []

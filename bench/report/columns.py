@@ -83,6 +83,7 @@ COLUMNS: tuple[Column, ...] = (
         "HxW",
         csv=lambda res: dict(zip(("height_px", "width_px"), res, strict=True)),
     ),
+    Column("assumed", lambda row: row.assumed, "of a file from elsewhere: what neither it nor a flag says"),
     Column("batch", lambda row: row.batch, "frames per inference", "batch"),
     Column("boundary", lambda row: row.boundary, "what a sample spans, see above", "boundary", text=True),
     Column("images", lambda row: row.images, "images scored; 0 without `--data`"),

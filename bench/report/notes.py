@@ -14,6 +14,8 @@ UNSTEADY = 0.1  # trtexec asks for 0.025 of a GPU with locked clocks, which no s
 
 
 def notes(records: Sequence[Record]) -> Iterator[str]:
+    for engine, assumed in {record.engine: record.assumed for record in records if record.assumed}.items():
+        yield f"note: {engine} doesn't say it, so this was assumed: {'; '.join(assumed)}"
     for record in records:
         row = f"note: {record.engine} at {record.boundary}"
         if record.variation > UNSTEADY:

@@ -36,6 +36,7 @@ class Record:
     first engine of the run), views (confusion of ms+flip) and profile (layers, timed in a process of their own, on
     the same frames): None where they weren't asked for. device_memory_mib: by how much the use of the GPU's memory
     grew while this engine was loaded and warmed up; None where there is no GPU.
+    assumed: of a file from outside, what neither it nor the user says.
     """
 
     engine: str
@@ -60,6 +61,7 @@ class Record:
     conditions: Conditions
     views: Confusion | None
     profile: tuple[Layer, ...] | None
+    assumed: tuple[str, ...] = ()
 
     @property
     def samples_ns(self) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from cgnet_deploy.engines.open import backend_and_path
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.files import check_writable
-from cgnet_deploy.spec import Res
+from cgnet_deploy.spec import Color, Res, Triple
 from cgnet_deploy.threads import cores
 from cgnet_deploy.video.job import Outcome, process
 from cgnet_deploy.video.paint import OverlayPainter
@@ -45,6 +45,11 @@ def segment_video(
     threads: int | None = None,
     engines: int | None = None,
     contract: str | None = None,
+    names: str | Path | None = None,
+    mean: Triple | None = None,
+    std: Triple | None = None,
+    color: Color | None = None,
+    trust: bool = False,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Segment every frame of `source`; write overlays to `output`, label maps to `masks`, or both.
@@ -63,6 +68,7 @@ def segment_video(
     threads     CPU threads of all engines together; default: all cores
     engines     inferences at a time; default: 2 for a file on a CPU, else 1
     contract    the input contract of an engine that has none of its own
+    names, mean, std, color, trust    of an engine from elsewhere, whose file doesn't say it: see `open_engine`
     stopped     called between frames; ends the video there when it returns True
 
     The outputs are complete when this returns, also where the source broke off: see `Outcome.trouble`. Raises UserError
@@ -77,7 +83,18 @@ def segment_video(
     count = engines or default_engines(engine, threads, live=live_source)
     with ExitStack() as stack:
         segmenter = stack.enter_context(
-            Segmenter(engine, res=res, threads=max(1, threads // count), contract=contract, engines=count)
+            Segmenter(
+                engine,
+                res=res,
+                threads=max(1, threads // count),
+                contract=contract,
+                names=names,
+                mean=mean,
+                std=std,
+                color=color,
+                trust=trust,
+                engines=count,
+            )
         )
         frames = open_source(source, live=live, fps=fps)  # after the engine: a camera need not run until it is loaded
         paint = OverlayPainter(segmenter.info.spec, alpha, classes, legend=legend)

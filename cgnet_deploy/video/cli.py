@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cgnet_deploy.engines import backends
+from cgnet_deploy.engines.flags import add_flags
 from cgnet_deploy.files import write_json
 from cgnet_deploy.interrupts import caught_interrupts
 from cgnet_deploy.terminal import Parser, integer, number, res_argument, run
@@ -61,7 +62,7 @@ def parser() -> Parser:
         metavar="N",
         help="inferences at a time, which share the threads (default: 2 for a file on a CPU, else 1)",
     )
-    add("--contract", metavar="NAME", help="input contract of an engine that has none of its own")
+    add_flags(result)
     add("--json", type=Path, metavar="FILE", help="write frames, frames per second and latencies")
     return result
 
@@ -93,6 +94,11 @@ def _video(args: argparse.Namespace) -> int:
             threads=args.threads,
             engines=args.engines,
             contract=args.contract,
+            names=args.names,
+            mean=args.mean,
+            std=args.std,
+            color=args.color,
+            trust=args.trust,
             stopped=lambda: interrupts.received is not None,
         )
     print(outcome.summary())

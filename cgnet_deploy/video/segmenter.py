@@ -18,10 +18,11 @@ from typing_extensions import Self
 
 from cgnet_deploy.data.dataset import fit_frame, fit_labels
 from cgnet_deploy.engines.base import Engine, EngineInfo
-from cgnet_deploy.engines.open import open_engine
+from cgnet_deploy.engines.open import open_as
+from cgnet_deploy.engines.request import Said
 from cgnet_deploy.errors import FrameError, UsageError
 from cgnet_deploy.pixels import U8, check_frames
-from cgnet_deploy.spec import MAX_PIXELS, Res
+from cgnet_deploy.spec import MAX_PIXELS, Color, Res, Triple
 from cgnet_deploy.video.stream import DEPTH, Stream
 
 
@@ -35,7 +36,7 @@ class Segmenter:
 
     ref         `cgnet.plan`, `cgnet.onnx`, `model.pth`, or with a backend before it: `openvino:cgnet.onnx`
     engines     how many engines to open; each has its own weights and buffers
-    res, batch, threads, contract    as for `open_engine`, whose errors are raised here
+    res, batch, threads, contract, names, mean, std, color, trust    as for `open_engine`, whose errors are raised here
 
     Every method may be called from any thread. An engine runs one call at a time and a call waits for a free engine,
     so two engines serve two threads at once. On a CPU one engine uses all cores; more engines gain little.
@@ -49,15 +50,20 @@ class Segmenter:
         batch: int | None = None,
         threads: int | None = None,
         contract: str | None = None,
+        names: str | Path | None = None,
+        mean: Triple | None = None,
+        std: Triple | None = None,
+        color: Color | None = None,
+        trust: bool = False,
         engines: int = 1,
     ) -> None:
         if engines < 1:
             raise UsageError(f"{engines} engines: must be at least 1")
         self.ref = str(ref)
-        opened: list[Engine] = []
+        said, opened = Said.of(contract, names, mean, std, color, trust), list[Engine]()
         with ExitStack() as stack:
             for _ in range(engines):
-                engine = open_engine(self.ref, res=res, batch=batch, threads=threads, contract=contract)
+                engine = open_as(self.ref, said, res, batch, threads, profile=False)
                 opened.append(stack.enter_context(engine))
             stack.pop_all()
         self._engines = opened

@@ -36,7 +36,7 @@ CHECKED = (1, 67, 35)  # of the drawn picture: odd sides, and more than one tile
 
 
 def open(request: Request, *, precision: Precision) -> Engine:
-    return FastEngine(load_checkpoint(request.path, contract=request.contract), request.shape, precision=precision)
+    return FastEngine(load_checkpoint(request.path, contract=request.said.contract), request.shape, precision=precision)
 
 
 def probe(*, precision: Precision) -> str:

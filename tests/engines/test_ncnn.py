@@ -31,5 +31,7 @@ def test_gives_the_networks_labels_and_logits(path: Path) -> None:
 
 def test_a_file_of_more_than_one_image_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path / "two.onnx", "tensor", (2, 40, 56)).path
-    with pytest.raises(UsageError, match=r"two\.onnx takes tensors, N=2 H=40 W=56: export it .* without --batch"):
+    with pytest.raises(
+        UsageError, match=r"two\.onnx takes tensors, N=2 H=40 W=56, and gives logits: export it .* without --batch"
+    ):
         open_engine(f"ncnn:{path}")

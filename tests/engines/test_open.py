@@ -13,7 +13,7 @@ from cgnet_deploy.engines import onnxfile
 from cgnet_deploy.engines.backends import BY_NAME
 from cgnet_deploy.engines.onnxfile import read_onnx
 from cgnet_deploy.engines.open import backend_and_path, open_engine
-from cgnet_deploy.engines.request import Request
+from cgnet_deploy.engines.request import Request, Said
 from cgnet_deploy.errors import ArtifactError, UsageError
 from cgnet_deploy.spec import Precision, Res
 from tests.engines.graphs import CLASSES, SPEC, drawn_frames, model, network, tensor, written
@@ -78,8 +78,8 @@ def test_sizes_that_a_file_does_not_take_are_refused_when_it_is_opened(fixed_onn
 
 
 def test_one_of_ours_has_its_spec_and_precision_from_the_sidecar(tmp_path: Path) -> None:
-    file = read_onnx(written(tmp_path / "half.onnx", "tensor", (1, 40, 56), half=True).path)
-    assert (file.spec, file.precision, file.io, file.shape) == (SPEC, Precision.F16, "tensor", (1, 40, 56))
+    file = read_onnx(Request(written(tmp_path / "half.onnx", "tensor", (1, 40, 56), half=True).path))
+    assert (file.spec, file.precision, file.ends.takes, file.shape) == (SPEC, Precision.F16, "tensor", (1, 40, 56))
 
 
 def test_one_of_ours_is_not_run_by_another_contract(fixed_onnx: Artifact) -> None:
@@ -121,9 +121,18 @@ def test_a_file_from_outside_gets_the_contract_of_its_class_count(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, classes: int, contract: str
 ) -> None:
     caplog.set_level(logging.INFO, logger="cgnet_deploy")
-    file = read_onnx(foreign(tmp_path / "a.onnx", classes))
-    assert (file.spec.classes, file.io, file.shape, file.precision) == (classes, "tensor", (1, 40, 56), Precision.F32)
-    assert f"with {classes} classes its input contract is taken to be {contract}" in caplog.text
+    file = read_onnx(Request(foreign(tmp_path / "a.onnx", classes)))
+    assert (file.spec.classes, file.ends.takes, file.shape, file.precision) == (
+        classes,
+        "tensor",
+        (1, 40, 56),
+        Precision.F32,
+    )
+    assert f"input contract {contract}, from its {classes} classes" in caplog.text
+    assert file.assumed == (
+        f"class names, from their number, {classes}",
+        f"input contract {contract}, from its {classes} classes",
+    )
     caplog.clear()
     with open_engine(str(tmp_path / "a.onnx"), contract=contract) as engine:
         assert engine.info.spec == file.spec
@@ -133,15 +142,17 @@ def test_a_file_from_outside_gets_the_contract_of_its_class_count(
 
 def test_a_class_count_without_a_contract_asks_for_one(tmp_path: Path) -> None:
     path = foreign(tmp_path / "a.onnx", 7)
-    with pytest.raises(UsageError, match=r"for 7 classes .*; choose one with --contract"):
-        read_onnx(path)
-    assert read_onnx(path, "cityscapes-mmseg").spec.classes == 7
+    with pytest.raises(
+        UsageError, match=r"for 7 classes; choose one with --contract .*, or give --mean and --std and --color"
+    ):
+        read_onnx(Request(path))
+    assert read_onnx(Request(path, said=Said("cityscapes-mmseg"))).spec.classes == 7
 
 
 def test_the_precision_of_a_file_from_outside_is_that_of_its_convolutions(tmp_path: Path) -> None:
     path = tmp_path / "half.onnx"
     path.write_bytes(network("tensor", (1, 40, 56), half=True).SerializeToString())
-    assert read_onnx(path, "camvid-official").precision is Precision.F16
+    assert read_onnx(Request(path, said=Said("camvid-official"))).precision is Precision.F16
 
 
 def _wide_input(graph: ModelProto) -> None:
@@ -181,10 +192,9 @@ def _no_such_operator(graph: ModelProto) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (_wide_input, "not a segmentation network from"),
-        (_half_input, "not a segmentation network from"),
+        (_wide_input, r"takes \(1, 4, 40, 56\) float32; wanted \(N, 3, H, W\) float32 or \(N, H, W, 3\) uint8"),
+        (_half_input, r"takes \(1, 3, 40, 56\) float16; wanted"),
         (_two_outputs, "1 inputs and 2 outputs, wanted 1 and 1"),
-        (_open_classes, "doesn't say how many classes"),
         (_weights_elsewhere, "keeps weights in other files, which is refused"),
         (_constant_elsewhere, "keeps weights in other files, which is refused"),
         (_no_such_operator, "is not a valid ONNX file: .*Convolve"),
@@ -194,7 +204,7 @@ def test_a_file_from_outside_that_is_no_segmentation_network_is_refused(
     tmp_path: Path, change: Callable[[ModelProto], object], reason: str
 ) -> None:
     with pytest.raises(ArtifactError, match=reason) as caught:
-        read_onnx(foreign(tmp_path / "a.onnx", change=change))
+        read_onnx(Request(foreign(tmp_path / "a.onnx", change=change)))
     assert "\n" not in str(caught.value)
 
 
@@ -205,27 +215,32 @@ def test_a_file_that_is_no_onnx_is_refused(tmp_path: Path, content: bytes) -> No
     path = tmp_path / "a.onnx"
     path.write_bytes(content)
     with pytest.raises(ArtifactError, match="is not a valid ONNX file: "):
-        read_onnx(path)
+        read_onnx(Request(path))
 
 
 def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
     path = foreign(tmp_path / "a.onnx")
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(ArtifactError, match="is not a valid ONNX file: "):
-        read_onnx(path)
+        read_onnx(Request(path))
 
 
-def test_frames_without_a_sidecar_are_refused(tmp_path: Path) -> None:
+def test_scores_of_an_open_number_of_classes_ask_for_names(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"a\.onnx doesn't say how many classes it has: give --names FILE"):
+        read_onnx(Request(foreign(tmp_path / "a.onnx", change=_open_classes)))
+
+
+def test_labels_of_unnamed_classes_ask_for_names(tmp_path: Path) -> None:
     path = tmp_path / "a.onnx"
     path.write_bytes(network("frames", (1, 40, 56)).SerializeToString())
-    with pytest.raises(ArtifactError, match=r"has no sidecar a\.onnx\.json to say what its labels mean"):
-        read_onnx(path)
+    with pytest.raises(UsageError, match=r"a\.onnx doesn't say how many classes it has: give --names FILE"):
+        read_onnx(Request(path))
 
 
 def test_a_huge_file_is_not_read(fixed_onnx: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnxfile, "MAX_ONNX_BYTES", fixed_onnx.path.stat().st_size - 1)
     with pytest.raises(ArtifactError, match="is larger than"):
-        read_onnx(fixed_onnx.path)
+        read_onnx(Request(fixed_onnx.path))
 
 
 @pytest.mark.shared

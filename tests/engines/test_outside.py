@@ -13,6 +13,7 @@ from cgnet_deploy.artifact import write_artifact
 from cgnet_deploy.engines import outside
 from cgnet_deploy.engines.onnxfile import read_onnx
 from cgnet_deploy.engines.outside import LEADS, keeps_data_outside
+from cgnet_deploy.engines.request import Request
 from cgnet_deploy.errors import ArtifactError
 from cgnet_deploy.spec import Precision
 from tests.engines.graphs import FIXED, SPEC, network
@@ -113,7 +114,7 @@ def test_data_in_another_file_is_refused_wherever_it_is_named(tmp_path: Path, pl
     else:
         path.write_bytes(content)
     with pytest.raises(ArtifactError, match=r"a\.onnx keeps weights in other files, which is refused"):
-        read_onnx(path)
+        read_onnx(Request(path))
 
 
 def test_every_field_of_onnx_that_leads_to_a_tensor_is_followed() -> None:

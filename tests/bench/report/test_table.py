@@ -49,6 +49,7 @@ ROW = [
     "throttled",
     "miou_ms_flip",
     "profile",
+    "assumed",
 ]
 NESTED = {
     "latency_ms": {"mean", "min", "p50", "p90", "p95", "p99", "max"},

@@ -277,7 +277,7 @@ def test_the_masks_of_camvid_s_val_are_equal_every_way(
     with Segmenter("openvino:cgnet.onnx") as segmenter:
         for index, streamed in enumerate(segmenter.stream(frames)):
             np.testing.assert_array_equal(streamed.labels, labels[index])
-    asked = Open("openvino:cgnet.onnx", None, None, cores(), None)
+    asked = Open("openvino:cgnet.onnx", None, None, cores())
     with open_for_timing(asked).engine as engine:
         for frame, mine in zip(frames, labels, strict=True):
             np.testing.assert_array_equal(engine.infer(frame[None])[0], mine)

@@ -1,0 +1,21 @@
+"""The flags that say of an engine what its file doesn't; `open_engine` has an argument for each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cgnet_deploy.terminal import Parser, triple_argument
+
+
+def add_flags(parser: Parser) -> None:
+    add = parser.add_argument_group("engines from elsewhere, whose files don't say it").add_argument
+    add("--contract", metavar="NAME", help="input contract of an engine that has none of its own: camvid-official, ...")
+    add("--names", type=Path, metavar="FILE", help="class names, one a line, with #RRGGBB or R,G,B behind if you like")
+    add("--mean", type=triple_argument, metavar="A,B,C", help="0-255 scale, in the order of --color")
+    add("--std", type=triple_argument, metavar="A,B,C", help="0-255 scale, in the order of --color")
+    add("--color", choices=("rgb", "bgr"), help="the order in which the network reads channels")
+    add(
+        "--trust",
+        action="store_true",
+        help="load a plan without a sidecar, such as trtexec's: TensorRT runs whatever is in it, so know who built it",
+    )
