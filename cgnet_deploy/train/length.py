@@ -2,8 +2,8 @@
 
 A run of T minutes, less the time of the last validation, learns at the peak rate until (1 - FALL) T have passed. Then
 its steps are fixed: the fall takes as many as fit into SAFE of the time that is left, at the mean time of a step so far
-(validations included). If steps take longer from there on, the fall is shortened, from the rate that it has reached.
-All of it stands in the run's state.
+(with validations, without the first step, which is slow). If steps take longer from there on, the fall is shortened,
+from the rate that it has reached. All of it stands in the run's state.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from cgnet_deploy.train.recipes import FALL, Recipe, Trapezoid
 from cgnet_deploy.train.schedule import learning_rate
 
 SAFE = 0.9
+TIMED = 10
 
 
 @dataclass(slots=True)
@@ -33,7 +34,8 @@ class Length:
     top: float = 1.0
     before_s: float = 0.0
     began_ns: int = field(default_factory=CLOCK.now_ns)
-    fall_began: tuple[int, float] | None = None  # step and spent_s, if in this process
+    began: tuple[int, float] | None = None  # step and spent_s after the first step of this process
+    fall_began: tuple[int, float] | None = None  # the same, of the fall
     validation_s: float | None = None  # of the last one, if in this process
 
     @property
@@ -64,10 +66,17 @@ class Length:
         return float(step) if self.recipe.minutes is None else min(self.spent_s, self.limit_s)
 
     def new_fall(self, step: int) -> int:
-        """Over how many steps the rate must fall from here on; 0 if nothing changes. `step` steps are done."""
-        step_s, reserve_s = self._step_s(step), self.validation_s
+        """Over how many steps the rate must fall from here on; 0 if nothing changes. To be asked after each step.
+
+        step: so many are done.
+        """
+        if self.began is None:
+            self.began = step, self.spent_s
+            return 1 if self.left_s <= 0 and self.steps != step else 0
+        step_s, reserve_s = self._step_s(step, *self.began), self.validation_s
         if reserve_s is None:
-            reserve_s = step_s * validation_steps(self.recipe, self.val_images)
+            timed = step - self.began[0] >= TIMED  # a few steps are too few to multiply
+            reserve_s = step_s * validation_steps(self.recipe, self.val_images) if timed else 0.0
         fit = (self.left_s - reserve_s) / step_s
         if self.steps is None:
             return max(1, int(SAFE * fit)) if fit * step_s <= FALL * (self.limit_s - reserve_s) else 0
@@ -87,9 +96,9 @@ class Length:
             schedule = replace(schedule, fall=self.fall)
         return self.top * learning_rate(schedule, self.recipe.optimiser.lr, step, self.steps)
 
-    def _step_s(self, step: int) -> float:
+    def _step_s(self, step: int, first: int, first_s: float) -> float:
         """The time of a step: the mean so far, or in the fall, whichever is longer."""
-        mean_s = self.spent_s / step
+        mean_s = (self.spent_s - first_s) / max(1, step - first)
         if self.fall_began and step > self.fall_began[0]:
             mean_s = max(mean_s, (self.spent_s - self.fall_began[1]) / (step - self.fall_began[0]))
         return max(mean_s, 1e-9)

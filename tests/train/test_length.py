@@ -59,7 +59,8 @@ def test_a_validation_that_was_not_timed_yet_is_estimated(clock: Clock) -> None:
     assert validation_steps(recipe, images) == pytest.approx(100 * 360 * 480 / (3 * 4 * 240 * 240))
     assert len(rates) == pytest.approx(0.96 * (600 - validation_steps(recipe, images)), abs=3)
     beyond = Length(recipe, None, 100_000, began_ns=0)  # longer than the run
-    assert len(rates_of(beyond, clock, 1.0)) == 2
+    clock.now_s = 0.0
+    assert len(rates_of(beyond, clock, 1.0)) == 12  # as soon as ten steps are timed
 
 
 @pytest.mark.parametrize("slower", [1.3, 3.0, 10.0])
@@ -74,12 +75,20 @@ def test_a_machine_that_becomes_slower_shortens_the_fall(slower: float, clock: C
 
 def test_time_of_earlier_processes_counts(clock: Clock) -> None:
     length = Length(replace(OWN, minutes=10), None, before_s=5 * MINUTE, began_ns=0, validation_s=0.0)
-    clock.now_s = 30.0
-    assert length.new_fall(330) == 0
+    clock.now_s = 20.0  # for reading the data and the first step
+    assert length.new_fall(331) == 0
+    clock.now_s = 59.0
+    assert length.new_fall(370) == 0
     clock.now_s = 61.0
-    assert length.new_fall(361) == pytest.approx(0.9 * 239, abs=1)
+    assert length.new_fall(372) == pytest.approx(0.9 * 239, abs=1)
     length.validation_s = 1000.0
-    assert length.new_fall(361) == 1
+    assert length.new_fall(372) == 1
+
+
+def test_a_run_whose_time_is_gone_makes_one_more_step(clock: Clock) -> None:
+    clock.now_s = 601.0
+    assert Length(replace(OWN, minutes=10), None, began_ns=0).new_fall(1) == 1
+    assert Length(replace(OWN, minutes=10), 7, began_ns=0).new_fall(7) == 0
 
 
 def test_the_progress_of_a_run_of_steps_counts_them(clock: Clock) -> None:
