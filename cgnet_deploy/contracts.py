@@ -109,6 +109,13 @@ def known_as(spec: InputSpec) -> str:
     return next((name for name, contract in CONTRACTS.items() if contract == spec), "custom")
 
 
+def named_contract(name: str) -> InputSpec:
+    """The built-in contract called `name`. Raises UsageError."""
+    if name not in CONTRACTS:
+        raise UsageError(f"unknown contract {name!r}; wanted one of {', '.join(CONTRACTS)}")
+    return CONTRACTS[name]
+
+
 def model_spec(
     contract: str,
     classes: int,
@@ -119,8 +126,6 @@ def model_spec(
     color: Color | None = None,
 ) -> ModelSpec:
     """The ModelSpec for a named contract, with the user's overrides."""
-    if contract not in CONTRACTS:
-        raise UsageError(f"unknown contract {contract!r}; wanted one of {', '.join(CONTRACTS)}")
-    base, table = CONTRACTS[contract], class_table(classes)
+    base, table = named_contract(contract), class_table(classes)
     spec = InputSpec(mean or base.mean, std or base.std, color or base.color, base.res)
     return ModelSpec(spec, table.names, table.palette, table.ignore_label, blocks)

@@ -72,6 +72,7 @@ def export(
     data: str | Path | None = None,
     split: str = "val",
     contract: str | None = None,
+    names: str | Path | None = None,
     mean: Triple | None = None,
     std: Triple | None = None,
     color: Color | None = None,
@@ -103,7 +104,8 @@ def export(
     max_drop       f16 and int8: keep what costs most in higher precision until the mIoU on `split` of `data` is at
                    most so many points (0 to 100) below f32
     data, split    verify on frames of this data set; default: drawn scenes
-    contract, mean, std, color    the input contract, where the checkpoint's is wrong
+    contract, mean, std, color    the input contract, where the checkpoint has none or a wrong one
+    names          a file of class names, one a line, each with its colour if you like, where the checkpoint has none
     builder, timing_cache         see `build_plan`
     triton, deepstream            folders to write for those servers too; `triton` opens the batch
 
@@ -153,7 +155,7 @@ def export(
     chosen = target if isinstance(target, Target) else target_named(target)
     for name in without:
         one_of("--without", name, dict.fromkeys([*RULE_NAMES, *(rule.name for rule in chosen.forms)]))
-    checkpoint = load_checkpoint(ckpt, contract=contract, mean=mean, std=std, color=color)
+    checkpoint = load_checkpoint(ckpt, contract=contract, names=names, mean=mean, std=std, color=color, res=size)
     size = size or checkpoint.spec.input.res
     int8 = None
     if kind is Precision.INT8:

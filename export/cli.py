@@ -71,7 +71,9 @@ def _parser() -> Parser:
     add("--timing-cache", type=Path, metavar="FILE", help="reuse and extend a builder's timing cache")
     add("--data", metavar="DIR", help="verify on frames of this data set; default: drawn scenes")
     add("--split", help="which split of --data (default val)")
-    add("--contract", choices=tuple(CONTRACTS), help="input contract, where the checkpoint's is wrong")
+    add("--contract", choices=tuple(CONTRACTS), help="input contract, where the checkpoint's is missing or wrong")
+    text = "class names, one a line, each with its colour if you like: road 128,64,128 or road #804080"
+    add("--names", type=Path, metavar="FILE", help=text)
     add("--mean", type=triple_argument, metavar="A,B,C", help="0-255 scale, in the order of --color")
     add("--std", type=triple_argument, metavar="A,B,C", help="0-255 scale, in the order of --color")
     add("--color", choices=("rgb", "bgr"), help="the order in which the network reads channels")

@@ -12,7 +12,7 @@ from pathlib import Path
 from cgnet_deploy.checkpoint.keys import FORMATS
 from cgnet_deploy.contracts import CONTRACTS
 from cgnet_deploy.errors import require
-from cgnet_deploy.terminal import Parser, run, triple_argument
+from cgnet_deploy.terminal import Parser, res_argument, run, triple_argument
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,7 +24,15 @@ def _convert(args: argparse.Namespace) -> int:
     from cgnet_deploy.checkpoint.convert import convert
 
     sha256 = convert(
-        args.ckpt, args.out, args.to, contract=args.contract, mean=args.mean, std=args.std, color=args.color
+        args.ckpt,
+        args.out,
+        args.to,
+        contract=args.contract,
+        names=args.names,
+        mean=args.mean,
+        std=args.std,
+        color=args.color,
+        res=args.res,
     )
     print(f"{args.out}  {args.to}  sha256 {sha256}")
     return 0
@@ -35,7 +43,7 @@ def _parser() -> Parser:
     parser.add_argument("out", metavar="OUT", type=Path, help="the file to write")
     parser.add_argument("--ckpt", metavar="IN", type=Path, required=True, help="a checkpoint in any of the formats")
     parser.add_argument("--to", choices=FORMATS, required=True, help="the format to write")
-    contract = parser.add_argument_group("input contract, stored with --to cgnet only")
+    contract = parser.add_argument_group("classes and input contract, stored with --to cgnet only")
     contract.add_argument(
         "--contract", choices=CONTRACTS, help="default: IN's own, else inferred from format and class count"
     )
@@ -45,5 +53,9 @@ def _parser() -> Parser:
     contract.add_argument(
         "--std", type=triple_argument, metavar="A,B,C", help="in --color order, in grey levels (0 to 255)"
     )
+    contract.add_argument(
+        "--names", type=Path, metavar="FILE", help="class names, one a line, each with its colour if you like"
+    )
+    contract.add_argument("--res", type=res_argument, metavar="HxW", help="height x width, where nothing else says it")
     contract.add_argument("--color", choices=("rgb", "bgr"), help="the channel order that the network was trained on")
     return parser

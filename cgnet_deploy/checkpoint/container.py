@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 
+from cgnet_deploy.checkpoint.meta import Meta, read_meta
 from cgnet_deploy.checkpoint.wrappers import unwrap
 from cgnet_deploy.errors import CheckpointError, one_line, require
 
@@ -55,13 +56,14 @@ class Contents:
     """What a file holds.
 
     tensors: what the file calls tensors, unchecked. notes: the short texts and numbers beside the weights, such
-    as the epoch. metadata: of a safetensors file; empty for torch's files.
+    as the epoch. metadata: of a safetensors file; empty for torch's files. meta: mmsegmentation's.
     """
 
     tensors: Mapping[str, Any]
     notes: Mapping[str, str]
     metadata: Mapping[str, str]
     sha256: str
+    meta: Meta
 
 
 def read_container(path: Path) -> Contents:
@@ -69,7 +71,7 @@ def read_container(path: Path) -> Contents:
     data = _read(path)
     sha256 = hashlib.sha256(data).hexdigest()
     if data[8:9] == b"{":
-        return Contents(_safetensors(path, data), {}, _metadata(data), sha256)
+        return Contents(_safetensors(path, data), {}, _metadata(data), sha256, Meta())
     if data.startswith(b"PK\x03\x04"):
         _check_zip(path, data)
     elif not data.startswith(b"\x80\x02"):
@@ -80,7 +82,7 @@ def read_container(path: Path) -> Contents:
     if not isinstance(loaded, dict):
         raise CheckpointError(f"{path} holds a {type(loaded).__name__}; wanted a dictionary of weights")
     tensors, beside = unwrap(loaded)
-    return Contents(tensors, short_notes(beside), {}, sha256)
+    return Contents(tensors, short_notes(beside), {}, sha256, read_meta(beside))
 
 
 def short_notes(notes: Mapping[Any, Any]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from cgnet_deploy.checkpoint.reading import load_checkpoint, read_network
 from cgnet_deploy.checkpoint.writing import save_checkpoint, save_mmseg, save_official
 from cgnet_deploy.contracts import contract_name, known_as
 from cgnet_deploy.errors import UsageError
-from cgnet_deploy.spec import Color, ModelSpec, Triple
+from cgnet_deploy.spec import Color, ModelSpec, Res, Triple
 
 log = logging.getLogger(__name__)
 
@@ -25,27 +25,31 @@ def convert(
     to: Format,
     *,
     contract: str | None = None,
+    names: str | Path | None = None,
     mean: Triple | None = None,
     std: Triple | None = None,
     color: Color | None = None,
+    res: Res | None = None,
 ) -> str:
     """Convert the checkpoint `ckpt` to the format `to`, write it to `out` and return its sha256.
 
-    contract, mean, std, color: as of `load_checkpoint`; with to="cgnet" only. Raises CheckpointError, UsageError.
+    contract, names, mean, std, color, res: as of `load_checkpoint`; with to="cgnet" only.
+
+    Raises CheckpointError, UsageError.
     """
     ckpt, out = Path(ckpt), Path(out)
     if out.exists() and ckpt.exists() and out.samefile(ckpt):
         raise UsageError(f"{out} is the checkpoint itself; give the output another name")
     if to == "cgnet":
-        checkpoint = load_checkpoint(ckpt, contract=contract, mean=mean, std=std, color=color)
+        checkpoint = load_checkpoint(ckpt, contract=contract, names=names, mean=mean, std=std, color=color, res=res)
         source = {
             "source": checkpoint.path.name,
             "source_format": checkpoint.format,
             "source_sha256": checkpoint.sha256,
         }
         return save_checkpoint(out, checkpoint.model, checkpoint.spec, {**checkpoint.provenance, **source})
-    if any(option is not None for option in (contract, mean, std, color)):
-        raise UsageError(f"the {to} format can't store an input contract; use --to cgnet")
+    if any(option is not None for option in (contract, names, mean, std, color, res)):
+        raise UsageError(f"the {to} format can't store classes or an input contract; use --to cgnet")
     network = read_network(ckpt)
     if network.spec is not None:
         _warn_of_lost_contract(network.spec, to)

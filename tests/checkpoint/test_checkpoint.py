@@ -128,7 +128,7 @@ def test_parts_of_the_contract_can_be_overridden(tmp_path: Path) -> None:
 
 def test_no_contract_is_guessed_for_an_unknown_class_count(tmp_path: Path) -> None:
     path = written(tmp_path / "model.pth", saved(named(drawn(7), "official")))
-    with pytest.raises(UsageError, match="for 7 classes in the official format; choose one with --contract"):
+    with pytest.raises(UsageError, match="for 7 classes in the official format: give --mean, --std, --color, or"):
         load_checkpoint(path)
     assert load_checkpoint(path, contract="camvid-official").spec.classes == 7
 

@@ -82,7 +82,7 @@ def test_a_bad_checkpoint_is_one_line_and_harms_nothing(
     ("flags", "reason"),
     [
         (("--to", "cgnet", "in.pth"), "is the checkpoint itself"),
-        (("--to", "official", "out.pth", "--contract", "camvid-official"), "can't store an input contract"),
+        (("--to", "official", "out.pth", "--contract", "camvid-official"), "can't store classes or an input contract"),
         (("--to", "cgnet", "out.pth", "--contract", "imagenet"), "camvid-official"),
         (("--to", "cgnet", "out.pth", "--mean", "1,2"), "is not three numbers"),
         (("--to", "cgnet", "out.pth", "--mean", "1,2,nan"), "three finite numbers"),
