@@ -83,9 +83,13 @@ def class_table(classes: int) -> ClassTable:
     for table in (CAMVID_CLASSES, CITYSCAPES_CLASSES):
         if len(table.names) == classes:
             return table
+    return ClassTable(tuple(f"class {i}" for i in range(classes)), evenly_spaced(classes), 255)
+
+
+def evenly_spaced(classes: int) -> tuple[tuple[int, int, int], ...]:
+    """A palette for classes without colours of their own: (K, 3) u8 RGB, hues all around the circle."""
     hues = (colorsys.hsv_to_rgb(i / classes, 0.65, 0.9) for i in range(classes))
-    palette = tuple((round(255 * r), round(255 * g), round(255 * b)) for r, g, b in hues)
-    return ClassTable(tuple(f"class {i}" for i in range(classes)), palette, 255)
+    return tuple((round(255 * r), round(255 * g), round(255 * b)) for r, g, b in hues)
 
 
 def contract_name(format_name: str, classes: int) -> str:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from cgnet_deploy.contracts import CITYSCAPES_CLASSES
-from cgnet_deploy.data.dataset import NO_CLASS, FileDataset, LabelTable, plain_table
+from cgnet_deploy.data.classes import Classes, plain
+from cgnet_deploy.data.dataset import FileDataset, Pairs
+from cgnet_deploy.data.pairing import SPLITS, parts
 from cgnet_deploy.errors import DataError
 
 # Train id i is label id TRAINED[i]; of the 34 label ids, the other 15 are not scored.
@@ -22,18 +24,26 @@ def recognises(where: str) -> bool:
     return (Path(where) / "leftImg8bit").is_dir()
 
 
+def splits(where: str) -> tuple[str, ...]:
+    return tuple(split for split in SPLITS if (Path(where) / "leftImg8bit" / split).is_dir())
+
+
 def load(where: str, split: str) -> FileDataset:
     """Raises DataError naming what is missing."""
+    found = pairs(where, split)
+    is_trained = found[0][1].name.endswith("labelTrainIds.png")
+    return FileDataset("Cityscapes", plain(CITYSCAPES_CLASSES) if is_trained else _label_ids(), found)
+
+
+def pairs(where: str, split: str) -> Pairs:
     folder = Path(where)
-    parts = ("train", "val") if split == "trainval" else (split,)
-    images = [image for part in parts for image in _images(folder, part)]
+    images = [image for part in parts(split) for image in _images(folder, part)]
     kind = "labelTrainIds" if _labels(folder, images[0], "labelTrainIds").is_file() else "labelIds"
-    pairs = tuple((image, _labels(folder, image, kind)) for image in images)
-    for image, labels in pairs:
+    found = tuple((image, _labels(folder, image, kind)) for image in images)
+    for image, labels in found:
         if not labels.is_file():
             raise DataError(f"{image} has no labels: {labels} is missing")
-    decode = plain_table(CITYSCAPES_CLASSES) if kind == "labelTrainIds" else _label_id_table()
-    return FileDataset("Cityscapes", CITYSCAPES_CLASSES, pairs, decode)
+    return found
 
 
 def _images(folder: Path, split: str) -> list[Path]:
@@ -50,10 +60,7 @@ def _labels(folder: Path, image: Path, kind: str) -> Path:
     return folder / "gtFine" / city.parent.name / city.name / name
 
 
-def _label_id_table() -> LabelTable:
-    table = [NO_CLASS] * 256
-    for label_id in (*range(LABEL_IDS), LICENCE_PLATE):
-        table[label_id] = CITYSCAPES_CLASSES.ignore_label
-    for train_id, label_id in enumerate(TRAINED):
-        table[label_id] = train_id
-    return tuple(table)
+def _label_ids() -> Classes:
+    ignored = dict.fromkeys((*range(LABEL_IDS), LICENCE_PLATE), CITYSCAPES_CLASSES.ignore_label)
+    trained = {label_id: train_id for train_id, label_id in enumerate(TRAINED)}
+    return Classes(CITYSCAPES_CLASSES, tuple((ignored | trained).items()))

@@ -10,13 +10,15 @@ import cv2
 import numpy as np
 
 from cgnet_deploy.contracts import ClassTable
-from cgnet_deploy.data.images import image_size, read_image, read_labels
+from cgnet_deploy.data.classes import Classes
+from cgnet_deploy.data.decoding import decode, other_size
+from cgnet_deploy.data.images import image_size, read_image
+from cgnet_deploy.data.masks import read_mask
 from cgnet_deploy.errors import DataError
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Res
 
-NO_CLASS = -1  # in a label table: a stored value that must not occur
-LabelTable = tuple[int, ...]  # 256 entries: stored value -> label
+Pairs = tuple[tuple[Path, Path], ...]  # (picture, mask)
 
 
 class Dataset(Protocol):
@@ -43,20 +45,18 @@ class Dataset(Protocol):
         ...
 
 
-def plain_table(table: ClassTable) -> LabelTable:
-    """The stored values are the labels themselves; any other value is refused."""
-    known = {*range(len(table.names)), table.ignore_label}
-    return tuple(value if value in known else NO_CLASS for value in range(256))
-
-
 @dataclass(frozen=True, slots=True)
 class FileDataset:
-    """Pairs of an image file and a label file. decode: how stored label values become labels."""
+    """Pairs of a picture and a mask. classes: how what a mask stores becomes labels. notes: what to know about it."""
 
     name: str
-    table: ClassTable
-    pairs: tuple[tuple[Path, Path], ...]
-    decode: LabelTable
+    classes: Classes
+    pairs: Pairs
+    notes: tuple[str, ...] = ()
+
+    @property
+    def table(self) -> ClassTable:
+        return self.classes.table
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -69,19 +69,15 @@ class FileDataset:
         return read_image(self.pairs[i][0])
 
     def labels(self, i: int) -> U8:
-        """Raises DataError if the file is no label map, differs in size from its image or has a stray label."""
+        """Raises DataError if the file is no mask, differs in size from its picture or holds what is no class."""
         image, path = self.pairs[i]
-        stored = read_labels(path)
-        if stored.shape != (size := image_size(image)):
-            raise DataError(f"{path} is {Res(*stored.shape)}, its image {image.name} is {Res(*size)}")
-        table = np.asarray(self.decode, np.int16)
-        strays = [int(v) for v in np.flatnonzero(np.bincount(stored.ravel(), minlength=256)) if table[v] == NO_CLASS]
-        if strays:
+        mask = read_mask(path)
+        stored = Res(*mask.pixels.shape)
+        if stored != (size := image_size(image)):
             raise DataError(
-                f"{path} holds the label {strays[0]}, which {self.name} doesn't have: "
-                f"wanted 0 to {len(self.table.names) - 1}, or {self.table.ignore_label} for ignored pixels"
+                f"{path} is {stored}, its image {image.name} is {Res(*size)}{other_size(stored, Res(*size), image)}"
             )
-        return np.asarray(table.astype(np.uint8)[stored])
+        return decode(mask, self.classes, path, self.name)
 
 
 def sample(dataset: Dataset, i: int) -> tuple[U8, U8]:

@@ -1,69 +1,92 @@
-"""Files to arrays, bounded and checked: pictures (PNG, JPEG, WebP) and label maps (8-bit grey PNG).
+"""Pictures from files, bounded and checked: PNG, JPEG, WebP, BMP and TIFF.
 
 Pillow reads the header, OpenCV decodes: a file of a few kilobytes can make a decoder allocate gigabytes, so the size
-is bounded first. A label map is checked against its image without decoding the image again.
+is bounded first. A mask (masks.py) is checked against its picture without decoding the picture again.
 """
 
 from __future__ import annotations
 
 import io
+import struct
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL.Image import DecompressionBombError, Image
+from PIL import ExifTags
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.Image import DecompressionBombError
+from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from cgnet_deploy.errors import DataError
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import MAX_PIXELS
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 MAX_FILE_BYTES = 256 << 20
+DAMAGED = (OSError, SyntaxError, ValueError, KeyError, TypeError, struct.error)  # what Pillow raises for such a file
+UPRIGHT = 1  # EXIF's orientation of a picture that needs no turn
 
 # Not Image.open: it warns about sizes on a path of its own, and knows fifty more formats.
-READERS: dict[bytes, type[PngImageFile | JpegImageFile | WebPImageFile]] = {
+READERS: dict[bytes, type[ImageFile]] = {
     b"\x89PNG": PngImageFile,
     b"\xff\xd8": JpegImageFile,
     b"RIFF": WebPImageFile,
+    b"BM": BmpImageFile,
+    b"II*\x00": TiffImageFile,
+    b"MM\x00*": TiffImageFile,
 }
-GREY8 = b"\x08\x00"  # bit depth and colour type, bytes 24 and 25 of a PNG
+
+
+def pictures_of(paths: Iterable[Path]) -> list[Path]:
+    """The pictures among `paths`, recognised by suffix, sorted. Hidden files (`._a.png`) are no pictures."""
+    return sorted(p for p in paths if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
 
 
 def images_in(folder: Path) -> list[Path]:
-    """The pictures of a folder, recognised by suffix, sorted by name. DataError if there is none."""
-    if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder; wanted a folder of PNG, JPEG or WebP pictures")
-    images = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    """The pictures of a folder, sorted by name. DataError if there is none."""
+    images = pictures_of(entries(folder))
     if not images:
         raise DataError(f"{folder} holds no picture ({', '.join(IMAGE_SUFFIXES)})")
     return images
 
 
+def entries(folder: Path) -> list[Path]:
+    """What a folder holds, sorted. DataError if it can't be listed."""
+    try:
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError(f"{folder} is not a folder; wanted a folder of pictures") from None
+    except OSError as error:
+        raise DataError(f"{folder} can't be read: {error.strerror}") from error
+
+
 def read_image(path: Path) -> U8:
     """(H, W, 3) u8 BGR, as stored, unrotated. DataError if it can't be read or decoded, or is too large."""
-    content, _ = _read(path)
-    # Orientation tags are ignored: the label map of a tagged photograph is stored unrotated, as its pixels are.
+    content, _ = read_header(path)
+    # Orientation tags are ignored, of a picture as of its mask: both are taken as they are stored.
     return _decode(path, content, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-
-
-def read_labels(path: Path) -> U8:
-    """(H, W) u8 label map as stored. DataError if it isn't an 8-bit grey PNG."""
-    content, header = _read(path)
-    if header.format != "PNG" or content[24:26] != GREY8:
-        raise DataError(f"{path} is not a label map: wanted a PNG of one 8-bit grey channel, without a palette")
-    return _decode(path, content, cv2.IMREAD_UNCHANGED)
 
 
 def image_size(path: Path) -> tuple[int, int]:
     """(H, W) in pixels, from the header alone."""
-    _, header = _read(path)
+    _, header = read_header(path)
     return header.height, header.width
 
 
-def _read(path: Path) -> tuple[bytes, Image]:
+def orientation(path: Path) -> int:
+    """EXIF's orientation: 1 upright, 2 to 8 turned or mirrored. Nothing here turns a picture: see `read_image`."""
+    _, header = read_header(path)
+    if header.format == "PNG" and "exif" not in header.info:
+        return UPRIGHT  # Pillow would decode all of it to look behind the pixels
+    return int(header.getexif().get(ExifTags.Base.Orientation, UPRIGHT))
+
+
+def read_header(path: Path) -> tuple[bytes, ImageFile]:
     """The file, and what its header says; nothing is decoded yet."""
     try:
         if (size := path.stat().st_size) > MAX_FILE_BYTES:
@@ -73,12 +96,12 @@ def _read(path: Path) -> tuple[bytes, Image]:
         raise DataError(f"{path} can't be read: {error.strerror}") from error
     reader = next((reader for magic, reader in READERS.items() if content.startswith(magic)), None)
     if reader is None:
-        raise DataError(f"{path} is not a PNG, JPEG or WebP picture")
+        raise DataError(f"{path} is not a PNG, JPEG, WebP, BMP or TIFF picture")
     try:
         header = reader(io.BytesIO(content), "")
     except DecompressionBombError:
         raise DataError(f"{path} has more than {MAX_PIXELS} pixels") from None
-    except (OSError, SyntaxError, ValueError) as error:
+    except DAMAGED as error:
         raise DataError(f"{path} can't be decoded: it is cut or damaged") from error
     if header.height * header.width > MAX_PIXELS:
         raise DataError(f"{path} is {header.height}x{header.width}; a picture may have {MAX_PIXELS} pixels")

@@ -86,6 +86,10 @@ def recognises(where: str) -> bool:
     return where.partition(":")[0] == "scenes"
 
 
+def splits(where: str) -> tuple[str, ...]:
+    return "train", "val", "test"
+
+
 def load(where: str, split: str) -> Scenes:
     """where: scenes[:SEED[:HxW]]. Raises UsageError."""
     _, _, options = where.partition(":")

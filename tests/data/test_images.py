@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import struct
 import zlib
 from pathlib import Path
@@ -10,9 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
 
-from cgnet_deploy.data.images import image_size, images_in, read_image, read_labels
+from cgnet_deploy.data.images import image_size, images_in, read_image
+from cgnet_deploy.data.masks import read_mask
 from cgnet_deploy.errors import DataError
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (37, 53, 3), np.uint8)
@@ -44,7 +43,7 @@ def test_a_cut_header_is_refused(suffix: str, options: list[int], tmp_path: Path
     content, path = encoded(suffix, options), tmp_path / "picture"
     for count in range(20):
         path.write_bytes(content[:count])
-        with pytest.raises(DataError, match=r"is not a PNG, JPEG or WebP|cut or damaged"):
+        with pytest.raises(DataError, match=r"is not a PNG, JPEG, WebP, BMP or TIFF|cut or damaged"):
             image_size(path)
 
 
@@ -88,8 +87,8 @@ def webp_of_size(width: int, height: int) -> bytes:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is not a PNG, JPEG or WebP"),
-        (b"hello" * 100, "is not a PNG, JPEG or WebP"),
+        (b"", "is not a PNG, JPEG, WebP, BMP or TIFF"),
+        (b"hello" * 100, "is not a PNG, JPEG, WebP, BMP or TIFF"),
         (encoded(".png", [])[:400], "can't be decoded"),
         (encoded(".jpg", [])[:100], "can't be decoded"),
         (encoded(".webp", [])[:400], "can't be decoded"),
@@ -114,19 +113,14 @@ def test_a_missing_picture(tmp_path: Path) -> None:
         read_image(tmp_path / "missing.png")
 
 
-def png_of_4_bits(labels: np.ndarray) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(labels % 16).save(stream, "PNG", bits=4)
-    return stream.getvalue()
-
-
-def test_a_label_map_has_one_grey_channel(tmp_path: Path) -> None:
+def test_a_grey_mask_is_read_as_stored(tmp_path: Path) -> None:
     labels = PICTURE[..., 0]
     path = tmp_path / "labels.png"
-    path.write_bytes(encoded(".png", [], labels))
-    assert np.array_equal(read_labels(path), labels)
-    deep, few = labels.astype(np.uint16), png_of_4_bits(labels)
-    for content in (encoded(".png", []), encoded(".jpg", [], labels), encoded(".png", [], deep), few):
-        path.write_bytes(content)
-        with pytest.raises(DataError, match="is not a label map"):
-            read_labels(path)
+    for stored in (labels, labels.astype(np.uint16)):
+        path.write_bytes(encoded(".png", [], stored))
+        mask = read_mask(path)
+        assert mask.kind == "values"
+        assert np.array_equal(mask.pixels, labels)
+    path.write_bytes(encoded(".jpg", [], labels))
+    with pytest.raises(DataError, match="is no mask: a mask saved as JPEG"):
+        read_mask(path)

@@ -12,9 +12,10 @@ import pytest
 from cgnet_deploy.contracts import CAMVID_CLASSES, CITYSCAPES_CLASSES
 from cgnet_deploy.data.dataset import check_classes, fit, sample
 from cgnet_deploy.data.formats import FORMATS
-from cgnet_deploy.data.opening import open_dataset
+from cgnet_deploy.data.opening import format_of, open_dataset
 from cgnet_deploy.errors import DataError, UserError
 from cgnet_deploy.spec import Res
+from tests.data.own import Sample, camvid_colours, cvat, mmseg, yaml_grey
 from tests.data.trees import camvid_tree, cityscapes_tree, write
 
 
@@ -59,8 +60,8 @@ Fault = Callable[[Path], object]
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        (lambda d: (d / "trainannot" / "train1.png").unlink(), "train1.png has no labels: .*trainannot/train1.png"),
-        (lambda d: (d / "train" / "train1.png").unlink(), "trainannot/train1.png has no image"),
+        (lambda d: (d / "trainannot" / "train1.png").unlink(), "train1.png has no mask train1.png.* in .*trainannot"),
+        (lambda d: (d / "train" / "train1.png").unlink(), "trainannot/train1.png has no picture"),
         (lambda d: [p.unlink() for p in (d / "train").iterdir()], "train holds no picture"),
         (lambda d: (d / "train").rename(d / "other"), "train is missing"),
         (lambda d: write(d / "train" / "train1.webp", np.zeros((48, 64, 3), np.uint8)), "4 pictures with 3 names"),
@@ -76,9 +77,12 @@ def test_a_camvid_that_does_not_pair_up(fault: Fault, message: str, tmp_path: Pa
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (np.full((48, 64), 12, np.uint8), "label 12, which CamVid doesn't have: wanted 0 to 10, or 11"),
+        (
+            np.full((48, 64), 12, np.uint8),
+            r"label 12 \(100 % of its pixels\), which CamVid doesn't have: wanted 0 to 10, or 11",
+        ),
         (np.zeros((48, 65), np.uint8), "is 48x65, its image train1.png is 48x64"),
-        (np.zeros((48, 64, 3), np.uint8), "is not a label map"),
+        (np.zeros((48, 64, 3), np.uint8), "is an RGB mask: it repeats one grey channel"),
     ],
 )
 def test_labels_that_do_not_fit(labels: np.ndarray, message: str, tmp_path: Path) -> None:
@@ -95,23 +99,30 @@ def test_cityscapes_faults(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="split 'test' unpacked"):
         open_dataset(str(tmp_path), "test")
     write(tmp_path / "gtFine/val/lindau/lindau_000000_000019_gtFine_labelIds.png", np.full((64, 128), 34, np.uint8))
-    with pytest.raises(DataError, match="label 34, which Cityscapes"):
+    with pytest.raises(DataError, match=r"label 34 .*, which Cityscapes"):
         open_dataset(str(tmp_path), "val").labels(0)
     (tmp_path / "gtFine/val/lindau/lindau_000001_000019_gtFine_labelIds.png").unlink()
     with pytest.raises(DataError, match=r"lindau_000001.*has no labels"):
         open_dataset(str(tmp_path), "val")
 
 
-def test_every_format_recognises_its_own_data_set_and_no_other(tmp_path: Path) -> None:
+def test_every_format_recognises_its_own_data_set(tmp_path: Path) -> None:
+    labels = np.zeros((12, 16), np.uint8)
+    samples = [Sample(split, split, np.zeros((12, 16, 3), np.uint8), labels) for split in ("train", "val")]
+    own = {"YAML": yaml_grey, "VOC": cvat, "CamVid in colours": camvid_colours, "folders": mmseg}
+    for name, written in own.items():
+        written(tmp_path / name, samples)
+    (tmp_path / "folders" / "data.yaml").unlink()
     trees = {
         "scenes": "scenes:7",
         "CamVid": str(camvid_tree(tmp_path / "camvid")),
         "Cityscapes": str(cityscapes_tree(tmp_path / "city")),
+        **{name: str(tmp_path / name) for name in own},
     }
     assert {format.name for format in FORMATS} == trees.keys()
-    for format in FORMATS:
-        assert [name for name, where in trees.items() if format.loader().recognises(where)] == [format.name]
-        assert format.loader().load(trees[format.name], "val").name.startswith(format.name)
+    for name, where in trees.items():
+        assert format_of(where).name == name
+        assert set(format_of(where).loader().splits(where)) >= {"train", "val"}
 
 
 def test_an_unknown_data_set_error_lists_the_formats(tmp_path: Path) -> None:
