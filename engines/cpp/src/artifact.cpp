@@ -3,12 +3,14 @@
 #include <cmath>
 #include <fstream>
 #include <limits>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
+#include "onnxmeta.hpp"
 #include "sha256.hpp"
 
 namespace cgnet {
@@ -132,10 +134,10 @@ Io io_of(const std::string& name) {
   throw Unfit("io must be 'frames' or 'tensor'");
 }
 
-}  // namespace
-
-Artifact parse_sidecar(const fs::path& path, const std::string& text) {
-  const std::string name = path.string() + ".json";
+/// A sidecar, or the entry in an ONNX file's metadata, which has no sha256 of its own. name: of what is read.
+Artifact parse_description(const fs::path& path, const std::string& name, const std::string& text,
+                           const std::optional<std::string>& sha256) {
+  const std::string what = sha256 ? "a description" : "a sidecar";
   Artifact artifact;
   artifact.path = path;
   try {
@@ -152,17 +154,28 @@ Artifact parse_sidecar(const fs::path& path, const std::string& text) {
     artifact.input = input_of(spec.at("input"));
     artifact.classes = classes_of(spec);
     artifact.ignore_label = integer(spec.at("ignore_label"), 0, 255, "ignore label");
-    artifact.sha256 = checked_sha256(data.at("sha256"));
+    artifact.sha256 = sha256 ? *sha256 : checked_sha256(data.at("sha256"));
     artifact.made_with = data.at("made_with").get<std::map<std::string, std::string>>();
+    if (sha256 && artifact.kind != Kind::onnx) throw Unfit("kind is not onnx");
   } catch (const Json::parse_error& error) {
     throw ArtifactError(name + " can't be read: " + one_line(error.what()) + again);
   } catch (const Json::exception& error) {
-    throw ArtifactError(name + " is not a sidecar of ours (" + one_line(error.what()) + ")" + again);
+    throw ArtifactError(name + " is not " + what + " of ours (" + one_line(error.what()) + ")" + again);
   } catch (const Unfit& error) {
-    throw ArtifactError(name + " is not a sidecar of ours (" + error.what() + ")" + again);
+    throw ArtifactError(name + " is not " + what + " of ours (" + error.what() + ")" + again);
   }
   return artifact;
 }
+
+/// What both a sidecar and an ONNX file's metadata say of the file.
+Json shared_facts(const std::string& text) {
+  Json data = Json::parse(text, nullptr, false);
+  if (data.is_object())
+    for (const char* own : {"path", "sha256"}) data.erase(own);
+  return data;
+}
+
+}  // namespace
 
 File read_file(const fs::path& path) {
   std::error_code error;
@@ -170,13 +183,21 @@ File read_file(const fs::path& path) {
   if (!fs::exists(status)) throw ArtifactError(path.string() + " does not exist");
   if (!fs::is_regular_file(status)) throw ArtifactError(path.string() + " is not a file");
   const fs::path sidecar = path.string() + ".json";
-  if (!fs::exists(sidecar, error))
-    throw ArtifactError(path.string() + " has no sidecar " + sidecar.filename().string() + again);
-  Artifact artifact = parse_sidecar(path, read_all(sidecar, max_sidecar_bytes, "not a sidecar of ours"));
+  const bool alone = !fs::exists(sidecar, error);
+  const std::string text = alone ? "" : read_all(sidecar, max_sidecar_bytes, "not a sidecar of ours");
+  Artifact artifact;
+  if (!alone) artifact = parse_description(path, sidecar.string(), text, std::nullopt);
   std::string content = read_all(path, max_file_bytes, "not a CGNet");
+  const std::optional<std::string> own = metadata_entry(content, "cgnet");
+  if (alone) {
+    if (!own) throw ArtifactError(path.string() + " has no sidecar " + sidecar.filename().string() + again);
+    return {parse_description(path, "the metadata of " + path.string(), *own, sha256_of(content)), std::move(content)};
+  }
   if (sha256_of(content) != artifact.sha256)
     throw ArtifactError(path.string() + " is not the file that " + sidecar.filename().string() +
                         " describes (sha256 differs): it was cut or altered" + again);
+  if (own && artifact.kind == Kind::onnx && shared_facts(*own) != shared_facts(text))
+    throw ArtifactError(sidecar.string() + " contradicts the metadata of " + path.filename().string() + again);
   return {std::move(artifact), std::move(content)};
 }
 

@@ -1,4 +1,4 @@
-// A file of cgnet-export and its sidecar: what it is, what it was made from, and proof that it is intact.
+// A file of cgnet-export and what describes it: what it is, what it was made from, and proof that it is intact.
 //
 // The rules are those of cgnet_deploy/artifact.py and spec.py, and a sidecar that they refuse is refused here.
 #pragma once
@@ -53,11 +53,9 @@ struct File {
   std::string content;
 };
 
-/// Read `path` and its sidecar. Throws ArtifactError if one is missing, damaged or too large, or if they don't match.
+/// Read `path` and its sidecar, or the description in its metadata of an ONNX file that has no sidecar. Throws
+/// ArtifactError if one is missing, damaged or too large, or if they contradict each other.
 File read_file(const std::filesystem::path& path);
-
-/// The content of the sidecar of `path`. Throws ArtifactError.
-Artifact parse_sidecar(const std::filesystem::path& path, const std::string& text);
 
 /// `N=8 H=360 W=480`, or `N=8, any H and W`.
 std::string spelled(const Shape& shape);

@@ -19,6 +19,7 @@ from cgnet_deploy.data.dataset import fit_frame
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.export.cli import main as export_main
+from cgnet_deploy.onnxmeta import read_metadata, with_metadata
 from cgnet_deploy.pixels import U8, overlay
 from cgnet_deploy.spec import Res
 from cgnet_deploy.threads import cores
@@ -26,7 +27,7 @@ from cgnet_deploy.video.cli import main as video_main
 from cgnet_deploy.video.segmenter import Segmenter
 from cgnet_deploy.video.videofile import video_file
 from tests.engines.cpp.conftest import SOURCE, Sanitized, cmake, read_video
-from tests.engines.graphs import FIXED, drawn_frames, written
+from tests.engines.graphs import FIXED, drawn_frames, network, written
 
 FRAMES = drawn_frames(9, 40, 56)
 MakeVideo = Callable[[str, U8], Path]
@@ -106,8 +107,61 @@ def test_a_cut_video_gives_what_it_holds_and_fails(
     np.testing.assert_array_equal(np.fromfile(masks, np.uint8).reshape(labels.shape), labels)
 
 
+def test_an_onnx_file_without_its_sidecar_gives_the_same_bytes(
+    program: Path, fixed_onnx: Artifact, tmp_path: Path, video: Path
+) -> None:
+    (moved := tmp_path / "elsewhere" / "other.onnx").parent.mkdir()
+    shutil.copy(fixed_onnx.path, moved)
+    given = []
+    for engine in (fixed_onnx.path, moved):
+        masks, out = engine.with_suffix(".u8"), engine.with_suffix(".avi")
+        done = run(program, "--engine", engine, "--input", video, "--masks", masks, "--output", out, "--codec", "FFV1")
+        assert done.returncode == 0, done.stderr
+        given.append((masks.read_bytes(), read_video(out).tobytes()))
+    assert given[0] == given[1]
+    assert len(given[0][0]) == FRAMES[..., 0].size
+
+
+def spoilt(folder: Path, old: str, new: str) -> None:
+    """Leave the network without its sidecar, and with `new` for `old` in its metadata."""
+    path = folder / "tiny.onnx"
+    sidecar_path(path).unlink(missing_ok=True)
+    text = read_metadata(path.read_bytes())["cgnet"]
+    assert old in text
+    path.write_bytes(with_metadata(path.read_bytes(), {"cgnet": text.replace(old, new)}))
+
+
+def metadata_schema(folder: Path) -> str:
+    spoilt(folder, '"schema": 1', '"schema": 2')
+    return "tiny.onnx is not a description of ours (schema is not 1)"
+
+
+def metadata_kind(folder: Path) -> str:
+    spoilt(folder, '"kind": "onnx"', '"kind": "plan"')
+    return "tiny.onnx is not a description of ours (kind is not onnx)"
+
+
+def metadata_text(folder: Path) -> str:
+    spoilt(folder, "{", "[" * 10_000)
+    return "tiny.onnx can't be read: "
+
+
+def metadata_cut(folder: Path) -> str:
+    spoilt(folder, "}", "}")
+    content = (folder / "tiny.onnx").read_bytes()
+    (folder / "tiny.onnx").write_bytes(content[:-3])
+    return "has no sidecar tiny.onnx.json; export it again"
+
+
+def contradiction(folder: Path) -> str:
+    sidecar = sidecar_path(folder / "tiny.onnx")
+    sidecar.write_text(sidecar.read_text().replace('"rgb"', '"bgr"'))
+    return "tiny.onnx.json contradicts the metadata of tiny.onnx; export it again"
+
+
 def no_sidecar(folder: Path) -> str:
     sidecar_path(folder / "tiny.onnx").unlink()
+    (folder / "tiny.onnx").write_bytes(network("frames", FIXED).SerializeToString())
     return "has no sidecar tiny.onnx.json; export it again"
 
 
@@ -163,7 +217,23 @@ def no_folder(folder: Path) -> str:
     return "can't be written: is "
 
 
-BAD = (no_sidecar, altered, no_json, other_schema, no_mean, large_sidecar, no_network, no_plan, no_video, no_folder)
+BAD = (
+    metadata_schema,
+    metadata_kind,
+    metadata_text,
+    metadata_cut,
+    contradiction,
+    no_sidecar,
+    altered,
+    no_json,
+    other_schema,
+    no_mean,
+    large_sidecar,
+    no_network,
+    no_plan,
+    no_video,
+    no_folder,
+)
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 //     cgnet::Segmenter segmenter("cgnet.onnx");  // or cgnet.plan
 //     std::vector<std::uint8_t> labels = segmenter.segment({pixels, height, width});
 //
-// A file comes from cgnet-export and has its sidecar (cgnet.onnx.json) beside it. Sidecar, sha256 and, for a plan,
-// builder, version and architecture are checked before a runtime sees a byte of the file. Every failure
-// is an exception of the tree below, whose what() is one line: what came, what was wanted, what to do.
+// A file comes from cgnet-export and has its sidecar (cgnet.plan.json) beside it; an ONNX file may be without, its own
+// metadata hold the same but for the sha256. Description, sha256 and, for a plan, builder, version and architecture are
+// checked before a runtime sees a byte of the file. Every failure is an exception of the tree below, whose what() is one line: what came, what was wanted, what to do.
 //
 // This header needs the standard library only; OpenVINO and TensorRT stay behind it.
 #pragma once
