@@ -23,7 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
+from onnx import helper
 
 import cgnet_deploy
 from cgnet_deploy.bench.report.columns import described
@@ -32,6 +34,7 @@ from cgnet_deploy.checkpoint.writing import save_checkpoint
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.export.cli import main as export_main
 from cgnet_deploy.spec import Res
+from tests.engines.graphs import model, tensor
 from tests.pages import PAGES, ROOT, Block, blocks, prose, spans
 
 RES = Res(64, 96)  # of the reader's checkpoint, so that a page takes seconds
@@ -107,6 +110,14 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for i in range(3):
         video.write(scenes.frame(i))
     video.release()
+    theirs = model(
+        [helper.make_node("Conv", ["x", "weight"], ["scores"], strides=[8, 8])],
+        [tensor("x", "FLOAT", 1, 3, *RES)],
+        [tensor("scores", "FLOAT", 1, shipped.spec.classes, *(side // 8 for side in RES))],
+        {"weight": np.zeros((shipped.spec.classes, 3, 1, 1), np.float32)},
+    )
+    (home / "theirs.onnx").write_bytes(theirs.SerializeToString())
+    (home / "classes.txt").write_text("\n".join(shipped.spec.class_names))
     assert cv2.imwrite(str(home / "frame.png"), open_dataset(f"scenes:0:{RES}", "val").frame(0))
     return home
 

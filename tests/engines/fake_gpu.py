@@ -205,6 +205,11 @@ class Plan:
     def get_tensor_dtype(self, _: str) -> Any:
         return self.dtype
 
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        if self.gpu.io == "frames":
+            return {"in": (-1, -1, -1, 3), "out": (-1, -1, -1)}[name]
+        return {"in": (-1, 3, -1, -1), "out": (-1, CLASSES, -1, -1)}[name]
+
     def create_execution_context(self) -> Execution:
         return Execution(self)
 

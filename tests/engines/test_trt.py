@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cgnet_deploy.artifact import IO, Artifact, write_artifact
+from cgnet_deploy.artifact import IO, Artifact, sidecar_path, write_artifact
 from cgnet_deploy.engines import trt
 from cgnet_deploy.engines.base import Engine, Layer
 from cgnet_deploy.engines.build import build_plan
@@ -13,10 +13,10 @@ from cgnet_deploy.engines.cudagraph import capture
 from cgnet_deploy.engines.gpu import Gpu, find_gpu
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.errors import ArtifactError, CgnetError, EngineUnavailable, FrameError
-from cgnet_deploy.spec import Precision
+from cgnet_deploy.spec import Precision, Res
 from tests.engines.contract import EngineContract
 from tests.engines.fake_gpu import MAX_SIDE, VERSION, FakeGpu
-from tests.engines.graphs import DYNAMIC, SPEC, drawn_frames
+from tests.engines.graphs import DYNAMIC, SPEC, drawn_frames, logits_of
 
 NO_GPU = ""
 try:
@@ -93,6 +93,48 @@ class TestOnAFakedGpu(EngineContract):
 
     def open(self, path: Path, batch: int | None = None) -> Engine:
         return open_engine(str(path), batch=batch)
+
+
+@pytest.fixture
+def from_trtexec(tmp_path: Path) -> Path:
+    """A plan without a sidecar."""
+    sidecar_path(path := faked_plan(tmp_path / "theirs.plan", "tensor")).unlink()
+    return path
+
+
+def test_a_plan_without_a_sidecar_needs_trust(from_trtexec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trt, "find_gpu", lambda: pytest.fail("the machine was asked first"))
+    with pytest.raises(ArtifactError, match=r"so nothing vouches for its bytes.* or say --trust") as caught:
+        open_engine(from_trtexec)
+    assert caught.value.exit_code == 2
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("gpu", ["tensor"], indirect=True)
+def test_a_trusted_plan_is_described_by_its_own_ports(gpu: FakeGpu, from_trtexec: Path, tmp_path: Path) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text("\n".join(SPEC.class_names))
+    mean, std, color = SPEC.input.mean, SPEC.input.std, SPEC.input.color
+    frames, size = drawn_frames(1, 40, 56), Res(40, 56)
+    with open_engine(from_trtexec, res=size, names=names, mean=mean, std=std, color=color, trust=True) as engine:
+        np.testing.assert_array_equal(engine.infer(frames), logits_of(frames).argmax(1))
+        assert engine.info.assumed == (
+            "scores smaller than the input are enlarged bilinearly",
+            "precision f32: a plan doesn't say",
+        )
+
+
+@pytest.mark.parametrize("content", [b"", b"vtrt", bytes(range(64))], ids=["empty", "tag", "other"])
+def test_trust_makes_no_plan_of_another_file(gpu: FakeGpu, from_trtexec: Path, content: bytes) -> None:
+    from_trtexec.write_bytes(content)
+    with pytest.raises(ArtifactError, match="is not a TensorRT plan: build one with trtexec or cgnet-export"):
+        open_engine(from_trtexec, trust=True)
+
+
+def test_a_trusted_plan_of_another_release_is_refused(gpu: FakeGpu, tmp_path: Path) -> None:
+    sidecar_path(path := faked_plan(tmp_path / "old.plan", "tensor", "10.9.0.34")).unlink()
+    with pytest.raises(EngineUnavailable, match=r"built by tensorrt 10\.9\.0\.34, and .* build it here again: trtexec"):
+        open_engine(path, trust=True)
 
 
 def test_no_context_stays_and_nothing_leaks(gpu: FakeGpu, tmp_path: Path) -> None:
