@@ -7,11 +7,12 @@ anyone can write a sidecar.
 
 from __future__ import annotations
 
-from cgnet_deploy.protobuf import BYTES, VARINT, fields
+from cgnet_deploy.protobuf import BYTES, VARINT, fields, varint
 
 MAX_DEPTH = 64  # of messages within each other: a graph in an attribute of a node of a graph is 3
 MAX_MESSAGES = 1 << 20
 EXTERNAL = 1  # of TensorProto.DataLocation
+INT32 = (1 << 32) - 1  # of an enum, protobuf drops the higher bits
 EXTERNAL_DATA, DATA_LOCATION = 13, 14  # of TensorProto
 
 # Of each message: the fields that lead to a tensor, and the message that each holds (onnx.proto).
@@ -40,11 +41,12 @@ def keeps_data_outside(content: bytes) -> bool:
     while waiting:
         kind, message, depth = waiting.pop()
         leads = LEADS[kind]
-        for number, wire, value in fields(message):
+        for number, wire, value, _ in fields(message):
             if kind == "TensorProto":
-                if number == EXTERNAL_DATA or ((number, wire) == (DATA_LOCATION, VARINT) and value == EXTERNAL):
+                located = (number, wire) == (DATA_LOCATION, VARINT) and varint(value)[0] & INT32 == EXTERNAL
+                if located or number == EXTERNAL_DATA:
                     return True
-            elif wire == BYTES and number in leads and isinstance(value, memoryview):
+            elif wire == BYTES and number in leads:
                 waiting.append((leads[number], value, depth + 1))
                 seen += 1
                 if depth >= MAX_DEPTH or seen > MAX_MESSAGES:

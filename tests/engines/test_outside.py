@@ -137,9 +137,18 @@ def test_every_field_of_onnx_that_leads_to_a_tensor_is_followed() -> None:
     assert reachable == LEADS
 
 
+@pytest.mark.parametrize("location", [b"\x01", b"\x81\x00", b"\x81\x80\x80\x80\x10"], ids=["1", "long 1", "1 + 2**32"])
+def test_a_location_is_read_as_protobuf_reads_it(location: bytes) -> None:
+    tensor = b"\x70" + location
+    graph = b"\x2a" + bytes([len(tensor)]) + tensor
+    content = b"\x3a" + bytes([len(graph)]) + graph
+    assert onnx.load_from_string(content).graph.initializer[0].data_location == TensorProto.EXTERNAL
+    assert keeps_data_outside(content)
+
+
 @pytest.mark.parametrize("content", [b"\x3b", b"\x08", b"\x3a\x05", b"\x00\x00", b"\xff" * 20], ids=bytes.hex)
 def test_what_is_no_message_is_refused(content: bytes) -> None:
-    with pytest.raises(ValueError, match="not a protobuf message"):
+    with pytest.raises(ValueError, match="not an ONNX file"):
         keeps_data_outside(content)
 
 
