@@ -25,7 +25,7 @@ SHOWN = 12  # class names in a line of the log
 
 @dataclass(frozen=True, slots=True)
 class Initial:
-    """A checkpoint to start from. names: of its classes; input: its contract; () and None where nothing says them."""
+    """A checkpoint to start from. names: of its classes; input: its contract; () and None where nothing gives them."""
 
     path: Path
     model: CGNet
@@ -38,8 +38,10 @@ class Initial:
         try:
             checkpoint = load_checkpoint(path)
         except UsageError:  # training can do without what export can't
-            log.warning(f"{path}: nothing says what its input and its classes are, so the data set's are used")
-            return cls(path, read_network(path).model, (), None)
+            log.warning(f"{path} doesn't say what its input is: the data set's mean and deviation are used")
+            network = read_network(path)
+            names = network.meta.names or ()
+            return cls(path, network.model, names if len(names) == network.model.classes else (), None)
         return cls(path, checkpoint.model, checkpoint.spec.class_names, checkpoint.spec.input)
 
 

@@ -21,7 +21,6 @@ from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.confusion import Confusion
 from cgnet_deploy.data.dataset import Dataset
 from cgnet_deploy.data.memory import InMemory, in_memory
-from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.errors import CgnetError
 from cgnet_deploy.interrupts import Interrupts, caught_interrupts
 from cgnet_deploy.model import CGNet
@@ -48,12 +47,15 @@ MAX_STEPS = 10**9
 
 @dataclass(frozen=True, slots=True)
 class TrainingJob:
-    """data: as `open_dataset` takes it. init: weights to start from; started_from: what they are, in words.
+    """dataset: trained on. val: validated on. data: where they come from, to compare with on --resume.
 
-    time_limit_s: end cleanly after so many seconds. workers: processes that read and augment.
+    init: weights to start from; started_from: what they are, in words. time_limit_s: end cleanly after so many seconds.
+    workers: processes that read and augment.
     """
 
     recipe: Recipe
+    dataset: Dataset
+    val: Dataset
     data: str
     out: Path
     device: torch.device
@@ -90,7 +92,7 @@ def train(job: TrainingJob) -> TrainingResult:
     CgnetError for a loss that is not a finite number and for a full disk.
     """
     recipe, share = job.recipe, job.share
-    dataset, val = open_dataset(job.data, recipe.split), open_dataset(job.data, "val")
+    dataset, val = job.dataset, job.val
     length = Length(recipe, total_steps(recipe, len(dataset)))
     if recipe.batch > len(dataset):
         log.info(f"{dataset.name} has {len(dataset)} pictures: they are repeated to fill a batch of {recipe.batch}")

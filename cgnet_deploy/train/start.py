@@ -65,8 +65,8 @@ def start(
     recipe: None is that of the run to go on with, else `OWN`, which is completed from the data set. data: as
     `open_dataset` takes it. settings: changes of the recipe, as `--set` takes them. epochs, steps: its length, at most
     one of them. init: a checkpoint of any classes to start from. time_limit_s: end cleanly after so many; for `OWN`
-    without epochs or steps, the length. workers: processes that read and augment,
-    by default GPU_WORKERS with a GPU, else none. multi_scale: measure mIoU (ms+flip) too, at the end.
+    without epochs or steps, the length. workers: processes that read and augment, by default GPU_WORKERS with a GPU,
+    else none. multi_scale: measure mIoU (ms+flip) too, at the end.
 
     Raises UserError for what this machine or the recipe doesn't allow, and whatever `train` raises.
     """
@@ -80,7 +80,13 @@ def start(
         start = Initial.read(init) if init else None
         started = run.started_from if run else started_from(init)
         minutes = time_limit_s / 60 if math.isfinite(time_limit_s) else None
-        recipe = _settled(recipe, run, data, start, settings, epochs, steps, minutes)
+        base = run.full_recipe() if run and _goes_on(recipe, run) else recipe or OWN
+        dataset, val = open_dataset(data, overridden(base, settings).split), open_dataset(data, "val")
+        if base is OWN:
+            facts = facts_of(dataset, val)
+            recipe = own_recipe(facts, start, settings=settings, epochs=epochs, steps=steps, minutes=minutes)
+        else:
+            recipe = lasting(overridden(_fitting(base, start), settings), epochs=epochs, steps=steps)
         if recipe.minutes is not None and not resume:
             time_limit_s = math.inf  # it ends by itself in time
         _check(recipe, chosen, share)
@@ -90,6 +96,8 @@ def start(
             save_run(out, recipe, data, started)
         job = TrainingJob(
             recipe,
+            dataset,
+            val,
             data,
             out,
             chosen,
@@ -109,27 +117,18 @@ def start(
         return _ended(job, result, multi_scale) if share.rank == 0 else Trained()
 
 
-def _settled(
-    recipe: Recipe | None,
-    run: RunFile | None,
-    data: str,
-    init: Initial | None,
-    settings: Sequence[str],
-    epochs: int | None,
-    steps: int | None,
-    minutes: float | None,
-) -> Recipe:
-    """The recipe with everything decided. A run goes on with what it stored."""
-    if run and (recipe is None or recipe.name == OWN.name == run.recipe):
-        return lasting(overridden(run.full_recipe(), settings), epochs=epochs, steps=steps)
-    if recipe is None or recipe.name == OWN.name:
-        facts = facts_of(open_dataset(data, OWN.split), open_dataset(data, "val"))
-        return own_recipe(facts, init, settings=settings, epochs=epochs, steps=steps, minutes=minutes)
-    if init:
-        recipe = replace(recipe, classifier_bias=init.model.classifier.bias is not None)
-        if init.input and (init.input.mean, init.input.color) != (recipe.input.mean, recipe.input.color):
-            log.info(f"{init.path} expects another input than the recipe {recipe.name}, which is used")
-    return lasting(overridden(recipe, settings), epochs=epochs, steps=steps)
+def _goes_on(recipe: Recipe | None, run: RunFile) -> bool:
+    """Whether the recipe that `run` stored is meant."""
+    return recipe is None or recipe.name == OWN.name == run.recipe
+
+
+def _fitting(recipe: Recipe, init: Initial | None) -> Recipe:
+    """With a bias of the classifier, if `init` has one."""
+    if init is None:
+        return recipe
+    if init.input and (init.input.mean, init.input.color) != (recipe.input.mean, recipe.input.color):
+        log.info(f"{init.path} expects another input than the recipe {recipe.name}, which is used")
+    return replace(recipe, classifier_bias=init.model.classifier.bias is not None)
 
 
 def _ended(job: TrainingJob, result: TrainingResult, multi_scale: bool) -> Trained:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 
 from cgnet_deploy.confusion import Confusion
-from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.memory import peak_mib
 from cgnet_deploy.train.evaluate import confusion_of
 from cgnet_deploy.train.loop import TrainingJob, TrainingResult
@@ -17,8 +16,7 @@ def summary(job: TrainingJob, result: TrainingResult, final: Confusion, multi_sc
     recipe, gpu = job.recipe, job.device.type == "cuda"
     ms_flip = "-"
     if multi_scale:
-        val = open_dataset(job.data, "val")
-        ms_flip = f"{100 * confusion_of(result.averaged, val, recipe.input, ms_flip=True).miou:.2f}"
+        ms_flip = f"{100 * confusion_of(result.averaged, job.val, recipe.input, ms_flip=True).miou:.2f}"
     row = {
         "Method": "CGNet",
         "Backbone": result.spec.name,

@@ -11,7 +11,7 @@ from cgnet_deploy.contracts import ClassTable
 from cgnet_deploy.data.dataset import Dataset
 from cgnet_deploy.data.memory import InMemory
 from cgnet_deploy.spec import Res
-from cgnet_deploy.train import loop, start, summary
+from cgnet_deploy.train import start
 
 
 def made_up(names: Sequence[str], sizes: Sequence[Res], *, only: int | None = None, seed: int = 0) -> InMemory:
@@ -39,5 +39,4 @@ def opened_as(monkeypatch: pytest.MonkeyPatch, train: Dataset, val: Dataset) -> 
     def open_dataset(where: str, split: str) -> Dataset:
         return val if split == "val" else train
 
-    for module in (loop, start, summary):
-        monkeypatch.setattr(module, "open_dataset", open_dataset)
+    monkeypatch.setattr(start, "open_dataset", open_dataset)

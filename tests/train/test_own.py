@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from cgnet_deploy.train.cli import main
 from cgnet_deploy.train.overrides import overridden, settings_of
 from cgnet_deploy.train.own import Facts, crop_of, facts_of, own_recipe, test_size
 from cgnet_deploy.train.recipes import OWN, RECIPES, Trapezoid
+from tests.data.own import NAMES, PALETTE, Sample, mmseg, no_splits, yaml_grey
 from tests.train.made_up import made_up, opened_as
 from tests.train.runs import log_of, losses
 from tests.train.test_initial import INPUT, saved
@@ -255,3 +256,21 @@ def test_a_damaged_run_file_is_one_line(
         (tmp_path / "run.json").write_text(text)
         assert run(tmp_path, "--resume", small=False) == 2
         assert "run.json can't be read" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("write", [yaml_grey, mmseg, no_splits], ids=lambda write: write.__name__)
+def test_files_in_a_format_of_ones_own_train(
+    write: Callable[[Path, list[Sample]], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From CamVid's classes: road is carried over; names and colours of the files go into the checkpoint."""
+    drawn = made_up(NAMES, [SMALL] * 6)
+    samples = [Sample("val" if i > 3 else "train", f"{i}", *drawn.samples[i]) for i in range(6)]
+    write(tmp_path / "data", samples)
+    saved(tmp_path / "init.pth", ("Sky", "Road", "Car"))
+    args = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "run"), "--init", str(tmp_path / "init.pth")]
+    assert main([*args, "--iterations", "3"]) == 0
+    assert "carried over for road; drawn anew for vehicle, person, other" in capsys.readouterr().err
+    spec = load_checkpoint(tmp_path / "run" / "best.pth").spec
+    assert spec.class_names == NAMES
+    assert spec.palette == PALETTE
+    assert spec.input == replace(INPUT, res=SMALL)
