@@ -35,7 +35,7 @@ def open_engine(
 
     res, batch: the sizes that frames will have; None leaves what the file leaves open. threads: on the CPU.
     contract: the input contract; it overrides a checkpoint's, and an exported file must have been made for it.
-    names, mean, std, color: of an ONNX file or a plan from elsewhere, which doesn't say it: a text file with one class
+    names, mean, std, color: of a checkpoint, an ONNX file or a plan that doesn't say it: a text file with one class
     a line, and its colour if you like; the input contract, where `contract` names none that fits. `info.assumed` lists
     what nobody said. trust: load a plan without a sidecar; TensorRT runs whatever is in it.
     profile: prepare for `Engine.profile`, which gives the time of each layer; it makes the engine slower.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 
 from cgnet_deploy.artifact import Shape
-from cgnet_deploy.checkpoint.reading import Checkpoint, load_checkpoint
+from cgnet_deploy.checkpoint.reading import Checkpoint
 from cgnet_deploy.engines.base import WARM_RUNS, Engine, EngineInfo, Layer
+from cgnet_deploy.engines.checkpoints import requested
 from cgnet_deploy.engines.fast.choice import fast_or_none
 from cgnet_deploy.engines.request import Request
 from cgnet_deploy.engines.torchtiming import event_ns, profile_modules
@@ -16,7 +17,7 @@ from cgnet_deploy.spec import Precision
 
 
 def open(request: Request, *, compiled: bool = False, bf16: bool = False) -> Engine:
-    checkpoint = load_checkpoint(request.path, contract=request.said.contract)
+    checkpoint = requested(request)
     if not request.chosen and not request.profile and (fast := fast_or_none(checkpoint, request.shape)):
         return fast
     return TorchEngine(checkpoint, request.shape, threads=request.threads, compiled=compiled, bf16=bf16)

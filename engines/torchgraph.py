@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from cgnet_deploy.artifact import Shape
-from cgnet_deploy.checkpoint.reading import Checkpoint, load_checkpoint
+from cgnet_deploy.checkpoint.reading import Checkpoint
 from cgnet_deploy.engines.base import WARM_RUNS, Engine, EngineInfo, Layer
+from cgnet_deploy.engines.checkpoints import requested
 from cgnet_deploy.engines.request import Request
 from cgnet_deploy.engines.torchtiming import event_ns, profile_kernels
 from cgnet_deploy.errors import EngineUnavailable
@@ -28,9 +29,7 @@ SETTLING_RUNS = 3  # before a capture: cuDNN chooses its kernels, a compiler com
 
 
 def open(request: Request, *, compiled: bool = False) -> Engine:
-    return TorchGraphEngine(
-        load_checkpoint(request.path, contract=request.said.contract), request.shape, compiled=compiled
-    )
+    return TorchGraphEngine(requested(request), request.shape, compiled=compiled)
 
 
 def probe() -> str:

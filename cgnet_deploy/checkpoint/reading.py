@@ -18,9 +18,10 @@ from cgnet_deploy.checkpoint.container import Contents, read_container, reason, 
 from cgnet_deploy.checkpoint.keys import Format
 from cgnet_deploy.checkpoint.meta import Meta
 from cgnet_deploy.checkpoint.settle import Said, settle
-from cgnet_deploy.contracts import known_as
+from cgnet_deploy.contracts import ClassTable, known_as
 from cgnet_deploy.errors import CheckpointError, UsageError
 from cgnet_deploy.model import CGNet
+from cgnet_deploy.names import read_names
 from cgnet_deploy.spec import Color, ModelSpec, Res, Triple
 
 SCHEMA = 1  # of the description in our own format
@@ -60,7 +61,7 @@ def load_checkpoint(
     path: str | Path,
     *,
     contract: str | None = None,
-    names: str | Path | None = None,
+    names: str | Path | ClassTable | None = None,
     mean: Triple | None = None,
     std: Triple | None = None,
     color: Color | None = None,
@@ -68,15 +69,16 @@ def load_checkpoint(
 ) -> Checkpoint:
     """Load the checkpoint at `path`, in any of the three formats.
 
-    contract: the name of a built-in input contract (contracts.py). names: a file of class names and colours (names.py).
-    mean, std: three numbers each, in the order of `color`, on the 0-255 scale. color: "rgb" or "bgr". Each overrides
-    what the file says, or what is inferred. res: the size to use where neither file nor contract has one.
+    contract: the name of a built-in input contract (contracts.py). names: a file of class names and colours (names.py),
+    or what it holds. mean, std: three numbers each, in the order of `color`, on the 0-255 scale. color: "rgb" or "bgr".
+    Each overrides what the file says, or what is inferred. res: the size where neither file nor contract has one.
 
     Raises CheckpointError for a file that can't be used, UsageError for an unknown contract or if none can be inferred.
     """
     path = Path(path)
     network = read_network(path)
-    said = Said(contract, None if names is None else Path(names), mean, std, color, res)
+    table = read_names(Path(names)) if isinstance(names, str | Path) else names
+    said = Said(contract, table, mean, std, color, res)
     model = network.model
     spec = settle(path, network.format, model.classes, model.blocks, network.spec, network.meta, said)
     return Checkpoint(path, model, spec, network.format, known_as(spec.input), network.sha256, network.provenance)

@@ -16,7 +16,6 @@ from typing import Any
 from cgnet_deploy.checkpoint.meta import Meta
 from cgnet_deploy.contracts import CONTRACTS, ClassTable, class_table, contract_name, known_as, named_contract
 from cgnet_deploy.errors import CheckpointError, UsageError
-from cgnet_deploy.names import read_names
 from cgnet_deploy.spec import Color, InputSpec, ModelSpec, Res, Triple
 
 log = logging.getLogger(__name__)
@@ -24,13 +23,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What the user says; None for what isn't said. contract: a name. names: a file, as of names.py.
+    """What the user says; None for what isn't said. contract: a name. table: names and colours.
 
     res: where nothing else has a size. A user who exports for another size does not change what the recipe tests at.
     """
 
     contract: str | None = None
-    names: Path | None = None
+    table: ClassTable | None = None
     mean: Triple | None = None
     std: Triple | None = None
     color: Color | None = None
@@ -46,7 +45,7 @@ def settle(
     """
     contract = named_contract(said.contract) if said.contract else None
     used: set[str] = set()
-    table = _table(path, classes, stored, meta, said.names, used)
+    table = _table(path, classes, stored, meta, said.table, used)
     known = (contract, stored.input if stored else None, meta, _published(fmt, table))
     values: dict[str, Any] = {}
     for field in ("mean", "std", "color", "res"):
@@ -71,13 +70,12 @@ def settle(
 
 
 def _table(
-    path: Path, classes: int, stored: ModelSpec | None, meta: Meta, names: Path | None, used: set[str]
+    path: Path, classes: int, stored: ModelSpec | None, meta: Meta, said: ClassTable | None, used: set[str]
 ) -> ClassTable:
-    if names is not None:
-        table = read_names(names)
-        if len(table.names) != classes:
-            raise UsageError(f"{names} names {len(table.names)} classes, {path} has {classes}; wanted one name a line")
-        return table
+    if said is not None:
+        if len(said.names) != classes:
+            raise UsageError(f"--names has {len(said.names)} classes, {path} has {classes}; wanted one name a line")
+        return said
     if stored is not None:
         return ClassTable(stored.class_names, stored.palette, stored.ignore_label)
     if meta.names is None:

@@ -17,8 +17,9 @@ import triton
 from torch import Tensor
 
 from cgnet_deploy.artifact import Shape
-from cgnet_deploy.checkpoint.reading import Checkpoint, load_checkpoint
+from cgnet_deploy.checkpoint.reading import Checkpoint
 from cgnet_deploy.engines.base import Engine, EngineInfo
+from cgnet_deploy.engines.checkpoints import requested
 from cgnet_deploy.engines.fast.fold import fold, stored
 from cgnet_deploy.engines.fast.network import FastNetwork
 from cgnet_deploy.engines.fast.tiles import Tiles, usual
@@ -36,7 +37,7 @@ CHECKED = (1, 67, 35)  # of the drawn picture: odd sides, and more than one tile
 
 
 def open(request: Request, *, precision: Precision) -> Engine:
-    return FastEngine(load_checkpoint(request.path, contract=request.said.contract), request.shape, precision=precision)
+    return FastEngine(requested(request), request.shape, precision=precision)
 
 
 def probe(*, precision: Precision) -> str:

@@ -21,6 +21,7 @@ from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.spec import Precision
 from tests.bench.conftest import WriteEngine
 from tests.children import interruptible
+from tests.engines.graphs import written
 
 QUICK = ("--warmup", "0", "--duration", "0", "--iterations", "20", "--threads", "1")
 COMMAND = (sys.executable, "-c", "import sys; from cgnet_deploy.bench.cli import main; sys.exit(main())")
@@ -378,6 +379,15 @@ def test_a_plan_without_a_gpu(tmp_path: Path, capfd: pytest.CaptureFixture[str])
         made_with={"tensorrt_rtx": "1.7.1.116", "architecture": "portable"},
     )
     fails(["--engine", str(plan), "--res", "360x480"], 5, "cgnet.plan can't run here: no NVIDIA GPU", tmp_path, capfd)
+
+
+def test_an_onnx_file_without_its_sidecar_is_the_same_row(tmp_path: Path) -> None:
+    ours = written(tmp_path / "ours.onnx", "frames", (1, 40, 56)).path
+    (moved := tmp_path / "moved.onnx").write_bytes(ours.read_bytes())
+    assert main(["--engine", str(ours), "--engine", str(moved), *QUICK, "--json", str(tmp_path / "r.json")]) == 0
+    one, other = json.loads((tmp_path / "r.json").read_text())["rows"]
+    for key in ("backend", "provider", "precision", "sha256", "res", "batch"):
+        assert one[key] == other[key]
 
 
 @interruptible()

@@ -96,7 +96,7 @@ def test_what_is_missing_or_wrong_is_one_line(
 
 def test_names_of_another_count_are_refused(tmp_path: Path) -> None:
     (names := tmp_path / "names.txt").write_text("a\nb\n", encoding="utf-8")
-    with pytest.raises(UsageError, match=r"names\.txt names 2 classes, .*mine\.pth has 5; wanted one name a line"):
+    with pytest.raises(UsageError, match=r"--names has 2 classes, .*mine\.pth has 5; wanted one name a line"):
         load_checkpoint(written(tmp_path, ALL_FORMS["1.x"]), names=names)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from cgnet_deploy.artifact import read_artifact, sidecar_path
 from cgnet_deploy.engines.open import open_engine
+from cgnet_deploy.errors import UsageError
 from cgnet_deploy.export.cli import main
 from cgnet_deploy.export.tritonserver import write_repository
 from cgnet_deploy.pixels import overlay
@@ -90,6 +91,19 @@ def test_names_mean_std_and_colour_from_flags(workplace: Path) -> None:
     assert (spec.input.mean, spec.input.std, spec.input.color) == ((1, 2, 3), (4, 5, 6), "bgr")
     assert main(["--ckpt", "mine.pth", *flags]) == 0
     assert read_artifact(workplace / "cgnet.onnx").spec.class_names[4] == "class 4"
+
+
+def test_an_engine_of_the_checkpoint_itself_takes_what_the_file_does_not_say(workplace: Path) -> None:
+    (workplace / "mine.pth").write_bytes(mmseg_file(MODEL, {}))
+    (workplace / "names.txt").write_text("a\nb\nc\nd\ne\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="no input contract is known for 5 classes"):
+        open_engine("mine.pth")
+    said: dict[str, Any] = {"mean": INPUT.mean, "std": INPUT.std, "color": INPUT.color}
+    with open_engine("mine.pth", names="names.txt", **said, res=INPUT.res) as engine:
+        assert (engine.info.spec.class_names, engine.info.spec.input) == (tuple("abcde"), INPUT)
+    (workplace / "mine.pth").write_bytes(mmseg_file(MODEL, ALL_FORMS["0.x"]))
+    with open_engine("mine.pth", names="names.txt", mean=(9.0, 9.0, 9.0)) as engine:  # those are for other files
+        assert (engine.info.spec.class_names, engine.info.spec.input) == (NAMES, INPUT)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.pixels import U8, overlay
 from cgnet_deploy.video.api import default_engines
 from cgnet_deploy.video.cli import main
+from cgnet_deploy.video.segmenter import Segmenter
 from tests.children import interruptible
 from tests.engines.graphs import SPEC, logits_of, written
 from tests.video.clips import H, W, clip, drawn, frames_of
@@ -49,6 +50,20 @@ def test_masks_are_the_engine_s_on_every_pixel(folder: Path) -> None:
         np.testing.assert_array_equal(masks(folder / "masks"), [engine.infer(frame[None])[0] for frame in frames])
     np.testing.assert_array_equal(masks(folder / "masks"), logits_of(frames).argmax(1))
     assert sorted(path.name for path in (folder / "masks").iterdir())[::11] == ["000000.png", "000011.png"]
+
+
+def test_an_onnx_file_without_its_sidecar_gives_the_same_bytes(folder: Path) -> None:
+    for name in ("here", "elsewhere"):
+        (folder / name).mkdir()
+    (folder / "elsewhere" / "other.onnx").write_bytes((folder / "tiny.onnx").read_bytes())
+    for name, engine in (("here", "tiny.onnx"), ("elsewhere", "elsewhere/other.onnx")):
+        flags = ["--masks", f"{name}/masks", "--output", f"{name}/out.mp4"]
+        assert main(["--engine", engine, "--input", "in.avi", "--threads", "1", *flags]) == 0
+    np.testing.assert_array_equal(masks(folder / "here" / "masks"), masks(folder / "elsewhere" / "masks"))
+    np.testing.assert_array_equal(frames_of(folder / "here/out.mp4"), frames_of(folder / "elsewhere/out.mp4"))
+    with Segmenter("tiny.onnx") as one, Segmenter("elsewhere/other.onnx") as other:
+        assert one.info == other.info
+        np.testing.assert_array_equal(one.segment(drawn(1)[0]), other.segment(drawn(1)[0]))
 
 
 def test_masks_have_the_size_of_their_frames(folder: Path) -> None:
