@@ -95,7 +95,7 @@ def train(job: TrainingJob) -> TrainingResult:
     dataset, val = job.dataset, job.val
     length = Length(recipe, total_steps(recipe, len(dataset)))
     if recipe.batch > len(dataset):
-        log.info(f"{dataset.name} has {len(dataset)} pictures: they are repeated to fill a batch of {recipe.batch}")
+        log.info(f"{dataset.name}: {len(dataset)} to train on are repeated to fill a batch of {recipe.batch}")
     dataset = in_memory(Fitted(dataset, recipe.input.res) if recipe.fit else dataset)
     val = in_memory(val)
     table = dataset.table

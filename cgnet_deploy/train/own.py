@@ -170,7 +170,7 @@ def _say(recipe: Recipe, facts: Facts, init: Initial | None, settings: Sequence[
     if recipe.minutes is not None:
         length = f"{recipe.minutes:g} minutes, the last {100 * FALL:.0f} % with a falling rate"
     for line in (
-        f"recipe own: {facts.name}, {facts.images} pictures to train on, {facts.val_images} to validate on, {sizes}",
+        f"recipe own: {facts.name}, {facts.images} to train on, {facts.val_images} to validate on, {sizes}",
         f"recipe own: {spec.color.upper()} minus {spec.mean}, divided by {spec.std}: {source}",
         f"recipe own: pictures are resized to {spec.res}, then scaled by {augment.scale.low} to {augment.scale.high}, "
         f"cropped to {augment.crop}; {recipe.batch} a step",
