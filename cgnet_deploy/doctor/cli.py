@@ -1,6 +1,7 @@
-"""cgnet-doctor: what this machine can run; and which input contract a checkpoint was trained with.
+"""cgnet-doctor: what this machine can run; what is in a data set; which input contract a checkpoint was trained with.
 
 cgnet-doctor
+cgnet-doctor --data own --write own.yaml --sheet own.png
 cgnet-doctor --ckpt model.pth --data camvid
 """
 
@@ -11,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cgnet_deploy.data.formats import WHAT
-from cgnet_deploy.errors import AccuracyError, EngineUnavailable, UsageError
-from cgnet_deploy.files import check_writable, write_json
+from cgnet_deploy.errors import AccuracyError, DataError, EngineUnavailable, UsageError
+from cgnet_deploy.files import check_writable, write_bytes, write_json
 from cgnet_deploy.terminal import Parser, integer, res_argument, run
 
 MAX_FRAMES = 1000
@@ -27,10 +28,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parser() -> Parser:
     parser = Parser(
-        "cgnet-doctor", "Show what this machine can run, or which input contract a checkpoint was trained with."
+        "cgnet-doctor",
+        "Show what this machine can run, what is in a data set, or which input contract a checkpoint was trained with.",
     )
     parser.add_argument("--ckpt", type=Path, metavar="FILE", help="a checkpoint to try input contracts on")
-    parser.add_argument("--data", metavar="DIR", help=f"labelled frames of what it was trained for: {WHAT}")
+    parser.add_argument("--data", metavar="DIR", help=f"the data set to look at, or to try contracts on: {WHAT}")
+    parser.add_argument("--write", type=Path, metavar="FILE.yaml", help="write a description of --data, to start from")
+    parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="draw pictures of --data with their labels")
     parser.add_argument("--split", default="val", help="part of --data (default: val)")
     parser.add_argument(
         "--frames",
@@ -46,11 +50,15 @@ def parser() -> Parser:
 
 
 def _main(args: argparse.Namespace) -> int:
-    if (args.ckpt is None) != (args.data is None):
-        raise UsageError("--ckpt and --data go together: contracts are tried on labelled frames")
-    if args.json:
-        check_writable(args.json)
-    return _machine(args) if args.ckpt is None else _contract(args)
+    if args.ckpt and args.data is None:
+        raise UsageError("--ckpt needs --data: contracts are tried on labelled frames")
+    if (args.write or args.sheet) and (args.ckpt or args.data is None):
+        raise UsageError("--write and --sheet go with --data alone: they show a data set")
+    for path in filter(None, (args.json, args.write, args.sheet)):
+        check_writable(path)
+    if args.ckpt:
+        return _contract(args)
+    return _data(args) if args.data is not None else _machine(args)
 
 
 def _machine(args: argparse.Namespace) -> int:
@@ -62,6 +70,30 @@ def _machine(args: argparse.Namespace) -> int:
         write_json(args.json, machine.to_json())
     if not machine.runs_anything:
         raise EngineUnavailable("no engine of any kind can run here: see what to install above")
+    return 0
+
+
+def _data(args: argparse.Namespace) -> int:
+    from cgnet_deploy.doctor.data_report import text, to_json
+    from cgnet_deploy.doctor.describe import describe
+    from cgnet_deploy.doctor.sheet import sheet
+    from cgnet_deploy.doctor.survey import survey_data
+
+    survey = survey_data(args.data)
+    print(text(survey))
+    # a description is what gives names to classes that have none
+    errors = [
+        one.text for one in survey.problems if one.error and not (args.write and one.text == survey.names_missing)
+    ]
+    if errors:
+        raise DataError(errors[0])
+    written = describe(survey, args.write).encode() if args.write else b""
+    if args.sheet:
+        write_bytes(args.sheet, sheet(survey))
+    if args.write:
+        write_bytes(args.write, written)
+    if args.json:
+        write_json(args.json, to_json(survey))
     return 0
 
 
