@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cgnet_deploy.artifact import MAX_ONNX_BYTES, Shape, has_description, read_artifact
+from cgnet_deploy.artifact import MAX_ONNX_BYTES, Shape, has_description, read_artifact, sidecar_path
 from cgnet_deploy.engines.base import Ends
 from cgnet_deploy.engines.foreign import Port, describe
 from cgnet_deploy.engines.outside import keeps_data_outside
+from cgnet_deploy.engines.ports import check_ports
 from cgnet_deploy.engines.request import Request
 from cgnet_deploy.errors import ArtifactError, one_line, require
 from cgnet_deploy.files import sha256_of
@@ -57,8 +58,10 @@ def read_onnx(request: Request) -> OnnxFile:
     if artifact.kind != "onnx":
         raise ArtifactError(f"{path} is a {artifact.kind}, wanted an ONNX file")
     request.check_contract(artifact.spec)
-    ends = Ends.of(artifact.io)
-    return OnnxFile(path, _content(path), artifact.precision, artifact.spec, ends, artifact.shape, artifact.sha256)
+    ends, content = Ends.of(artifact.io), _content(path)
+    if not sidecar_path(path).exists():
+        check_ports(artifact, content)
+    return OnnxFile(path, content, artifact.precision, artifact.spec, ends, artifact.shape, artifact.sha256)
 
 
 def _content(path: Path) -> bytes:

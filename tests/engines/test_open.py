@@ -1,20 +1,24 @@
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from onnx import ModelProto, TensorProto, external_data_helper, helper, numpy_helper
 
-from cgnet_deploy.artifact import Artifact, sidecar_path
+from cgnet_deploy.artifact import IO, Artifact, sidecar_path
 from cgnet_deploy.engines import onnxfile
 from cgnet_deploy.engines.backends import BY_NAME
 from cgnet_deploy.engines.onnxfile import read_onnx
 from cgnet_deploy.engines.open import backend_and_path, open_engine
 from cgnet_deploy.engines.request import Request, Said
 from cgnet_deploy.errors import ArtifactError, UsageError
+from cgnet_deploy.onnxmeta import read_metadata, with_metadata
 from cgnet_deploy.spec import Precision, Res
 from tests.engines.graphs import CLASSES, SPEC, drawn_frames, model, network, tensor, written
 
@@ -256,3 +260,33 @@ def test_the_exporters_graph_agrees_in_every_backend(shared: Path) -> None:
     for other in labels[1:]:
         # f32 sums in another order: 2 to 3 labels of 40 million differ on real frames
         assert (other != labels[0]).mean() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("io", "change"),
+    [
+        ("frames", {"shape": [1, 40, 64]}),
+        ("frames", {"shape": [None, 40, 56]}),
+        ("frames", {"io": "tensor"}),
+        ("tensor", {"io": "frames"}),
+        ("tensor", {"spec": replace(SPEC, class_names=("a", "b"), palette=SPEC.palette[:2]).to_json()}),
+    ],
+)
+def test_metadata_that_contradict_the_graph_are_refused(tmp_path: Path, io: IO, change: dict[str, Any]) -> None:
+    path = written(tmp_path / "a.onnx", io, (1, 40, 56)).path
+    sidecar_path(path).unlink()
+    with open_engine(path) as engine:
+        assert engine.info.spec == SPEC
+    text = json.dumps(json.loads(read_metadata(path.read_bytes())["cgnet"]) | change)
+    path.write_bytes(with_metadata(path.read_bytes(), {"cgnet": text}))
+    with pytest.raises(ArtifactError, match=r"a\.onnx is not what its metadata say, ") as caught:
+        open_engine(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_open_file_without_its_sidecar_opens(tmp_path: Path) -> None:
+    for io in ("frames", "tensor"):
+        path = written(tmp_path / f"{io}.onnx", io, (None, None, None)).path
+        sidecar_path(path).unlink()
+        with open_engine(path, res="40x56") as engine:
+            assert engine.infer(drawn_frames(2, 40, 56)).shape == (2, 40, 56)

@@ -62,14 +62,16 @@ def test_every_file_of_an_export_has_it(ckpt: Path, workplace: Path) -> None:
         assert tuple(labels.read_text(encoding="utf-8").splitlines()) == NAMES
 
 
-def test_moved_without_its_sidecar_it_gives_the_same(ckpt: Path, workplace: Path) -> None:
-    assert main(["--ckpt", str(ckpt), "--no-engine"]) == 0
+@pytest.mark.parametrize("flags", [(), ("--tensor-io", "--dynamic", "both")], ids=["frames", "open tensor"])
+def test_moved_without_its_sidecar_it_gives_the_same(ckpt: Path, workplace: Path, flags: tuple[str, ...]) -> None:
+    assert main(["--ckpt", str(ckpt), "--no-engine", *flags]) == 0
     (moved := workplace / "elsewhere" / "other.onnx").parent.mkdir()
     shutil.copy(workplace / "cgnet.onnx", moved)
     for prefix in ("ort:", "openvino:"):
         if prefix == "openvino:":
             pytest.importorskip("openvino")
-        with open_engine(f"{prefix}{workplace / 'cgnet.onnx'}") as one, open_engine(f"{prefix}{moved}") as other:
+        refs = (f"{prefix}{workplace / 'cgnet.onnx'}", f"{prefix}{moved}")
+        with open_engine(refs[0], res=INPUT.res) as one, open_engine(refs[1], res=INPUT.res) as other:
             assert one.info == other.info
             labels = one.infer(FRAMES)
             np.testing.assert_array_equal(labels, other.infer(FRAMES))
