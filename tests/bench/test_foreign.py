@@ -147,6 +147,24 @@ def test_a_size_that_nothing_says_is_one_line(
     assert (row["res"], row["batch"]) == ([32, 64], 2)
 
 
+def test_a_plan_of_trtexec_without_trust_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (plan := tmp_path / "theirs.engine").write_bytes(b"ftrt" + bytes(100))
+    assert main(["--engine", str(plan), *QUICK]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "has no sidecar theirs.engine.json" in line
+    assert line.endswith("or say --trust if you built it yourself")
+
+
+def test_a_label_that_is_no_class_is_one_line(
+    write_engine: WriteEngine, camvid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores = write_engine("scores.onnx", 11, classes=12, sides=(1, 32, 48))
+    labels = to_labels(tmp_path / "labels.onnx", scores)
+    said = ("--contract", "camvid-official", "--data", str(camvid))
+    assert main(["--engine", str(labels), *said, *QUICK]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith("the prediction holds label 11; wanted 0 to 10")
+
+
 @pytest.mark.shared
 def test_the_exporters_graph_beside_the_checkpoint(
     shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

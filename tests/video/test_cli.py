@@ -20,7 +20,7 @@ from cgnet_deploy.video.api import default_engines
 from cgnet_deploy.video.cli import main
 from cgnet_deploy.video.segmenter import Segmenter
 from tests.children import interruptible
-from tests.engines.graphs import SPEC, logits_of, written
+from tests.engines.graphs import CLASSES, SPEC, logits_of, network, written
 from tests.video.clips import H, W, clip, drawn, frames_of
 
 COMMAND = [sys.executable, "-m", "cgnet_deploy.video.cli"]
@@ -64,6 +64,17 @@ def test_an_onnx_file_without_its_sidecar_gives_the_same_bytes(folder: Path) -> 
     with Segmenter("tiny.onnx") as one, Segmenter("elsewhere/other.onnx") as other:
         assert one.info == other.info
         np.testing.assert_array_equal(one.segment(drawn(1)[0]), other.segment(drawn(1)[0]))
+
+
+def test_a_file_of_another_exporter_is_shown_with_the_names_that_are_said(folder: Path) -> None:
+    (folder / "theirs.onnx").write_bytes(network("tensor", (1, H, W)).SerializeToString())
+    (folder / "names.txt").write_text("".join(f"class {label} 9,9,{label}\n" for label in range(CLASSES)))
+    mean, std = (",".join(map(str, values)) for values in (SPEC.input.mean, SPEC.input.std))
+    said = ["--names", "names.txt", "--mean", mean, "--std", std, "--color", SPEC.input.color]
+    words = ["--engine", "theirs.onnx", "--input", "in.avi", "--output", "out", "--overlay", "1", "--no-legend"]
+    assert main([*words, *said, "--limit", "2", "--threads", "1"]) == 0
+    labels = logits_of(np.stack(drawn(2))).argmax(1)
+    np.testing.assert_array_equal(np.stack(masks(folder / "out"))[..., 0], labels)  # blue, in OpenCV's order
 
 
 def test_masks_have_the_size_of_their_frames(folder: Path) -> None:
