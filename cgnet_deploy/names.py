@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from cgnet_deploy.contracts import ClassTable, class_table
+from cgnet_deploy.contracts import ClassTable, evenly_spaced
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.spec import MAX_CLASSES, MAX_NAME_CHARS
 
@@ -37,7 +37,7 @@ def read_names(path: Path) -> ClassTable:
         raise UsageError(f"{path} names {len(names)} classes; wanted 1 to {MAX_CLASSES}, one a line")
     if twice := [name for name in names if names.count(name) > 1]:
         raise UsageError(f"{path} names {twice[0]!r} twice; class names must differ")
-    hues = class_table(len(named)).palette
+    hues = evenly_spaced(len(named))
     return ClassTable(names, tuple(colour or hue for (_, colour), hue in zip(named, hues, strict=True)), IGNORE)
 
 

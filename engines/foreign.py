@@ -18,7 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from cgnet_deploy.artifact import Shape
-from cgnet_deploy.contracts import CAMVID_CLASSES, CITYSCAPES_CLASSES, CONTRACTS, ONES, ClassTable, class_table
+from cgnet_deploy.contracts import (
+    CAMVID_CLASSES,
+    CITYSCAPES_CLASSES,
+    CONTRACTS,
+    ONES,
+    ClassTable,
+    class_table,
+    evenly_spaced,
+    named_contract,
+)
 from cgnet_deploy.engines.base import Ends, Gives, Takes
 from cgnet_deploy.engines.request import Request, Said
 from cgnet_deploy.errors import ArtifactError, UsageError
@@ -60,13 +69,13 @@ def describe(request: Request, source: Port, result: Port, metadata: Mapping[str
     """Raises ArtifactError for a graph that can't be measured, UsageError if nobody says what it needs to know."""
     path, said, assumed = request.path, request.said, list[str]()
     texts = metadata or {}
-    if said.contract is not None and said.contract not in CONTRACTS:
-        raise UsageError(f"unknown contract {said.contract!r}; wanted one of {', '.join(CONTRACTS)}")
+    if said.contract is not None:
+        named_contract(said.contract)  # refuses an unknown one
     takes, shape = _taken(path, source, said, assumed)
     gives, classes = _given(path, result, shape, assumed)
     named, theirs = _ultralytics(path, texts) if texts.get("author") == "Ultralytics" else (None, None)
     table = _table(path, said, named, classes, assumed)
-    size = _size(path, request, shape, theirs, len(table.names))
+    size = _size(path, request, shape, theirs, len(table.names), assumed)
     if takes == "tensor":
         spec = _input(path, said, theirs, len(table.names), assumed, size)
     else:
@@ -124,17 +133,22 @@ def _table(path: Path, said: Said, named: ClassTable | None, classes: int | None
     return class_table(classes)
 
 
-def _size(path: Path, request: Request, shape: Shape, theirs: InputSpec | None, classes: int) -> Res:
+def _size(
+    path: Path, request: Request, shape: Shape, theirs: InputSpec | None, classes: int, assumed: list[str]
+) -> Res:
     """The size to run at if nobody asks for another."""
     _, h, w = (own or want for own, want in zip(shape, request.shape, strict=True))
     if h and w:
         return Res(h, w).checked()
     if theirs is not None:
         return theirs.res
-    contract = request.said.contract or BY_CLASSES.get(classes)
-    if contract not in CONTRACTS:
+    if request.said.contract is not None:
+        return CONTRACTS[request.said.contract].res
+    if classes not in BY_CLASSES:
         raise UsageError(f"{path} takes any size and nothing says which: give --res HxW")
-    return CONTRACTS[contract].res
+    size = CONTRACTS[BY_CLASSES[classes]].res
+    assumed.append(f"size {size}, from its {classes} classes")
+    return size
 
 
 def _input(path: Path, said: Said, theirs: InputSpec | None, classes: int, assumed: list[str], size: Res) -> InputSpec:
@@ -169,7 +183,7 @@ def _ultralytics(path: Path, metadata: Mapping[str, str]) -> tuple[ClassTable | 
     if names is not None:
         if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
             raise ArtifactError(f"{path}: names in its metadata is no list of class names")
-        table = replace(class_table(len(names)), names=tuple(names), ignore_label=255)
+        table = ClassTable(tuple(names), evenly_spaced(len(names)), 255)
     res = ULTRALYTICS.res
     if isinstance(imgsz, list) and len(imgsz) == 2 and all(type(side) is int for side in imgsz):
         res = Res(*imgsz).checked()

@@ -86,6 +86,9 @@ def test_a_part_of_the_contract_that_is_said_replaces_that_part() -> None:
 def test_an_open_size_is_the_requested_one_or_is_asked_for() -> None:
     source = Port("float32", (None, 3, None, None))
     assert described(source, Port("int64", OPEN), shape=(1, 64, 96)).spec.input.res == Res(64, 96)
+    eleven = described(source, Port("float32", (None, 11, None, None)), Said())
+    assert eleven.spec.input == CONTRACTS["camvid-official"]
+    assert "size 360x480, from its 11 classes" in eleven.assumed
     with pytest.raises(UsageError, match="takes any size and nothing says which: give --res HxW"):
         described(source, Port("int64", OPEN))
 
