@@ -10,7 +10,7 @@ import yaml
 
 from cgnet_deploy.errors import DataError, one_line
 
-MAX_BYTES = 256 << 10  # ADE20K's 150 classes take 5 KiB
+MAX_BYTES = 64 << 10  # ADE20K's 150 classes take 5 KiB
 MAX_DEPTH = 8
 
 
@@ -18,9 +18,13 @@ class _Loader(yaml.SafeLoader):
     """PyYAML takes the last of two equal keys; that hides a class whose number is there twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        if twice := next((key for key in keys if keys.count(key) > 1), None):
-            raise yaml.constructor.ConstructorError(None, None, f"the key {twice!r} is there twice", node.start_mark)
+        seen = set()
+        for key, _ in node.value:
+            if (text := (key.tag, str(key.value))) in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {text[1]!r} is there twice", key.start_mark
+                )
+            seen.add(text)
         return super().construct_mapping(node, deep)
 
 

@@ -15,7 +15,7 @@ from cgnet_deploy.data.classes import NamesMissing
 from cgnet_deploy.data.dataset import Dataset, FileDataset
 from cgnet_deploy.data.formats import Format, Layout
 from cgnet_deploy.data.images import UPRIGHT, orientation
-from cgnet_deploy.data.opening import format_of, open_dataset
+from cgnet_deploy.data.opening import format_of, open_dataset, splits_of
 from cgnet_deploy.doctor.numbered import numbered_classes
 from cgnet_deploy.errors import DataError
 from cgnet_deploy.files import sha256_of
@@ -81,8 +81,7 @@ class DataSurvey:
 
 def survey_data(where: str) -> DataSurvey:
     """Read all of it. Raises UserError where nothing could be listed; bad files are problems of the survey."""
-    format = format_of(where)
-    names = format.loader().splits(where)
+    names = splits_of(where)
     if not names:
         raise DataError(f"{where} has no split: no train, val or test")
     missing = ""
@@ -90,7 +89,7 @@ def survey_data(where: str) -> DataSurvey:
         datasets = {name: open_dataset(where, name) for name in names}
     except NamesMissing as error:
         missing = str(error)
-        datasets = dict(_numbered(where, format, names))
+        datasets = dict(_numbered(where, format_of(where), names))
     splits = {name: survey_split(name, dataset) for name, dataset in datasets.items()}
     problems = sorted(_problems(splits, missing), key=lambda problem: not problem.error)
     kind = next(iter(datasets.values())).name  # "YAML on CamVid" says more than the format does

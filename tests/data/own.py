@@ -166,6 +166,44 @@ def camvid_colours(folder: Path, samples: Sequence[Sample]) -> None:
     put(folder / "label_colors.txt", "\n".join(lines) + "\n")
 
 
+def segnet(folder: Path, samples: Sequence[Sample]) -> None:
+    """SegNet's CamVid, whose eleven classes a description merges; two stored values become one class."""
+    stored = np.full(256, 11, np.uint8)
+    stored[:4] = 3, 8, 9, 0
+    for one in samples:
+        labels = stored[one.labels]
+        labels[:6][labels[:6] == 0] = 5  # Tree, as Sky, is "other"
+        picture(folder / one.split / f"{one.name}.png", one.frame)
+        grey(folder / f"{one.split}annot" / f"{one.name}.png", labels)
+    values = {3: "road", 8: "vehicle", 9: "person", 10: "person", 0: "other", 5: "other", 11: "ignore"}
+    described(folder, values=values)
+
+
+def cityscapes(folder: Path, samples: Sequence[Sample]) -> None:
+    """Label ids, with Ultralytics' label_mapping."""
+    ids = np.zeros(256, np.uint8)
+    ids[:4] = 7, 26, 24, 11
+    for one in samples:
+        place = Path(one.split) / "town"
+        picture(folder / "leftImg8bit" / place / f"{one.name}_leftImg8bit.png", one.frame)
+        grey(folder / "gtFine" / place / f"{one.name}_gtFine_labelIds.png", ids[one.labels])
+    described(folder, label_mapping={-1: "ignore_label", 0: "ignore_label", 7: 0, 26: 1, 24: 2, 11: 3})
+
+
+def sixteen_bits(folder: Path, samples: Sequence[Sample]) -> None:
+    for one in samples:
+        picture(folder / "images" / one.split / f"{one.name}.bmp", one.frame)
+        mask = folder / "labels" / one.split / f"{one.name}.tif"
+        mask.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(one.labels.astype(np.uint16)).save(mask)
+    described(folder)
+
+
+def described(folder: Path, **entries: object) -> None:
+    palette = [list(colour) for colour in PALETTE]
+    put(folder / "data.yaml", yaml.safe_dump({"names": list(NAMES), "palette": palette} | entries))
+
+
 # How it is written, what it is recognised as, and whether its own splits are kept.
 WRITERS: dict[str, tuple[Callable[[Path, Sequence[Sample]], None], str, bool]] = {
     "yaml, grey": (yaml_grey, "YAML", True),
@@ -174,6 +212,9 @@ WRITERS: dict[str, tuple[Callable[[Path, Sequence[Sample]], None], str, bool]] =
     "cvat": (cvat, "VOC", True),
     "labelme": (labelme, "VOC", True),
     "mmsegmentation": (mmseg, "YAML on folders", True),
+    "16 bits": (sixteen_bits, "YAML on folders", True),
+    "camvid": (segnet, "YAML on CamVid", True),
+    "cityscapes": (cityscapes, "YAML on Cityscapes", True),
     "without splits": (no_splits, "YAML on folders", False),
     "camvid in colours": (camvid_colours, "CamVid in colours", False),
 }

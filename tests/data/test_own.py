@@ -44,23 +44,24 @@ def samples(shared: Path) -> list[Sample]:
 @pytest.mark.shared
 @pytest.mark.parametrize("written", WRITERS)
 def test_every_format_gives_the_same_labels_and_weights(written: str, samples: list[Sample], tmp_path: Path) -> None:
-    write, name, has_splits = WRITERS[written]
+    write, format_name, has_splits = WRITERS[written]
     write(tmp_path, samples)
     both = open_dataset(str(tmp_path), "trainval")
-    assert both.name == name
+    assert both.name == format_name
     assert (both.table.names, both.table.ignore_label) == (NAMES, IGNORE)
     if written != "labelme":  # which stores no colours that could be told from VOC's
         assert both.table.palette == PALETTE
     truth = {one.name: one.labels for one in samples}
-    labels = {both.identifier(i): both.labels(i) for i in range(len(both))}
+    names = [both.identifier(i).removesuffix("_leftImg8bit") for i in range(len(both))]  # Cityscapes' suffix
+    labels = {name: both.labels(i) for i, name in enumerate(names)}
     assert labels.keys() == truth.keys()
     assert all(np.array_equal(labels[key], truth[key]) for key in truth)
     if not written.startswith("mmseg"):  # whose pictures are JPEG
-        frames = {both.identifier(i): both.frame(i) for i in range(len(both))}
+        frames = {name: both.frame(i) for i, name in enumerate(names)}
         assert all(np.array_equal(frames[one.name], one.frame) for one in samples)
     if has_splits:
         train = open_dataset(str(tmp_path), "train")
-        assert [train.identifier(i) for i in range(len(train))] == [one.name for one in samples if one.split == "train"]
+        assert names[: len(train)] == [one.name for one in samples if one.split == "train"]
     counts = np.bincount(np.concatenate([one.labels.ravel() for one in samples]), minlength=256)[: len(NAMES)]
     wanted = 1 / np.log(1.1 + counts / counts.sum())
     np.testing.assert_allclose(class_weights(ByFrequency(), both), wanted, rtol=1e-6)
@@ -210,6 +211,11 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "a short palette": (lambda d: described(d, palette=[[1, 2, 3]]), "a palette of 1 colours for 4 classes"),
     "no masks_dir": (lambda d: described(d, masks_dir=None), "masks_dir is missing"),
     "a value of no class": (lambda d: described(d, values={0: "sky"}), "'sky' in values is no class"),
+    "a name that is too long": (lambda d: described(d, path="x" * 5000), "can't be read: File name too long"),
+    "a key that is there twice": (
+        lambda d: put(d / "data.yaml", "names: {0: a, 0: b}\n"),
+        "the key '0' is there twice",
+    ),
     "a link in a circle": (circle, "is a link in a circle"),
 }
 
@@ -221,14 +227,21 @@ def read_all(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", BAD)
-def test_a_bad_data_set_is_one_clear_line(fault: str, drawn: list[Sample], tmp_path: Path) -> None:
+def test_a_bad_data_set_is_one_clear_line(
+    fault: str, drawn: list[Sample], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     spoil, message = BAD[fault]
     yaml_grey(tmp_path, drawn)
     spoil(tmp_path)
     with pytest.raises(DataError) as caught:
         read_all(tmp_path)
     assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
+    before = set(tmp_path.iterdir())
+    written = [f for flag in ("json", "write", "sheet") for f in (f"--{flag}", str(tmp_path / f"out.{flag}"))]
+    assert doctor_main(["-q", "--data", str(tmp_path), *written]) == 2
+    assert set(tmp_path.iterdir()) == before
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
 
 
 @pytest.mark.parametrize(
