@@ -34,7 +34,7 @@ def started_from(init: Path | None) -> str:
 
 
 def _licence(dataset: Dataset) -> str:
-    name, _, _ = dataset.name.partition(":")  # scenes:7
+    name = dataset.name.removeprefix("YAML on ").partition(":")[0]  # scenes:7; YAML on CamVid, whose pictures they are
     return next((format.licence for format in FORMATS if format.name == name), "see the data set's own licence")
 
 
