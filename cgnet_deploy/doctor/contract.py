@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cgnet_deploy.checkpoint.keys import Format
-from cgnet_deploy.contracts import CONTRACTS, contract_name, model_spec
+from cgnet_deploy.contracts import CONTRACTS, model_spec
 from cgnet_deploy.data.dataset import check_classes, fit_frame
 from cgnet_deploy.data.memory import InMemory
 from cgnet_deploy.data.opening import open_dataset
@@ -17,6 +17,9 @@ from cgnet_deploy.doctor.contract_search import ContractSearch, search
 from cgnet_deploy.errors import UsageError, require
 from cgnet_deploy.evaluation import Labeller
 from cgnet_deploy.spec import InputSpec, ModelSpec, Res
+
+if TYPE_CHECKING:  # torch is optional, and slow to import
+    from cgnet_deploy.checkpoint.reading import Network
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,12 +63,13 @@ def diagnose(ckpt: Path, data: str, split: str, frames: int, res: Res | None, th
     classes, blocks = network.model.classes, network.model.blocks
     dataset = open_dataset(data, split)
     check_classes(dataset, classes)
-    own = own_contract(network.spec, network.format, classes, blocks)
+    spec = own_spec(network)
+    own = spec.input if spec else None
     size = res or (own.res if own else Res(*dataset.frame(0).shape[:2]))
     count = min(frames, len(dataset))
     chosen = InMemory.of(dataset, [i * len(dataset) // count for i in range(count)])
     fitted = np.stack([fit_frame(frame, size) for frame, _ in chosen.samples])
-    base = network.spec or model_spec(next(iter(CONTRACTS)), classes, blocks)
+    base = spec or model_spec(next(iter(CONTRACTS)), classes, blocks)
 
     def labeller(candidate: Candidate) -> Labeller:
         spec = replace(base, input=candidate.spec)
@@ -79,11 +83,12 @@ def diagnose(ckpt: Path, data: str, split: str, frames: int, res: Res | None, th
     return Diagnosis(ckpt, description, count, result, own, named)
 
 
-def own_contract(spec: ModelSpec | None, fmt: Format, classes: int, blocks: tuple[int, int]) -> InputSpec | None:
+def own_spec(network: Network) -> ModelSpec | None:
     """What every command uses for the file by default; None where a flag is needed."""
-    if spec is not None:
-        return spec.input
+    from cgnet_deploy.checkpoint.settle import Said, settle
+
+    model = network.model
     try:
-        return model_spec(contract_name(fmt, classes), classes, blocks).input
+        return settle(network.path, network.format, model.classes, model.blocks, network.spec, network.meta, Said())
     except UsageError:
         return None
