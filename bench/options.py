@@ -47,7 +47,7 @@ def parser() -> Parser:
         "--shapes",
         type=shapes,
         metavar="NAME:NxHxWx3",
-        help="trtexec's way to say --batch and --res: NAME:NxHxWx3 for frames, NAME:Nx3xHxW for planes",
+        help="trtexec's way to say --batch and --res: NAME:NxHxWx3 for frames, NAME:Nx3xHxW for a tensor",
     )
     add(
         "--threads",
@@ -60,7 +60,7 @@ def parser() -> Parser:
         "--boundary",
         action="append",
         choices=BOUNDARIES,
-        help="what a sample spans; repeat it for several rows (default: e2e). device: the GPU's own events round one "
+        help="what a sample spans; repeat it for several rows (default: e2e). device: the GPU's own events around one "
         "inference. host: submit to synchronised. e2e: u8 frame in host memory to u8 labels in host memory. "
         "paced: e2e at --fps, idle in between",
     )
@@ -85,7 +85,7 @@ def parser() -> Parser:
         type=integer(1, 1_000_000),
         default=100,
         metavar="N",
-        help="time each row for at least so many inferences (default: %(default)s; p99 needs 1000)",
+        help="time each row for at least this many inferences (default: %(default)s; p99 needs 1000)",
     )
     add(
         "--data",
@@ -124,7 +124,7 @@ def parser() -> Parser:
         type=Path,
         metavar="FILE",
         help="write one HTML file with charts, every figure and, with --data, frames as each engine labels them; it "
-        "needs no network, and holds pictures of --data: mind who may see those",
+        "needs no network, and holds pictures of --data: so share it with care",
     )
     add(
         "--from",

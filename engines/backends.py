@@ -143,5 +143,5 @@ PACKAGES = tuple(dict.fromkeys(package for runtime in RUNTIMES for package in ru
 
 HELP = (
     f"Backends: {', '.join(BY_NAME)}; one is chosen by a prefix, as in openvino:cgnet.onnx, else by the suffix: "
-    + ", ".join(f"{suffix} is {backend.title}" for suffix, backend in BY_SUFFIX.items())
+    + ", ".join(f"{suffix} {backend.title}" for suffix, backend in BY_SUFFIX.items())
 )

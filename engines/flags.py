@@ -8,14 +8,19 @@ from cgnet_deploy.terminal import Parser, triple_argument
 
 
 def add_flags(parser: Parser) -> None:
-    add = parser.add_argument_group("engines from elsewhere, whose files don't say it").add_argument
+    add = parser.add_argument_group("files of other exporters: what the file itself doesn't say").add_argument
     add("--contract", metavar="NAME", help="input contract of an engine that has none of its own: camvid-official, ...")
-    add("--names", type=Path, metavar="FILE", help="class names, one a line, with #RRGGBB or R,G,B behind if you like")
+    add(
+        "--names",
+        type=Path,
+        metavar="FILE",
+        help="class names, one per line, each with a colour if you like: road 128,64,128",
+    )
     add("--mean", type=triple_argument, metavar="A,B,C", help="0-255 scale, in the order of --color")
     add("--std", type=triple_argument, metavar="A,B,C", help="0-255 scale, in the order of --color")
     add("--color", choices=("rgb", "bgr"), help="the order in which the network reads channels")
     add(
         "--trust",
         action="store_true",
-        help="load a plan without a sidecar, such as trtexec's: TensorRT runs whatever is in it, so know who built it",
+        help="load a plan without a sidecar, such as trtexec's; a plan is executable code, so know who built it",
     )

@@ -23,18 +23,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> Parser:
     """Each flag is an argument of `export` (its `dest` where the names differ), which has the defaults."""
-    parser = Parser("cgnet-export", "A CGNet checkpoint to a verified ONNX file and a TensorRT plan.")
+    parser = Parser("cgnet-export", "Export a CGNet checkpoint to a verified ONNX file and a TensorRT plan.")
     parser.argument_default = argparse.SUPPRESS
     add = parser.add_argument
     add("--ckpt", type=Path, required=True, metavar="FILE", help="official, mmseg or own checkpoint")
     precision = parser.add_mutually_exclusive_group()
-    for flag, value in (("--fp32", Precision.F32), ("--fp16", Precision.F16), ("--int8", Precision.INT8)):
-        precision.add_argument(flag, dest="precision", action="store_const", const=value, default=argparse.SUPPRESS)
+    for flag, value, text in (
+        ("--fp32", Precision.F32, "f32 (default)"),
+        ("--fp16", Precision.F16, "f16, but for values outside its range"),
+        ("--int8", Precision.INT8, "int8; needs --calib-data or --calib-cache"),
+    ):
+        precision.add_argument(
+            flag, dest="precision", action="store_const", const=value, default=argparse.SUPPRESS, help=text
+        )
     add("--res", type=res_argument, metavar="HxW", help="height x width in pixels; default: the contract's")
     add("--batch", type=int, metavar="N", help="frames per inference (default 1, with --triton 8)")
     text = "what the file leaves open; a plan then takes up to --batch frames of up to --res, and is tuned for those"
     add("--dynamic", choices=DYNAMIC, help=text)
-    text = "f32 NCHW in, logits out, not u8 BGR frames to u8 labels"
+    text = "take f32 NCHW and give logits, instead of u8 BGR frames and u8 labels"
     add("--tensor-io", dest="io", action="store_const", const="tensor", help=text)
     add("--target", choices=TARGET_NAMES, help="the runtime to optimise for (default generic)")
     add("--without", action="append", metavar="RULE", help="leave a fusion rule out (repeat)")
@@ -44,7 +50,7 @@ def _parser() -> Parser:
     add("--prune-images", type=int, metavar="N", help=text)
     text = "with --int8: frames to calibrate on, no labels: a folder of pictures, a data set (train), or scenes"
     add("--calib-data", metavar="DIR", help=text)
-    add("--calib-images", type=int, metavar="N", help="of them at most (default 128)")
+    add("--calib-images", type=int, metavar="N", help="use at most this many (default 128)")
     add("--calib-method", choices=METHODS, help="how ranges are chosen (default mse)")
     text = "keep the ranges, or use those of an earlier run without frames"
     add("--calib-cache", type=Path, metavar="FILE", help=text)
@@ -61,18 +67,18 @@ def _parser() -> Parser:
     add("--exclude", metavar="REGEX", help="with --int8: convolutions to leave in higher precision")
     text = (
         "with --fp16 or --int8: keep what costs most in higher precision until the mIoU on --split of --data is at "
-        "most so many points (0 to 100) below f32; exit with 3 where that can't be"
+        "most this many points (0 to 100) below f32; exit with 3 if that is impossible"
     )
     add("--max-drop", type=float, metavar="POINTS", help=text)
     add("--onnx", type=Path, default=Path("cgnet.onnx"), metavar="FILE", help="default cgnet.onnx")
     add("--engine", type=Path, default=Path("cgnet.plan"), metavar="FILE", help="the plan (default cgnet.plan)")
     add("--no-engine", dest="engine", action="store_const", const=None, help="write the ONNX file only")
-    add("--builder", choices=BUILDERS, help="who builds the plan (default auto)")
+    add("--builder", choices=BUILDERS, help="what builds the plan (default auto)")
     add("--timing-cache", type=Path, metavar="FILE", help="reuse and extend a builder's timing cache")
     add("--data", metavar="DIR", help="verify on frames of this data set; default: drawn scenes")
     add("--split", help="which split of --data (default val)")
     add("--contract", choices=tuple(CONTRACTS), help="input contract, where the checkpoint's is missing or wrong")
-    text = "class names, one a line, each with its colour if you like: road 128,64,128 or road #804080"
+    text = "class names, one per line, each with a colour if you like: road 128,64,128"
     add("--names", type=Path, metavar="FILE", help=text)
     add("--mean", type=triple_argument, metavar="A,B,C", help="0-255 scale, in the order of --color")
     add("--std", type=triple_argument, metavar="A,B,C", help="0-255 scale, in the order of --color")

@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> Parser:
-    parser = Parser("cgnet-label", "Label an archive of pictures and videos; a run that was killed goes on.")
+    parser = Parser("cgnet-label", "Label an archive of pictures and videos; run it again to resume.")
     add = parser.add_argument
     add(
         "--input",
@@ -33,7 +33,7 @@ def _parser() -> Parser:
     add("--ray", metavar="ADDRESS", help="a Ray cluster, such as auto or ray://host:10001 (default: this machine)")
     add("--workers", type=integer(1, 100_000), metavar="N", help="engines at once (default: all CPUs / threads)")
     add("--threads", type=integer(1, 1024), default=1, metavar="N", help="CPU threads of each (default %(default)s)")
-    add("--gpus", type=number(0, 64), default=0.0, metavar="N", help="GPUs of each, also a share as 0.5 (default 0)")
+    add("--gpus", type=number(0, 64), default=0.0, metavar="N", help="GPUs of each, may be a fraction (default 0)")
     add(
         "--batch", type=integer(1, 4096), default=16, metavar="N", help="files that a worker gets at once (%(default)s)"
     )

@@ -67,14 +67,14 @@ def parser() -> Parser:
     )
     add("--resume", action="store_true", help="go on with the run in --out as if it had never stopped")
     length = result.add_mutually_exclusive_group()
-    length.add_argument("--epochs", type=integer(1, MAX_STEPS), help="length in passes over the data")
-    length.add_argument("--iterations", type=integer(1, MAX_STEPS), help="length in steps")
+    length.add_argument("--epochs", type=integer(1, MAX_STEPS), metavar="N", help="length in passes over the data")
+    length.add_argument("--iterations", type=integer(1, MAX_STEPS), metavar="N", help="length in steps")
     add(
         "--time-limit",
         type=number(0, math.inf),
         metavar="MIN",
-        help="end cleanly after so many minutes, --resume goes on; for the recipe own without --epochs or --iterations "
-        "it is the length, and the learning rate falls in time",
+        help="stop cleanly after this many minutes, --resume continues; for the recipe own without --epochs or "
+        "--iterations it sets the length, and the learning rate falls in time",
     )
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe, such as optimiser.lr=2e-3")
     add(
