@@ -233,7 +233,7 @@ def test_a_run_of_minutes_that_is_stopped_goes_on_within_them(
     with monkeypatch.context() as patch:
         patch.setattr(loop, "caught_interrupts", interrupted_at_once)
         assert run(tmp_path, "--time-limit", "1") == 130  # 128 + SIGINT, as shells expect
-    assert "stopped by SIGINT at step 1;" in capsys.readouterr().err
+    assert "at step 1; --resume" in capsys.readouterr().err
     state = torch.load(tmp_path / "last.pt", weights_only=True)
     assert state["length"]["steps"] is None
     assert state["length"]["before_s"] > 0
