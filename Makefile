@@ -1,7 +1,7 @@
 # Every target sets up what it needs in .venv, once for each state of setup.cfg, and touches nothing outside.
 #   make demo     checkpoint -> ONNX -> plan, then mIoU and latency of each: no data set, no GPU
-#   make quick    the tests that take no compiler, browser, cluster or training: two minutes
-#   make test     all tests: eight minutes        make check   linter, formatter, types, layers
+#   make quick    the tests without compiler, browser, cluster, training and full exports: two minutes
+#   make test     all tests: eleven minutes       make check   linter, formatter, types, layers
 #   make bench    our CPU engines beside the exporter's graph and PyTorch; CKPT=, DATA= and RES= choose your own
 #   make gpu      everything that needs an NVIDIA GPU: tested, measured, recorded; PART=, DATA= (CamVid) and CKPT= choose
 .PHONY: demo quick test check gpu bench

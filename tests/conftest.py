@@ -16,15 +16,35 @@ from cgnet_deploy.errors import EngineUnavailable
 HERE = Path(__file__).resolve().parent
 SHARED = HERE.parents[1] / "shared"
 
-# What compiles, trains, starts a browser or a cluster, or runs the documentation: `make quick` leaves it out.
+# What compiles, trains, exports full networks, starts a browser or a cluster, or runs the documentation: `make quick`
+# leaves it out.
 SLOW = (
     "bench/report/page/test_browser.py",
+    "bench/report/page/test_cli.py",
+    "bench/test_api.py",
+    "bench/test_cli.py",
+    "bench/test_foreign.py",
+    "bench/tools",
+    "doctor/test_cli.py",
     "engines/cpp",
     "engines/fast",
+    "engines/test_contract.py",
+    "export/test_api.py",
+    "export/test_cli.py",
     "export/test_distill.py",
+    "export/test_int8.py",
+    "export/test_pipeline.py",
+    "export/test_plans.py",
+    "export/test_prune.py",
+    "export/test_raw_results.py",
+    "export/test_released.py",
+    "export/test_rules.py",
     "label/test_label.py",
+    "test_api.py",
     "test_docs.py",
+    "test_embedding.py",
     "train",
+    "video/test_shared.py",
 )
 # Folders whose session fixtures are too dear to be made by each worker, and what making them may take.
 TOGETHER = ("engines/cpp",)
