@@ -176,5 +176,6 @@ def test_the_exporters_graph_beside_the_checkpoint(
     found = rows(*engines, "--contract", "camvid-official", "--data", shared / "camvid", "--limit", 8, capsys=capsys)
     first, *others = [row["miou"] for row in found]
     assert first > 0.7
+    # Near ties fall either way in another runtime: fewer than one label in 10,000 may differ, and move the mIoU.
     assert others == [pytest.approx(first, abs=1e-4)] * 2
     assert max(row["differing"] for row in found[1:]) < 1e-4
