@@ -8,12 +8,14 @@ that swap is worth 13 mIoU points, so it is part of the contract (spec of the of
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cgnet_deploy.errors import UsageError
-from cgnet_deploy.spec import Color, InputSpec, ModelSpec, Res, Triple
+from cgnet_deploy.spec import MAX_CLASSES, MAX_NAME_CHARS, Color, InputSpec, ModelSpec, Res, Rgb, Triple
 
 ONES: Triple = (1.0, 1.0, 1.0)
+IGNORE = 255  # the label of ignored pixels where nobody names another
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +23,11 @@ class ClassTable:
     """The meaning of a data set's labels."""
 
     names: tuple[str, ...]
-    palette: tuple[tuple[int, int, int], ...]  # (K, 3) u8 RGB
+    palette: tuple[Rgb, ...]  # (K, 3) u8 RGB
     ignore_label: int
 
 
-def _table(colours: dict[str, tuple[int, int, int]], ignore_label: int) -> ClassTable:
+def _table(colours: dict[str, Rgb], ignore_label: int) -> ClassTable:
     return ClassTable(tuple(colours), tuple(colours.values()), ignore_label)
 
 
@@ -83,10 +85,35 @@ def class_table(classes: int) -> ClassTable:
     for table in (CAMVID_CLASSES, CITYSCAPES_CLASSES):
         if len(table.names) == classes:
             return table
-    return ClassTable(tuple(f"class {i}" for i in range(classes)), evenly_spaced(classes), 255)
+    return ClassTable(tuple(f"class {i}" for i in range(classes)), evenly_spaced(classes), IGNORE)
 
 
-def evenly_spaced(classes: int) -> tuple[tuple[int, int, int], ...]:
+def own_table(where: object, names: Sequence[object], palette: Sequence[Rgb | None] = ()) -> ClassTable:
+    """Classes that somebody names. where: what names them, for errors. palette: () or None where nobody says.
+
+    Raises UsageError for what a class can't be called, names used twice, and none or too many of them.
+    """
+    if not 1 <= len(names) <= MAX_CLASSES:
+        raise UsageError(
+            f"{where} names {len(names)} classes; there may be 1 to {MAX_CLASSES}: one of 256 labels is ignored"
+        )
+    checked: list[str] = []
+    for name in names:
+        if not isinstance(name, str):
+            raise UsageError(f"{where}: class name {name!r} is not text; put it in quotes")
+        if not 1 <= len(name) <= MAX_NAME_CHARS or not name.isprintable():
+            raise UsageError(f"{where}: class name {name[:80]!r} is not 1 to {MAX_NAME_CHARS} printable characters")
+        if name in checked:
+            raise UsageError(f"{where}: the class name {name!r} occurs twice")
+        checked.append(name)
+    if palette and len(palette) != len(checked):
+        raise UsageError(f"{where}: a palette of {len(palette)} colours for {len(checked)} classes")
+    hues = evenly_spaced(len(checked))
+    colours = tuple(colour or hue for colour, hue in zip(palette or hues, hues, strict=True))
+    return ClassTable(tuple(checked), colours, IGNORE)
+
+
+def evenly_spaced(classes: int) -> tuple[Rgb, ...]:
     """A palette for classes without colours of their own: (K, 3) u8 RGB, hues all around the circle."""
     hues = (colorsys.hsv_to_rgb(i / classes, 0.65, 0.9) for i in range(classes))
     return tuple((round(255 * r), round(255 * g), round(255 * b)) for r, g, b in hues)

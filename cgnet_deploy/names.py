@@ -12,13 +12,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from cgnet_deploy.contracts import ClassTable, evenly_spaced
+from cgnet_deploy.contracts import ClassTable, own_table
 from cgnet_deploy.errors import UsageError
-from cgnet_deploy.spec import MAX_CLASSES, MAX_NAME_CHARS
+from cgnet_deploy.spec import Rgb
 
 MAX_BYTES = 1 << 16
 COLOUR = re.compile(r"(.*\S)\s+(?:#([0-9a-fA-F]{6})|(\d{1,3}),(\d{1,3}),(\d{1,3}))")
-IGNORE = 255
 
 
 def read_names(path: Path) -> ClassTable:
@@ -32,16 +31,10 @@ def read_names(path: Path) -> ClassTable:
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not text in UTF-8: wanted one class name a line") from error
     named = [_name_and_colour(path, line.strip()) for line in lines if line.strip()]
-    names = tuple(name for name, _ in named)
-    if not 1 <= len(names) <= MAX_CLASSES:
-        raise UsageError(f"{path} names {len(names)} classes; wanted 1 to {MAX_CLASSES}, one a line")
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise UsageError(f"{path} names {twice[0]!r} twice; class names must differ")
-    hues = evenly_spaced(len(named))
-    return ClassTable(names, tuple(colour or hue for (_, colour), hue in zip(named, hues, strict=True)), IGNORE)
+    return own_table(path, [name for name, _ in named], [colour for _, colour in named])
 
 
-def _name_and_colour(path: Path, line: str) -> tuple[str, tuple[int, int, int] | None]:
+def _name_and_colour(path: Path, line: str) -> tuple[str, Rgb | None]:
     colour = None
     if match := COLOUR.fullmatch(line):
         line = match[1]
@@ -49,6 +42,4 @@ def _name_and_colour(path: Path, line: str) -> tuple[str, tuple[int, int, int] |
         colour = red, green, blue
         if max(colour) > 255:
             raise UsageError(f"{path}: the colour of {line!r} is {red},{green},{blue}; each must be 0 to 255")
-    if len(line) > MAX_NAME_CHARS or not line.isprintable():
-        raise UsageError(f"{path}: class name {line[:80]!r} is not 1 to {MAX_NAME_CHARS} printable characters")
     return line, colour

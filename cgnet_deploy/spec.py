@@ -18,6 +18,7 @@ from cgnet_deploy.errors import UsageError
 
 Color = Literal["rgb", "bgr"]
 Triple = tuple[float, float, float]
+Rgb = tuple[int, int, int]
 
 MIN_SIDE_PX = 32
 MAX_SIDE_PX = 8192
@@ -104,7 +105,7 @@ class ModelSpec:
 
     input: InputSpec
     class_names: tuple[str, ...]
-    palette: tuple[tuple[int, int, int], ...]
+    palette: tuple[Rgb, ...]
     ignore_label: int
     blocks: tuple[int, int]
 

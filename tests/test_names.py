@@ -21,9 +21,9 @@ def test_names_may_have_colours_and_spaces(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "names 0 classes; wanted 1 to 255, one a line"),
-        (b"\n".join(b"%d" % i for i in range(256)), "names 256 classes; wanted 1 to 255"),
-        (b"road\ncar\nroad\n", "names 'road' twice"),
+        (b"", "names 0 classes; there may be 1 to 255"),
+        (b"\n".join(b"%d" % i for i in range(256)), "names 256 classes; there may be 1 to 255"),
+        (b"road\ncar\nroad\n", "'road' occurs twice"),
         (b"road 300,0,0", "the colour of 'road' is 300,0,0; each must be 0 to 255"),
         (b"x" * 65, "is not 1 to 64 printable characters"),
         (b"a\x07b", "is not 1 to 64 printable characters"),

@@ -43,7 +43,7 @@ def _parser() -> Parser:
     parser.add_argument("out", metavar="OUT", type=Path, help="the file to write")
     parser.add_argument("--ckpt", metavar="IN", type=Path, required=True, help="a checkpoint in any of the formats")
     parser.add_argument("--to", choices=FORMATS, required=True, help="the format to write")
-    contract = parser.add_argument_group("classes and input contract, stored with --to cgnet only")
+    contract = parser.add_argument_group("classes and input contract, stored with --to cgnet and --to mmseg")
     contract.add_argument(
         "--contract", choices=CONTRACTS, help="default: IN's own, else inferred from format and class count"
     )

@@ -1,7 +1,7 @@
 """The same weights in another format: every tensor passes unchanged.
 
-What the wanted format has no place for (a classifier's bias in the official one) is an error. Only our own
-format also stores the input contract.
+What the wanted format has no place for (a classifier's bias in the official one) is an error. Classes and input
+contract go along, in mmsegmentation's format as its meta; the official format stores none.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def convert(
 ) -> str:
     """Convert the checkpoint `ckpt` to the format `to`, write it to `out` and return its sha256.
 
-    contract, names, mean, std, color, res: as of `load_checkpoint`; with to="cgnet" only.
+    contract, names, mean, std, color, res: as of `load_checkpoint`; not with to="official", which can't store them.
 
     Raises CheckpointError, UsageError.
     """
@@ -48,21 +48,26 @@ def convert(
             "source_sha256": checkpoint.sha256,
         }
         return save_checkpoint(out, checkpoint.model, checkpoint.spec, {**checkpoint.provenance, **source})
-    if any(option is not None for option in (contract, names, mean, std, color, res)):
-        raise UsageError(f"the {to} format can't store classes or an input contract; use --to cgnet")
+    given = any(option is not None for option in (contract, names, mean, std, color, res))
+    if to == "official" and given:
+        raise UsageError("the official format can't store classes or an input contract; use --to cgnet or --to mmseg")
     network = read_network(ckpt)
+    if to == "mmseg":
+        spec = network.spec
+        if given:
+            spec = load_checkpoint(ckpt, contract=contract, names=names, mean=mean, std=std, color=color, res=res).spec
+        return save_mmseg(out, network.model, network.provenance, spec)
     if network.spec is not None:
-        _warn_of_lost_contract(network.spec, to)
-    save = save_official if to == "official" else save_mmseg
-    return save(out, network.model, network.provenance)
+        _warn_of_lost_contract(network.spec)
+    return save_official(out, network.model, network.provenance)
 
 
-def _warn_of_lost_contract(spec: ModelSpec, to: Format) -> None:
-    """Warn if a reader of the new file would infer another input contract than `spec` has."""
+def _warn_of_lost_contract(spec: ModelSpec) -> None:
+    """Warn if a reader of an official file would infer another input contract than `spec` has."""
     stored = known_as(spec.input)
     try:
-        inferred = contract_name(to, spec.classes)
+        inferred = contract_name("official", spec.classes)
     except UsageError:
         inferred = "no contract"
     if inferred != stored:
-        log.warning(f"the {to} format can't store the input contract {stored}; readers will infer {inferred}")
+        log.warning(f"the official format can't store the input contract {stored}; readers will infer {inferred}")

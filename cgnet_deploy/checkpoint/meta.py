@@ -18,12 +18,12 @@ from typing import Any, NamedTuple
 
 from cgnet_deploy.checkpoint.configtext import Config, Unreadable
 from cgnet_deploy.errors import UserError
-from cgnet_deploy.spec import Color, Res, Triple
+from cgnet_deploy.spec import Color, ModelSpec, Res, Rgb, Triple
 
 IGNORE_LABEL = 255  # mmsegmentation's default
 MAX_VISITED = 20_000
 WORDS = {"color": "colour order", "res": "size", "ignore_label": "ignore label"}  # of the log
-Palette = tuple[tuple[int, int, int], ...]
+Palette = tuple[Rgb, ...]
 
 
 class Origin(NamedTuple):
@@ -81,6 +81,28 @@ def read_meta(beside: Mapping[Any, Any]) -> Meta:
     values = {field: value for field, (value, _) in found.items()}
     origins = tuple(Origin(field, place) for field, (_, place) in found.items())
     return Meta(**values, origins=origins, unread=unread)
+
+
+def mmseg_meta(spec: ModelSpec) -> dict[str, Any]:
+    """What mmsegmentation 1.x writes of a network, from which `read_meta` has the same."""
+    height, width = spec.input.res
+    preprocessor = {
+        "type": "SegDataPreProcessor",
+        "mean": list(spec.input.mean),
+        "std": list(spec.input.std),
+        "bgr_to_rgb": spec.input.color == "rgb",
+        "pad_val": 0,
+        "seg_pad_val": spec.ignore_label,
+    }
+    pipeline = [
+        {"type": "LoadImageFromFile"},
+        {"type": "Resize", "scale": (width, height), "keep_ratio": False},
+        {"type": "PackSegInputs"},
+    ]
+    return {
+        "dataset_meta": {"classes": spec.class_names, "palette": [list(colour) for colour in spec.palette]},
+        "cfg": f"data_preprocessor = {preprocessor!r}\ntest_pipeline = {pipeline!r}\n",
+    }
 
 
 def _of_config(config: Config) -> Iterator[tuple[str, Any, str]]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from cgnet_deploy.checkpoint.container import short_notes
 from cgnet_deploy.checkpoint.keys import Format, renamed
+from cgnet_deploy.checkpoint.meta import mmseg_meta
 from cgnet_deploy.checkpoint.reading import SCHEMA
 from cgnet_deploy.errors import CheckpointError, UsageError, require
 from cgnet_deploy.files import write_bytes
@@ -49,14 +50,17 @@ def save_official(path: Path, model: CGNet, provenance: Mapping[str, str]) -> st
     return _write_torch(path, {"epoch": int(epoch) if epoch.isdecimal() else 0, "model": named})
 
 
-def save_mmseg(path: Path, model: CGNet, provenance: Mapping[str, str]) -> str:
+def save_mmseg(path: Path, model: CGNet, provenance: Mapping[str, str], spec: ModelSpec | None = None) -> str:
     """Write what mmsegmentation writes, {'meta', 'state_dict'}, and return the file's sha256.
 
-    mmsegmentation's classifier always has a bias: one of zeros if `model` has none.
+    spec: goes into the meta, where mmsegmentation 1.x and `load_checkpoint` read it. mmsegmentation's classifier always
+    has a bias: one of zeros if `model` has none.
     """
     weights = _weights(model)
     weights.setdefault("classifier.bias", torch.zeros(model.classes))
-    meta = {key: int(text) if text.isdecimal() else text for key, text in short_notes(provenance).items()}
+    meta: dict[str, Any] = {k: int(text) if text.isdecimal() else text for k, text in short_notes(provenance).items()}
+    if spec is not None:
+        meta |= mmseg_meta(spec)
     return _write_torch(path, {"meta": meta, "state_dict": _named(weights, model, "mmseg")})
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from cgnet_deploy.data.classes import Classes, Rgb, by_colour
+from cgnet_deploy.data.classes import Classes, by_colour
 from cgnet_deploy.data.dataset import FileDataset, Pairs
 from cgnet_deploy.data.images import entries, pictures_of
 from cgnet_deploy.data.pairing import SHARED, joined, lines_of, pair_up, share
 from cgnet_deploy.errors import DataError
+from cgnet_deploy.spec import Rgb
 
 COLOURS = "label_colors.txt"
 SUFFIX = "_L"

@@ -6,14 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cgnet_deploy.contracts import ClassTable, evenly_spaced
-from cgnet_deploy.errors import DataError
-from cgnet_deploy.spec import MAX_CLASSES, MAX_NAME_CHARS
+from cgnet_deploy.contracts import IGNORE, ClassTable, own_table
+from cgnet_deploy.errors import DataError, UsageError
+from cgnet_deploy.spec import Rgb
 
-IGNORE = 255  # the label of ignored pixels in every data set of one's own, and how most tools store them
 IGNORED_NAMES = ("ignore", "__ignore__", "ignored", "void", "unlabelled", "unlabeled")
-
-Rgb = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,35 +52,22 @@ def own_classes(
 
     values: by default value i is class i, and IGNORE and `ignored` are ignored pixels. colours: by default the palette.
     """
-    checked = check_names(where, names)
-    if palette is not None and len(palette) != len(checked):
-        raise DataError(f"{where}: a palette of {len(palette)} colours for {len(checked)} classes")
-    table = ClassTable(checked, tuple(palette) if palette else evenly_spaced(len(checked)), IGNORE)
+    try:
+        table = own_table(where, names, palette or ())
+    except UsageError as error:
+        raise DataError(str(error)) from None
+    known = len(table.names)
     if values is None:
-        plain_values = {value: value for value in range(len(checked))} | {IGNORE: IGNORE}
-        if taken := [value for value in ignored if value < len(checked)]:
-            raise DataError(f"{where}: value {taken[0]} is both ignored and class {checked[taken[0]]!r}; use values")
+        plain_values = {value: value for value in range(known)} | {IGNORE: IGNORE}
+        if taken := [value for value in ignored if value < known]:
+            raise DataError(
+                f"{where}: value {taken[0]} is both ignored and class {table.names[taken[0]]!r}; use values"
+            )
         values = plain_values | dict.fromkeys(ignored, IGNORE)
-    binary = len(checked) <= 2 and IGNORE not in ignored and values.get(IGNORE) == IGNORE
+    binary = known <= 2 and IGNORE not in ignored and values.get(IGNORE) == IGNORE
     if colours is None and palette and len(set(palette)) == len(palette):
         colours = {pack(colour): label for label, colour in enumerate(palette)}
     return Classes(table, tuple(values.items()), tuple((colours or {}).items()), binary)
-
-
-def check_names(where: object, names: Sequence[Any]) -> tuple[str, ...]:
-    """The names, or DataError for what a class can't be called, names used twice, and none or too many of them."""
-    if not 1 <= len(names) <= MAX_CLASSES:
-        raise DataError(
-            f"{where} names {len(names)} classes; there may be 1 to {MAX_CLASSES}: one of 256 labels is ignored"
-        )
-    for name in names:
-        if not isinstance(name, str):
-            raise DataError(f"{where}: class name {name!r} is not text; put it in quotes")
-        if not 1 <= len(name) <= MAX_NAME_CHARS or not name.isprintable():
-            raise DataError(f"{where}: class name {name[:80]!r} is not 1 to {MAX_NAME_CHARS} printable characters")
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise DataError(f"{where}: the class name {twice[0]!r} occurs twice; to merge classes, use values")
-    return tuple(names)
 
 
 def by_colour(where: object, named: Sequence[tuple[str, Rgb]]) -> Classes:

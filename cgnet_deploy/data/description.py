@@ -22,12 +22,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from cgnet_deploy.data.classes import IGNORE, Classes, Rgb, own_classes, pack
+from cgnet_deploy.contracts import IGNORE
+from cgnet_deploy.data.classes import Classes, own_classes, pack
 from cgnet_deploy.data.dataset import FileDataset, Pairs
 from cgnet_deploy.data.listed import listed_pairs
 from cgnet_deploy.data.pairing import SPLITS, joined
 from cgnet_deploy.data.yaml_reading import read_yaml
 from cgnet_deploy.errors import DataError
+from cgnet_deploy.spec import Rgb
 
 if TYPE_CHECKING:
     from cgnet_deploy.data.formats import Layout

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cgnet_deploy.data.classes import IGNORED_NAMES, Classes, NamesMissing, Rgb, by_colour, own_classes, voc_palette
+from cgnet_deploy.data.classes import IGNORED_NAMES, Classes, NamesMissing, by_colour, own_classes, voc_palette
 from cgnet_deploy.data.dataset import FileDataset, Pairs
 from cgnet_deploy.data.images import IMAGE_SUFFIXES, images_in
 from cgnet_deploy.data.pairing import SHARED, SPLITS, joined, lines_of, mask_of, named, share, with_suffixes
 from cgnet_deploy.errors import DataError
+from cgnet_deploy.spec import Rgb
 
 MASKS = ("SegmentationClassPNG", "SegmentationClass")
 BORDER = 0xE0E0C0  # the colour that VOC gives to index 255, the pixels around objects

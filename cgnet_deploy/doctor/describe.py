@@ -7,8 +7,9 @@ from typing import Any
 
 import yaml
 
+from cgnet_deploy.contracts import IGNORE
 from cgnet_deploy.data import description
-from cgnet_deploy.data.classes import IGNORE, Classes, pack, spelled, unpack
+from cgnet_deploy.data.classes import Classes, pack, spelled, unpack
 from cgnet_deploy.data.dataset import FileDataset
 from cgnet_deploy.doctor.survey import DataSurvey
 from cgnet_deploy.errors import UsageError

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cgnet_deploy.data.classes import IGNORE, Classes, own_classes, unpack
+from cgnet_deploy.contracts import IGNORE
+from cgnet_deploy.data.classes import Classes, own_classes, unpack
 from cgnet_deploy.data.masks import read_mask
 from cgnet_deploy.errors import DataError
 from cgnet_deploy.progress import track

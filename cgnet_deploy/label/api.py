@@ -10,23 +10,25 @@ import logging
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cgnet_deploy import __version__
+from cgnet_deploy.codec import to_json
 from cgnet_deploy.engines.base import EngineInfo
-from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.errors import CgnetError, EngineUnavailable, UsageError, UserError, one_line, require
 from cgnet_deploy.files import make_folder, read_json, write_json
 from cgnet_deploy.label.archive import Item, items_of
 from cgnet_deploy.label.index import Index
-from cgnet_deploy.label.labeller import EngineOptions, Labeller
+from cgnet_deploy.label.labeller import Labeller
 from cgnet_deploy.progress import task
-from cgnet_deploy.spec import Res
+from cgnet_deploy.spec import Color, Res, Triple
 from cgnet_deploy.threads import cores
+from cgnet_deploy.video.segmenter import Segmenter
 
 log = logging.getLogger(__name__)
 
@@ -61,27 +63,42 @@ def label_archive(
     batch: int = 16,
     res: Res | str | None = None,
     contract: str | None = None,
+    names: str | Path | None = None,
+    mean: Triple | None = None,
+    std: Triple | None = None,
+    color: Color | None = None,
+    trust: bool = False,
 ) -> Labelled:
     """Label every picture and every frame of every video of `archive`.
 
     archive          a folder, a glob pattern, or a Parquet file with a column `path`
     output           a folder: masks/ (palette PNG), classes.json, index.parquet. On a cluster all its machines must
-                     see archive, output and engine under the same path
-    engine, res, contract    as of `open_engine`
+                     see archive, output, engine and names under the same path
     ray              the address of a cluster; default: this machine alone
     workers          engines at work at once; default: as many as the CPUs allow with `threads` each
     threads, gpus    of each of them
     batch            files that a worker gets at once, and that are repeated if it dies
+    engine, res, contract, names, mean, std, color, trust    as of `open_engine`
 
     What can't be read becomes a row of the index with its reason. Raises DataError if the archive holds nothing to
     label, UsageError if `output` holds masks of another engine, and what `open_engine` raises.
     """
     output = Path(output)
-    size = Res.parse(res) if isinstance(res, str) else res
-    options = EngineOptions(_absolute(engine), size, threads, contract)
+    opens = partial(
+        Segmenter,
+        _absolute(engine),
+        res=res,
+        threads=threads,
+        contract=contract,
+        names=None if names is None else Path(names).resolve(),  # a worker has another current folder
+        mean=mean,
+        std=std,
+        color=color,
+        trust=trust,
+    )
     items = items_of(str(archive))
-    with open_engine(options.engine, res=size, threads=threads, contract=contract) as opened:
-        info = opened.info  # a file that can't be used is refused here, in one line, not by a worker
+    with opens() as segmenter:
+        info = segmenter.info  # a file that can't be used is refused here, in one line, not by a worker
     _prepare(output, info)
     index = Index(output, info.spec.class_names)
     done = index.done()
@@ -89,23 +106,31 @@ def label_archive(
     log.info("%d pictures and videos, %d of them done earlier", len(items), len(items) - len(left))
     if left:
         with _connected(ray, None if workers is None else workers * threads):
-            _run(left, options, output, workers, gpus, batch)
+            _run(left, opens, output, workers, threads, gpus, batch)
     masks, unreadable = index.merge()
     return Labelled(len(items), len(items) - len(left), masks, unreadable)
 
 
-def _run(items: list[Item], options: EngineOptions, output: Path, workers: int | None, gpus: float, batch: int) -> None:
+def _run(
+    items: list[Item],
+    opens: Callable[[], Segmenter],
+    output: Path,
+    workers: int | None,
+    threads: int,
+    gpus: float,
+    batch: int,
+) -> None:
     data, ray = require("ray.data", extra="archive"), require("ray", extra="archive")
     if workers is None:
-        workers = max(int(ray.cluster_resources().get("CPU", 1) // options.threads), 1)
+        workers = max(int(ray.cluster_resources().get("CPU", 1) // threads), 1)
     batches = [items[i : i + batch] for i in range(0, len(items), batch)]
     files = data.from_items([asdict(item) for item in items], override_num_blocks=len(batches))
     labelled = files.map_batches(
         Labeller,
         batch_size=batch,
-        fn_constructor_args=(options, str(output.resolve())),
+        fn_constructor_args=(opens, str(output.resolve())),
         compute=data.ActorPoolStrategy(size=min(workers, len(batches)), max_tasks_in_flight_per_actor=2),
-        num_cpus=options.threads,
+        num_cpus=threads,
         num_gpus=gpus or None,
     )
     try:
@@ -160,6 +185,7 @@ def _prepare(output: Path, info: EngineInfo) -> None:
         "schema": SCHEMA,
         "engine_sha256": info.sha256,
         "made_with": {"cgnet-deploy": __version__},
+        "input": to_json(info.spec.input),
         "ignore_label": info.spec.ignore_label,
         "classes": [
             {"label": label, "name": name, "colour": list(colour)}
@@ -169,11 +195,15 @@ def _prepare(output: Path, info: EngineInfo) -> None:
     path = output / CLASSES
     if path.exists():
         try:
-            earlier = read_json(path, MAX_CLASSES_BYTES)["engine_sha256"]
+            earlier = read_json(path, MAX_CLASSES_BYTES)
+            differing = next((key for key in ("engine_sha256", "input", "classes") if earlier[key] != table[key]), None)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path} can't be read: {one_line(error)}; give another --output") from error
-        if earlier != info.sha256:
-            raise UsageError(f"{output} holds masks of another engine (sha256 {earlier}); give another --output")
+        if differing:
+            raise UsageError(
+                f"{output} holds masks of another engine or of other settings: {differing} is {earlier[differing]} in "
+                f"{path.name}; give another --output"
+            )
     for half in output.rglob(".*.tmp"):
         half.unlink(missing_ok=True)
     write_json(path, table)

@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from cgnet_deploy.engines.flags import add_flags
 from cgnet_deploy.errors import CgnetError
 from cgnet_deploy.terminal import Parser, integer, number, res_argument, run
 
@@ -38,7 +39,7 @@ def _parser() -> Parser:
         "--batch", type=integer(1, 4096), default=16, metavar="N", help="files that a worker gets at once (%(default)s)"
     )
     add("--res", type=res_argument, metavar="HxW", help="pixels, of an engine that leaves its size open (the frame's)")
-    add("--contract", metavar="NAME", help="input contract of an engine that has none of its own")
+    add_flags(parser)
     return parser
 
 
@@ -56,6 +57,11 @@ def _label(args: argparse.Namespace) -> int:
         batch=args.batch,
         res=args.res,
         contract=args.contract,
+        names=args.names,
+        mean=args.mean,
+        std=args.std,
+        color=args.color,
+        trust=args.trust,
     )
     earlier = f", {result.earlier} of them done earlier" if result.earlier else ""
     print(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +16,18 @@ from cgnet_deploy.files import make_folder, write_bytes
 from cgnet_deploy.label.archive import Item
 from cgnet_deploy.label.index import Index, IndexRow
 from cgnet_deploy.pixels import U8
-from cgnet_deploy.spec import ModelSpec, Res
+from cgnet_deploy.spec import ModelSpec
 from cgnet_deploy.video.segmenter import Segmenter
 from cgnet_deploy.video.source import Picture, open_source
 
 MASKS = "masks"
 
 
-@dataclass(frozen=True, slots=True)
-class EngineOptions:
-    """As of `open_engine`. threads: of each worker."""
-
-    engine: str
-    res: Res | None = None
-    threads: int = 1
-    contract: str | None = None
-
-
 class Labeller:
     """A callable class for Ray Data's `map_batches`: rows {path, name, kind} in, one row {masks, unreadable} out."""
 
-    def __init__(self, options: EngineOptions, output: str) -> None:
-        self.segmenter = Segmenter(options.engine, res=options.res, threads=options.threads, contract=options.contract)
+    def __init__(self, opens: Callable[[], Segmenter], output: str) -> None:
+        self.segmenter = opens()
         self.spec = self.segmenter.info.spec
         self.output = Path(output)
         self.index = Index(self.output, self.spec.class_names)

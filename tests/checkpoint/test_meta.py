@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from cgnet_deploy.checkpoint.convert import convert
 from cgnet_deploy.checkpoint.reading import load_checkpoint
 from cgnet_deploy.contracts import class_table
 from cgnet_deploy.errors import CheckpointError, UsageError
-from cgnet_deploy.spec import Color, Res
+from cgnet_deploy.spec import Color, InputSpec, Res
 from tests.checkpoint.mmseg import ALL_FORMS, CONFIG_0X, CONFIG_1X, INPUT, NAMES, PALETTE, mmseg_file, turned
 from tests.networks import drawn
 
 MODEL = drawn(5, bias=True)
+RES = Res(320, 480)
 
 
 def written(folder: Path, meta: dict[str, Any]) -> Path:
@@ -47,10 +50,25 @@ def test_the_colour_order_is_what_the_config_turns_to(tmp_path: Path, config: st
     assert load_checkpoint(written(tmp_path, meta)).spec.input.color == color
 
 
-def test_our_own_format_keeps_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("color", ["rgb", "bgr"])
+def test_our_own_format_keeps_it_and_mmsegmentations_gets_it_back(tmp_path: Path, color: Color) -> None:
     path = written(tmp_path, ALL_FORMS["1.x"])
-    convert(path, tmp_path / "own.pth", "cgnet")
-    assert load_checkpoint(tmp_path / "own.pth").spec == load_checkpoint(path).spec
+    convert(path, tmp_path / "own.pth", "cgnet", color=color)
+    spec = load_checkpoint(tmp_path / "own.pth").spec
+    assert spec == replace(load_checkpoint(path).spec, input=replace(INPUT, color=color))
+    convert(tmp_path / "own.pth", tmp_path / "back.pth", "mmseg")
+    assert load_checkpoint(tmp_path / "back.pth").spec == spec
+    meta = torch.load(tmp_path / "back.pth", weights_only=True)["meta"]
+    assert meta["dataset_meta"] == {"classes": NAMES, "palette": PALETTE}  # where mmsegmentation 1.x looks for them
+
+
+def test_what_is_said_of_another_format_goes_into_mmsegmentations(tmp_path: Path) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text("a\nb\nc\nd\ne\n", encoding="utf-8")
+    path = written(tmp_path, {})
+    convert(path, tmp_path / "said.pth", "mmseg", names=names, mean=(1, 2.5, 3), std=(4, 5, 6), color="bgr", res=RES)
+    spec = load_checkpoint(tmp_path / "said.pth").spec
+    assert (spec.class_names, spec.input) == (tuple("abcde"), InputSpec((1, 2.5, 3), (4, 5, 6), "bgr", RES))
 
 
 def test_the_user_overrides_what_meta_says(tmp_path: Path) -> None:

@@ -195,4 +195,28 @@ def test_masks_of_another_engine_are_not_mixed_in(
 ) -> None:
     (tmp_path / "classes.json").write_text('{"schema": 1, "engine_sha256": "abc"}')
     assert main(arguments(engine, archive, tmp_path)) == 2
-    assert "holds masks of another engine (sha256 abc)" in capsys.readouterr().err
+    assert "holds masks of another engine or of other settings: engine_sha256 is abc" in capsys.readouterr().err
+
+
+def test_what_a_file_does_not_say_can_be_said(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names and contract of a checkpoint: they reach the workers, and masks under other ones are not mixed."""
+    picture = tmp_path / "one" / "000.png"
+    picture.parent.mkdir()
+    picture.write_bytes((archive / "000.png").read_bytes())
+    names = tmp_path / "names.txt"
+    names.write_text("\n".join(f"thing {i} {i},0,9" for i in range(11)))
+    said = ["--names", str(names), "--mean", "1,2,3", "--std", "4,5,6", "--color", "rgb"]
+    given = ["--input", str(picture.parent), "--output", str(tmp_path / "out"), "--engine", str(WEIGHTS / "scenes.pth")]
+    assert main([*given, *said]) == 0
+    table = json.loads((tmp_path / "out" / "classes.json").read_text())
+    assert table["classes"][3] == {"label": 3, "name": "thing 3", "colour": [3, 0, 9]}
+    assert table["input"]["std"] == [4, 5, 6]
+    with (
+        cg.Segmenter(WEIGHTS / "scenes.pth", names=names, mean=(1, 2, 3), std=(4, 5, 6), color="rgb") as segmenter,
+        Image.open(tmp_path / "out" / "masks" / "000.png.png") as mask,
+    ):
+        assert np.array_equal(np.asarray(mask), segmenter.segment(np.asarray(cv2.imread(str(picture)), np.uint8)))
+    assert main([*given, *said[:-1], "bgr"]) == 2
+    assert "of other settings: input is" in capsys.readouterr().err
