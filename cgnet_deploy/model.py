@@ -12,8 +12,11 @@ Traps: BatchNorm's eps is 1e-3 (with torch's 1e-5 the published weights overflow
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -25,6 +28,21 @@ BN_EPS = 1e-3
 GATE_WIDTH = 8  # hidden channels of every gate: 64/8 = 128/16
 
 Style = Literal["official", "mmseg"]
+
+
+@contextmanager
+def flushed_denormals() -> Iterator[None]:
+    """Numbers below 1.2e-38 count as 0 within: in this thread, and in those that PyTorch starts for it.
+
+    Weight decay left 256,386 of them in the official CamVid weights. An Intel Xeon takes 7.1 s a frame with them and
+    0.23 s without; an AMD EPYC hardly notices.
+    """
+    flushed = float(np.float32(1e-39) * np.float32(1)) == 0
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(flushed)
 
 
 def batch_norm(channels: int) -> nn.BatchNorm2d:

@@ -12,6 +12,7 @@ from cgnet_deploy.engines.fast.choice import fast_or_none
 from cgnet_deploy.engines.request import Request
 from cgnet_deploy.engines.torchtiming import event_ns, profile_modules
 from cgnet_deploy.errors import EngineUnavailable
+from cgnet_deploy.model import flushed_denormals
 from cgnet_deploy.pixels import F32, U8, to_tensor
 from cgnet_deploy.spec import Precision
 
@@ -62,13 +63,13 @@ class TorchEngine(Engine):
 
     @torch.inference_mode()
     def enqueue(self) -> None:
-        with self._autocast:
+        with self._autocast, flushed_denormals():
             self._labels = self._model(self._input).argmax(1).to(torch.uint8)
 
     @torch.inference_mode()
     def logits(self, frames: U8) -> F32:
         self.load(frames)
-        with self._autocast:
+        with self._autocast, flushed_denormals():
             logits: F32 = self._model(self._input).float().cpu().numpy()
         return logits
 
@@ -83,7 +84,7 @@ class TorchEngine(Engine):
         if isinstance(self._model, torch._dynamo.OptimizedModule):
             raise EngineUnavailable("what torch.compile makes has no layers; profile it as torch:FILE")
         self.load(frames)
-        with torch.inference_mode(), self._autocast:
+        with torch.inference_mode(), self._autocast, flushed_denormals():
             return profile_modules(self._model, self._input, WARM_RUNS, runs)
 
     def fetch(self) -> U8:

@@ -31,8 +31,10 @@ from cgnet_deploy.export.qdq_check import faults
 from cgnet_deploy.export.runtime import run_single
 from cgnet_deploy.export.sites import sites
 from cgnet_deploy.export.targets import Target
+from cgnet_deploy.export.tiny import drop_tiny
 from cgnet_deploy.export.trace import OPSET, trace
 from cgnet_deploy.export.verify import Verification, compare, demand, demand_labels
+from cgnet_deploy.model import flushed_denormals
 from cgnet_deploy.pixels import F32, U8, to_tensor
 from cgnet_deploy.spec import InputSpec, Precision, Res
 
@@ -128,7 +130,7 @@ def prepare(checkpoint: Checkpoint, request: Request, frames: Sequence[U8]) -> P
     tensor_graph = trace(checkpoint.model, request.res, batch=request.batch, dynamic=request.dynamic)
     frame_graph = tensor_graph.clone() if request.io == "frames" else None
     inputs = [to_tensor(batch, spec.input) for batch in frames]
-    with torch.inference_mode():
+    with torch.inference_mode(), flushed_denormals():
         logits: list[F32] = [checkpoint.model(torch.from_numpy(batch)).numpy() for batch in inputs]
 
     fusion, pruning = _fuse(tensor_graph, request, spec.input)
@@ -205,7 +207,9 @@ def _fuse(model: ir.Model, request: Request, spec: InputSpec) -> tuple[FusionRep
         frames = watch if model.graph.inputs[0].name == "frames" else [to_tensor(f, spec) for f in watch]
         pruning = prune_dead(model, target.block, observe(model, frames) if watch else {})
     forms = target.forms if request.int8 is None else target.int8_forms
-    return folded.then(apply(model, _chosen(forms, request))), pruning
+    fused = folded.then(apply(model, _chosen(forms, request)))
+    drop_tiny(model)
+    return fused, pruning
 
 
 def _chosen(rules: Rules, request: Request) -> Rules:

@@ -50,7 +50,7 @@ MARKS = {
     "cluster": "starts a Ray cluster; tests/label runs the same calls",
 }
 # Appended to commands that don't give these flags themselves: a test needs no steady figures.
-BRIEF = {"cgnet-bench": {"--warmup": "0", "--duration": "0", "--iterations": "3"}}
+BRIEF = {"cgnet-bench": {"--warmup": "0", "--duration": "0", "--iterations": "3"}, "cgnet-train": {"--steps": "2"}}
 OTHER_PROGRAMS = re.compile(
     r"(pip|python3? -m pip|git|cmake|docker|uv|trtexec|perf_analyzer|torchrun|apt-get|pytest)\b"
 )
@@ -105,6 +105,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for folder, pixels in ((split, drawn.frame(i)), (f"{split}annot", drawn.labels(i))):
                 (home / "camvid" / folder).mkdir(parents=True, exist_ok=True)
                 assert cv2.imwrite(str(home / "camvid" / folder / f"{i:02}.png"), pixels)
+    own_set(home / "own")
     scenes = open_dataset("scenes:0:90x128", "val")
     video = cv2.VideoWriter(str(home / "drive.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 25.0, (128, 90))
     for i in range(3):
@@ -122,6 +123,18 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+def own_set(folder: Path) -> None:
+    """Pictures and masks of four classes, and the description that names them."""
+    four = np.array([3, 3, 3, 0, 3, 3, 3, 3, 1, 2, 2], np.uint8)
+    for split in ("train", "val"):
+        drawn = open_dataset(f"scenes:1:{RES}", split)
+        for i in range(FRAMES):
+            for kind, pixels in (("images", drawn.frame(i)), ("masks", four[drawn.labels(i)])):
+                (folder / kind / split).mkdir(parents=True, exist_ok=True)
+                assert cv2.imwrite(str(folder / kind / split / f"{i:02}.png"), pixels)
+    (folder / "data.yaml").write_text("names: [road, vehicle, person, other]\n")
+
+
 @pytest.fixture
 def folder(reader: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of it, as the current directory."""
@@ -133,7 +146,7 @@ def folder(reader: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 def run_commands(block: Block) -> None:
     for program, *words in block.commands:
         if program in entry_points():
-            brief = BRIEF.get(program, {}) if "--engine" in words else {}
+            brief = BRIEF.get(program, {}) if "--engine" in words or "--init" in words else {}
             added = [word for flag, value in brief.items() if flag not in words for word in (flag, value)]
             assert main_of(program)([*words, *added]) == 0, block.text
         elif program == "python" and words[0] == "-m":

@@ -19,6 +19,7 @@ from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.files import make_folder
+from cgnet_deploy.model import flushed_denormals
 from cgnet_deploy.train.feed import Share
 from cgnet_deploy.train.initial import Initial
 from cgnet_deploy.train.loop import TrainingJob, TrainingResult, train
@@ -74,7 +75,7 @@ def start(
     if not resume and (out / STATE).exists():
         raise UsageError(f"{out} holds a run already: --resume goes on with it; or give another --out")
     began_ns = CLOCK.now_ns()
-    with _together() as share:
+    with flushed_denormals(), _together() as share:  # before PyTorch starts its threads
         chosen = _device(device, share)
         run = load_run(out) if resume else None
         start = Initial.read(init) if init else None

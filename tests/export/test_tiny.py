@@ -1,0 +1,63 @@
+"""What is too small to change anything becomes 0, and nothing else changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+
+from cgnet_deploy.export.api import export
+from cgnet_deploy.export.tiny import TINY, drop_tiny
+from cgnet_deploy.export.trace import trace
+from cgnet_deploy.model import flushed_denormals
+from cgnet_deploy.spec import Res
+from tests.networks import drawn
+
+
+def test_tiny_weights_become_zero_and_the_others_stay() -> None:
+    model = drawn(5, blocks=(2, 2))
+    with torch.no_grad():
+        model.stem[0].conv.weight[3] = torch.tensor(1e-39)
+        model.stem[0].conv.weight[4] = -TINY / 2
+        model.stem[0].conv.weight[5] = TINY * 2
+    graph = trace(model, Res(64, 64), batch=1, dynamic="none")
+    assert drop_tiny(graph) == 2 * 27
+    assert drop_tiny(graph) == 0
+    (kernel,) = (
+        value.const_value.numpy()
+        for value in graph.graph.initializers.values()
+        if value.const_value is not None and value.const_value.shape == (32, 3, 3, 3)
+    )
+    wanted = model.stem[0].conv.weight.detach().numpy().copy()
+    wanted[3:5] = 0
+    assert np.array_equal(kernel, wanted)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("target", ["generic", "ort-cpu", "openvino"])
+def test_no_file_of_the_official_weights_holds_a_denormal(shared: Path, tmp_path: Path, target: str) -> None:
+    """256,386 of its weights are denormal: ONNX Runtime takes five times as long with them on an Intel CPU."""
+    path = tmp_path / "cgnet.onnx"
+    export(shared / "checkpoints" / "cgnet_camvid_official.pth", path, res="64x64", target=target)  # type: ignore[arg-type]
+    held = [numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer]
+    weights = np.concatenate([array.ravel() for array in held if array.dtype == np.float32])
+    assert weights.size > 100_000
+    assert not ((weights != 0) & (np.abs(weights) < TINY)).any()
+
+
+def test_denormals_are_flushed_within_and_not_beyond() -> None:
+    def product() -> float:
+        return float(torch.full((8,), 1e-30).mul(1e-9).abs().max())
+
+    torch.set_flush_denormal(False)  # whatever a runtime left here
+    assert product() > 0
+    with flushed_denormals():
+        assert product() == 0
+        with flushed_denormals():
+            pass
+        assert product() == 0
+    assert product() > 0
