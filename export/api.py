@@ -25,6 +25,8 @@ from cgnet_deploy.export.choices import (
     BUILDERS,
     DYNAMIC,
     METHODS,
+    OPSET,
+    OPSETS,
     SCOPES,
     BuilderName,
     Dynamic,
@@ -58,6 +60,7 @@ def export(
     dynamic: Dynamic = "none",
     io: IO = "frames",
     target: TargetName | Target = "generic",
+    opset: int = OPSET,
     without: Sequence[str] = (),
     prune: bool = False,
     prune_images: int = 0,
@@ -91,6 +94,7 @@ def export(
                    of up to `res`, and is tuned for those
     io             "frames": u8 BGR frames to u8 labels; "tensor": normalised f32 NCHW to logits
     target         the runtime to optimise the graph for, by name or as a Target of your own (targets.py)
+    opset          of the file, 13 to 20: an older one is read by more runtimes
     without        fusion rules to leave out
     prune          remove channels that the weights prove constant; with `prune_images` N, also those that never vary
                    on N frames of the train split of `data`
@@ -119,6 +123,7 @@ def export(
     size = None if res is None else Res.parse(res) if isinstance(res, str) else res.checked()
     for option, word, words in (
         ("--dynamic", dynamic, DYNAMIC),
+        ("--opset", opset, OPSETS),
         ("--io", io, get_args(IO)),
         ("--calib-method", calib_method, METHODS),
         ("--int8-scope", int8_scope, SCOPES),
@@ -162,7 +167,7 @@ def export(
         frames = None if calib_data is None else calibration_frames(str(calib_data), calib_images, size)
         int8 = Int8(frames, calib_method, int8_scope, exclude, calib_cache, distill)
     watch = frames_to_watch(str(data), prune_images, size) if prune_images else ()
-    request = Request(kind, size, batch, dynamic, io, chosen, tuple(without), prune, watch, int8)
+    request = Request(kind, size, batch, dynamic, io, chosen, opset, tuple(without), prune, watch, int8)
     evaluate = (
         None
         if max_drop is None

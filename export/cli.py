@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cgnet_deploy.contracts import CONTRACTS
-from cgnet_deploy.export.choices import BUILDERS, DYNAMIC, METHODS, SCOPES, TARGET_NAMES
+from cgnet_deploy.export.choices import BUILDERS, DYNAMIC, METHODS, OPSET, OPSETS, SCOPES, TARGET_NAMES
 from cgnet_deploy.files import write_json
 from cgnet_deploy.spec import Precision
 from cgnet_deploy.terminal import Parser, res_argument, run, triple_argument
@@ -43,6 +43,9 @@ def _parser() -> Parser:
     text = "take f32 NCHW and give logits, instead of u8 BGR frames and u8 labels"
     add("--tensor-io", dest="io", action="store_const", const="tensor", help=text)
     add("--target", choices=TARGET_NAMES, help="the runtime to optimise for (default generic)")
+    add(
+        "--opset", type=int, choices=OPSETS, help=f"of the file (default {OPSET}); older ones are read by more runtimes"
+    )
     add("--without", action="append", metavar="RULE", help="leave a fusion rule out (repeat)")
     text = "remove channels that the weights prove constant"
     add("--prune-dead", dest="prune", action="store_const", const=True, help=text)

@@ -22,6 +22,7 @@ from cgnet_deploy import __version__
 from cgnet_deploy.artifact import Artifact, described
 from cgnet_deploy.contracts import ONES
 from cgnet_deploy.export.graph import constant, insert, serialise, tidy
+from cgnet_deploy.export.opset import finished
 from cgnet_deploy.export.pipeline import Prepared
 from cgnet_deploy.export.runtime import run_single
 from cgnet_deploy.export.verify import demand_labels
@@ -45,7 +46,7 @@ def write_deepstream(prepared: Prepared, kept_f32: frozenset[str], folder: Path)
     logits = run_single(serialise(plain), prepared.inputs)
     model = plain.clone()
     adapt(model, spec.input)
-    content = described(serialise(model), _artifact(prepared, folder / "cgnet.onnx"))
+    content = described(finished(model, request.opset), _artifact(prepared, folder / "cgnet.onnx"))
     settings = properties(spec, request.precision, request.res, request.batch)
     shown = run_single(content, [as_nvinfer_feeds(frames, settings) for frames in prepared.frames])
     demand_labels(logits, [one.argmax(1).astype(np.uint8) for one in shown], request.precision)

@@ -106,6 +106,14 @@ def channels(value: ir.Value | None) -> int | None:
     return size if isinstance(size, int) else None
 
 
+def fixed_size(value: ir.Value | None) -> tuple[int, int] | None:
+    """(H, W) of a map (N, C, H, W), None where one is open or unknown."""
+    if value is None or value.shape is None or len(value.shape) != 4:
+        return None
+    height, width = value.shape[2:]
+    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
+
+
 def part_sizes(concat: ir.Node) -> tuple[int, ...]:
     """The channels of each part of a concat of channels, 0 where unknown."""
     return tuple(channels(part) or 0 for part in operands(concat))

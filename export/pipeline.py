@@ -17,22 +17,22 @@ import torch
 from cgnet_deploy.artifact import IO, Artifact, Shape, write_artifact
 from cgnet_deploy.checkpoint.reading import Checkpoint
 from cgnet_deploy.errors import AccuracyError, UsageError
-from cgnet_deploy.export.choices import Dynamic
+from cgnet_deploy.export.choices import OPSET, Dynamic
 from cgnet_deploy.export.constants import observe
 from cgnet_deploy.export.fuse.rule import FusionReport, apply
 from cgnet_deploy.export.fuse.rules import FOLD, Rules
-from cgnet_deploy.export.graph import serialise
 from cgnet_deploy.export.half import out_of_range
 from cgnet_deploy.export.int8 import Int8, int8_lowering
 from cgnet_deploy.export.io_nodes import give_labels, take_frames
 from cgnet_deploy.export.lower import NOTHING, Lowering
+from cgnet_deploy.export.opset import finished
 from cgnet_deploy.export.prune import PruneReport, prune_dead
 from cgnet_deploy.export.qdq_check import faults
 from cgnet_deploy.export.runtime import run_single
 from cgnet_deploy.export.sites import sites
 from cgnet_deploy.export.targets import Target
 from cgnet_deploy.export.tiny import drop_tiny
-from cgnet_deploy.export.trace import OPSET, trace
+from cgnet_deploy.export.trace import trace
 from cgnet_deploy.export.verify import Verification, compare, demand, demand_labels
 from cgnet_deploy.model import flushed_denormals
 from cgnet_deploy.pixels import F32, U8, to_tensor
@@ -45,9 +45,9 @@ log = logging.getLogger(__name__)
 class Request:
     """What to make of a checkpoint.
 
-    dynamic: which of (batch, size) the file leaves open. without: names of rules to leave out. prune: whether
-    dead channels are removed. watch: frames (N, H, W, 3) whose constant channels count as dead too. int8: how to
-    quantise, with Precision.INT8 only.
+    dynamic: which of (batch, size) the file leaves open. opset: of the file. without: names of rules to leave out.
+    prune: whether dead channels are removed. watch: frames (N, H, W, 3) whose constant channels count as dead too.
+    int8: how to quantise, with Precision.INT8 only.
     """
 
     precision: Precision
@@ -56,6 +56,7 @@ class Request:
     dynamic: Dynamic
     io: IO
     target: Target
+    opset: int = OPSET
     without: tuple[str, ...] = ()
     prune: bool = False
     watch: tuple[U8, ...] = ()
@@ -109,7 +110,7 @@ class Prepared:
         return {
             "torch": torch.__version__,
             "onnx_ir": ir.__version__,
-            "opset": str(OPSET),
+            "opset": str(self.request.opset),
             "target": self.request.target.name,
             **({"calibration": self.lowering.ranges.origin.summary()} if self.lowering.ranges else {}),
         }
@@ -135,7 +136,7 @@ def prepare(checkpoint: Checkpoint, request: Request, frames: Sequence[U8]) -> P
 
     fusion, pruning = _fuse(tensor_graph, request, spec.input)
     step = "fused and pruned" if request.prune else "fused"
-    verification = _verified(logits, tensor_graph, inputs, Precision.F32, step)
+    verification = _verified(logits, finished(tensor_graph, request.opset), inputs, Precision.F32, step)
     lowering = _lowering(tensor_graph, checkpoint, request, inputs)
     if frame_graph is not None:
         take_frames(frame_graph, spec.input)
@@ -149,16 +150,15 @@ def prepare(checkpoint: Checkpoint, request: Request, frames: Sequence[U8]) -> P
 def write(prepared: Prepared, path: Path, keep: frozenset[str] = NOTHING) -> ExportedOnnx:
     """Lower all but the convolutions named in `keep`, verify, and write. Raises as `export_onnx` does."""
     checkpoint, request, lowering = prepared.checkpoint, prepared.request, prepared.lowering
-    graph, verification = prepared.tensor_graph, prepared.verification
+    graph, verification = lowering.apply(prepared.tensor_graph, keep), prepared.verification
+    content = finished(graph, request.opset)
     if request.precision is not Precision.F32:
-        graph = lowering.apply(graph, keep)
         _check_pairs(graph, lowering)
         step = "halved" if request.precision is Precision.F16 else "quantised"
-        verification = _verified(prepared.logits, graph, prepared.inputs, request.precision, step)
-    content = serialise(graph)
+        verification = _verified(prepared.logits, content, prepared.inputs, request.precision, step)
     if prepared.frame_graph is not None:
         logits = run_single(content, prepared.inputs)
-        content = serialise(lowering.apply(prepared.frame_graph, keep))
+        content = finished(lowering.apply(prepared.frame_graph, keep), request.opset)
         demand_labels(logits, run_single(content, prepared.frames), request.precision)
     artifact = write_artifact(
         path,
@@ -217,9 +217,9 @@ def _chosen(rules: Rules, request: Request) -> Rules:
 
 
 def _verified(
-    logits: Sequence[F32], model: ir.Model, inputs: Sequence[F32], precision: Precision, step: str
+    logits: Sequence[F32], content: bytes, inputs: Sequence[F32], precision: Precision, step: str
 ) -> Verification:
-    verification = compare(logits, run_single(serialise(model), inputs))
+    verification = compare(logits, run_single(content, inputs))
     demand(verification, precision, step)
     log.info(
         f"{step}: argmax equal on {verification.argmax_agreement:.4%} of {verification.images} images, "

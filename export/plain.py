@@ -12,7 +12,7 @@ import torch
 
 from cgnet_deploy.checkpoint.reading import load_checkpoint
 from cgnet_deploy.export.graph import required, serialise
-from cgnet_deploy.export.trace import OPSET, quiet
+from cgnet_deploy.export.trace import TRACED_OPSET, quiet
 from cgnet_deploy.files import write_bytes
 from cgnet_deploy.spec import Res
 
@@ -25,7 +25,7 @@ def export_plain(ckpt: Path, res: Res, path: Path) -> None:
             model,
             (torch.zeros(1, 3, *res),),
             dynamo=True,
-            opset_version=OPSET,
+            opset_version=TRACED_OPSET,
             verbose=False,
             input_names=["input"],
             output_names=["logits"],

@@ -129,7 +129,6 @@ OPERATORS: dict[str, Callable[..., Tensor | tuple[Tensor, ...]]] = {
     "Gemm": linear,
     "GlobalAveragePool": lambda node, x: x.mean((2, 3), keepdim=True),
     "Max": lambda node, a, b: torch.maximum(a, b),
-    "Min": lambda node, a, b: torch.minimum(a, b),
     "Mul": lambda node, a, b: a * b,
     "PRelu": lambda node, x, slope: torch.where(x < 0, slope * x, x),
     "QuantizeLinear": lambda node, x, scale, zero: levels_of(x, scale),

@@ -18,7 +18,7 @@ from cgnet_deploy.model import CGNet
 from cgnet_deploy.spec import Res
 
 # The newest opset whose convolutions ONNX Runtime 1.2x runs in its blocked layout, and that TensorRT 10 parses.
-OPSET = 20
+TRACED_OPSET = 20
 
 
 def trace(model: CGNet, res: Res, *, batch: int = 1, dynamic: Dynamic = "none") -> ir.Model:
@@ -43,7 +43,7 @@ def trace(model: CGNet, res: Res, *, batch: int = 1, dynamic: Dynamic = "none") 
             (example,),
             dynamo=True,
             optimize=False,
-            opset_version=OPSET,
+            opset_version=TRACED_OPSET,
             verbose=False,
             input_names=["input"],
             output_names=["logits"],

@@ -32,6 +32,7 @@ class Match:
     x: ir.Value
     matrix: F64  # (C, C): output channel from input channels
     convs: tuple[ir.Node, ...]
+    sizes: tuple[ir.Node, ...]  # that read its shape alone, which is that of x
 
 
 def pattern(node: ir.Node) -> Match | None:
@@ -39,8 +40,8 @@ def pattern(node: ir.Node) -> Match | None:
     if x is None or matrix is None:
         return None
     users = [use.node for use in node.outputs[0].uses()]
-    convs = tuple(user for user in users if user.op_type == "Conv")
-    return Match(node, x, matrix, convs if len(convs) == len(users) else ()) if convs else None
+    convs, sizes = (tuple(user for user in users if user.op_type == op) for op in ("Conv", "Shape"))
+    return Match(node, x, matrix, convs if len(convs + sizes) == len(users) else (), sizes) if convs else None
 
 
 def _matrix(node: ir.Node) -> F64 | None:
@@ -69,6 +70,8 @@ def rewrite(match: Match) -> None:
             kernel = np.eye(len(kernel))[:, :, None, None] * kernel
         turned = np.einsum("oihw,ij->ojhw", kernel, match.matrix)
         replace(conv.outputs[0], convolution(conv, conv, match.x, turned, own_bias(conv, bias), groups=1))
+    for shape in match.sizes:
+        shape.replace_input_with(0, match.x)
 
 
 RULE = Rule("channel-order", pattern, check, rewrite)

@@ -22,6 +22,7 @@ class Gate:
 
     product: ir.Node
     scaled: ir.Value  # what the gate multiplies
+    factor: ir.Value  # by what: the gate, (N, C, 1, 1)
     value: ir.Value  # the gate, (N, C)
     pool: ir.Node
     squeeze: tuple[F64, F64]
@@ -45,7 +46,7 @@ def gate(node: ir.Node) -> Gate | None:
             continue
         first, second = _linear(squeeze), _linear(excite)
         if first is not None and second is not None:
-            return Gate(node, scaled, opened, pool, first, second)
+            return Gate(node, scaled, value, opened, pool, first, second)
     return None
 
 

@@ -3,7 +3,6 @@
     PReLU(x) = max(x, 0) + a min(x, 0)      one slope a per channel, of either sign, above 1 too
 
     MAX      max(x, a x)                    where no slope is above 1
-    MIN      relu(x) + a min(x, 0)          any slopes
     AFFINE   a x + (1 - a) relu(x)          any slopes
     BLOCKED  a x + relu((1 - a) x)          where no slope is above 1
 
@@ -22,7 +21,7 @@ import onnx_ir as ir
 
 from cgnet_deploy.export.fuse.linear import F64, pointwise_depthwise
 from cgnet_deploy.export.fuse.rule import Rule, always
-from cgnet_deploy.export.graph import channels, constant, insert, per_channel, replace, weights
+from cgnet_deploy.export.graph import channels, insert, per_channel, replace, weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +59,6 @@ def _max(match: Prelu) -> ir.Value:
     return insert(match.node, "Max", [match.x, _times(match, match.x, match.slope, "slope")])
 
 
-def _min(match: Prelu) -> ir.Value:
-    zero = constant(match.node, np.zeros((), np.float32), "zero")
-    negative = _times(match, insert(match.node, "Min", [match.x, zero]), match.slope, "slope")
-    return insert(match.node, "Add", [insert(match.node, "Relu", [match.x]), negative])
-
-
 def _affine(match: Prelu) -> ir.Value:
     line = _times(match, match.x, match.slope, "slope")
     bend = _times(match, insert(match.node, "Relu", [match.x]), 1 - match.slope, "bend")
@@ -84,6 +77,5 @@ def _rule(name: str, check: Callable[[Prelu], str | None], form: Callable[[Prelu
 
 
 MAX = _rule("prelu-max", up_to_1, _max)
-MIN = _rule("prelu-min", always, _min)
 AFFINE = _rule("prelu-affine", always, _affine)
 BLOCKED = _rule("prelu-blocked", up_to_1, _blocked)

@@ -19,7 +19,17 @@ import onnx_ir as ir
 
 from cgnet_deploy.export.fuse.linear import F64
 from cgnet_deploy.export.fuse.rule import Rule
-from cgnet_deploy.export.graph import attribute, constant, insert, operands, producer, replace, required, weights
+from cgnet_deploy.export.graph import (
+    attribute,
+    constant,
+    fixed_size,
+    insert,
+    operands,
+    producer,
+    replace,
+    required,
+    weights,
+)
 
 BAND = 32  # rows of the result that a band has at least: below, the products are too small to be fast
 
@@ -42,14 +52,7 @@ def pattern(node: ir.Node) -> Match | None:
     labels = [user for user, _ in full.uses() if user.op_type == "ArgMax" and attribute(user, "axis", 0) == 1]
     if not labels and not full.is_graph_output():
         return None
-    return Match(node, node.inputs[0], _size(node.inputs[0]), _size(full))
-
-
-def _size(value: ir.Value) -> tuple[int, int] | None:
-    if value.shape is None or len(value.shape) != 4:
-        return None
-    height, width = value.shape[2:]
-    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
+    return Match(node, node.inputs[0], fixed_size(node.inputs[0]), fixed_size(full))
 
 
 def check(match: Match) -> str | None:

@@ -27,11 +27,13 @@ from cgnet_deploy.export.fuse import (
     concat_sink,
     gate_constant,
     gate_conv,
+    gate_pointwise,
     output_write,
     pool_conv,
     pool_shared,
     prelu,
     resize_matmul,
+    resize_scales,
     scale_fold,
     shift_fold,
     split_source,
@@ -52,7 +54,7 @@ IMAGE: Rules = (pool_shared.RULE, pool_conv.RULE, channel_order.RULE)
 # Concats sink until they meet the trunk; its source is split, and they sink on.
 HALVES: Rules = (concat_sink.RULE, split_source.RULE, concat_sink.RULE, concat_flat.RULE, concat_conv.RULE)
 
-GENERIC: Rules = (*SETTLE, prelu.MAX, prelu.MIN)
+GENERIC: Rules = (*SETTLE, *IMAGE, gate_pointwise.RULE, prelu.MAX, prelu.AFFINE, resize_scales.RULE)
 
 ORT_CPU: Rules = (
     *SETTLE,
@@ -61,7 +63,7 @@ ORT_CPU: Rules = (
     *HALVES,
     affine_conv.RULE,
     prelu.BLOCKED,
-    prelu.MIN,
+    prelu.AFFINE,
     stem_rows.RULE,
     resize_matmul.RULE,
     output_write.RULE,

@@ -17,7 +17,7 @@ from onnx import helper, numpy_helper
 from cgnet_deploy.export.fuse.rule import FusionReport, Rule, apply
 from cgnet_deploy.export.graph import count_ops, serialise
 from cgnet_deploy.export.runtime import run_single
-from cgnet_deploy.export.trace import OPSET
+from cgnet_deploy.export.trace import TRACED_OPSET
 
 Array = npt.NDArray[Any]
 Weights = Mapping[str, Array]
@@ -32,7 +32,7 @@ def graph(text: str, weights: Weights) -> ir.Model:
     for name, array in weights.items():
         kept = array.astype(np.float32) if array.dtype == np.float64 else array
         parsed.initializer.append(numpy_helper.from_array(np.ascontiguousarray(kept), name))
-    opset = helper.make_opsetid("", OPSET)
+    opset = helper.make_opsetid("", TRACED_OPSET)
     return ir.from_proto(helper.make_model(parsed, opset_imports=[opset], ir_version=10))
 
 

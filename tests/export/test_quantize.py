@@ -180,7 +180,7 @@ def test_where_all_that_is_stored_is_int8_the_trunk_is_too() -> None:
     assert len(sums) == 2  # a normal block in each stage
     for node in sums:
         assert all(producer(value, "DequantizeLinear") for value in node.inputs)
-    context = [node for node in model.graph if node.op_type == "ReduceMean"]
+    context = [node for node in model.graph if node.op_type == "GlobalAveragePool"]
     assert len(context) == 4
     assert not any(producer(node.inputs[0], "DequantizeLinear") for node in context)
 

@@ -8,7 +8,7 @@ import torch
 
 from cgnet_deploy.export.graph import count_ops, serialise
 from cgnet_deploy.export.runtime import run_single
-from cgnet_deploy.export.trace import OPSET, trace
+from cgnet_deploy.export.trace import TRACED_OPSET, trace
 from cgnet_deploy.spec import Res
 from tests.export.graphs import ROUNDING, check_onnx
 from tests.export.networks import Character, graph_of, logits, planes, trained
@@ -32,7 +32,7 @@ def test_the_graph_says_what_it_takes_and_gives() -> None:
     graph = graph_of(trained(), SMALL, batch=2)
     described = [(v.name, str(v.shape)) for v in (*graph.graph.inputs, *graph.graph.outputs)]
     assert described == [("input", "[2,3,33,47]"), ("logits", "[2,3,33,47]")]
-    assert graph.opset_imports == {"": OPSET}
+    assert graph.opset_imports == {"": TRACED_OPSET}
 
 
 def test_nodes_are_named_after_their_modules() -> None:

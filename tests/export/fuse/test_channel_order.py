@@ -87,3 +87,12 @@ def test_passes_by_anything_else(rng: np.random.Generator, instead: str) -> None
         "minus": np.array([0, -2, -1]),
     }
     assert_passes_by(graph(text, weights(rng) | more), RULE)
+
+
+def test_a_reader_of_the_shape_alone_reads_that_of_the_source(rng: np.random.Generator) -> None:
+    text = SWAPPED.replace("y = Conv", "c = Conv").replace(
+        "}",
+        "whole = Shape (rgb) parts = Cast <to = 1> (whole) size = ReduceMax <keepdims = 0> (parts) y = Mul (c, size) }",
+    )
+    left = {"Conv": 1, "Shape": 1, "Cast": 1, "ReduceMax": 1, "Mul": 1}
+    assert_fires(graph(text, weights(rng)), RULE, left=left)

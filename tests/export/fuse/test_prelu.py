@@ -1,4 +1,4 @@
-"""PReLU in its forms: Max, Relu + a Min, a x + (1 - a) Relu, and depthwise convolutions."""
+"""PReLU in its forms: Max, a x + (1 - a) Relu, and depthwise convolutions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ STEEP = np.array([-3, -0.3, 0, 0.25, 1, 2.5])
 
 FORMS: dict[str, tuple[Rule[Any], dict[str, int]]] = {
     "max": (prelu.MAX, {"Mul": 1, "Max": 1}),
-    "min": (prelu.MIN, {"Min": 1, "Mul": 1, "Relu": 1, "Add": 1}),
     "affine": (prelu.AFFINE, {"Mul": 2, "Relu": 1, "Add": 1}),
     "blocked": (prelu.BLOCKED, {"Conv": 2, "Relu": 1, "Add": 1}),
 }
