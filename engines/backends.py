@@ -90,6 +90,7 @@ ORT_CUDA = Runtime("ort", "onnx", "gpu", ("onnxruntime",), ("onnxruntime-gpu", "
 OPENVINO = Runtime(
     "openvino", "onnx", "cpu", ("openvino",), ("openvino",), "openvino", True, Triton("openvino", "KIND_CPU")
 )
+OPENCV = Runtime("opencv", "onnx", "cpu", ("cv2",), ("opencv-python",), "")
 NCNN = Runtime("ncnn", "onnx", "cpu", ("ncnn", "pnnx"), ("ncnn", "pnnx"), "peers")
 TENSORRT = Runtime(
     "trt",
@@ -132,6 +133,7 @@ BACKENDS: tuple[Backend, ...] = (
     Backend("ort-cuda", "ONNX Runtime, CUDA", ORT_CUDA, {"cuda": True}, gpu_matrix=(F32, F16)),
     Backend("openvino", "OpenVINO", OPENVINO),
     Backend("openvino-bf16", "OpenVINO, bf16", OPENVINO, {"arithmetic": "bf16"}),
+    Backend("opencv", "OpenCV", OPENCV),
     Backend("ncnn", "ncnn", NCNN),
     Backend("trt", "TensorRT", TENSORRT, suffixes=(".plan", ".engine"), gpu_matrix=EVERY),
     Backend("trt-plain", "TensorRT, no CUDA graph", TENSORRT, {"graph": False}, like="trt", gpu_matrix=EVERY),

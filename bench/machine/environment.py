@@ -16,7 +16,7 @@ from cgnet_deploy.bench.machine.readings import cpuinfo, here, text
 from cgnet_deploy.engines import backends
 from cgnet_deploy.threads import cores
 
-PACKAGES = ("cgnet-deploy", "numpy", "opencv-python", *backends.PACKAGES)
+PACKAGES = ("cgnet-deploy", "numpy", *backends.PACKAGES)
 
 # x86's names and Arm's, as /proc/cpuinfo spells them.
 FLAGS = (
