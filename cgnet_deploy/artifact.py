@@ -5,7 +5,8 @@ tool can load. Both are written atomically, so a failed run never replaces a goo
 the two renames is caught by the sha256.
 
 An ONNX file holds the same description in its own metadata, under `cgnet`, and beside it texts for viewers such as
-netron. It is complete without its sidecar; only the sha256, which no file can hold of itself, is then not compared.
+netron. It is complete without its sidecar; only the sha256, which no file can hold of itself, is then not compared. So
+one that another tool rewrote, keeping the metadata, is read too, with a warning.
 """
 
 from __future__ import annotations
@@ -116,7 +117,8 @@ def has_description(path: Path) -> bool:
 def read_artifact(path: Path, *, verify: bool = True) -> Artifact:
     """The artifact at `path`, by its sidecar, or by its metadata for an ONNX file without one.
 
-    verify: compare the file's sha256 with the sidecar's. Raises ArtifactError if the file or what describes it is
+    verify: compare the file's sha256 with the sidecar's; another one of an ONNX file that describes itself alike is
+    logged, and is the artifact's. Raises ArtifactError if the file or what describes it is
     missing or damaged, or if they contradict each other.
     """
     if not path.is_file():
@@ -132,15 +134,22 @@ def read_artifact(path: Path, *, verify: bool = True) -> Artifact:
         return own
     except (OSError, ValueError, UsageError) as error:
         raise ArtifactError(f"{sidecar} can't be read: {error}; export {path.name} again with cgnet-export") from error
-    if verify and sha256_of(path) != artifact.sha256:
+    own = _own_description(path) if artifact.kind == "onnx" else None
+    if verify and own is None and sha256_of(path) != artifact.sha256:
         raise ArtifactError(
             f"{path} is not the file that {sidecar.name} describes (sha256 differs): it was cut or altered; "
             "export it again with cgnet-export"
         )
-    own = _own_description(path) if artifact.kind == "onnx" else None
-    if own is not None and replace(own, sha256=artifact.sha256) != artifact:
+    if own is None:
+        return artifact
+    if replace(own, sha256=artifact.sha256) != artifact:
         raise ArtifactError(f"{sidecar} contradicts the metadata of {path.name}; export it again with cgnet-export")
-    return artifact
+    if verify and own.sha256 != artifact.sha256:
+        log.warning(
+            f"{path} was changed after {sidecar.name} was written (sha256 differs), by a tool that kept its metadata: "
+            "it is taken for what those say"
+        )
+    return own
 
 
 def _own_description(path: Path) -> Artifact | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cgnet_deploy.artifact import MAX_ONNX_BYTES, Shape, has_description, read_artifact, sidecar_path
+from cgnet_deploy.artifact import MAX_ONNX_BYTES, Shape, has_description, read_artifact
 from cgnet_deploy.engines.base import Ends
 from cgnet_deploy.engines.foreign import Port, describe
 from cgnet_deploy.engines.outside import keeps_data_outside
@@ -59,8 +59,7 @@ def read_onnx(request: Request) -> OnnxFile:
         raise ArtifactError(f"{path} is a {artifact.kind}, wanted an ONNX file")
     request.check_contract(artifact.spec)
     ends, content = Ends.of(artifact.io), _content(path)
-    if not sidecar_path(path).exists():
-        check_ports(artifact, content)
+    check_ports(artifact, content)
     return OnnxFile(path, content, artifact.precision, artifact.spec, ends, artifact.shape, artifact.sha256)
 
 

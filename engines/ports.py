@@ -1,4 +1,4 @@
-"""Whether the graph of an ONNX file takes and gives what its own description says, where no sha256 vouches for that.
+"""Whether the graph of an ONNX file takes and gives what its description says: another tool may have rewritten it.
 
 ModelProto.graph 7, GraphProto.input 11, output 12, ValueInfoProto.type 2, TypeProto.tensor_type 1,
 its elem_type 1, its shape 2, TensorShapeProto.dim 1, its dim_value 1 (onnx.proto)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from onnx import ModelProto, TensorProto, external_data_helper, helper, numpy_helper
 
@@ -20,7 +22,7 @@ from cgnet_deploy.engines.request import Request, Said
 from cgnet_deploy.errors import ArtifactError, UsageError
 from cgnet_deploy.onnxmeta import read_metadata, with_metadata
 from cgnet_deploy.spec import Precision, Res
-from tests.engines.graphs import CLASSES, SPEC, drawn_frames, model, network, tensor, written
+from tests.engines.graphs import CLASSES, SPEC, drawn_frames, logits_of, model, network, tensor, written
 
 
 @pytest.mark.parametrize(
@@ -91,11 +93,30 @@ def test_one_of_ours_is_not_run_by_another_contract(fixed_onnx: Artifact) -> Non
         open_engine(str(fixed_onnx.path), contract="camvid-official")
 
 
-def test_one_of_ours_that_was_altered_is_refused(fixed_onnx: Artifact) -> None:
-    content = bytearray(fixed_onnx.path.read_bytes())
-    content[len(content) // 2] ^= 1
-    fixed_onnx.path.write_bytes(content)
+def test_one_of_ours_that_was_cut_is_refused(fixed_onnx: Artifact) -> None:
+    fixed_onnx.path.write_bytes(fixed_onnx.path.read_bytes()[:-9])
     with pytest.raises(ArtifactError, match="sha256 differs"):
+        open_engine(str(fixed_onnx.path))
+
+
+def test_one_of_ours_that_another_tool_rewrote_runs_and_says_so(
+    fixed_onnx: Artifact, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = onnx.load(fixed_onnx.path)
+    model.producer_name = "another tool"
+    onnx.save(model, fixed_onnx.path)
+    frames = drawn_frames(1, 40, 56)
+    with open_engine(str(fixed_onnx.path)) as engine:
+        np.testing.assert_array_equal(engine.infer(frames), logits_of(frames).argmax(1))
+        assert engine.info.sha256 == hashlib.sha256(fixed_onnx.path.read_bytes()).hexdigest()
+    assert "tiny.onnx was changed after tiny.onnx.json was written (sha256 differs)" in caplog.text
+
+
+def test_a_rewritten_file_that_takes_something_else_is_refused(fixed_onnx: Artifact) -> None:
+    model = onnx.load(fixed_onnx.path)
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 48
+    onnx.save(model, fixed_onnx.path)
+    with pytest.raises(ArtifactError, match="is not what its metadata say"):
         open_engine(str(fixed_onnx.path))
 
 
