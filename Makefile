@@ -4,7 +4,9 @@
 #   make test     all tests: eleven minutes       make check   linter, formatter, types, layers
 #   make bench    our CPU engines beside the exporter's graph and PyTorch; CKPT=, DATA= and RES= choose your own
 #   make gpu      everything that needs an NVIDIA GPU: tested, measured, recorded; PART=, DATA= (CamVid) and CKPT= choose
-.PHONY: demo quick test check gpu bench
+#   make interop  every kind of ONNX file in every runtime of docs/runtimes.md, which it writes; DATA=, CONSTANT= a
+#                 checkpoint with constant gates: an hour, and 12 GB of environments in .interop
+.PHONY: demo quick test check gpu bench interop
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -45,6 +47,10 @@ check: $(READY)
 gpu: $(READY)
 	$(BIN)/python -m cgnet_deploy.bench.tools.gpu $(if $(PART),--part $(PART)) $(if $(filter-out scenes,$(DATA)),--data $(DATA)) \
 	    $(if $(filter-out $(SCENES),$(CKPT)),--ckpt $(CKPT))
+
+interop: $(READY)
+	$(BIN)/python -m cgnet_deploy.bench.tools.interop --data $(DATA) $(if $(CONSTANT),--constant $(CONSTANT)) \
+	    --page docs/runtimes.md
 
 # torch comes first and pinned: the version that the exporter's tests were run with, on every machine alike.
 $(READY): setup.cfg pyproject.toml
