@@ -50,7 +50,7 @@ MARKS = {
     "cluster": "starts a Ray cluster; tests/label runs the same calls",
 }
 # Appended to commands that don't give these flags themselves: a test needs no steady figures.
-BRIEF = {"cgnet-bench": {"--warmup": "0", "--duration": "0", "--iterations": "3"}, "cgnet-train": {"--steps": "2"}}
+BRIEF = {"cgnet-bench": {"--warmup": "0", "--duration": "0", "--iterations": "3"}, "cgnet-train": {"--iterations": "2"}}
 OTHER_PROGRAMS = re.compile(
     r"(pip|python3? -m pip|git|cmake|docker|uv|trtexec|perf_analyzer|torchrun|apt-get|pytest)\b"
 )
