@@ -11,6 +11,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+NATIVE := .venv/native
 
 SCENES := cgnet_deploy/weights/scenes.pth
 CKPT ?= $(SCENES)
@@ -25,17 +26,17 @@ demo: $(READY)
 	    --iterations 30 --duration 1
 	@echo 'demo/cgnet.plan is built, and runs where there is an NVIDIA GPU: $(BIN)/cgnet-bench --engine demo/cgnet.plan'
 
-bench: $(READY)
+bench: $(READY) $(NATIVE)
 	mkdir -p demo
 	$(BIN)/python -m cgnet_deploy.bench.tools.cpu --ckpt $(CKPT) --data $(DATA) --res $(RES) --out demo/bench.json
 
 # A module's tests stay on one worker, whose fixtures they share; what takes longest comes first.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
-test: $(READY)
+test: $(READY) $(NATIVE)
 	$(PYTEST)
 
-quick: $(READY)
+quick: $(READY) $(NATIVE)
 	$(PYTEST) -m 'not slow'
 
 check: $(READY)
@@ -57,4 +58,11 @@ $(READY): setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install torch==2.13.0
 	$(BIN)/python -m pip install -e '.[dev]'
+	touch $@
+
+# The CPU engine, a package of its own, again whenever its sources change. It wants a C++ compiler; without one its tests
+# are skipped, but for CI's.
+$(NATIVE): $(READY) $(wildcard engines/native/*.* engines/native/*/*.*)
+	$(BIN)/python -m pip install --quiet ./engines/native || { echo 'without a C++ compiler the native engine is left out'; \
+	    test -z "$$CI"; }
 	touch $@

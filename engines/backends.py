@@ -91,6 +91,7 @@ OPENVINO = Runtime(
     "openvino", "onnx", "cpu", ("openvino",), ("openvino",), "openvino", True, Triton("openvino", "KIND_CPU")
 )
 OPENCV = Runtime("opencv", "onnx", "cpu", ("cv2",), ("opencv-python",), "")
+NATIVE = Runtime("nativecpu", "onnx", "cpu", ("cgnet_native",), ("cgnet-native",), "native", True)
 NCNN = Runtime("ncnn", "onnx", "cpu", ("ncnn", "pnnx"), ("ncnn", "pnnx"), "peers")
 TENSORRT = Runtime(
     "trt",
@@ -134,6 +135,7 @@ BACKENDS: tuple[Backend, ...] = (
     Backend("openvino", "OpenVINO", OPENVINO),
     Backend("openvino-bf16", "OpenVINO, bf16", OPENVINO, {"arithmetic": "bf16"}),
     Backend("opencv", "OpenCV", OPENCV),
+    Backend("native", "our CPU engine", NATIVE),
     Backend("ncnn", "ncnn", NCNN),
     Backend("trt", "TensorRT", TENSORRT, suffixes=(".plan", ".engine"), gpu_matrix=EVERY),
     Backend("trt-plain", "TensorRT, no CUDA graph", TENSORRT, {"graph": False}, like="trt", gpu_matrix=EVERY),

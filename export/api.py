@@ -68,7 +68,7 @@ def export(
     calib_images: int = 128,
     calib_method: Method = "mse",
     calib_cache: str | Path | None = None,
-    int8_scope: Scope = "most",
+    int8_scope: Scope | None = None,
     exclude: str | None = None,
     distill: int = 0,
     max_drop: float | None = None,
@@ -102,7 +102,8 @@ def export(
                    at most `calib_images` of them
     calib_method   int8: how ranges are chosen
     calib_cache    int8: a file to keep the ranges in, or to take them from instead of from frames
-    int8_scope     int8: "most" convolutions, "all", or "stored": the residual additions read int8 too
+    int8_scope     int8: "most" convolutions, "all", or "stored": the residual additions read int8 too; default: the
+                   target's
     exclude        int8: a regular expression; convolutions whose name it matches stay in higher precision
     distill        int8: steps of label-free training on the calibration frames
     max_drop       f16 and int8: keep what costs most in higher precision until the mIoU on `split` of `data` is at
@@ -126,7 +127,7 @@ def export(
         ("--opset", opset, OPSETS),
         ("--io", io, get_args(IO)),
         ("--calib-method", calib_method, METHODS),
-        ("--int8-scope", int8_scope, SCOPES),
+        ("--int8-scope", int8_scope, (None, *SCOPES)),
         ("--builder", builder, BUILDERS),
         ("--contract", contract, (None, *CONTRACTS)),
         ("--color", color, (None, *get_args(Color))),
@@ -165,7 +166,7 @@ def export(
     int8 = None
     if kind is Precision.INT8:
         frames = None if calib_data is None else calibration_frames(str(calib_data), calib_images, size)
-        int8 = Int8(frames, calib_method, int8_scope, exclude, calib_cache, distill)
+        int8 = Int8(frames, calib_method, int8_scope or chosen.scope, exclude, calib_cache, distill)
     watch = frames_to_watch(str(data), prune_images, size) if prune_images else ()
     request = Request(kind, size, batch, dynamic, io, chosen, opset, tuple(without), prune, watch, int8)
     evaluate = (

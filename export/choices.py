@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-TargetName = Literal["generic", "ort-cpu", "openvino", "tensorrt"]  # of targets.TARGETS
+TargetName = Literal["generic", "ort-cpu", "openvino", "tensorrt", "native"]  # of targets.TARGETS
 TARGET_NAMES: tuple[TargetName, ...] = get_args(TargetName)
 
 OPSETS = range(13, 21)  # of a file: from the first that has a scale a channel to that of trace.py

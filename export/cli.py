@@ -59,7 +59,7 @@ def _parser() -> Parser:
     add("--calib-cache", type=Path, metavar="FILE", help=text)
     text = (
         "most: all but the image's, the depthwise and the classifier's convolutions (default); all: every "
-        "convolution; stored: the residual additions read int8 too"
+        "convolution (default with --target native); stored: the residual additions read int8 too"
     )
     add("--int8-scope", choices=SCOPES, help=text)
     text = (

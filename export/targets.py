@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cgnet_deploy.errors import UsageError
-from cgnet_deploy.export.fuse.rules import FOLD, GENERIC, OPENVINO, ORT_CPU, Rules
+from cgnet_deploy.export.choices import Scope
+from cgnet_deploy.export.fuse.rules import FOLD, GENERIC, NATIVE, OPENVINO, ORT_CPU, Rules
 from cgnet_deploy.export.quantize import Storage
 from cgnet_deploy.spec import Precision
 
@@ -20,7 +21,7 @@ class Target:
 
     block: pruned channel counts are filled up to a multiple of it, in which the runtime computes anyway.
     Of int8: storage of activations; raw_results, whether a convolution's raw result gets a pair too (quantize.py);
-    fallback_precision, the type of what is not int8.
+    fallback_precision, the type of what is not int8; scope, which convolutions are, unless the user says it.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Target:
     storage: Storage = "s8"
     raw_results: bool = False
     fallback_precision: Literal[Precision.F32, Precision.F16] = Precision.F32
+    scope: Scope = "most"
     scored_by: str = "ort"
 
     def __str__(self) -> str:
@@ -44,6 +46,7 @@ TARGETS = (
     Target("ort-cpu", ORT_CPU, block=8, storage="u8", raw_results=True),
     Target("openvino", OPENVINO, block=8, scored_by="openvino"),
     Target("tensorrt", GENERIC, block=8, fallback_precision=Precision.F16),
+    Target("native", NATIVE, storage="u8", scope="all", scored_by="native"),
 )
 
 RULE_NAMES = tuple(sorted({rule.name for rules in (FOLD, *(target.forms for target in TARGETS)) for rule in rules}))

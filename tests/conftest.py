@@ -29,6 +29,7 @@ SLOW = (
     "engines/cpp",
     "engines/fast",
     "engines/test_contract.py",
+    "engines/test_nativecpu.py",
     "export/test_api.py",
     "export/test_cli.py",
     "export/test_distill.py",

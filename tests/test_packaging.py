@@ -24,6 +24,7 @@ OPTIONAL = (
     "tensorrt_rtx",
     "openvino",
     "ncnn",
+    "cgnet_native",
     "pnnx",
     "pycuda",
     "cuda",

@@ -2,7 +2,7 @@
 
     FOLD    for every target: fewer nodes, the same forms
     prune   dead channels, with --prune-dead (../prune.py)
-    GENERIC, ORT_CPU, OPENVINO: what is fastest where (../targets.py); bench/tools/cpu.py measures it again
+    GENERIC, ORT_CPU, OPENVINO, NATIVE: what is fastest where (../targets.py); bench/tools/cpu.py measures it again
 
 ONNX Runtime's CPU kernels keep a blocked layout through Conv, Relu, equal-shape Add and Mul, and concats of full
 blocks; everything else reorders each pixel twice, so little else is left but live gates, as convolutions that take the
@@ -68,5 +68,8 @@ ORT_CPU: Rules = (
     resize_matmul.RULE,
     output_write.RULE,
 )
+
+# Our own engine reads the network's structure, and fuses what it knows it by.
+NATIVE: Rules = SETTLE
 
 OPENVINO: Rules = (*SETTLE, *IMAGE, concat_ragged.SINK, concat_ragged.CONV, prelu.AFFINE, resize_matmul.RULE)

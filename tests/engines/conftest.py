@@ -11,6 +11,7 @@ import torch
 from cgnet_deploy.artifact import Artifact, read_artifact, sidecar_path
 from cgnet_deploy.checkpoint.writing import save_checkpoint
 from cgnet_deploy.engines.build import BuiltPlan, build_plan
+from cgnet_deploy.export.api import export
 from cgnet_deploy.pixels import to_tensor
 from tests.engines.graphs import CLASSES, DYNAMIC, FIXED, SPEC, drawn_frames, written
 from tests.networks import drawn
@@ -26,6 +27,14 @@ def drawn_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         logits = network(torch.from_numpy(to_tensor(drawn_frames(2, 40, 56, seed=7), SPEC.input)))
         network.classifier.bias -= logits.mean((0, 2, 3))
     save_checkpoint(path, network, SPEC, {})
+    return path
+
+
+@pytest.fixture(scope="session")
+def network_onnx(drawn_checkpoint: Path) -> Path:
+    """The drawn network as a file for our CPU engine, beside it, all sides open."""
+    path = drawn_checkpoint.with_suffix(".onnx")
+    export(drawn_checkpoint, path, target="native", res="40x56", dynamic="both")
     return path
 
 

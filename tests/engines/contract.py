@@ -36,7 +36,8 @@ class EngineContract:
 
     def logits(self, path: Path, frames: U8) -> npt.NDArray[np.floating]:
         """(N, K, H, W): what the labels must be the argmax of."""
-        return logits_of(frames) if path.suffix != ".pth" else network_logits(path, frames)
+        checkpoint = path.with_suffix(".pth")  # beside a file of the whole network
+        return network_logits(checkpoint, frames) if checkpoint.exists() else logits_of(frames)
 
     def rounding(self) -> float:
         """How far a logit may be off, as a part of the largest one."""

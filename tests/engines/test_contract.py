@@ -30,6 +30,7 @@ ROUNDING = {
     "torch-compile-bf16": BF16_ROUNDING,
     "openvino-bf16": BF16_ROUNDING,
 }
+NETWORKS = ("native",)  # run the network alone, and no other graph
 FILES = {
     "checkpoint": ("drawn_checkpoint",),
     "onnx": ("tensor_onnx", "frames_onnx"),
@@ -53,7 +54,7 @@ CASES = [
         marks=[pytest.mark.gpu] if backend.runtime.runs_on == "gpu" else [],
     )
     for backend in BACKENDS
-    for file in FILES[backend.runtime.reads]
+    for file in (("network_onnx",) if backend.name in NETWORKS else FILES[backend.runtime.reads])
 ]
 
 

@@ -18,7 +18,7 @@ def test_the_command_s_choices_are_the_table_s_names() -> None:
 
 
 def test_an_unknown_target_is_refused_by_naming_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="--target tpu: must be one of generic, ort-cpu, openvino, tensorrt"):
+    with pytest.raises(UsageError, match="--target tpu: must be one of generic, ort-cpu, openvino, tensorrt, native"):
         target_named("tpu")
 
 
@@ -35,6 +35,7 @@ def test_int8_graphs_leave_out_what_only_floats_can_do() -> None:
         "ort-cpu": {"gate-conv", "stem-rows", "output-write"},
         "openvino": {"ragged-sink", "ragged-conv"},
         "tensorrt": set(),
+        "native": set(),
     }
 
 

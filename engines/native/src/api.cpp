@@ -1,0 +1,93 @@
+// The C functions of cgnet_native.h: exceptions end here.
+#include "cgnet_native.h"
+
+#include <fstream>
+#include <iterator>
+#include <new>
+
+#include "engine.hpp"
+
+struct cgnet_native {
+  cgnet::Engine engine;
+};
+
+namespace {
+
+constexpr size_t kMaxFileBytes = size_t{1} << 26;
+thread_local std::string last_error;
+
+template <class Body>
+cgnet_native_status guarded(Body body) {
+  try {
+    body();
+    return CGNET_NATIVE_OK;
+  } catch (const cgnet::Unavailable& error) {
+    last_error = error.what();
+    return CGNET_NATIVE_UNAVAILABLE;
+  } catch (const cgnet::Error& error) {
+    last_error = error.what();
+    return CGNET_NATIVE_BAD_INPUT;
+  } catch (const std::exception& error) {
+    last_error = error.what();
+    return CGNET_NATIVE_FAILED;
+  }
+}
+
+}  // namespace
+
+const char* cgnet_native_version(void) { return CGNET_NATIVE_VERSION; }
+const char* cgnet_native_error(void) { return last_error.c_str(); }
+
+cgnet_native_status cgnet_native_open(const char* path, int threads, const char* instructions, cgnet_native** net) {
+  return guarded([&] {
+    *net = nullptr;
+    std::ifstream stream(path, std::ios::binary);
+    if (!stream) throw cgnet::Error(std::string(path) + " can't be opened");
+    std::vector<uint8_t> file;
+    std::vector<char> piece(1 << 16);
+    while (stream && file.size() <= kMaxFileBytes) {
+      stream.read(piece.data(), static_cast<std::streamsize>(piece.size()));
+      file.insert(file.end(), piece.begin(), piece.begin() + stream.gcount());
+    }
+    *net = new cgnet_native{{file.data(), file.size(), threads, instructions}};
+  });
+}
+
+cgnet_native_status cgnet_native_load(const void* file, size_t bytes, int threads, const char* instructions, cgnet_native** net) {
+  return guarded([&] {
+    *net = nullptr;
+    *net = new cgnet_native{{static_cast<const uint8_t*>(file), bytes, threads, instructions}};
+  });
+}
+
+cgnet_native_status cgnet_native_run(cgnet_native* net, const uint8_t* frames, int count, int height, int width, uint8_t* labels) {
+  return guarded([&] { net->engine.run(frames, count, height, width, labels); });
+}
+
+cgnet_native_status cgnet_native_scores(const cgnet_native* net, float* scores) {
+  return guarded([&] { net->engine.scores(scores); });
+}
+
+int cgnet_native_classes(const cgnet_native* net) { return net->engine.network().classes; }
+int cgnet_native_is_int8(const cgnet_native* net) { return net->engine.network().int8; }
+const char* cgnet_native_instructions(const cgnet_native* net) { return net->engine.kernels().name; }
+int cgnet_native_threads(const cgnet_native* net) { return net->engine.threads(); }
+size_t cgnet_native_memory(const cgnet_native* net) { return net->engine.memory_bytes(); }
+void cgnet_native_profile(cgnet_native* net, int on) { net->engine.profile(on != 0); }
+
+int cgnet_native_operator(const cgnet_native* net, int i, const char** name, const char** kind, int64_t* macs, int64_t* ns) {
+  const std::vector<cgnet::Op>& ops = net->engine.network().ops;
+  const std::vector<int64_t> times = net->engine.times_ns();
+  if (i < 0 || static_cast<size_t>(i) >= times.size()) return 0;
+  static const char* const kKinds[] = {"image", "dense", "depthwise", "pool", "gates", "labels"};
+  const auto at = static_cast<size_t>(i);
+  const bool is_op = at < ops.size();
+  *kind = kKinds[is_op ? static_cast<size_t>(ops[at].kind) : at - ops.size() + 4];
+  *name = is_op ? ops[at].name.c_str() : *kind;
+  *macs = is_op ? static_cast<int64_t>(ops[at].weight.size()) : 0;
+  *ns = times[at];
+  return 1;
+}
+
+const char* cgnet_native_best_instructions(void) { return cgnet::kernels_for("").name; }
+void cgnet_native_close(cgnet_native* net) { delete net; }

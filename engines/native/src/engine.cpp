@@ -1,0 +1,314 @@
+#include "engine.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+
+namespace cgnet {
+namespace {
+
+constexpr int kMinSide = 32, kMaxSide = 8192, kMaxThreads = 64;
+constexpr int64_t kMaxPixels = int64_t{1} << 25;
+
+int thread_count(int wanted) {
+  if (wanted < 0 || wanted > kMaxThreads) throw Error(std::to_string(wanted) + " threads: wanted 1 to 64, or 0 for one a core");
+  return wanted ? wanted : std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMaxThreads);
+}
+
+// Where row or column `i` of `large` lies among `small`, as torch's interpolate has it without align_corners.
+void between(int i, int small, int large, int& before, int& after, float& weight) {
+  const float scale = static_cast<float>(small) / static_cast<float>(large);
+  const float at = std::max((static_cast<float>(i) + 0.5f) * scale - 0.5f, 0.0f);
+  before = std::min(static_cast<int>(at), small - 1);
+  after = std::min(before + 1, small - 1);
+  weight = at - static_cast<float>(before);
+}
+
+}  // namespace
+
+Engine::Engine(const uint8_t* file, size_t size, int threads, const char* instructions)
+    : net_(recognise(read_onnx(file, size))), kernels_(&kernels_for(instructions)), threads_(thread_count(threads)),
+      packed_(pack(net_, *kernels_)) {
+  for (int i = 0; i < 3; i++) {
+    frame_mean_[net_.order[i]] = net_.mean[i];
+    frame_scale_[net_.order[i]] = net_.scale[i];
+    frame_zero_[net_.order[i]] = static_cast<uint8_t>(std::clamp(std::lrint(net_.mean[i]), 0L, 255L));
+  }
+}
+
+void Engine::bind(int height, int width) {
+  if (pool_ && plan_.height == height && plan_.width == width) return;
+  if (height < kMinSide || width < kMinSide || height > kMaxSide || width > kMaxSide || int64_t{height} * width > kMaxPixels)
+    throw Error("frames of " + std::to_string(height) + "x" + std::to_string(width) + ": each side must be 32 to 8192 pixels, " +
+                "and their product at most 33554432");
+  pool_.reset();
+  plan_ = make_plan(net_, packed_, *kernels_, height, width, threads_);
+  memory_ = Block();
+  memory_ = Block(plan_.shared_bytes);
+  for (const auto& [offset, bytes] : plan_.zeros) std::memset(memory_.data() + offset, 128, bytes);
+  own_.clear();
+  own_.resize(static_cast<size_t>(threads_));
+  for (Thread& thread : own_) {
+    thread.memory = Block(plan_.own_bytes);
+    thread.times_ns.resize(net_.ops.size() + 2);
+  }
+  const size_t columns = plan_.enlarged_stride;
+  left_.assign(columns, 0), right_.assign(columns, 0), weight_.assign(columns, 0);
+  for (size_t x = 0; x < columns; x++)
+    between(std::min(static_cast<int>(x), width - 1), plan_.widths[3], width, left_[x], right_[x], weight_[x]);
+  std::vector<int> items;
+  for (const Pass& pass : plan_.passes) items.push_back((pass.rows + pass.rows_of_item - 1) / pass.rows_of_item);
+  pool_ = std::make_unique<Threads>(
+      threads_, items, [this](int pass, int item, int thread) { work(pass, item, thread); }, kernels_->flush_denormals);
+}
+
+void Engine::run(const uint8_t* frames, int count, int height, int width, uint8_t* labels) {
+  bind(height, width);
+  const size_t pixels = static_cast<size_t>(height) * static_cast<size_t>(width);
+  for (int i = 0; i < count; i++) {
+    frame_ = frames + static_cast<size_t>(i) * pixels * 3;
+    labels_ = labels + static_cast<size_t>(i) * pixels;
+    for (Thread& thread : own_) thread.image_row = thread.enlarged[0] = thread.enlarged[1] = -1;
+    pool_->run();
+  }
+}
+
+void Engine::scores(float* to) const {
+  if (!pool_) throw Error("no frame was run yet");
+  const Plane& scores = plane(net_.scores);
+  const auto classes = static_cast<size_t>(net_.classes);
+  const auto h = static_cast<size_t>(plan_.heights[3]), w = static_cast<size_t>(plan_.widths[3]);
+  for (size_t y = 0; y < h; y++)
+    for (size_t x = 0; x < w; x++) {
+      const auto* const pixel = reinterpret_cast<const float*>(at(scores, own_[0], static_cast<int>(y)) + static_cast<ptrdiff_t>(x) * scores.pixel);
+      for (size_t k = 0; k < classes; k++) to[(k * h + y) * w + x] = pixel[k];
+    }
+}
+
+size_t Engine::memory_bytes() const { return plan_.shared_bytes + static_cast<size_t>(threads_) * plan_.own_bytes; }
+
+void Engine::work(int pass_index, int item, int thread_index) {
+  const Pass& pass = plan_.passes[static_cast<size_t>(pass_index)];
+  Thread& thread = own_[static_cast<size_t>(thread_index)];
+  const int begin = item * pass.rows_of_item, end = std::min(begin + pass.rows_of_item, pass.rows);
+  for (int y = begin; y < end; y++)
+    for (const Task& task : pass.tasks) {
+      const bool rows = task.kind == Task::kRun || task.kind == Task::kMeasure;
+      if (!rows && y > begin) return;
+      if (!profiles_) {
+        run_task(task, y, rows ? y + 1 : end, thread);
+        continue;
+      }
+      const auto start = std::chrono::steady_clock::now();
+      run_task(task, y, rows ? y + 1 : end, thread);
+      const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start).count();
+      thread.times_ns[rows ? static_cast<size_t>(task.index) : net_.ops.size() + (task.kind == Task::kLabels)] += ns;
+    }
+}
+
+void Engine::run_task(const Task& task, int begin, int end, Thread& thread) {
+  const auto index = static_cast<size_t>(task.index);
+  if (task.kind == Task::kGate) return gate(index);
+  if (task.kind == Task::kLabels) return label_rows(begin, end, thread);
+  const Op& op = net_.ops[index];
+  if (op.kind == Op::kPool) pool_row(op, index, begin, thread);
+  else run_row(op, index, begin, thread, task.kind == Task::kMeasure);
+}
+
+void Engine::profile(bool on) {
+  profiles_ = on;
+  if (on)
+    for (Thread& thread : own_) thread.times_ns.assign(net_.ops.size() + 2, 0);
+}
+
+std::vector<int64_t> Engine::times_ns() const {
+  std::vector<int64_t> sum(net_.ops.size() + 2);
+  for (const Thread& thread : own_)
+    for (size_t i = 0; i < thread.times_ns.size(); i++) sum[i] += thread.times_ns[i];
+  return sum;
+}
+
+Store Engine::store_of(size_t index, size_t out, const Thread& thread, int y) const {
+  const Plane& to = plan_.planes[index][out];
+  const PackedOut& it = packed_[index].outs[out];
+  const auto array = [](const Block& block) { return block.size() ? block.floats() : nullptr; };
+  return {at(to, thread, y), to.pixel, array(it.scale), array(it.shift), array(it.slope), it.inverse, it.u8};
+}
+
+void Engine::run_row(const Op& op, size_t index, int y, Thread& thread, bool measure) {
+  const PackedOp& packed = packed_[index];
+  const int width = plan_.widths[op.level];
+  Tail tail{};
+  tail.scale = packed.scale.floats(), tail.bias = packed.bias.floats();
+  tail.slope = packed.slope.size() ? packed.slope.floats() : nullptr;
+  if (measure) {
+    tail.sums = reinterpret_cast<float*>(memory_.data() + plan_.sums[index]) + static_cast<ptrdiff_t>(y) * packed.slots;
+    std::memset(tail.sums, 0, 4 * static_cast<size_t>(packed.slots));
+  } else {
+    if (op.gate >= 0) {
+      tail.scale = reinterpret_cast<const float*>(memory_.data() + plan_.gated[index]);
+      tail.bias = tail.scale + packed.slots;
+    }
+    if (op.trunk >= 0) {
+      const Plane& trunk = plan_.trunks[static_cast<size_t>(op.trunk)];
+      tail.trunk_pixel = trunk.pixel;
+      tail.trunk = at(trunk, thread, y) + op.trunk_channel * (net_.int8 ? kernels_->trunk_bytes : 4);
+      tail.adds = op.adds, tail.keeps = op.keeps;
+    }
+    tail.outs = static_cast<int>(op.outs.size());
+    for (size_t o = 0; o < op.outs.size(); o++) tail.out[o] = store_of(index, o, thread, y);
+  }
+  if (op.kind == Op::kDepthwise) {
+    const Plane& from = plane(op.inputs[0]);
+    const Depthwise d{at(from, thread, y), from.row, from.pixel, op.dilation, width, packed.slots, packed.weights.data(), tail};
+    return net_.int8 ? kernels_->depthwise_u8(d) : kernels_->depthwise_f32(d);
+  }
+  Run runs[3 * 32];
+  int count = 0;
+  if (op.kind == Op::kImage) {
+    image_rows(y, thread);
+    for (size_t r = 0; r < 3; r++)
+      runs[count++] = {thread.memory.data() + plan_.image + r * plan_.image_row, net_.int8 ? 6 : 24, net_.int8 ? 3 : 9};
+  }
+  for (const Source& source : op.inputs) {
+    const Plane& from = plane(source);
+    const PackedOut& stored = packed_[static_cast<size_t>(source.op)].outs[static_cast<size_t>(source.out)];
+    const int steps = op.kernel * static_cast<int>(stored.order.size()) / (stored.u8 ? 4 : 1), side = op.kernel / 2;
+    for (int dy = -side; dy <= side; dy++)
+      runs[count++] = {at(from, thread, y * op.stride + dy) - side * from.pixel, from.pixel * op.stride, steps};
+  }
+  const Dense d{runs, count, width, packed.slots / kernels_->lanes, packed.weights.data(), tail};
+  net_.int8 ? kernels_->dense_u8(d) : kernels_->dense_f32(d);
+}
+
+// The three rows of the image under output row y, with a pixel of zeros on either side: u8 as in the frame, whose zero
+// is the mean, or normalised f32.
+void Engine::image_rows(int y, Thread& thread) {
+  if (thread.image_row == y) return;
+  thread.image_row = y;
+  const auto width = static_cast<size_t>(plan_.width);
+  for (int r = 0; r < 3; r++) {
+    const int row = 2 * y - 1 + r;
+    const bool inside = row >= 0 && row < plan_.height;
+    const uint8_t* const from = frame_ + static_cast<size_t>(row) * width * 3;
+    uint8_t* const to = thread.memory.data() + plan_.image + static_cast<size_t>(r) * plan_.image_row;
+    if (!net_.int8) {
+      auto* const f32 = reinterpret_cast<float*>(to);
+      std::fill_n(f32, 3 * (width + 2), 0.0f);
+      if (inside) kernels_->normalise(from, frame_mean_, frame_scale_, static_cast<int>(3 * width), f32 + 3);
+      continue;
+    }
+    const auto fill = [&](size_t x) { std::memcpy(to + 3 * x, frame_zero_, 3); };
+    fill(0), fill(width + 1);
+    if (inside) std::memcpy(to + 3, from, 3 * width);
+    else
+      for (size_t x = 1; x <= width; x++) fill(x);
+  }
+}
+
+void Engine::pool_row(const Op& op, size_t index, int y, Thread& thread) {
+  float* const sums = reinterpret_cast<float*>(thread.memory.data() + plan_.column_sums);
+  float* const pooled = reinterpret_cast<float*>(thread.memory.data() + plan_.pooled);
+  const int width = plan_.widths[op.level];
+  float factor[4] = {1.0f / 9, 1.0f / 9, 1.0f / 9, 0};
+  if (op.inputs.empty()) {
+    const int count = 3 * plan_.width;
+    std::fill_n(sums, 3, 0.0f), std::fill_n(sums + 3 + count, 6, 0.0f);
+    if (net_.int8) {
+      const uint8_t* rows[3];
+      for (int r = 0; r < 3; r++) {
+        const int row = 2 * y - 1 + r;
+        rows[r] = row < 0 || row >= plan_.height ? nullptr : frame_ + static_cast<size_t>(row) * static_cast<size_t>(count);
+      }
+      kernels_->column_sums_u8(rows, frame_mean_, count, sums + 3);
+      for (int i = 0; i < 3; i++) factor[i] *= frame_scale_[i];
+    } else {
+      image_rows(y, thread);
+      const float* rows[3];
+      for (size_t r = 0; r < 3; r++) rows[r] = reinterpret_cast<const float*>(thread.memory.data() + plan_.image + r * plan_.image_row) + 3;
+      kernels_->column_sums_f32(rows, count, sums + 3);
+    }
+    kernels_->pool(sums, 3, width, factor, pooled);
+  } else {
+    const Plane& from = plane(op.inputs[0]);
+    const float* rows[3];
+    for (int r = 0; r < 3; r++) rows[r] = reinterpret_cast<const float*>(at(from, thread, 2 * y - 1 + r) - from.pixel);
+    kernels_->column_sums_f32(rows, 4 * (plan_.widths[op.level - 1] + 2), sums);
+    kernels_->pool(sums, 4, width, factor, pooled);
+  }
+  for (size_t o = 0; o < op.outs.size(); o++) kernels_->store(pooled, 4 * width, store_of(index, o, thread, y));
+}
+
+void Engine::gate(size_t index) {
+  const Gate& gate = net_.gates[index];
+  const auto channels = static_cast<size_t>(gate.channels), hidden = static_cast<size_t>(gate.hidden);
+  std::vector<float> mean(channels), squeezed(gate.squeeze_bias);
+  for (size_t i = 0; i < net_.ops.size(); i++) {
+    const Op& op = net_.ops[i];
+    if (op.gate != static_cast<int>(index)) continue;
+    const auto slots = static_cast<size_t>(packed_[i].slots);
+    const auto* const sums = reinterpret_cast<const float*>(memory_.data() + plan_.sums[i]);
+    const int rows = plan_.heights[op.level];
+    std::vector<double> total(slots);
+    for (size_t y = 0; y < static_cast<size_t>(rows); y++)
+      for (size_t s = 0; s < slots; s++) total[s] += static_cast<double>(sums[y * slots + s]);
+    for (size_t s = 0; s < slots; s++)
+      if (const int c = packed_[i].order[s]; c >= 0)
+        mean[static_cast<size_t>(op.gate_channel + c)] = static_cast<float>(total[s] / rows / plan_.widths[op.level]);
+  }
+  for (size_t k = 0; k < hidden; k++) {
+    for (size_t c = 0; c < channels; c++) squeezed[k] += gate.squeeze[k * channels + c] * mean[c];
+    squeezed[k] = std::max(squeezed[k], 0.0f);
+  }
+  for (size_t i = 0; i < net_.ops.size(); i++) {
+    const Op& op = net_.ops[i];
+    if (op.gate != static_cast<int>(index)) continue;
+    auto* const to = reinterpret_cast<float*>(memory_.data() + plan_.gated[i]);
+    const auto slots = static_cast<size_t>(packed_[i].slots);
+    for (size_t s = 0; s < slots; s++) {
+      if (packed_[i].order[s] < 0) continue;
+      const auto c = static_cast<size_t>(op.gate_channel + packed_[i].order[s]);
+      float sum = gate.excite_bias[c];
+      for (size_t k = 0; k < hidden; k++) sum += gate.excite[c * hidden + k] * squeezed[k];
+      const float factor = 1 / (1 + std::exp(-sum));
+      to[s] = packed_[i].scale.floats()[s] * factor;
+      to[slots + s] = packed_[i].bias.floats()[s] * factor;
+    }
+  }
+}
+
+void Engine::enlarge_row(int y, float* to) const {
+  const Plane& scores = plane(net_.scores);
+  const uint8_t* const row = at(scores, own_[0], y);
+  const auto width = static_cast<size_t>(plan_.widths[3]);
+  std::vector<float> line(width + 32);  // of one class; vectors are read beyond the end
+  for (size_t k = 0; k < static_cast<size_t>(net_.classes); k++) {
+    for (size_t x = 0; x < width; x++) line[x] = reinterpret_cast<const float*>(row + static_cast<ptrdiff_t>(x) * scores.pixel)[k];
+    kernels_->enlarge(line.data(), left_.data(), right_.data(), weight_.data(), plan_.width, to + k * plan_.enlarged_stride);
+  }
+}
+
+void Engine::label_rows(int begin, int end, Thread& thread) {
+  float* rows[2];
+  for (size_t i = 0; i < 2; i++) rows[i] = reinterpret_cast<float*>(thread.memory.data() + plan_.enlarged[i]);
+  for (int y = begin; y < end; y++) {
+    int wanted[2];
+    float weight;
+    between(y, plan_.heights[3], plan_.height, wanted[0], wanted[1], weight);
+    int slot[2];
+    for (int i = 0; i < 2; i++) {
+      int s = thread.enlarged[0] == wanted[i] ? 0 : thread.enlarged[1] == wanted[i] ? 1 : -1;
+      if (s < 0) {
+        s = thread.enlarged[0] == wanted[1 - i] ? 1 : 0;  // not over the other one
+        enlarge_row(wanted[i], rows[s]);
+        thread.enlarged[s] = wanted[i];
+      }
+      slot[i] = s;
+    }
+    kernels_->labels({rows[slot[0]], rows[slot[1]], weight, net_.classes, plan_.width,
+                      static_cast<ptrdiff_t>(plan_.enlarged_stride), labels_ + static_cast<size_t>(y) * static_cast<size_t>(plan_.width)});
+  }
+}
+
+}  // namespace cgnet

@@ -1,0 +1,102 @@
+// What runs on the CPU: one row of one operator at a time, in functions compiled once for each instruction set.
+//
+// Maps are stored pixel by pixel (NHWC), channels filled up with ones that weigh nothing, with a border of zeros where
+// a 3x3 kernel reads them. u8 holds round(x / step) + 128. No function allocates, and none reads beyond a map's border
+// but for kPastEnd bytes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace cgnet {
+
+constexpr size_t kAlign = 64, kPastEnd = 256;
+constexpr int kMaxOuts = 3;
+
+// One way of storing a result: PReLU(scale x + shift) times `inverse`. Null: no such step.
+struct Store {
+  uint8_t* at;        // of pixel 0
+  ptrdiff_t pixel;    // bytes
+  const float *scale, *shift, *slope;
+  float inverse;
+  bool u8;
+};
+
+// What follows a convolution, see network.hpp. Arrays are per slot: a channel's place in the result.
+struct Tail {
+  const float *scale, *bias, *slope;  // slope: null for none
+  uint8_t* trunk;                     // of pixel 0: f16, or f32 where the kernels say so
+  ptrdiff_t trunk_pixel;              // bytes
+  bool adds, keeps;
+  float* sums;                        // not null: only add the result up, for each slot
+  int outs;
+  Store out[kMaxOuts];
+};
+
+// A stretch of input bytes that a window covers, for output pixel 0: `steps` times four u8, or one f32.
+struct Run {
+  const uint8_t* at;
+  ptrdiff_t pixel;  // bytes from one output pixel's window to the next one's
+  int steps;
+};
+
+struct Dense {
+  const Run* runs;
+  int run_count, width, vectors;
+  const uint8_t* weights;  // for each block of vectors, run and step: [vector][lane] of four s8 or one f32
+  Tail tail;
+};
+
+struct Depthwise {
+  const uint8_t* at;       // of pixel 0
+  ptrdiff_t row, pixel;    // bytes
+  int dilation, width, channels;
+  const uint8_t* weights;  // s8: for each group, column and vector: [lane][row]; f32: for each vector: [row][column][lane]
+  Tail tail;
+};
+
+// One row of labels from scores at an eighth of the size, class by class.
+struct Head {
+  const float *above, *below;  // [class][padded width], enlarged to the width
+  float weight;                // of `below`
+  int classes, width;
+  ptrdiff_t stride;            // floats from class to class
+  uint8_t* labels;
+};
+
+struct Kernels {
+  const char* name;
+  int lanes;          // of a vector of f32
+  int most_vectors;   // in a block
+  int most_weight;    // of an int8 weight: 127, or 63 where products of pairs would saturate
+  int trunk_bytes;    // of an element of the trunk beside int8: 2 or 4
+
+  // `channels`: of the map, u8. How many channels a depthwise kernel takes at once, and in which order: see order.hpp.
+  int (*group)(int channels);
+  void (*dense_u8)(const Dense&);
+  void (*dense_f32)(const Dense&);
+  void (*depthwise_u8)(const Depthwise&);
+  void (*depthwise_f32)(const Depthwise&);
+  // Stores `count` f32 of which four make a pixel; arrays repeat every 16.
+  void (*store)(const float* from, int count, const Store& out);
+  // sums[i] = rows[0][i] + rows[1][i] + rows[2][i] - mean of as many rows; a null row is not there
+  void (*column_sums_u8)(const uint8_t* const rows[3], const float mean[3], int count, float* sums);
+  void (*column_sums_f32)(const float* const rows[3], int count, float* sums);
+  // to[4 x + i] = factor[i] * (sums[2 step x + i] + sums[2 step x + step + i] + sums[2 step x + 2 step + i])
+  void (*pool)(const float* sums, int step, int width, const float factor[4], float* to);
+  // to[i] = (from[i] - mean[i % 3]) * scale[i % 3]
+  void (*normalise)(const uint8_t* from, const float mean[3], const float scale[3], int count, float* to);
+  // to[x] = from[left[x]] + weight[x] * (from[right[x]] - from[left[x]])
+  void (*enlarge)(const float* from, const int32_t* left, const int32_t* right, const float* weight, int width, float* to);
+  void (*labels)(const Head&);
+  void (*flush_denormals)();
+};
+
+const Kernels* generic_kernels();
+const Kernels* avx2_kernels();    // null where this build has none, as below
+const Kernels* avx512_kernels();
+
+// The fastest that this CPU runs, or the one called `name`. Throws Error where there is none.
+const Kernels& kernels_for(const char* name);
+
+}  // namespace cgnet

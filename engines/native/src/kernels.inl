@@ -1,0 +1,266 @@
+// The kernels, once for every instruction set: a file of that set includes its vectors, then this.
+//
+// Nothing of the standard library is included or called here: an inline function of it, compiled for this set, could be
+// the one that the linker keeps for all.
+#include "kernels.hpp"
+
+#define CGNET_UNROLL _Pragma("GCC unroll 16")
+
+namespace {
+
+using cgnet::Dense, cgnet::Depthwise, cgnet::Head, cgnet::Run, cgnet::Store, cgnet::Tail;
+
+// f, `N` vectors of one pixel from `slot` on, through a Store. Mixed: their order is that of Vec::mix.
+template <class Vec, int N, bool kMixed>
+CGNET_INLINE void put(const Store& out, typename Vec::F* f, ptrdiff_t x, int slot) {
+  constexpr int L = Vec::kLanes;
+  if (out.scale)
+    CGNET_UNROLL for (int n = 0; n < N; n++) {
+      const int at = slot + n * L;
+      f[n] = Vec::fma(f[n], Vec::load(out.scale + at), Vec::load(out.shift + at));
+      if (out.slope) f[n] = Vec::prelu(f[n], Vec::load(out.slope + at));
+    }
+  else if (out.inverse != 1)
+    CGNET_UNROLL for (int n = 0; n < N; n++) f[n] = Vec::mul(f[n], Vec::splat(out.inverse));
+  uint8_t* const to = out.at + x * out.pixel;
+  if (!out.u8)
+    CGNET_UNROLL for (int n = 0; n < N; n++) Vec::store(reinterpret_cast<float*>(to) + slot + n * L, f[n]);
+  else if constexpr (kMixed)
+    Vec::store_mixed(to + slot, f);
+  else
+    CGNET_UNROLL for (int n = 0; n < N; n++) Vec::store_u8(to + slot + n * L, f[n]);
+}
+
+// All that follows a convolution, of pixel x. half: the trunk is in f16.
+template <class Vec, int N, bool kMixed, bool kHalf>
+CGNET_INLINE void finish(const Tail& tail, typename Vec::F* f, ptrdiff_t x, int slot) {
+  constexpr int L = Vec::kLanes;
+  if (tail.slope)
+    CGNET_UNROLL for (int n = 0; n < N; n++) f[n] = Vec::prelu(f[n], Vec::load(tail.slope + slot + n * L));
+  if (tail.sums) {
+    CGNET_UNROLL for (int n = 0; n < N; n++) {
+      float* const sum = tail.sums + slot + n * L;
+      Vec::store(sum, Vec::add(Vec::load(sum), f[n]));
+    }
+    return;
+  }
+  constexpr int kBytes = kHalf ? 2 : 4;
+  uint8_t* const trunk = tail.trunk + x * tail.trunk_pixel + slot * kBytes;
+  if (tail.adds)
+    CGNET_UNROLL for (int n = 0; n < N; n++) {
+      const uint8_t* const from = trunk + n * L * kBytes;
+      f[n] = Vec::add(f[n], kHalf ? Vec::load_half(from) : Vec::load(reinterpret_cast<const float*>(from)));
+    }
+  if (tail.keeps)
+    CGNET_UNROLL for (int n = 0; n < N; n++) {
+      uint8_t* const to = trunk + n * L * kBytes;
+      kHalf ? Vec::store_half(to, f[n]) : Vec::store(reinterpret_cast<float*>(to), f[n]);
+    }
+  for (int i = 0; i < tail.outs; i++) {
+    typename Vec::F g[N];
+    CGNET_UNROLL for (int n = 0; n < N; n++) g[n] = f[n];
+    put<Vec, N, kMixed>(tail.out[i], g, x, slot);
+  }
+}
+
+// A tile of a dense convolution: PX pixels from x on, N vectors of channels.
+template <class Vec, int PX, int N, bool kInt8>
+__attribute__((noinline)) void tile(const Dense& d, const uint8_t* w, ptrdiff_t x, int slot) {
+  constexpr int L = Vec::kLanes;
+  typename Vec::F f[PX][N];
+  if constexpr (kInt8) {
+    typename Vec::I sum[PX][N];
+    CGNET_UNROLL for (int p = 0; p < PX; p++) CGNET_UNROLL for (int n = 0; n < N; n++) sum[p][n] = Vec::no_sum();
+    for (int r = 0; r < d.run_count; r++) {
+      const ptrdiff_t pixel = d.runs[r].pixel;
+      const uint8_t* at = d.runs[r].at + x * pixel;
+      for (int k = d.runs[r].steps; k > 0; k--) {
+        typename Vec::I b[N];
+        CGNET_UNROLL for (int n = 0; n < N; n++) b[n] = Vec::load_bytes(w + 4 * L * n);
+        CGNET_UNROLL for (int p = 0; p < PX; p++) {
+          const typename Vec::I a = Vec::splat_four(at + p * pixel);
+          CGNET_UNROLL for (int n = 0; n < N; n++) dot(sum[p][n], a, b[n]);
+        }
+        w += 4 * L * N, at += 4;
+      }
+    }
+    CGNET_UNROLL for (int p = 0; p < PX; p++) CGNET_UNROLL for (int n = 0; n < N; n++) f[p][n] = Vec::to_f32(sum[p][n]);
+  } else {
+    CGNET_UNROLL for (int p = 0; p < PX; p++) CGNET_UNROLL for (int n = 0; n < N; n++) f[p][n] = Vec::zero();
+    for (int r = 0; r < d.run_count; r++) {
+      const ptrdiff_t pixel = d.runs[r].pixel;
+      const uint8_t* at = d.runs[r].at + x * pixel;
+      for (int k = d.runs[r].steps; k > 0; k--) {
+        typename Vec::F b[N];
+        CGNET_UNROLL for (int n = 0; n < N; n++) b[n] = Vec::load(reinterpret_cast<const float*>(w) + L * n);
+        CGNET_UNROLL for (int p = 0; p < PX; p++) {
+          const typename Vec::F a = Vec::splat(*reinterpret_cast<const float*>(at + p * pixel));
+          CGNET_UNROLL for (int n = 0; n < N; n++) f[p][n] = Vec::fma(a, b[n], f[p][n]);
+        }
+        w += 4 * L * N, at += 4;
+      }
+    }
+  }
+  CGNET_UNROLL for (int n = 0; n < N; n++) {
+    const typename Vec::F scale = Vec::load(d.tail.scale + slot + n * L), bias = Vec::load(d.tail.bias + slot + n * L);
+    CGNET_UNROLL for (int p = 0; p < PX; p++) f[p][n] = Vec::fma(f[p][n], scale, bias);
+  }
+  CGNET_UNROLL for (int p = 0; p < PX; p++) finish<Vec, N, false, kInt8 && Vec::kHalf>(d.tail, f[p], x + p, slot);
+}
+
+template <class Vec, int PX, int N, bool kInt8>
+CGNET_INLINE void tiles(const Dense& d, const uint8_t* w, int slot) {
+  int x = 0;
+  for (; x + PX <= d.width; x += PX) tile<Vec, PX, N, kInt8>(d, w, x, slot);
+  if constexpr (PX > 1)
+    for (; x + PX / 2 <= d.width; x += PX / 2) tile<Vec, PX / 2, N, kInt8>(d, w, x, slot);
+  for (; x < d.width; x++) tile<Vec, 1, N, kInt8>(d, w, x, slot);
+}
+
+// PX4, PX2, PX1: pixels of a tile with so many vectors; what fits into the registers.
+template <class Vec, bool kInt8, int PX4, int PX2, int PX1>
+void dense(const Dense& d) {
+  constexpr int L = Vec::kLanes;
+  size_t steps = 0;
+  for (int r = 0; r < d.run_count; r++) steps += static_cast<size_t>(d.runs[r].steps);
+  const uint8_t* w = d.weights;
+  int v = 0;
+  const auto done = [&](int n) { w += steps * static_cast<size_t>(4 * L * n), v += n; };
+  if constexpr (PX4 > 0)
+    while (v + 4 <= d.vectors) tiles<Vec, PX4, 4, kInt8>(d, w, v * L), done(4);
+  while (v + 2 <= d.vectors) tiles<Vec, PX2, 2, kInt8>(d, w, v * L), done(2);
+  while (v < d.vectors) tiles<Vec, PX1, 1, kInt8>(d, w, v * L), done(1);
+}
+
+// Channels of one group of an int8 depthwise row. A column of three pixels, mixed once, serves three outputs.
+template <class Vec>
+__attribute__((noinline)) void depthwise_group(const Depthwise& d, int channel, const uint8_t* weights) {
+  constexpr int L = Vec::kLanes;
+  const uint8_t *const middle = d.at + channel, *const upper = middle - d.dilation * d.row, *const lower = middle + d.dilation * d.row;
+  typename Vec::I w[12];
+  CGNET_UNROLL for (int i = 0; i < 12; i++) w[i] = Vec::load_bytes(weights + 4 * L * i);
+  const auto column = [&](ptrdiff_t x, typename Vec::I* c) __attribute__((always_inline)) {
+    Vec::mix(upper + x * d.pixel, middle + x * d.pixel, lower + x * d.pixel, c);
+  };
+  for (int phase = 0; phase < d.dilation && phase < d.width; phase++) {
+    typename Vec::I left[4], centre[4], right[4];
+    column(phase - d.dilation, left);
+    column(phase, centre);
+    for (int x = phase; x < d.width; x += d.dilation) {
+      column(x + d.dilation, right);
+      typename Vec::F f[4];
+      CGNET_UNROLL for (int j = 0; j < 4; j++) {
+        typename Vec::I sum = Vec::no_sum();
+        dot(sum, left[j], w[j]), dot(sum, centre[j], w[4 + j]), dot(sum, right[j], w[8 + j]);
+        const int slot = channel + j * L;
+        f[j] = Vec::fma(Vec::to_f32(sum), Vec::load(d.tail.scale + slot), Vec::load(d.tail.bias + slot));
+        left[j] = centre[j], centre[j] = right[j];
+      }
+      finish<Vec, 4, true, Vec::kHalf>(d.tail, f, x, channel);
+    }
+  }
+}
+
+template <class Vec>
+CGNET_INLINE void depthwise_groups(const Depthwise& d) {
+  for (int c = 0; c < d.channels; c += 4 * Vec::kLanes) depthwise_group<Vec>(d, c, d.weights + 12 * c);
+}
+
+template <class Vec>
+void depthwise_f32(const Depthwise& d) {
+  constexpr int L = Vec::kLanes;
+  for (int c = 0; c < d.channels; c += L) {
+    const float* const weights = reinterpret_cast<const float*>(d.weights) + 9 * c;
+    typename Vec::F w[9];
+    CGNET_UNROLL for (int i = 0; i < 9; i++) w[i] = Vec::load(weights + L * i);
+    const typename Vec::F scale = Vec::load(d.tail.scale + c), bias = Vec::load(d.tail.bias + c);
+    for (int x = 0; x < d.width; x++) {
+      typename Vec::F f = Vec::zero();
+      CGNET_UNROLL for (int dy = 0; dy < 3; dy++) CGNET_UNROLL for (int dx = 0; dx < 3; dx++) {
+        const uint8_t* const at = d.at + d.dilation * ((dy - 1) * d.row + (dx - 1) * d.pixel) + x * d.pixel;
+        f = Vec::fma(Vec::load(reinterpret_cast<const float*>(at) + c), w[3 * dy + dx], f);
+      }
+      f = Vec::fma(f, scale, bias);
+      finish<Vec, 1, false, false>(d.tail, &f, x, c);
+    }
+  }
+}
+
+template <class Vec>
+void store(const float* from, int count, const Store& out) {
+  constexpr int L = Vec::kLanes;
+  const int bytes = out.u8 ? 1 : 4;
+  Store next = out;
+  for (int i = 0; i < count; i += L) {
+    typename Vec::F f = Vec::load(from + i);
+    next.at = out.at + (i & ~15) * bytes;  // arrays repeat, the result goes on
+    alignas(64) uint8_t last[16 * 4];
+    const bool whole = i + L <= count;  // what lies behind the row is the border's
+    if (!whole) next.at = last;
+    put<Vec, 1, false>(next, &f, 0, i & 15);
+    if (!whole) __builtin_memcpy(out.at + i * bytes, last + (i & 15) * bytes, static_cast<size_t>((count - i) * bytes));
+  }
+}
+
+void column_sums_u8(const uint8_t* const rows[3], const float mean[3], int count, float* sums) {
+  float there = 0;
+  for (int i = 0; i < count; i++) sums[i] = 0;
+  for (int r = 0; r < 3; r++) {
+    if (!rows[r]) continue;
+    there++;
+    const uint8_t* const row = rows[r];
+    for (int i = 0; i < count; i++) sums[i] += static_cast<float>(row[i]);
+  }
+  const float m[3] = {there * mean[0], there * mean[1], there * mean[2]};
+  for (int i = 0; i + 2 < count; i += 3) sums[i] -= m[0], sums[i + 1] -= m[1], sums[i + 2] -= m[2];
+}
+
+void column_sums_f32(const float* const rows[3], int count, float* sums) {
+  for (int i = 0; i < count; i++) sums[i] = 0;
+  for (int r = 0; r < 3; r++)
+    if (rows[r])
+      for (int i = 0; i < count; i++) sums[i] += rows[r][i];
+}
+
+void pool(const float* sums, int step, int width, const float factor[4], float* to) {
+  for (int x = 0; x < width; x++) {
+    const float* const at = sums + 2 * step * x;
+    for (int i = 0; i < 4; i++) to[4 * x + i] = factor[i] * (at[i] + at[step + i] + at[2 * step + i]);
+  }
+}
+
+void normalise(const uint8_t* from, const float mean[3], const float scale[3], int count, float* to) {
+  for (int i = 0; i + 2 < count; i += 3)
+    for (int c = 0; c < 3; c++) to[i + c] = (static_cast<float>(from[i + c]) - mean[c]) * scale[c];
+}
+
+template <class Vec>
+void enlarge(const float* from, const int32_t* left, const int32_t* right, const float* weight, int width, float* to) {
+  for (int x = 0; x < width; x += Vec::kLanes) {
+    const typename Vec::F l = Vec::pick(from, left + x), r = Vec::pick(from, right + x);
+    Vec::store(to + x, Vec::fma(Vec::load(weight + x), Vec::sub(r, l), l));
+  }
+}
+
+template <class Vec>
+void labels(const Head& h) {
+  const typename Vec::F weight = Vec::splat(h.weight);
+  for (int x = 0; x < h.width; x += Vec::kLanes) {
+    const auto score = [&](int k) __attribute__((always_inline)) {
+      const typename Vec::F a = Vec::load(h.above + k * h.stride + x);
+      return Vec::fma(weight, Vec::sub(Vec::load(h.below + k * h.stride + x), a), a);
+    };
+    typename Vec::F best = score(0);
+    typename Vec::I label = Vec::splat_label(0);
+    for (int k = 1; k < h.classes; k++) Vec::larger(score(k), Vec::splat_label(k), best, label);
+    if (x + Vec::kLanes <= h.width) {
+      Vec::store_labels(h.labels + x, label);
+    } else {
+      uint8_t last[Vec::kLanes];
+      Vec::store_labels(last, label);
+      for (int i = 0; x + i < h.width; i++) h.labels[x + i] = last[i];
+    }
+  }
+}
+
+}  // namespace

@@ -1,0 +1,25 @@
+// For CPUs with AVX2, FMA and F16C.
+#include "kernels.hpp"
+
+#if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
+#include "simd_avx2.hpp"
+
+#include "kernels.inl"
+
+namespace cgnet {
+namespace {
+
+int group(int) { return 32; }
+void flush_denormals() { _mm_setcsr(_mm_getcsr() | 0x8040); }
+
+const Kernels kKernels{
+    "avx2", 8, 2, 63, 2, group, dense<Narrow, true, 0, 6, 8>, dense<Narrow, false, 0, 6, 8>, depthwise_groups<Narrow>,
+    depthwise_f32<Narrow>, store<Narrow>, column_sums_u8, column_sums_f32, pool, normalise, enlarge<Narrow>,
+    labels<Narrow>, flush_denormals};
+
+}  // namespace
+const Kernels* avx2_kernels() { return &kKernels; }
+}  // namespace cgnet
+#else
+const cgnet::Kernels* cgnet::avx2_kernels() { return nullptr; }
+#endif

@@ -1,0 +1,27 @@
+// For CPUs with AVX-512 (F, BW, DQ, VL) and VNNI.
+#include "kernels.hpp"
+
+#if defined(__AVX512F__) && defined(__AVX512VNNI__)
+#include "simd_avx512.hpp"
+#include "simd_avx2.hpp"
+
+#include "kernels.inl"
+
+namespace cgnet {
+namespace {
+
+int group(int channels) { return channels % 64 == 0 ? 64 : 32; }
+void depthwise_u8(const Depthwise& d) { group(d.channels) == 64 ? depthwise_groups<Wide>(d) : depthwise_groups<Narrow>(d); }
+void flush_denormals() { _mm_setcsr(_mm_getcsr() | 0x8040); }
+
+const Kernels kKernels{
+    "avx512", 16, 4, 127, 2, group, dense<Wide, true, 6, 12, 12>, dense<Wide, false, 6, 12, 12>, depthwise_u8,
+    depthwise_f32<Wide>, store<Wide>, column_sums_u8, column_sums_f32, pool, normalise, enlarge<Wide>, labels<Wide>,
+    flush_denormals};
+
+}  // namespace
+const Kernels* avx512_kernels() { return &kKernels; }
+}  // namespace cgnet
+#else
+const cgnet::Kernels* cgnet::avx512_kernels() { return nullptr; }
+#endif

@@ -1,0 +1,27 @@
+// For any CPU that the compiler knows.
+#include "simd_generic.hpp"
+
+#include "kernels.inl"
+
+namespace cgnet {
+namespace {
+
+int group(int) { return 16; }
+void flush_denormals() {
+#if defined(__SSE2__)
+  __builtin_ia32_ldmxcsr(__builtin_ia32_stmxcsr() | 0x8040);
+#elif defined(__aarch64__)
+  uint64_t control;
+  asm volatile("mrs %0, fpcr" : "=r"(control));
+  asm volatile("msr fpcr, %0" : : "r"(control | 1u << 24));
+#endif
+}
+
+const Kernels kKernels{
+    "generic", 4, 2, 127, 4, group, dense<Plain, true, 0, 4, 6>, dense<Plain, false, 0, 4, 6>, depthwise_groups<Plain>,
+    depthwise_f32<Plain>, store<Plain>, column_sums_u8, column_sums_f32, pool, normalise, enlarge<Plain>, labels<Plain>,
+    flush_denormals};
+
+}  // namespace
+const Kernels* generic_kernels() { return &kKernels; }
+}  // namespace cgnet

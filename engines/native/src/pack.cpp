@@ -1,0 +1,226 @@
+#include "pack.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace cgnet {
+namespace {
+
+constexpr int kFill = 16;  // channels are filled up to a multiple of it
+
+int filled(int count, int multiple) { return (count + multiple - 1) / multiple * multiple; }
+
+std::vector<int> natural(int channels, int slots) {
+  std::vector<int> order(static_cast<size_t>(slots), -1);
+  for (int i = 0; i < channels; i++) order[static_cast<size_t>(i)] = i;
+  return order;
+}
+
+// Where an int8 depthwise kernel wants the channels, so that its vectors, once mixed, hold them in their own order:
+// element 16 l + 4 j + i of a group of G is its channel j G/4 + 4 l + i.
+std::vector<int> mixed(int channels, int slots, int group) {
+  std::vector<int> order(static_cast<size_t>(slots), -1);
+  for (int e = 0; e < slots; e++) {
+    const int in = e % group, channel = e - in + in / 4 % 4 * (group / 4) + in / 16 * 4 + in % 4;
+    if (channel < channels) order[static_cast<size_t>(e)] = channel;
+  }
+  return order;
+}
+
+// One number for each slot; those that fill up get `otherwise`.
+Block per_slot(const std::vector<float>& numbers, const std::vector<int>& order, double factor = 1) {
+  Block block(4 * order.size());
+  for (size_t i = 0; i < order.size(); i++)
+    block.floats()[i] = order[i] < 0 ? 0 : static_cast<float>(numbers[static_cast<size_t>(order[i])] * factor);
+  return block;
+}
+
+// A pool's: arrays of 16, four to a pixel.
+std::vector<int> repeated(const int order[3]) {
+  std::vector<int> slots(16, -1);
+  for (int i = 0; i < 3; i++)
+    for (size_t x = 0; x < 4; x++) slots[4 * x + static_cast<size_t>(order[i])] = i;
+  return slots;
+}
+
+class Packer {
+ public:
+  Packer(const Network& network, const Kernels& kernels) : net_(network), kernels_(kernels), packed_(network.ops.size()) {}
+
+  std::vector<PackedOp> pack() {
+    std::vector<bool> mixes(net_.ops.size());
+    for (const Op& op : net_.ops)
+      if (op.kind == Op::kDepthwise && net_.int8) mixes[static_cast<size_t>(op.inputs[0].op)] = true;
+    for (size_t i = 0; i < net_.ops.size(); i++) pack_op(net_.ops[i], packed_[i], mixes[i]);
+    return std::move(packed_);
+  }
+
+ private:
+  const PackedOut& plane(Source source) const {
+    return packed_[static_cast<size_t>(source.op)].outs[static_cast<size_t>(source.out)];
+  }
+
+  void pack_op(const Op& op, PackedOp& to, bool mixes) {
+    const int group = kernels_.group(filled(op.channels, 32));
+    to.slots = filled(op.channels, mixes ? group : kFill);
+    if (op.kind == Op::kDepthwise) to.slots = static_cast<int>(plane(op.inputs[0]).order.size());
+    to.order = natural(op.channels, to.slots);
+    if (op.kind == Op::kPool) {
+      to.order = repeated(net_.order);
+    } else {
+      if (mixes && op.kind != Op::kDepthwise) to.order = mixed(op.channels, to.slots, group);
+      if (op.trunk >= 0 && (to.order != natural(op.channels, to.slots) || to.slots != op.channels))
+        throw Error("the residual sum at " + op.name.substr(0, 80) + " is not in whole vectors of channels");
+      const bool alone = op.outs.size() == 1 && op.outs[0].scale.empty() && op.outs[0].slope.empty() && op.trunk < 0 && op.gate < 0;
+      const double inverse = alone && op.outs[0].step > 0 ? 1.0 / op.outs[0].step : 1;  // a PReLU lets it pass
+      op.kind == Op::kDepthwise ? pack_depthwise(op, to, inverse) : pack_dense(op, to, inverse);
+      if (!op.slope.empty()) to.slope = per_slot(op.slope, to.order);
+      for (const Out& out : op.outs) to.outs.push_back(pack_out(op, out, to, inverse != 1));
+      return;
+    }
+    for (const Out& out : op.outs) {
+      to.outs.push_back(pack_out(op, out, to, false));
+      to.outs.back().order.assign(to.order.begin(), to.order.begin() + 4);
+    }
+  }
+
+  PackedOut pack_out(const Op& op, const Out& out, const PackedOp& from, bool scaled) const {
+    PackedOut to;
+    to.u8 = out.step > 0;
+    const double inverse = to.u8 ? 1.0 / out.step : 1;
+    if (!out.scale.empty() || !out.slope.empty()) {
+      const std::vector<float> ones(static_cast<size_t>(op.channels), 1), none(ones.size(), 0);
+      to.scale = per_slot(out.scale.empty() ? ones : out.scale, from.order, inverse);
+      to.shift = per_slot(out.shift.empty() ? none : out.shift, from.order, inverse);
+      if (!out.slope.empty()) to.slope = per_slot(out.slope, from.order);
+    } else if (!scaled) {
+      to.inverse = static_cast<float>(inverse);
+    }
+    const bool remixed = op.kind == Op::kDepthwise && to.u8;
+    to.order = remixed ? plane(op.inputs[0]).order : from.order;
+    return to;
+  }
+
+  // Int8 weights of a filter, and their step. Weights from the file keep their levels where those fit.
+  std::vector<int> levels(const Op& op, const std::vector<double>& weight, size_t filter, double& step) const {
+    const size_t each = weight.size() / static_cast<size_t>(op.channels);
+    const double* const from = weight.data() + filter * each;
+    step = op.weight_step[filter];
+    double peak = 0;
+    for (size_t i = 0; i < each; i++) peak = std::max(peak, std::abs(from[i]));
+    const bool moved = op.kind == Op::kImage && (net_.scale[0] != 1 || net_.scale[1] != 1 || net_.scale[2] != 1);
+    if (peak > 0 && (moved || peak > (kernels_.most_weight + 0.5) * step)) step = peak / kernels_.most_weight;
+    std::vector<int> to(each);
+    for (size_t i = 0; i < each; i++) to[i] = static_cast<int>(std::lrint(from[i] / step));
+    return to;
+  }
+
+  void pack_dense(const Op& op, PackedOp& to, double inverse) const {
+    const bool image = op.kind == Op::kImage;
+    const auto inputs = static_cast<size_t>(image ? 3 : 0);
+    size_t width = inputs;
+    for (const int count : op.input_channels) width += static_cast<size_t>(count);
+    const auto kernel = static_cast<size_t>(op.kernel), taps = kernel * kernel;
+    // Which weight each step's element has: input channel * taps + tap, -1 for none.
+    std::vector<int> elements;
+    const auto run = [&](const std::vector<int>& order, int first, size_t dy) {
+      for (size_t dx = 0; dx < kernel; dx++)
+        for (const int channel : order)
+          elements.push_back(channel < 0 ? -1 : static_cast<int>((static_cast<size_t>(first + channel)) * taps + dy * kernel + dx));
+      while (net_.int8 && elements.size() % 4) elements.push_back(-1);
+    };
+    std::vector<int> colours(3);
+    for (int i = 0; i < 3; i++) colours[static_cast<size_t>(net_.order[i])] = i;
+    int first = 0;
+    if (image)
+      for (size_t dy = 0; dy < kernel; dy++) run(colours, 0, dy);
+    for (size_t i = 0; i < op.inputs.size(); i++) {
+      for (size_t dy = 0; dy < kernel; dy++) run(plane(op.inputs[i]).order, first, dy);
+      first += op.input_channels[i];
+    }
+    std::vector<double> weight(op.weight.begin(), op.weight.end());
+    std::vector<float> scale(static_cast<size_t>(op.channels)), bias = op.bias;
+    const size_t each = width * taps, lanes = static_cast<size_t>(kernels_.lanes), slots = static_cast<size_t>(to.slots);
+    if (image && net_.int8)
+      for (size_t i = 0; i < weight.size(); i++) weight[i] *= net_.scale[i / taps % 3];
+    const size_t bytes_each = net_.int8 ? 1 : 4, step_elements = net_.int8 ? 4 : 1;
+    to.weights = Block(elements.size() * slots * bytes_each);
+    std::vector<int> slot_of(static_cast<size_t>(op.channels));
+    for (size_t s = 0; s < slots; s++)
+      if (to.order[s] >= 0) slot_of[static_cast<size_t>(to.order[s])] = static_cast<int>(s);
+    for (size_t q = 0; q < scale.size(); q++) {
+      double step = 1, offset = op.bias[q];
+      std::vector<int> level;
+      if (net_.int8) {
+        level = levels(op, weight, q, step);
+        if (!image) step *= op.read_step;
+        for (size_t i = 0; i < each; i++) offset -= level[i] * step * (image ? net_.mean[i / taps] : 128);
+      }
+      scale[q] = static_cast<float>(step * inverse);
+      bias[q] = static_cast<float>(offset * inverse);
+      const auto slot = static_cast<size_t>(slot_of[q]);
+      size_t block = 0, size = 0;  // the block of vectors that the slot is in: its first slot, and its slots
+      for (size_t left = slots / lanes; block + size <= slot;) {
+        block += size;
+        size = static_cast<size_t>(kernels_.most_vectors);
+        while (size > left) size /= 2;
+        left -= size;
+        size *= lanes;
+      }
+      for (size_t e = 0; e < elements.size(); e++) {
+        if (elements[e] < 0) continue;
+        const auto from = static_cast<size_t>(elements[e]);
+        const size_t at = block * elements.size() + e / step_elements * step_elements * size + (slot - block) * step_elements + e % step_elements;
+        if (net_.int8) to.weights.data()[at] = static_cast<uint8_t>(level[from]);
+        else to.weights.floats()[at] = static_cast<float>(weight[q * each + from]);
+      }
+    }
+    to.scale = per_slot(scale, to.order);
+    to.bias = per_slot(bias, to.order);
+  }
+
+  void pack_depthwise(const Op& op, PackedOp& to, double inverse) const {
+    std::vector<float> scale(static_cast<size_t>(op.channels)), bias = op.bias;
+    const std::vector<double> weight(op.weight.begin(), op.weight.end());
+    to.weights = Block(static_cast<size_t>(to.slots) * (net_.int8 ? 12 : 36));
+    const int group = kernels_.group(to.slots), lanes = net_.int8 ? group / 4 : kernels_.lanes;
+    for (int q = 0; q < op.channels; q++) {
+      const auto at = static_cast<size_t>(q);
+      double step = 1, offset = op.bias[at];
+      if (net_.int8) {
+        const std::vector<int> level = levels(op, weight, at, step);
+        step *= op.read_step;
+        const int in = q % group, vector = in / lanes, lane = in % lanes;
+        for (int dx = 0; dx < 3; dx++)
+          for (int dy = 0; dy < 3; dy++) {
+            offset -= level[static_cast<size_t>(3 * dy + dx)] * step * 128;
+            to.weights.data()[12 * (q - in) + (4 * dx + vector) * group + 4 * lane + dy] =
+                static_cast<uint8_t>(level[static_cast<size_t>(3 * dy + dx)]);
+          }
+      } else {
+        for (int tap = 0; tap < 9; tap++)
+          to.weights.floats()[9 * (q - q % lanes) + tap * lanes + q % lanes] = static_cast<float>(weight[9 * at + static_cast<size_t>(tap)]);
+      }
+      scale[at] = static_cast<float>(step * inverse);
+      bias[at] = static_cast<float>(offset * inverse);
+    }
+    to.scale = per_slot(scale, to.order);
+    to.bias = per_slot(bias, to.order);
+  }
+
+  const Network& net_;
+  const Kernels& kernels_;
+  std::vector<PackedOp> packed_;
+};
+
+}  // namespace
+
+Block::Block(size_t bytes)
+    : data_(static_cast<uint8_t*>(::operator new[](bytes + kPastEnd, std::align_val_t(kAlign)))), size_(bytes) {
+  std::memset(data_.get(), 0, bytes + kPastEnd);
+}
+
+std::vector<PackedOp> pack(const Network& network, const Kernels& kernels) { return Packer(network, kernels).pack(); }
+
+}  // namespace cgnet

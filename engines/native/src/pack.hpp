@@ -1,0 +1,47 @@
+// A network's weights and factors in the order in which the kernels of an instruction set read them.
+#pragma once
+
+#include <memory>
+#include <new>
+#include <vector>
+
+#include "kernels.hpp"
+#include "network.hpp"
+
+namespace cgnet {
+
+// Memory that vectors may be loaded from: aligned, and readable kPastEnd bytes beyond its end.
+class Block {
+ public:
+  Block() = default;
+  explicit Block(size_t bytes);
+  uint8_t* data() const { return data_.get(); }
+  float* floats() const { return reinterpret_cast<float*>(data_.get()); }
+  size_t size() const { return size_; }
+
+ private:
+  struct Free {
+    void operator()(uint8_t* p) const { ::operator delete[](p, std::align_val_t(kAlign)); }
+  };
+  std::unique_ptr<uint8_t[], Free> data_;
+  size_t size_ = 0;
+};
+
+struct PackedOut {
+  Block scale, shift, slope;  // empty: none
+  float inverse = 1;
+  bool u8 = false;
+  std::vector<int> order;  // the channel of each element of a stored pixel, -1 for one that fills up
+};
+
+struct PackedOp {
+  int slots = 0;           // channels, filled up
+  std::vector<int> order;  // the channel of each slot, -1 for one that fills up
+  Block weights, scale, bias, slope;
+  std::vector<PackedOut> outs;
+};
+
+// In the order of the network's operators.
+std::vector<PackedOp> pack(const Network& network, const Kernels& kernels);
+
+}  // namespace cgnet

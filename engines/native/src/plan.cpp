@@ -1,0 +1,192 @@
+#include "plan.hpp"
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+
+namespace cgnet {
+namespace {
+
+constexpr int kItemsOfThread = 8, kLabelRows = 24;
+
+size_t aligned(size_t bytes) { return (bytes + kPastEnd + kAlign - 1) / kAlign * kAlign; }
+
+class Planner {
+ public:
+  Planner(const Network& network, const std::vector<PackedOp>& packed, const Kernels& kernels, int threads)
+      : net_(network), packed_(packed), kernels_(kernels), threads_(threads) {}
+
+  Plan make(int height, int width) {
+    plan_.height = plan_.heights[0] = height;
+    plan_.width = plan_.widths[0] = width;
+    for (int i = 1; i < 4; i++) plan_.heights[i] = (plan_.heights[i - 1] + 1) / 2, plan_.widths[i] = (plan_.widths[i - 1] + 1) / 2;
+    made_in_.assign(net_.ops.size(), -1);
+    order();
+    place();
+    return std::move(plan_);
+  }
+
+ private:
+  int height_of(const Op& op) const { return plan_.heights[op.level]; }
+
+  void order() {
+    for (size_t i = 0; i < net_.ops.size();) {
+      const int gate = net_.ops[i].gate;
+      if (gate < 0) {
+        add({Task::kRun, static_cast<int>(i)}, net_.ops[i]);
+        i++;
+        continue;
+      }
+      size_t end = i;
+      while (end < net_.ops.size() && net_.ops[end].gate == gate) end++;
+      for (size_t k = i; k < end; k++) add({Task::kMeasure, static_cast<int>(k)}, net_.ops[k]);
+      plan_.passes.push_back({{{Task::kGate, gate}}, 1, 1});
+      plan_.passes.push_back({{}, height_of(net_.ops[i]), 1});
+      for (size_t k = i; k < end; k++) add({Task::kRun, static_cast<int>(k)}, net_.ops[k]);
+      i = end;
+    }
+    plan_.passes.push_back({{{Task::kLabels, 0}}, plan_.height, kLabelRows});
+    for (Pass& pass : plan_.passes)
+      pass.rows_of_item = std::min(pass.rows_of_item, std::max(1, pass.rows / (kItemsOfThread * threads_)));
+  }
+
+  void add(Task task, const Op& op) {
+    const int now = static_cast<int>(plan_.passes.size()) - 1;
+    bool joins = now >= 0 && plan_.passes.back().rows == height_of(op) && level_ == op.level;
+    for (const Source& source : op.inputs)
+      joins = joins && (made_in_[static_cast<size_t>(source.op)] != now || (op.kernel == 1 && op.kind == Op::kDense));
+    if (!joins && !(now >= 0 && plan_.passes.back().tasks.empty())) plan_.passes.push_back({{}, height_of(op), height_of(op)});
+    level_ = op.level;
+    Pass& pass = plan_.passes.back();
+    pass.rows_of_item = height_of(op);
+    pass.tasks.push_back(task);
+    if (task.kind == Task::kRun) made_in_[static_cast<size_t>(task.index)] = static_cast<int>(plan_.passes.size()) - 1;
+  }
+
+  // What reads an operator's out: the last pass, whether any reads other rows, and how far around a pixel.
+  struct Readers {
+    int last = -1, reach = 0;
+    bool elsewhere = false;
+  };
+
+  std::map<std::pair<int, int>, Readers> readers() const {
+    std::map<std::pair<int, int>, Readers> all;
+    for (size_t p = 0; p < plan_.passes.size(); p++)
+      for (const Task& task : plan_.passes[p].tasks) {
+        if (task.kind == Task::kGate || task.kind == Task::kLabels) continue;
+        const Op& op = net_.ops[static_cast<size_t>(task.index)];
+        for (const Source& source : op.inputs) {
+          Readers& it = all[{source.op, source.out}];
+          it.last = static_cast<int>(p);
+          it.reach = std::max(it.reach, op.kernel == 1 ? 0 : op.dilation);
+          it.elsewhere = it.elsewhere || made_in_[static_cast<size_t>(source.op)] != static_cast<int>(p);
+        }
+      }
+    Readers& scores = all[{net_.scores.op, net_.scores.out}];
+    scores.last = static_cast<int>(plan_.passes.size()) - 1, scores.elsewhere = true;
+    return all;
+  }
+
+  size_t shared(size_t bytes) {
+    const size_t at = plan_.shared_bytes;
+    plan_.shared_bytes += aligned(bytes);
+    return at;
+  }
+  size_t own(size_t bytes) {
+    const size_t at = plan_.own_bytes;
+    plan_.own_bytes += aligned(bytes);
+    return at;
+  }
+
+  void place() {
+    const auto reads = readers();
+    // Memory that is free again, with the border that it had: rows, row bytes, pixel bytes, pad, u8.
+    using Shape = std::tuple<int, ptrdiff_t, ptrdiff_t, int, bool>;
+    struct Used {
+      int last;
+      Shape shape;
+      size_t offset;
+    };
+    std::multimap<Shape, size_t> free;
+    std::vector<Used> used;
+    plan_.planes.resize(net_.ops.size());
+    for (size_t p = 0; p < plan_.passes.size(); p++) {
+      for (size_t i = 0; i < used.size();)
+        if (used[i].last < static_cast<int>(p)) free.emplace(used[i].shape, used[i].offset), used[i] = used.back(), used.pop_back();
+        else i++;
+      for (const Task& task : plan_.passes[p].tasks) {
+        if (task.kind != Task::kRun) continue;
+        const auto i = static_cast<size_t>(task.index);
+        const Op& op = net_.ops[i];
+        for (size_t o = 0; o < op.outs.size(); o++) {
+          const auto found = reads.find({task.index, static_cast<int>(o)});
+          const Readers reader = found == reads.end() ? Readers() : found->second;
+          const PackedOut& out = packed_[i].outs[o];
+          Plane plane;
+          plane.pixel = static_cast<ptrdiff_t>(out.order.size() * (out.u8 ? 1 : 4));
+          plane.pad = reader.reach;
+          const auto row = static_cast<size_t>(plane.pixel) * static_cast<size_t>(plan_.widths[op.level] + 2 * plane.pad);
+          if (!reader.elsewhere && plane.pad == 0) {
+            plane.own = true;
+            plane.offset = own(row);
+          } else {
+            plane.row = static_cast<ptrdiff_t>(row);
+            const int rows = height_of(op) + 2 * plane.pad;
+            const Shape shape{rows, plane.row, plane.pixel, plane.pad, out.u8};
+            const auto old = free.find(shape);
+            size_t offset;
+            if (old != free.end()) offset = old->second, free.erase(old);
+            else {
+              offset = shared(row * static_cast<size_t>(rows));
+              if (out.u8) plan_.zeros.push_back({offset, row * static_cast<size_t>(rows)});
+            }
+            used.push_back({reader.last, shape, offset});
+            plane.offset = offset + static_cast<size_t>(plane.pad) * (row + static_cast<size_t>(plane.pixel));
+          }
+          plan_.planes[i].push_back(plane);
+        }
+      }
+    }
+    for (size_t t = 0; t < net_.trunks.size(); t++) {
+      int level = 0;
+      for (const Op& op : net_.ops)
+        if (op.trunk == static_cast<int>(t)) level = op.level;
+      Plane trunk;
+      trunk.pixel = (net_.trunks[t] + 15) / 16 * 16 * (net_.int8 ? kernels_.trunk_bytes : 4);
+      trunk.row = trunk.pixel * plan_.widths[level];
+      trunk.offset = shared(static_cast<size_t>(trunk.row) * static_cast<size_t>(plan_.heights[level]));
+      plan_.trunks.push_back(trunk);
+    }
+    plan_.sums.resize(net_.ops.size()), plan_.gated.resize(net_.ops.size());
+    for (size_t i = 0; i < net_.ops.size(); i++) {
+      if (net_.ops[i].gate < 0) continue;
+      const auto bytes = 4 * static_cast<size_t>(packed_[i].slots);
+      plan_.sums[i] = shared(bytes * static_cast<size_t>(height_of(net_.ops[i])));
+      plan_.gated[i] = shared(2 * bytes);
+    }
+    const auto width = static_cast<size_t>(plan_.width);
+    plan_.image_row = aligned((3 * (width + 3)) * (net_.int8 ? 1 : 4));
+    plan_.image = own(3 * plan_.image_row);
+    plan_.column_sums = own(4 * 4 * (width + 4));
+    plan_.pooled = own(4 * 4 * (width + 16));
+    plan_.enlarged_stride = (width + 15) / 16 * 16;
+    for (size_t& at : plan_.enlarged) at = own(4 * plan_.enlarged_stride * static_cast<size_t>(net_.classes));
+  }
+
+  const Network& net_;
+  const std::vector<PackedOp>& packed_;
+  const Kernels& kernels_;
+  const int threads_;
+  Plan plan_;
+  int level_ = -1;
+  std::vector<int> made_in_;  // the pass that an operator's result is made in
+};
+
+}  // namespace
+
+Plan make_plan(const Network& network, const std::vector<PackedOp>& packed, const Kernels& kernels, int height, int width,
+               int threads) {
+  return Planner(network, packed, kernels, threads).make(height, width);
+}
+
+}  // namespace cgnet

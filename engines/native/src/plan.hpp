@@ -1,0 +1,49 @@
+// What is run in which order for frames of one size, and where everything lies in memory.
+//
+// A pass is a list of operators that are run row by row, one after the other: none of them reads a row of another that
+// is not the same row. What only the same pass reads is one row for each thread, and never leaves the first caches.
+#pragma once
+
+#include <utility>
+#include <vector>
+
+#include "pack.hpp"
+
+namespace cgnet {
+
+// A stored result: a map with a border of `pad` pixels, or a row of it for each thread.
+struct Plane {
+  size_t offset = 0;  // of pixel (0, 0), in the shared or in a thread's memory
+  ptrdiff_t row = 0, pixel = 0;  // bytes; row is 0 for what has one row
+  int pad = 0;
+  bool own = false;   // a thread's
+};
+
+struct Task {
+  enum Kind { kRun, kMeasure, kGate, kLabels } kind;  // kMeasure: only the sums that a gate averages
+  int index;                                          // of the operator, or of the gate
+};
+
+struct Pass {
+  std::vector<Task> tasks;
+  int rows, rows_of_item;
+};
+
+struct Plan {
+  int height, width;
+  int heights[4], widths[4];  // of each level
+  std::vector<Pass> passes;
+  std::vector<std::vector<Plane>> planes;  // of each operator's outs
+  std::vector<Plane> trunks;
+  std::vector<size_t> sums;                // of each gated operator, (rows, slots) f32 in the shared memory
+  std::vector<size_t> gated;               // scale and bias of each gated operator, in the shared memory
+  std::vector<std::pair<size_t, size_t>> zeros;  // (offset, bytes) of u8 maps, whose zero is 128
+  size_t shared_bytes = 0, own_bytes = 0;
+  // In a thread's memory: three rows of the image, their sums, a row of pooled pixels, two of enlarged scores.
+  size_t image = 0, image_row = 0, column_sums = 0, pooled = 0, enlarged[2] = {0, 0}, enlarged_stride = 0;
+};
+
+Plan make_plan(const Network& network, const std::vector<PackedOp>& packed, const Kernels& kernels, int height, int width,
+               int threads);
+
+}  // namespace cgnet
