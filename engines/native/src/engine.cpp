@@ -164,7 +164,7 @@ void Engine::run_row(const Op& op, size_t index, int y, Thread& thread, bool mea
     const Depthwise d{at(from, thread, y), from.row, from.pixel, op.dilation, width, packed.slots, packed.weights.data(), tail};
     return net_.int8 ? kernels_->depthwise_u8(d) : kernels_->depthwise_f32(d);
   }
-  Run runs[3 * 32];
+  Run runs[3 * kMostInputs];
   int count = 0;
   if (op.kind == Op::kImage) {
     image_rows(y, thread);

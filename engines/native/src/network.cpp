@@ -36,6 +36,8 @@ struct Value {
   int gate = -1;
 };
 
+constexpr int64_t kMostChannels = 512;  // twice what a CGNet has
+
 const char* const kAgain = "; export it with cgnet-export --target native";
 
 class Reader {
@@ -177,7 +179,7 @@ class Reader {
       want(net_.ops.empty(), "it changes the image between two readers");
       const Floats list = per_channel(node, first ? 0 : 1, 3);
       for (size_t i = 0; i < 3; i++)
-        if (node.op == "Mul") net_.scale[i] *= list[i];
+        if (node.op == "Mul") want(list[i] != 0, "it removes a colour"), net_.scale[i] *= list[i];
         else net_.mean[i] += (node.op == "Sub" ? list[i] : -list[i]) / net_.scale[i];
       return value;
     }
@@ -247,6 +249,7 @@ class Reader {
       pool.channels = pool.kernel = 3;
       pool.stride = 2;
       pool.level = before < 0 ? 1 : op(before).level + 1;
+      want(pool.level <= 3, "it is below an eighth of the frame");
       if (before >= 0) pool.inputs = store(value, 0), pool.input_channels = {3};
       net_.ops.push_back(std::move(pool));
     }
@@ -271,7 +274,7 @@ class Reader {
     want(kernel && !kernel->numbers.empty(), "its weights are no constant of f32");
     const auto& dims = kernel->constant.dims;
     want(dims.size() == 4 && dims[0] > 0 && dims[1] > 0 && dims[2] == dims[3] && (dims[2] == 1 || dims[2] == 3) &&
-             dims[0] <= 4096, "its kernel is neither 1x1 nor 3x3");
+             dims[0] <= kMostChannels && dims[1] <= kMostChannels, "its kernel is neither 1x1 nor 3x3");
     Op conv;
     conv.name = node.name;
     conv.channels = static_cast<int>(dims[0]);
@@ -307,8 +310,9 @@ class Reader {
       } else {
         want(group == count && dims[0] == count && dims[1] == 1 && conv.kernel == 3 && conv.stride == 1 &&
                  conv.dilation <= 16, "it is no depthwise convolution of a CGNet");
-        want(x.branches.size() == 1, "it is depthwise and reads a concat");
+        want(x.branches.size() == 1 && op(x.branches[0].op).kind != Op::kPool, "it is depthwise and reads a concat or a pool");
       }
+      want(x.branches.size() <= kMostInputs, "it reads more maps than one of a CGNet");
       for (const Branch& branch : x.branches) conv.input_channels.push_back(op(branch.op).channels);
       conv.inputs = store(x, x.step);
     }

@@ -24,6 +24,8 @@ struct Out {
   }
 };
 
+constexpr size_t kMostInputs = 32;  // of a convolution over a concat
+
 struct Source {
   int op, out;
 };

@@ -5,7 +5,7 @@
 namespace cgnet {
 namespace {
 
-constexpr size_t kMaxFile = size_t{1} << 26, kMaxNodes = 1 << 14, kMaxTensor = size_t{1} << 24, kMaxList = 64;
+constexpr size_t kMaxFile = size_t{1} << 26, kMaxNodes = 1 << 13, kMaxTensor = size_t{1} << 24, kMaxList = 64;
 
 // The fields of one message: a key (number << 3 | wire type) and a value each.
 class Message {
