@@ -8,7 +8,7 @@ TargetName = Literal["generic", "ort-cpu", "openvino", "tensorrt", "native"]  # 
 TARGET_NAMES: tuple[TargetName, ...] = get_args(TargetName)
 
 OPSETS = range(13, 21)  # of a file: from the first that has a scale a channel to that of trace.py
-OPSET = 17  # what ONNX Runtime 1.15, OpenCV 4.6 and the converters for phones and cameras read
+OPSET = 17  # what ONNX Runtime 1.15 and OpenCV 4.5.5 read
 
 Dynamic = Literal["none", "batch", "size", "both"]  # what the file leaves open
 DYNAMIC: tuple[Dynamic, ...] = get_args(Dynamic)

@@ -39,7 +39,7 @@ ADVICE = """
 | for | type |
 |---|---|
 | any runtime of the table, in f32 | `cgnet-export --ckpt model.pth --no-engine` |
-| MNN, ncnn, LiteRT, RKNN | the same, `--tensor-io` where it wants planes; quantise there, not by `--int8` |
+| MNN, ncnn, LiteRT | the same, `--tensor-io` where it wants planes; quantise there, not by `--int8` |
 | OpenCV | a fixed size, f32 |
 | ONNX Runtime or OpenVINO alone, faster | `--target ort-cpu` or `--target openvino`; others may refuse these |
 
