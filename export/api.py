@@ -79,6 +79,7 @@ def export(
     mean: Triple | None = None,
     std: Triple | None = None,
     color: Color | None = None,
+    weights: str | None = None,
     builder: BuilderName = "auto",
     timing_cache: str | Path | None = None,
     triton: str | Path | None = None,
@@ -111,6 +112,7 @@ def export(
     data, split    verify on frames of this data set; default: drawn scenes
     contract, mean, std, color    the input contract, where the checkpoint has none or a wrong one
     names          a file of class names, one a line, each with its colour if you like, where the checkpoint has none
+    weights        which of a checkpoint's sets of weights: see `load_checkpoint`
     builder, timing_cache         see `build_plan`
     triton, deepstream            folders to write for those servers too; `triton` opens the batch
 
@@ -161,7 +163,9 @@ def export(
     chosen = target if isinstance(target, Target) else target_named(target)
     for name in without:
         one_of("--without", name, dict.fromkeys([*RULE_NAMES, *(rule.name for rule in chosen.forms)]))
-    checkpoint = load_checkpoint(ckpt, contract=contract, names=names, mean=mean, std=std, color=color, res=size)
+    checkpoint = load_checkpoint(
+        ckpt, contract=contract, names=names, mean=mean, std=std, color=color, res=size, weights=weights
+    )
     size = size or checkpoint.spec.input.res
     int8 = None
     if kind is Precision.INT8:

@@ -27,6 +27,8 @@ def _parser() -> Parser:
     parser.argument_default = argparse.SUPPRESS
     add = parser.add_argument
     add("--ckpt", type=Path, required=True, metavar="FILE", help="official, mmseg or own checkpoint")
+    text = "of a checkpoint with several sets: ema (the running average), raw, or a set's name"
+    add("--weights", metavar="SET", help=text)
     precision = parser.add_mutually_exclusive_group()
     for flag, value, text in (
         ("--fp32", Precision.F32, "f32 (default)"),

@@ -119,8 +119,11 @@ BAD: Mapping[str, tuple[Callable[[str], bytes], str]] = {
     "256 classes": (lambda _: replaced("classifier.0.conv.weight", torch.zeros(256, 256, 1, 1)), "1 to 255 classes"),
     "a number for a tensor": (lambda _: replaced("b1.act.weight", 3), "is not a dense tensor"),
     "a sparse tensor": (lambda _: replaced("b1.act.weight", torch.zeros(35).to_sparse()), "is not a dense tensor"),
-    "doubles": (lambda _: replaced("b1.act.weight", torch.zeros(35).double()), "has type torch.float64"),
-    "a counter of no integer": (lambda _: replaced("b1.bn.num_batches_tracked", torch.tensor(1.5)), "torch.int64"),
+    "integers": (lambda _: replaced("b1.act.weight", torch.zeros(35).long()), "has type torch.int64"),
+    "two networks": (
+        lambda _: saved({"teacher": named(_model(), "official"), "student": named(_model(), "cgnet")}),
+        "holds 2 sets of weights; choose with --weights ema or 'teacher' or 'student'",
+    ),
     "NaN": (lambda _: poisoned("level2_0.reduce.conv.weight", float("nan")), "holds NaN or infinity"),
     "infinity": (lambda _: poisoned("bn_prelu_3.bn.running_mean", float("-inf")), "holds NaN or infinity"),
     "a negative variance": (lambda _: poisoned("b1.bn.running_var", -0.1), "a negative variance"),

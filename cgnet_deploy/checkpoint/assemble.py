@@ -2,7 +2,7 @@
 
 M, N, K, the classifier's bias and the format are read from the names and from one shape. Each tensor's
 presence, shape, type and finiteness is checked, and tensors that no CGNet has are refused: a file of another
-network is never loaded in part.
+network is never loaded in part. Counters of batches, which inference never reads, may be of any kind or missing.
 """
 
 from __future__ import annotations
@@ -16,35 +16,42 @@ import torch
 from torch import Tensor
 
 from cgnet_deploy.checkpoint.keys import CLASSIFIER, FORMATS, Format, block, renamed, stem
-from cgnet_deploy.checkpoint.wrappers import TRAINING_ONLY, bare
+from cgnet_deploy.checkpoint.wrappers import MMCV_AVERAGE, Weights
 from cgnet_deploy.errors import CheckpointError
 from cgnet_deploy.model import CGNet
 from cgnet_deploy.spec import MAX_BLOCKS, MAX_CLASSES
 
 log = logging.getLogger(__name__)
 
-FLOATS = (torch.float32, torch.float16, torch.bfloat16)  # float32 holds their values exactly
+# What training adds: mmsegmentation's, losses with weights, averages; thop's counts are leaves of every module.
+TRAINING_ONLY = ("data_preprocessor.", "auxiliary_head.", MMCV_AVERAGE, "criterion.", "loss.", "loss_fn.")
+TRAINING_LEAVES = ("n_averaged", "steps", "total_ops", "total_params")
+COUNTER = "num_batches_tracked"
 
 
-def assemble(path: Path, tensors: Mapping[str, Any]) -> tuple[CGNet, Format]:
-    """The network made of `tensors`, in eval mode, and the format of their names.
+def assemble(path: Path, weights: Weights) -> tuple[CGNet, Format]:
+    """The network made of `weights`, in eval mode, and the format of their names.
 
     Raises CheckpointError, naming `path`, unless they are those of one sound CGNet.
     """
-    named = _bare(path, tensors)
+    if weights.twice:
+        raise CheckpointError(f"{path} names a tensor twice, with and without a wrapper: it mixes two networks")
+    named = weights.tensors
     fmt = _format(path, named)
     head = f"{CLASSIFIER.of(fmt)}.weight"
     bias = f"{CLASSIFIER.of(fmt)}.bias"
     model = CGNet(_classes(path, head, named), _blocks(named, fmt), classifier_bias=bias in named)
     wanted = model.state_dict()
     theirs = renamed(list(wanted), model.blocks, fmt)
-    missing = [key for key in theirs.values() if key not in named]
+    missing = [key for key in theirs.values() if key not in named and not key.endswith(COUNTER)]
     if missing:
         raise CheckpointError(
             f"{path} lacks {some(missing)} of a CGNet with blocks {model.blocks}: it was cut or altered"
         )
     _check_extra(path, sorted(set(named) - set(theirs.values())))
-    model.load_state_dict({ours: _checked(path, key, named[key], wanted[ours]) for ours, key in theirs.items()})
+    if weights.outside:
+        log.warning(f"{path}: ignoring {some(weights.outside)}, which stand beside the network {weights.name!r}")
+    model.load_state_dict({ours: _checked(path, key, named.get(key), wanted[ours]) for ours, key in theirs.items()})
     return model.eval(), fmt
 
 
@@ -53,13 +60,6 @@ def some(keys: Iterable[str], shown: int = 3) -> str:
     names = list(keys)
     text = ", ".join(repr(name[:60]) for name in names[:shown]) or "nothing"
     return text if len(names) <= shown else f"{text} and {len(names) - shown} more"
-
-
-def _bare(path: Path, tensors: Mapping[str, Any]) -> dict[str, Any]:
-    named = dict(zip(bare(tensors), tensors.values(), strict=True))
-    if len(named) != len(tensors):
-        raise CheckpointError(f"{path} names a tensor twice, with and without a wrapper: it mixes two networks")
-    return named
 
 
 def _format(path: Path, tensors: Mapping[str, Any]) -> Format:
@@ -90,7 +90,7 @@ def _blocks(tensors: Iterable[str], fmt: Format) -> tuple[int, int]:
 
 
 def _check_extra(path: Path, extra: list[str]) -> None:
-    foreign = [key for key in extra if not key.startswith(TRAINING_ONLY)]
+    foreign = [key for key in extra if not key.startswith(TRAINING_ONLY) and key.split(".")[-1] not in TRAINING_LEAVES]
     if foreign:
         raise CheckpointError(f"{path} also holds {some(foreign)}, which no CGNet has: it is another network")
     if extra:
@@ -98,15 +98,26 @@ def _check_extra(path: Path, extra: list[str]) -> None:
 
 
 def _checked(path: Path, key: str, tensor: Any, wanted: Tensor) -> Tensor:
+    if key.endswith(COUNTER):
+        return _counter(tensor, wanted)
     if not isinstance(tensor, Tensor) or tensor.layout != torch.strided or tensor.device.type != "cpu":
         raise CheckpointError(f"{path}: {key!r} is not a dense tensor")
     if tensor.shape != wanted.shape:  # before any element is read: a file can claim a view of any size
         raise CheckpointError(f"{path}: {key!r} has shape {tuple(tensor.shape)}, wanted {tuple(wanted.shape)}")
-    allowed = FLOATS if wanted.is_floating_point() else (wanted.dtype,)
-    if tensor.dtype not in allowed:
+    if not tensor.is_floating_point():
         raise CheckpointError(f"{path}: {key!r} has type {tensor.dtype}, wanted {wanted.dtype}")
+    tensor = tensor.detach().float()  # exact but for float64; float8 knows no isfinite
     if not torch.isfinite(tensor).all():
         raise CheckpointError(f"{path}: {key!r} holds NaN or infinity: training diverged or the file is damaged")
     if key.endswith("running_var") and (tensor < 0).any():
         raise CheckpointError(f"{path}: {key!r} holds a negative variance: the file is damaged")
-    return tensor.detach()
+    return tensor
+
+
+def _counter(tensor: Any, wanted: Tensor) -> Tensor:
+    """How many batches BatchNorm has seen: kept where it is an integer of any width, else 0."""
+    if not isinstance(tensor, Tensor) or tensor.layout != torch.strided or tensor.device.type != "cpu":
+        return wanted
+    if tensor.numel() != 1 or tensor.dtype not in (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8):
+        return wanted
+    return torch.tensor(int(tensor), dtype=wanted.dtype)

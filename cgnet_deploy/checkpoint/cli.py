@@ -33,6 +33,7 @@ def _convert(args: argparse.Namespace) -> int:
         std=args.std,
         color=args.color,
         res=args.res,
+        weights=args.weights,
     )
     print(f"{args.out}  {args.to}  sha256 {sha256}")
     return 0
@@ -43,6 +44,9 @@ def _parser() -> Parser:
     parser.add_argument("out", metavar="OUT", type=Path, help="the file to write")
     parser.add_argument("--ckpt", metavar="IN", type=Path, required=True, help="a checkpoint in any of the formats")
     parser.add_argument("--to", choices=FORMATS, required=True, help="the format to write")
+    parser.add_argument(
+        "--weights", metavar="SET", help="of a file with several: ema (the running average), raw, or a set's name"
+    )
     contract = parser.add_argument_group("classes and input contract, stored with --to cgnet and --to mmseg")
     contract.add_argument(
         "--contract", choices=CONTRACTS, help="default: IN's own, else inferred from format and class count"

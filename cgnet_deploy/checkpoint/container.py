@@ -24,7 +24,8 @@ from typing import Any
 import torch
 
 from cgnet_deploy.checkpoint.meta import Meta, read_meta
-from cgnet_deploy.checkpoint.wrappers import unwrap
+from cgnet_deploy.checkpoint.selection import select
+from cgnet_deploy.checkpoint.wrappers import Weights, weight_sets
 from cgnet_deploy.errors import CheckpointError, one_line, require
 
 MAX_BYTES = 1 << 28  # 256 MiB; the largest CGNet (128 + 128 blocks) is 9 MiB, with an optimiser's state 30 MiB
@@ -55,23 +56,27 @@ class Inert:
 class Contents:
     """What a file holds.
 
-    tensors: what the file calls tensors, unchecked. notes: the short texts and numbers beside the weights, such
-    as the epoch. metadata: of a safetensors file; empty for torch's files. meta: mmsegmentation's.
+    weights: the set of weights that was chosen, unchecked. notes: the short texts and numbers beside it, such as the
+    epoch. metadata: of a safetensors file; empty for torch's files. meta: mmsegmentation's.
     """
 
-    tensors: Mapping[str, Any]
+    weights: Weights
     notes: Mapping[str, str]
     metadata: Mapping[str, str]
     sha256: str
     meta: Meta
 
 
-def read_container(path: Path) -> Contents:
-    """Everything in the file at `path`. Raises CheckpointError unless all of it can be read safely."""
+def read_container(path: Path, weights: str | None = None) -> Contents:
+    """Everything in the file at `path`. weights: which set, as `select` takes it.
+
+    Raises CheckpointError unless all of it can be read safely.
+    """
     data = _read(path)
     sha256 = hashlib.sha256(data).hexdigest()
     if data[8:9] == b"{":
-        return Contents(_safetensors(path, data), {}, _metadata(data), sha256, Meta())
+        chosen = select(path, weight_sets(_safetensors(path, data)), weights)
+        return Contents(chosen, {}, _metadata(data), sha256, Meta())
     if data.startswith(b"PK\x03\x04"):
         _check_zip(path, data)
     elif not data.startswith(b"\x80\x02"):
@@ -79,10 +84,11 @@ def read_container(path: Path) -> Contents:
             f"{path} is not a checkpoint: it begins with {data[:8]!r}, which neither torch nor safetensors writes"
         )
     loaded = _torch(path, data)
-    if not isinstance(loaded, dict):
+    sets = weight_sets(loaded)
+    if not sets:
         raise CheckpointError(f"{path} holds a {type(loaded).__name__}; wanted a dictionary of weights")
-    tensors, beside = unwrap(loaded)
-    return Contents(tensors, short_notes(beside), {}, sha256, read_meta(beside))
+    chosen = select(path, sets, weights)
+    return Contents(chosen, short_notes(chosen.beside), {}, sha256, read_meta(chosen.beside))
 
 
 def short_notes(notes: Mapping[Any, Any]) -> dict[str, str]:

@@ -30,10 +30,12 @@ def convert(
     std: Triple | None = None,
     color: Color | None = None,
     res: Res | None = None,
+    weights: str | None = None,
 ) -> str:
     """Convert the checkpoint `ckpt` to the format `to`, write it to `out` and return its sha256.
 
     contract, names, mean, std, color, res: as of `load_checkpoint`; not with to="official", which can't store them.
+    weights: as of `load_checkpoint`.
 
     Raises CheckpointError, UsageError.
     """
@@ -41,7 +43,9 @@ def convert(
     if out.exists() and ckpt.exists() and out.samefile(ckpt):
         raise UsageError(f"{out} is the checkpoint itself; give the output another name")
     if to == "cgnet":
-        checkpoint = load_checkpoint(ckpt, contract=contract, names=names, mean=mean, std=std, color=color, res=res)
+        checkpoint = load_checkpoint(
+            ckpt, contract=contract, names=names, mean=mean, std=std, color=color, res=res, weights=weights
+        )
         source = {
             "source": checkpoint.path.name,
             "source_format": checkpoint.format,
@@ -51,11 +55,13 @@ def convert(
     given = any(option is not None for option in (contract, names, mean, std, color, res))
     if to == "official" and given:
         raise UsageError("the official format can't store classes or an input contract; use --to cgnet or --to mmseg")
-    network = read_network(ckpt)
+    network = read_network(ckpt, weights)
     if to == "mmseg":
         spec = network.spec
         if given:
-            spec = load_checkpoint(ckpt, contract=contract, names=names, mean=mean, std=std, color=color, res=res).spec
+            spec = load_checkpoint(
+                ckpt, contract=contract, names=names, mean=mean, std=std, color=color, res=res, weights=weights
+            ).spec
         return save_mmseg(out, network.model, network.provenance, spec)
     if network.spec is not None:
         _warn_of_lost_contract(network.spec)

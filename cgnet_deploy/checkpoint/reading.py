@@ -66,17 +66,20 @@ def load_checkpoint(
     std: Triple | None = None,
     color: Color | None = None,
     res: Res | None = None,
+    weights: str | None = None,
 ) -> Checkpoint:
     """Load the checkpoint at `path`, in any of the three formats.
 
     contract: the name of a built-in input contract (contracts.py). names: a file of class names and colours (names.py),
     or what it holds. mean, std: three numbers each, in the order of `color`, on the 0-255 scale. color: "rgb" or "bgr".
     Each overrides what the file says, or what is inferred. res: the size where neither file nor contract has one.
+    weights: of a file with several sets, "ema" for the running average, "raw" for the other, or a set's name; default:
+    the only one that is not called an average.
 
     Raises CheckpointError for a file that can't be used, UsageError for an unknown contract or if none can be inferred.
     """
     path = Path(path)
-    network = read_network(path)
+    network = read_network(path, weights)
     table = read_names(Path(names)) if isinstance(names, str | Path) else names
     said = Said(contract, table, mean, std, color, res)
     model = network.model
@@ -84,10 +87,10 @@ def load_checkpoint(
     return Checkpoint(path, model, spec, network.format, known_as(spec.input), network.sha256, network.provenance)
 
 
-def read_network(path: Path) -> Network:
+def read_network(path: Path, weights: str | None = None) -> Network:
     """The network in the file at `path`, without settling its input contract. Raises CheckpointError."""
-    contents = read_container(path)
-    model, fmt = assemble(path, contents.tensors)
+    contents = read_container(path, weights)
+    model, fmt = assemble(path, contents.weights)
     spec, provenance = _description(path, contents, model)
     return Network(path, model, fmt, spec, contents.sha256, provenance, contents.meta)
 

@@ -1,37 +1,122 @@
-"""What code bases put around a network's tensors: a dictionary around all of them, prefixes on their names.
+"""What code bases put around a network's tensors, seen through by its shape, whatever it is called and however deep.
 
-{"model": ..., "epoch": 7}                  the official code
-{"state_dict": ..., "meta": {...}}          mmsegmentation
-module.stem.0.conv.weight                   training on several GPUs
-classifier.1.conv.weight                    the official code where a dropout layer comes first
-auxiliary_head.*, data_preprocessor.*       mmsegmentation, for training only
-ema_*                                       mmsegmentation's running average, for training only
+{"model": ..., "epoch": 7}, {"checkpoint": {"state_dict": ...}}, (7, {...})   containers, of any names
+module.stem.0.conv.weight, model.net._orig_mod.stem.0.conv.weight             prefixes, of any names
+backbone.module.stem.0.conv.weight                                            wrappers (PARTS) inside a name
+classifier.1.conv.weight                                                      the official code, behind a dropout layer
+ema_backbone_stem_0_conv_weight                                               mmcv's running average, beside the weights
+
+A set of weights is what has a CGNet's stem and classifier under one prefix in one container. A file may hold several:
+weights and their running average (selection.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from cgnet_deploy.checkpoint.keys import CLASSIFIER
+from cgnet_deploy.checkpoint.keys import CLASSIFIER, FORMATS, stem
 
-AROUND = ("state_dict", "model")
-GPUS_PREFIX = "module."
+MAX_DEPTH = 6
+MAX_VISITED = 20_000
+PARTS = frozenset(("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"))
 BEHIND_DROPOUT = {"classifier.1.conv.weight": f"{CLASSIFIER.official}.weight"}
-TRAINING_ONLY = ("data_preprocessor.", "auxiliary_head.", "ema_")
+ENDS = (  # stem and classifier of each format
+    *((f"{stem(0).of(fmt)}.conv.weight", f"{CLASSIFIER.of(fmt)}.weight") for fmt in FORMATS),
+    (f"{stem(0).official}.conv.weight", *BEHIND_DROPOUT),
+)
+MMCV_AVERAGE = "ema_"
 
 
-def unwrap(loaded: Mapping[Any, Any]) -> tuple[Mapping[str, Any], Mapping[Any, Any]]:
-    """The tensors in what a file of torch holds, and whatever is beside them."""
-    for name in AROUND:
-        if isinstance(loaded.get(name), dict):
-            meta = loaded.get("meta")
-            beside = {key: value for key, value in loaded.items() if key != name}
-            return loaded[name], beside | (meta if isinstance(meta, dict) else {})
-    return loaded, {}
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A set of weights. name: where in the file, as "state_dict" or "state_dict:model"; "" where it is the file.
+
+    tensors: under bare names, unchecked. beside: what stands beside its containers. outside: the container's names
+    that don't have its prefix. twice: two of its tensors have one bare name.
+    """
+
+    name: str
+    tensors: Mapping[str, Any]
+    beside: Mapping[Any, Any]
+    outside: tuple[str, ...] = ()
+    twice: bool = False
 
 
-def bare(names: Iterable[object]) -> list[str]:
-    """The names of a network's tensors without what training on several GPUs, or with dropout, adds to them."""
-    stripped = (str(name).removeprefix(GPUS_PREFIX) for name in names)
-    return [BEHIND_DROPOUT.get(name, name) for name in stripped]
+class _Container(NamedTuple):
+    place: str
+    items: tuple[tuple[str, Any], ...]  # names without wrappers
+    beside: Mapping[Any, Any]
+
+
+def weight_sets(loaded: object) -> list[Weights]:
+    """Every CGNet in what a file holds, the outermost first; where there is none, what is most like one."""
+    containers = list(_containers(loaded))
+    found = [weights for held in containers for weights in _sets(held)]
+    if found or not containers:
+        return found
+    likeness = [(len(_prefixes(held, whole=False)), _objects(held), i) for i, held in enumerate(containers)]
+    most = containers[max(likeness)[2]]
+    return [_under(min(_prefixes(most, whole=False), key=len, default=""), most, ())]
+
+
+def _containers(loaded: object) -> Iterator[_Container]:
+    """Each dictionary with what stands beside it and its parents; breadth first, bounded."""
+    queue: list[tuple[str, object, dict[Any, Any], int]] = [("", loaded, {}, 0)]
+    for place, held, beside, depth in queue:  # grows
+        if isinstance(held, Mapping):
+            yield _Container(place, tuple((_unwrapped(str(name)), value) for name, value in held.items()), beside)
+            items = list(held.items())
+        else:
+            items = list(enumerate(held)) if isinstance(held, list | tuple) else []
+        inner = [(name, value) for name, value in items if isinstance(value, Mapping | list | tuple)]
+        if depth == MAX_DEPTH or len(queue) + len(inner) > MAX_VISITED:
+            continue
+        for name, value in inner:
+            others = {key: other for key, other in items if key != name} if isinstance(held, Mapping) else {}
+            meta = others.get("meta")
+            known = beside | others | (dict(meta) if isinstance(meta, Mapping) else {})
+            queue.append((f"{place}.{name}".lstrip("."), value, known, depth + 1))
+
+
+def _sets(held: _Container) -> Iterator[Weights]:
+    prefixes = _prefixes(held, whole=True)
+    for prefix in sorted(prefixes, key=lambda prefix: (len(prefix), prefix)):
+        others = tuple(other for other in prefixes if other != prefix and not prefix.startswith(other))
+        weights = _under(prefix, held, others)
+        yield weights
+        tensors = weights.tensors
+        average = {key: tensors[name] for key in tensors if (name := MMCV_AVERAGE + key.replace(".", "_")) in tensors}
+        if average:  # of the parameters; mmcv leaves statistics as they are
+            yield Weights(f"{weights.name}:ema".lstrip(":"), {**tensors, **average}, held.beside, weights.outside)
+
+
+def _prefixes(held: _Container, *, whole: bool) -> set[str]:
+    """What stands before the stem and (whole), or before the stem or, the classifier of a CGNet."""
+    names = [name for name, _ in held.items]
+    both = [(_before(names, first), _before(names, last)) for first, last in ENDS]
+    return set().union(*(one & other if whole else one | other for one, other in both))
+
+
+def _objects(held: _Container) -> int:
+    """How many values a container has that may be tensors."""
+    return sum(not isinstance(value, Mapping | list | tuple | str | int | float | None) for _, value in held.items)
+
+
+def _before(names: Iterable[str], end: str) -> set[str]:
+    return {name.removesuffix(end) for name in names if f".{name}".endswith(f".{end}")}
+
+
+def _under(prefix: str, held: _Container, others: tuple[str, ...]) -> Weights:
+    """The tensors whose names start with `prefix`, and with none of the `others`, which belong to other sets."""
+    rest = [(name, value) for name, value in held.items if not name.startswith(others)]
+    mine = [(name.removeprefix(prefix), value) for name, value in rest if name.startswith(prefix)]
+    tensors = {BEHIND_DROPOUT.get(name, name): value for name, value in mine}
+    name = ":".join(part for part in (held.place, prefix.rstrip(".")) if part)
+    outside = tuple(name for name, _ in rest if not name.startswith(prefix))
+    return Weights(name, tensors, held.beside, outside, len(tensors) < len(mine))
+
+
+def _unwrapped(name: str) -> str:
+    return ".".join(part for part in name.split(".") if part not in PARTS)

@@ -10,13 +10,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cgnet_deploy.checkpoint.assemble import assemble, some
+from cgnet_deploy.checkpoint.assemble import assemble as assemble_weights
+from cgnet_deploy.checkpoint.assemble import some
 from cgnet_deploy.checkpoint.keys import FORMATS, Format
+from cgnet_deploy.checkpoint.wrappers import weight_sets
 from cgnet_deploy.errors import CheckpointError
+from cgnet_deploy.model import CGNet
 from tests.files import named
 from tests.networks import drawn
 
 PATH = Path("model.pth")
+
+
+def assemble(path: Path, tensors: dict[str, torch.Tensor]) -> tuple[CGNet, Format]:
+    return assemble_weights(path, weight_sets(tensors)[0])
 
 
 @settings(max_examples=15, deadline=None)
@@ -54,8 +61,28 @@ def test_what_only_training_uses_is_ignored_with_a_note(caplog: pytest.LogCaptur
     assert "ignoring 'auxiliary_head.conv_seg.weight', 'data_preprocessor.mean'" in caplog.text
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_shorter_floats_are_widened(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("counter", [torch.int32, torch.float32, None])
+def test_counters_may_be_of_any_kind_or_missing(counter: torch.dtype | None) -> None:
+    """Of another width, averaged, or of a torch that had none yet: inference never reads them."""
+    weights = named(drawn(), "mmseg")
+    for key in [key for key in weights if key.endswith("num_batches_tracked")]:
+        count = weights.pop(key)
+        if counter:
+            weights[key] = count.to(counter)
+    model, _ = assemble(PATH, weights)
+    assert int(model.state_dict()["join1.bn.num_batches_tracked"]) == (46_400 if counter is torch.int32 else 0)
+
+
+def test_what_tools_of_training_leave_behind_is_ignored() -> None:
+    """thop's counts in every module, a loss with weights, AveragedModel's counter."""
+    weights = named(drawn(), "official")
+    beside = {"total_ops": torch.zeros(1), "b1.bn.total_params": torch.zeros(1), "criterion.weight": torch.ones(3)}
+    model, _ = assemble(PATH, {**weights, **beside, "n_averaged": torch.tensor(3)})
+    assert torch.equal(model.classifier.weight, weights["classifier.0.conv.weight"])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.float8_e5m2])
+def test_other_floats_become_float32(dtype: torch.dtype) -> None:
     weights = named(drawn(), "official")
     short = {key: tensor.to(dtype) if tensor.is_floating_point() else tensor for key, tensor in weights.items()}
     model, _ = assemble(PATH, short)

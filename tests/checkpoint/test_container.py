@@ -24,7 +24,7 @@ WEIGHTS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(2)}
 def read(folder: Path, data: bytes) -> dict[str, torch.Tensor]:
     path = folder / "file.pth"
     path.write_bytes(data)
-    return dict(read_container(path).tensors)
+    return dict(read_container(path).weights.tensors)
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -73,7 +73,7 @@ def test_the_log_of_a_training_run_is_ignored(tmp_path: Path, monkeypatch: pytes
     path = tmp_path / "iter_60000.pth"
     path.write_bytes(data)
     contents = read_container(path)
-    assert torch.equal(contents.tensors["a.weight"], WEIGHTS["a.weight"])
+    assert torch.equal(contents.weights.tensors["a.weight"], WEIGHTS["a.weight"])
     assert contents.notes == {"iter": "60000"}
 
 
