@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from cgnet_deploy import terminal
 from cgnet_deploy.bench.options import parser
 from cgnet_deploy.errors import UsageError
-from cgnet_deploy.files import check_writable, write_bytes
+from cgnet_deploy.files import STDOUT, check_writable, write_bytes
 from cgnet_deploy.spec import Res
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-STDOUT = Path("-")
 FORMS = ("json", "csv", "markdown", "report")
 GATES = ("baseline", "fail_under_miou", "fail_over_ms")
 
@@ -124,8 +123,7 @@ def check(args: argparse.Namespace) -> None:
 
         check_packages()
     for path in outputs:
-        if path != STDOUT:
-            check_writable(path)
+        check_writable(path)
 
 
 def publish(
@@ -146,12 +144,7 @@ def publish(
         log.info(note)
     layers = report.details(records)
     table = "\n".join([report.table(records), *report.verdicts(records), *(("", layers) if layers else ())])
-    if STDOUT in (path for path, _ in forms):
-        log.info(table)
-    else:
-        print(table)
+    terminal.show(table, *(path for path, _ in forms))
     for path, text in forms:
-        if path == STDOUT:
-            sys.stdout.write(text())
-        elif path:
+        if path:
             write_bytes(path, text().encode())

@@ -21,8 +21,8 @@ from typing import Any, Literal
 
 from cgnet_deploy import __version__
 from cgnet_deploy.codec import from_json, to_json
-from cgnet_deploy.errors import ArtifactError, UsageError, one_line
-from cgnet_deploy.files import read_json, replacing, sha256_of, write_json
+from cgnet_deploy.errors import ArtifactError, UsageError, UserError, one_line
+from cgnet_deploy.files import is_stream, read_json, replacing, sha256_of, write_json
 from cgnet_deploy.onnxmeta import read_metadata, with_metadata
 from cgnet_deploy.spec import ModelSpec, Precision
 
@@ -63,7 +63,12 @@ class Artifact:
 
 
 def sidecar_path(path: Path) -> Path:
-    return path.with_name(path.name + ".json")
+    """Where the sidecar of `path` is: beside it or, for a link that has none beside it, beside the link's target."""
+    beside = path.with_name(path.name + ".json")
+    if beside.exists() or not path.is_symlink():
+        return beside
+    target = path.resolve()
+    return target.with_name(target.name + ".json")
 
 
 def write_artifact(
@@ -79,6 +84,8 @@ def write_artifact(
     made_with: Mapping[str, str],
 ) -> Artifact:
     """Write `content` and its sidecar, each atomically; an ONNX file gets its description in its metadata too."""
+    if is_stream(path):
+        raise UserError(f"{path} is no regular file: an artifact needs one, with its sidecar beside it")
     tools = {"cgnet-deploy": __version__, **made_with}
     artifact = Artifact(path, kind, precision, spec, io, shape, "", parent_sha256, tools)
     if kind == "onnx":

@@ -1,10 +1,16 @@
-"""Files: written atomically, hashed, checked before any work, and JSON in and out with bounds."""
+"""Files: written atomically, hashed, checked before any work, and JSON in and out with bounds.
+
+Only a regular file is ever replaced: a link stays and its target is replaced, a device, FIFO or socket is written to,
+and `-` is stdout.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from cgnet_deploy.errors import ArtifactError, CgnetError, UserError
+
+STDOUT = Path("-")
+OPEN_FILES = ("/dev/fd/", "/dev/std", "/proc/")  # the process's own: a file behind one is open already
 
 
 def sha256_of(path: Path) -> str:
@@ -28,30 +37,66 @@ def sha256_of(path: Path) -> str:
 
 def check_writable(path: Path) -> None:
     """Raise UserError, before any work, if a file at `path` could not be written."""
-    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise UserError(f"{path} can't be written: is {path.parent} a folder that you may write to?")
+    if path == STDOUT:
+        return
+    if is_stream(path):
+        if not os.access(path, os.W_OK):
+            raise UserError(f"{path} can't be written: you may not write to it")
+        return
+    folder = path.resolve().parent if path.is_symlink() else path.parent
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UserError(f"{path} can't be written: is {folder} a folder that you may write to?")
+
+
+def is_stream(path: Path) -> bool:
+    """Whether `path` is stdout, a device, a FIFO or a socket, which can be written to and never replaced."""
+    if path == STDOUT or str(path).startswith(OPEN_FILES):
+        return True
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path in the folder of `path`; on success rename it to `path`, else remove it.
 
-    Raises UserError if the folder can't be written, CgnetError if the disk is full.
+    A link's target is replaced; what is a stream gets the content. Raises UserError if the folder can't be written,
+    CgnetError if the disk is full.
     """
+    stream = is_stream(path)
+    target = path.resolve()
+    folder = Path(tempfile.gettempdir()) if stream else target.parent
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=folder)
     except OSError as error:
-        raise UserError(f"{path} can't be written: {error.strerror}: {path.parent}") from error
+        raise UserError(
+            f"{path} can't be written: {error.strerror}: {folder if path.is_symlink() else path.parent}"
+        ) from error
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
-        os.replace(temporary, path)
+        if stream:
+            _send(temporary, path)
+        else:
+            temporary.chmod(0o666 & ~_umask())
+            os.replace(temporary, target)
+    except BrokenPipeError:
+        raise  # of stdout: see terminal.py
     except OSError as error:
         raise CgnetError(f"{path} can't be written: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _send(content: Path, stream: Path) -> None:
+    with content.open("rb") as source:
+        if stream == STDOUT:
+            sys.stdout.flush()
+            shutil.copyfileobj(source, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+        else:
+            with stream.open("ab") as out:  # waits for a FIFO's reader
+                shutil.copyfileobj(source, out)
 
 
 def _umask() -> int:

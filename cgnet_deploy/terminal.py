@@ -14,10 +14,12 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import takewhile
+from pathlib import Path
 from typing import NoReturn
 
 from cgnet_deploy import __version__
 from cgnet_deploy.errors import CgnetError, UsageError
+from cgnet_deploy.files import STDOUT
 from cgnet_deploy.progress import display
 from cgnet_deploy.spec import Res, Triple
 
@@ -88,6 +90,11 @@ def guarded(prog: str, body: Callable[[], int]) -> int:
     except BrokenPipeError:  # the reader of stdout went away, as `| head` does
         sys.stderr.close()
         return 1
+
+
+def show(text: str, *outputs: Path | None) -> None:
+    """Print a result to stdout; to stderr where one of the outputs has stdout."""
+    print(text, file=sys.stderr if STDOUT in outputs else sys.stdout)
 
 
 class _Stderr(logging.Handler):

@@ -13,7 +13,7 @@ from cgnet_deploy.contracts import CONTRACTS
 from cgnet_deploy.export.choices import BUILDERS, DYNAMIC, METHODS, OPSET, OPSETS, SCOPES, TARGET_NAMES
 from cgnet_deploy.files import write_json
 from cgnet_deploy.spec import Precision
-from cgnet_deploy.terminal import Parser, res_argument, run, triple_argument
+from cgnet_deploy.terminal import Parser, res_argument, run, show, triple_argument
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -104,7 +104,7 @@ def _export(args: argparse.Namespace) -> int:
     del options["log_level"]
     check_outputs(args.ckpt, args.onnx, args.engine, json, options.get("calib_cache"))
     exported = export(**options)
-    print(exported.summary())
+    show(exported.summary(), json)
     if json:
         write_json(json, exported.to_json())
     return 0

@@ -175,3 +175,35 @@ def test_bad_metadata_is_named(tmp_path: Path, spoil: Callable[[dict[str, Any]],
         read_artifact(path)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_link_is_described_by_its_target_s_sidecar(tmp_path: Path, steps: int) -> None:
+    written(path := tmp_path / "v2.plan")
+    (tmp_path / "elsewhere").mkdir()
+    link = path
+    for step in range(steps):
+        (next_link := tmp_path / "elsewhere" / f"{step}.plan").symlink_to(link)
+        link = next_link
+    assert read_artifact(link).sha256 == read_artifact(path).sha256
+
+
+def test_a_link_with_a_linked_sidecar_beside_it(tmp_path: Path) -> None:
+    """As in a store that names its files by content."""
+    written(path := tmp_path / "v2.plan")
+    wanted = read_artifact(path).sha256
+    sidecar = sidecar_path(path)
+    path.rename(tmp_path / "blob-a")
+    sidecar.rename(tmp_path / "blob-b")
+    path.symlink_to("blob-a")
+    sidecar.symlink_to("blob-b")
+    assert read_artifact(path).sha256 == wanted
+
+
+def test_an_artifact_written_through_a_link_leaves_the_link(tmp_path: Path) -> None:
+    written(path := tmp_path / "v2.plan")
+    (link := tmp_path / "cur.plan").symlink_to(path.name)
+    written(link, b"another plan")
+    assert link.is_symlink()
+    assert sorted(one.name for one in tmp_path.iterdir()) == sorted([link.name, path.name, sidecar_path(path).name])
+    assert read_artifact(link).sha256 == read_artifact(path).sha256

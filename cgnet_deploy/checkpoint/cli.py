@@ -12,7 +12,7 @@ from pathlib import Path
 from cgnet_deploy.checkpoint.keys import FORMATS
 from cgnet_deploy.contracts import CONTRACTS
 from cgnet_deploy.errors import require
-from cgnet_deploy.terminal import Parser, res_argument, run, triple_argument
+from cgnet_deploy.terminal import Parser, res_argument, run, show, triple_argument
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,7 +35,7 @@ def _convert(args: argparse.Namespace) -> int:
         res=args.res,
         weights=args.weights,
     )
-    print(f"{args.out}  {args.to}  sha256 {sha256}")
+    show(f"{args.out}  {args.to}  sha256 {sha256}", args.out)
     return 0
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from cgnet_deploy.data.formats import WHAT
 from cgnet_deploy.errors import AccuracyError, DataError, EngineUnavailable, UsageError
 from cgnet_deploy.files import check_writable, write_bytes, write_json
-from cgnet_deploy.terminal import Parser, integer, res_argument, run
+from cgnet_deploy.terminal import Parser, integer, res_argument, run, show
 
 MAX_FRAMES = 1000
 
@@ -65,7 +65,7 @@ def _machine(args: argparse.Namespace) -> int:
     from cgnet_deploy.doctor.machine import examine
 
     machine = examine()
-    print(machine.text())
+    show(machine.text(), args.json)
     if args.json:
         write_json(args.json, machine.to_json())
     if not machine.runs_anything:
@@ -80,7 +80,7 @@ def _data(args: argparse.Namespace) -> int:
     from cgnet_deploy.doctor.survey import survey_data
 
     survey = survey_data(args.data)
-    print(text(survey))
+    show(text(survey), args.json, args.write, args.sheet)
     # a description is what gives names to classes that have none
     errors = [
         one.text for one in survey.problems if one.error and not (args.write and one.text == survey.names_missing)
@@ -103,10 +103,11 @@ def _contract(args: argparse.Namespace) -> int:
 
     diagnosis = diagnose(args.ckpt, args.data, args.split, args.frames, args.res, args.threads)
     search = diagnosis.search
-    print(
-        f"{args.ckpt}: {diagnosis.network}; {len(search.scores)} contracts on {diagnosis.frames} frames of {args.data}"
+    show(
+        f"{args.ckpt}: {diagnosis.network}; {len(search.scores)} contracts on {diagnosis.frames} frames of {args.data}",
+        args.json,
     )
-    print(f"\n{table(diagnosis)}\n")
+    show(f"\n{table(diagnosis)}\n", args.json)
     if args.json:
         write_json(args.json, to_json(diagnosis))
     if search.hopeless:
@@ -114,7 +115,7 @@ def _contract(args: argparse.Namespace) -> int:
             f"no contract fits: the best reaches {100 * search.best.miou:.2f} % mIoU; was it trained on these "
             "classes, in this order?"
         )
-    print(verdict(diagnosis))
+    show(verdict(diagnosis), args.json)
     if diagnosis.own is not None and not diagnosis.own_is_right:
         raise AccuracyError(
             f"the contract that commands use for {args.ckpt} by default is not the right one: pass {diagnosis.flags}"

@@ -16,7 +16,7 @@ from cgnet_deploy.engines import backends
 from cgnet_deploy.engines.flags import add_flags
 from cgnet_deploy.files import write_json
 from cgnet_deploy.interrupts import caught_interrupts
-from cgnet_deploy.terminal import Parser, integer, number, res_argument, run
+from cgnet_deploy.terminal import Parser, integer, number, res_argument, run, show
 from cgnet_deploy.threads import cores
 
 MAX_FPS = 1000.0
@@ -101,7 +101,7 @@ def _video(args: argparse.Namespace) -> int:
             trust=args.trust,
             stopped=lambda: interrupts.received is not None,
         )
-    print(outcome.summary())
+    show(outcome.summary(), args.json)
     if args.json:
         write_json(args.json, outcome.to_json())
     if interrupts.received is not None:

@@ -1,0 +1,122 @@
+"""Outputs that are no regular files: links stay, devices and FIFOs are written to, `-` is stdout."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from cgnet_deploy.errors import CgnetError, UserError
+from cgnet_deploy.files import STDOUT, check_writable, replacing, write_bytes, write_json
+from cgnet_deploy.terminal import show
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_a_link_stays_and_its_target_is_replaced(steps: int, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (target := tmp_path / "data" / "0.json").write_text("old")
+    link = target
+    for step in range(steps):
+        (tmp_path / f"{step}.json").symlink_to(link)
+        link = tmp_path / f"{step}.json"
+    check_writable(link)
+    write_json(link, {"a": 1})
+    assert link.is_symlink()
+    assert json.loads(target.read_text()) == {"a": 1}
+    assert [path.name for path in target.parent.iterdir()] == ["0.json"]
+
+
+def test_a_dangling_link_s_target_is_made(tmp_path: Path) -> None:
+    (link := tmp_path / "a").symlink_to("b")
+    write_bytes(link, b"new")
+    assert link.is_symlink()
+    assert (tmp_path / "b").read_bytes() == b"new"
+
+
+def test_a_failed_write_through_a_link_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "b").write_bytes(b"old")
+    (link := tmp_path / "a").symlink_to("b")
+
+    def half() -> None:
+        with replacing(link) as temporary:
+            temporary.write_bytes(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        half()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+    assert link.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_fifo_s_reader_gets_the_content(linked: bool, tmp_path: Path) -> None:
+    os.mkfifo(fifo := tmp_path / "fifo")
+    path = fifo
+    if linked:
+        (path := tmp_path / "link").symlink_to(fifo)
+    content, read = b"x" * 200_000, []
+    reader = threading.Thread(target=lambda: read.append(fifo.read_bytes()))
+    reader.start()
+    check_writable(path)
+    write_bytes(path, content)
+    reader.join()
+    assert read == [content]
+    assert stat.S_ISFIFO(fifo.stat().st_mode)
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_device_stays_a_device(linked: bool, tmp_path: Path) -> None:
+    """Renaming over it, as root, would replace /dev/null for the whole machine: a node of our own stands in."""
+    path = Path("/dev/null")
+    if os.geteuid() == 0:
+        try:
+            os.mknod(path := tmp_path / "null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+            path.write_bytes(b"")
+        except OSError:
+            path = Path("/dev/null")
+    node = path
+    if linked:
+        (path := tmp_path / "link").symlink_to(node)
+    check_writable(path)
+    write_json(path, {"a": 1})
+    assert stat.S_ISCHR(node.stat().st_mode)
+
+
+def test_a_full_device_is_one_line() -> None:
+    with pytest.raises(CgnetError, match="/dev/full can't be written: No space left on device"):
+        write_bytes(Path("/dev/full"), b"x")
+
+
+def test_a_link_into_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    (link := tmp_path / "a").symlink_to("missing/b")
+    with pytest.raises(UserError, match="missing a folder that you may write to"):
+        check_writable(link)
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+@pytest.mark.parametrize("redirected", [False, True])
+def test_stdout_by_any_name(name: str, redirected: bool, tmp_path: Path) -> None:
+    code = "from pathlib import Path; from cgnet_deploy.files import *; check_writable(p := Path({!r})); "
+    code += "write_bytes(p, b'x')"
+    with (tmp_path / "out").open("wb") as file:
+        out = file if redirected else subprocess.PIPE
+        command = [sys.executable, "-c", code.format(name)]
+        run = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, cwd=tmp_path, check=False)
+    assert run.stderr == b""
+    assert ((tmp_path / "out").read_bytes() if redirected else run.stdout) == b"x"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_result_makes_room_for_an_output_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    show("result", None, Path("a.json"))
+    show("table", STDOUT)
+    write_json(STDOUT, {"a": 1})
+    shown = capsys.readouterr()
+    assert (shown.out.split("\n", 1)[0], shown.err) == ("result", "table\n")
+    assert json.loads(shown.out.split("\n", 1)[1]) == {"a": 1}
