@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cgnet_deploy.data.images import IMAGE_SUFFIXES, images_in, read_image
+from cgnet_deploy.data.images import entries, images_in, pictures_of, read_image
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.errors import DataError
 from cgnet_deploy.pixels import F32, U8, to_tensor
@@ -66,7 +66,7 @@ def calibration_frames(where: str, count: int, res: Res) -> CalibrationFrames:
     Raises DataError where there are too few.
     """
     folder = Path(where)
-    if folder.is_dir() and any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.iterdir()):
+    if folder.is_dir() and pictures_of(entries(folder)):
         paths = images_in(folder)
         read, total = (lambda i: (str(paths[i]), read_image(paths[i]))), len(paths)
     else:

@@ -11,6 +11,7 @@ from pathlib import Path
 from cgnet_deploy.contracts import CITYSCAPES_CLASSES
 from cgnet_deploy.data.classes import Classes, plain
 from cgnet_deploy.data.dataset import FileDataset, Pairs
+from cgnet_deploy.data.images import is_system
 from cgnet_deploy.data.pairing import SPLITS, parts
 from cgnet_deploy.errors import DataError
 
@@ -48,7 +49,11 @@ def pairs(where: str, split: str) -> Pairs:
 
 def _images(folder: Path, split: str) -> list[Path]:
     part = folder / "leftImg8bit" / split
-    images = sorted(part.glob("*/*_leftImg8bit.png"))
+    images = sorted(
+        path
+        for path in part.glob("*/*_leftImg8bit.png")
+        if not is_system(path.name) and not is_system(path.parent.name)
+    )
     if not images:
         raise DataError(f"{part} holds no CITY/*_leftImg8bit.png: is Cityscapes' split {split!r} unpacked?")
     return images

@@ -1,4 +1,4 @@
-"""Pictures from files, bounded and checked: PNG, JPEG, WebP, BMP and TIFF.
+"""Pictures from files, bounded and checked: PNG, JPEG, WebP, BMP, TIFF and PNM.
 
 Pillow reads the header, OpenCV decodes: a file of a few kilobytes can make a decoder allocate gigabytes, so the size
 is bounded first. A mask (masks.py) is checked against its picture without decoding the picture again.
@@ -7,6 +7,7 @@ is bounded first. A mask (masks.py) is checked against its picture without decod
 from __future__ import annotations
 
 import io
+import logging
 import struct
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,6 +20,7 @@ from PIL.Image import DecompressionBombError
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
+from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
@@ -26,7 +28,15 @@ from cgnet_deploy.errors import DataError
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import MAX_PIXELS
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+log = logging.getLogger(__name__)
+
+IMAGE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib"),
+    *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
+)
+# What systems put beside the user's files: macOS (._a.png, .DS_Store), Synology, Windows, file systems.
+SYSTEM = (".", "__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found")
+SHOWN = 3
 MAX_FILE_BYTES = 256 << 20
 DAMAGED = (OSError, SyntaxError, ValueError, KeyError, TypeError, struct.error)  # what Pillow raises for such a file
 UPRIGHT = 1  # EXIF's orientation of a picture that needs no turn
@@ -39,19 +49,30 @@ READERS: dict[bytes, type[ImageFile]] = {
     b"BM": BmpImageFile,
     b"II*\x00": TiffImageFile,
     b"MM\x00*": TiffImageFile,
+    **{b"P%d" % kind: PpmImageFile for kind in range(1, 7)},
 }
+
+
+def is_system(name: str) -> bool:
+    """Whether a file or folder of this name is hidden, or the system's and not the user's."""
+    return name.startswith(SYSTEM)
 
 
 def pictures_of(paths: Iterable[Path]) -> list[Path]:
     """The pictures among `paths`, recognised by suffix, sorted. Hidden files (`._a.png`) are no pictures."""
-    return sorted(p for p in paths if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
+    return sorted(p for p in paths if p.suffix.lower() in IMAGE_SUFFIXES and not is_system(p.name))
 
 
 def images_in(folder: Path) -> list[Path]:
-    """The pictures of a folder, sorted by name. DataError if there is none."""
-    images = pictures_of(entries(folder))
+    """The pictures of a folder, sorted by name; other files are named in the log. DataError if there is no picture."""
+    held = entries(folder)
+    images = pictures_of(held)
     if not images:
         raise DataError(f"{folder} holds no picture ({', '.join(IMAGE_SUFFIXES)})")
+    others = [p.name for p in held if p.suffix.lower() not in IMAGE_SUFFIXES and not is_system(p.name) and p.is_file()]
+    if others:
+        more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
+        log.warning(f"{folder}: skipping {', '.join(others[:SHOWN])}{more}: not called as a picture that can be read")
     return images
 
 
@@ -96,7 +117,7 @@ def read_header(path: Path) -> tuple[bytes, ImageFile]:
         raise DataError(f"{path} can't be read: {error.strerror}") from error
     reader = next((reader for magic, reader in READERS.items() if content.startswith(magic)), None)
     if reader is None:
-        raise DataError(f"{path} is not a PNG, JPEG, WebP, BMP or TIFF picture")
+        raise DataError(f"{path} is not a PNG, JPEG, WebP, BMP, TIFF or PNM picture")
     try:
         header = reader(io.BytesIO(content), "")
     except DecompressionBombError:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cgnet_deploy.data.dataset import Pairs
-from cgnet_deploy.data.images import IMAGE_SUFFIXES, entries, images_in, pictures_of
+from cgnet_deploy.data.images import IMAGE_SUFFIXES, entries, images_in, is_system, pictures_of
 from cgnet_deploy.data.masks import MASK_SUFFIXES
 from cgnet_deploy.errors import DataError
 
@@ -105,7 +105,7 @@ def pictures_below(folder: Path) -> list[Path]:
         if (real := os.path.realpath(parent)) in seen:
             raise DataError(f"{parent} is a link in a circle, or a second way to {real}")
         seen.add(real)
-        folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
+        folders[:] = [name for name in folders if not is_system(name)]
         found += [Path(parent, name) for name in names]
     if not (pictures := pictures_of(found)):
         images_in(folder)  # says why

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cgnet_deploy.data.classes import IGNORED_NAMES, Classes, NamesMissing, by_colour, own_classes, voc_palette
 from cgnet_deploy.data.dataset import FileDataset, Pairs
-from cgnet_deploy.data.images import IMAGE_SUFFIXES, images_in
+from cgnet_deploy.data.images import IMAGE_SUFFIXES, images_in, is_system
 from cgnet_deploy.data.pairing import SHARED, SPLITS, joined, lines_of, mask_of, named, share, with_suffixes
 from cgnet_deploy.errors import DataError
 from cgnet_deploy.spec import Rgb
@@ -69,7 +69,8 @@ def _masks(folder: Path) -> Path:
 def _lists(folder: Path) -> dict[str, Path]:
     """ImageSets/Segmentation/NAME.txt by split, or by its own name (default, trainval) where it is none."""
     called = {name: split for split, names in SPLITS.items() for name in names}
-    files = sorted((folder / "ImageSets" / "Segmentation").glob("*.txt"))
+    listed = (folder / "ImageSets" / "Segmentation").glob("*.txt")
+    files = sorted(path for path in listed if not is_system(path.name))
     return {called.get(path.stem.lower(), path.stem): path for path in files if not path.name.startswith(".")}
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from cgnet_deploy.data.images import IMAGE_SUFFIXES
+from cgnet_deploy.data.images import IMAGE_SUFFIXES, is_system
 from cgnet_deploy.errors import DataError, one_line, require
 
 log = logging.getLogger(__name__)
@@ -57,8 +57,8 @@ def items_of(archive: str) -> list[Item]:
 
 def _files_below(folder: str) -> Iterator[str]:
     for parent, folders, names in os.walk(folder):  # links to folders are not followed, so no circle is walked
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (os.path.abspath(os.path.join(parent, name)) for name in names if not name.startswith("."))
+        folders[:] = [name for name in folders if not is_system(name)]
+        yield from (os.path.abspath(os.path.join(parent, name)) for name in names if not is_system(name))
 
 
 def _paths_in_parquet(table: Path) -> Iterable[str]:

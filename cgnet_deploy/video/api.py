@@ -55,7 +55,8 @@ def segment_video(
     """Segment every frame of `source`; write overlays to `output`, label maps to `masks`, or both.
 
     engine      a file that `open_engine` opens: "cgnet.plan", "cgnet.onnx", "openvino:cgnet.onnx", "model.pth"
-    source      a video file, a folder of pictures, a camera's number or device, or a URL such as rtsp://
+    source      a video file, a picture, a folder, pattern ("f%03d.png", "*.png") or list (.txt) of pictures, a camera's
+                number or device, or a URL such as rtsp://
     output      a video (.mp4, .m4v, .mov, .mkv, .avi), a folder for PNG files, or "window"
     masks       a folder for each frame's labels as 8-bit grey PNG: 000000.png, ...
     alpha       of the overlay: 0 shows the frame, 1 the labels

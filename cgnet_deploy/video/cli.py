@@ -35,7 +35,8 @@ def parser() -> Parser:
         "--input",
         required=True,
         metavar="FILE|DIR|CAMERA|URL",
-        help="a video, a folder of pictures, a camera's number or device, or a URL such as rtsp://",
+        help="a video, a picture, a folder, pattern (f%%03d.png, '*.png') or list (.txt) of pictures, a camera's "
+        "number or device, or a URL such as rtsp://",
     )
     add(
         "--output",

@@ -1,4 +1,4 @@
-"""Where frames come from: a video file, a folder of pictures, a camera, a network stream.
+"""Where frames come from: a video file, pictures (one, a folder, a pattern, a list), a camera, a network stream.
 
 Every picture carries its time, so that a video of a changing rate keeps it and sound stays in step. OpenCV's
 FFmpeg reads files and streams, in Python and in C++ alike: both see the same pixels.
@@ -6,9 +6,10 @@ FFmpeg reads files and streams, in Python and in C++ alike: both see the same pi
 
 from __future__ import annotations
 
+import glob
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,8 @@ import cv2
 import numpy as np
 
 from cgnet_deploy.clock import CLOCK
-from cgnet_deploy.data.images import images_in, read_image
+from cgnet_deploy.data.images import IMAGE_SUFFIXES, images_in, pictures_of, read_image
+from cgnet_deploy.data.pairing import lines_of
 from cgnet_deploy.errors import CgnetError, DataError
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import MAX_PIXELS
@@ -30,6 +32,7 @@ NETWORK = re.compile(r"(rtsps?|rtmps?|https?|udp|tcp|srt)://", re.IGNORECASE)
 OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 # What a file may be. Not playlists, which name other files and hosts, nor text, which FFmpeg would draw.
 KINDS = "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,mxf,gif,h264,hevc,m4v,mjpeg,ivf,yuv4mpegpipe"
+NUMBERED = re.compile(r"%(0?\d{0,2})d")  # as in f%03d.png
 LOCAL = f"protocol_whitelist;file|format_whitelist;{KINDS}"
 
 
@@ -57,15 +60,15 @@ class Source(Protocol):
     def __iter__(self) -> Iterator[Picture]: ...
 
 
-class PictureFolder:
-    """The pictures of a folder, in the order of their names."""
+class Pictures:
+    """Pictures in files, one after the other."""
 
     live = False
     trouble: CgnetError | None = None
 
-    def __init__(self, folder: Path, fps: float | None = None) -> None:
-        self._paths = images_in(folder)
-        self.name, self.fps = str(folder), fps or DEFAULT_FPS
+    def __init__(self, name: str, paths: Sequence[Path], fps: float | None = None) -> None:
+        self._paths = paths
+        self.name, self.fps = name, fps or DEFAULT_FPS
         self.frames: int | None = len(self._paths)
 
     def __iter__(self) -> Iterator[Picture]:
@@ -142,11 +145,14 @@ def is_live(text: str) -> bool:
 
 
 def _is_camera(text: str) -> bool:
-    return text.isdecimal() or text.startswith("/dev/")
+    """By what a path is, and by its spelling only where nothing is there: /dev/shm holds files."""
+    path = Path(text)
+    missing = text.startswith(("/dev/video", "/dev/v4l")) and not path.exists()
+    return text.isdecimal() or path.is_char_device() or missing
 
 
 def open_source(text: str, *, live: bool = False, fps: float | None = None) -> Source:
-    """A folder, a file, a camera's number or device, or a URL.
+    """A video file, a picture, a folder, a pattern (`f%03d.png`, `*.png`) or list (.txt) of pictures, a camera, a URL.
 
     live: play a file as a camera would. fps: instead of the file's own; a camera is asked for it. Raises DataError if
     it can't be opened.
@@ -162,14 +168,34 @@ def open_source(text: str, *, live: bool = False, fps: float | None = None) -> S
             camera.set(cv2.CAP_PROP_FPS, fps)
         return Capture(camera, f"camera {text}", file=False, live=True, fps=fps)
     path = Path(text)
-    if path.is_dir():
-        return PictureFolder(path, fps)
-    if not path.is_file():
+    if (paths := _pictures(path)) is not None:
+        return Pictures(text, paths, fps)
+    if not path.is_file() and not path.is_fifo():
         raise DataError(
-            f"{text} does not exist; wanted a video file, a folder of pictures, a camera's number, or a URL such as rtsp://"
+            f"{text} {'is no file' if path.exists() else 'does not exist'}; wanted a video file, a picture, a folder, "
+            "pattern or list (.txt) of pictures, a camera's number, or a URL such as rtsp://"
         )
     with _local_only():
         return Capture(cv2.VideoCapture(text, cv2.CAP_FFMPEG), text, file=True, live=live, fps=fps)
+
+
+def _pictures(path: Path) -> Sequence[Path] | None:
+    """The pictures that `path` means, or None if it is no picture, folder, list or pattern of any."""
+    if path.is_dir():
+        return images_in(path)
+    if path.is_file():
+        if path.suffix.lower() == ".txt":
+            return [path.parent / line for line in lines_of(path)]
+        return [path] if path.suffix.lower() in IMAGE_SUFFIXES else None
+    if path.exists() or path.suffix.lower() not in IMAGE_SUFFIXES:
+        return None
+    if NUMBERED.search(path.name):
+        before, digits, after = NUMBERED.split(path.name, maxsplit=1)
+        least = int(digits or 1) if digits.startswith("0") else 1
+        called = re.compile(re.escape(before) + rf"(\d{{{least},}})" + re.escape(after))
+        found = [(int(match[1]), one) for one in path.parent.glob("*") if (match := called.fullmatch(one.name))]
+        return [one for _, one in sorted(found)] or None
+    return pictures_of(map(Path, glob.glob(str(path)))) or None
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cgnet_deploy.data.images import image_size, images_in, read_image
+from cgnet_deploy.data.images import IMAGE_SUFFIXES, image_size, images_in, read_image
 from cgnet_deploy.data.masks import read_mask
 from cgnet_deploy.errors import DataError
 
@@ -43,7 +43,7 @@ def test_a_cut_header_is_refused(suffix: str, options: list[int], tmp_path: Path
     content, path = encoded(suffix, options), tmp_path / "picture"
     for count in range(20):
         path.write_bytes(content[:count])
-        with pytest.raises(DataError, match=r"is not a PNG, JPEG, WebP, BMP or TIFF|cut or damaged"):
+        with pytest.raises(DataError, match=r"is not a PNG, JPEG, WebP, BMP, TIFF or PNM|cut or damaged"):
             image_size(path)
 
 
@@ -58,6 +58,24 @@ def test_pictures_of_a_folder_are_sorted(tmp_path: Path) -> None:
     for name in ("b.PNG", "a.webp", "c.jpeg", "notes.txt"):
         (tmp_path / name).touch()
     assert [path.name for path in images_in(tmp_path)] == ["a.webp", "b.PNG", "c.jpeg"]
+
+
+def test_what_is_skipped_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("a.png", "b.JPG", "c.gif", "clip.mp4", "d.heic", "e.psd", "notes.txt", "._a.png", ".DS_Store"):
+        (tmp_path / name).touch()
+    images_in(tmp_path)
+    assert "skipping c.gif, clip.mp4, d.heic and 2 more: not called as" in caplog.text
+
+
+@pytest.mark.parametrize("suffix", IMAGE_SUFFIXES)
+def test_every_suffix_that_is_taken_can_be_read(suffix: str, tmp_path: Path) -> None:
+    written = cv2.imencode(
+        ".jpg" if suffix == ".jfif" else suffix, PICTURE[..., 0] if suffix in (".pbm", ".pgm") else PICTURE
+    )
+    (tmp_path / f"a{suffix.upper()}").write_bytes(written[1].tobytes())
+    (path,) = images_in(tmp_path)
+    assert read_image(path).shape == PICTURE.shape
+    assert image_size(path) == PICTURE.shape[:2]
 
 
 def test_a_folder_without_pictures(tmp_path: Path) -> None:
@@ -87,8 +105,8 @@ def webp_of_size(width: int, height: int) -> bytes:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is not a PNG, JPEG, WebP, BMP or TIFF"),
-        (b"hello" * 100, "is not a PNG, JPEG, WebP, BMP or TIFF"),
+        (b"", "is not a PNG, JPEG, WebP, BMP, TIFF or PNM"),
+        (b"hello" * 100, "is not a PNG, JPEG, WebP, BMP, TIFF or PNM"),
         (encoded(".png", [])[:400], "can't be decoded"),
         (encoded(".jpg", [])[:100], "can't be decoded"),
         (encoded(".webp", [])[:400], "can't be decoded"),

@@ -45,6 +45,21 @@ def test_cityscapes_label_ids_become_train_ids(tmp_path: Path) -> None:
     assert sum(int(labels[i]) == 255 for i in range(34)) == 34 - 19
 
 
+@pytest.mark.parametrize("name", ["._{}", "@eaDir/{}", "__MACOSX/{}", ".AppleDouble/{}"])
+@pytest.mark.parametrize("layout", ["camvid", "cityscapes"])
+def test_what_a_system_puts_beside_pictures_is_no_picture(layout: str, name: str, tmp_path: Path) -> None:
+    (camvid_tree if layout == "camvid" else cityscapes_tree)(tmp_path)
+    for picture in sorted(tmp_path.rglob("*.png")):
+        beside = picture.parent / name.format(picture.name)
+        city = picture.parent.parent / name.format(picture.name)  # beside the cities
+        for path in (beside, city):
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(b"\0\5\x16\7")
+    dataset = open_dataset(str(tmp_path), "val")
+    assert len(dataset) == 3
+    assert dataset.labels(0).ndim == 2
+
+
 def test_cityscapes_takes_train_ids_where_they_are(tmp_path: Path) -> None:
     cityscapes_tree(tmp_path)
     for path in tmp_path.glob("gtFine/*/*/*_labelIds.png"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +16,9 @@ import pytest
 
 from cgnet_deploy.clock import Clock
 from cgnet_deploy.errors import DataError
+from cgnet_deploy.pixels import U8
 from cgnet_deploy.video import source as module
-from cgnet_deploy.video.source import open_source
+from cgnet_deploy.video.source import is_live, open_source
 from tests.video.clips import FPS, clip, drawn
 
 
@@ -53,6 +55,58 @@ def test_a_folder_gives_its_pictures_by_name(tmp_path: Path) -> None:
     source = open_source(str(tmp_path))
     assert source.frames == 2
     assert [picture.pixels.shape for picture in source] == [large.shape, small.shape]
+
+
+def numbered(folder: Path, numbers: range, digits: int = 3) -> list[U8]:
+    pictures = drawn(len(numbers))
+    for number, picture in zip(numbers, pictures, strict=True):
+        cv2.imwrite(str(folder / f"f{number:0{digits}d}.png"), picture)
+    return pictures
+
+
+@pytest.mark.parametrize("pattern", ["f%03d.png", "f%d.png", "f*.png", "f00[0-9].png", "list.txt", "."])
+def test_pictures_by_pattern_list_or_folder(pattern: str, tmp_path: Path) -> None:
+    wanted = numbered(tmp_path, range(5, 9))
+    (tmp_path / "._f005.png").write_bytes(b"\0\5\x16\7")
+    (tmp_path / "list.txt").write_text("\n".join(f"f{i:03d}.png" for i in range(5, 9)))
+    source = open_source(str(tmp_path / pattern))
+    assert (source.live, source.frames) == (False, 4)
+    np.testing.assert_array_equal([picture.pixels for picture in source], wanted)
+
+
+def test_numbers_count_and_not_their_spelling(tmp_path: Path) -> None:
+    wanted = numbered(tmp_path, range(8, 12), digits=1)
+    np.testing.assert_array_equal([one.pixels for one in open_source(str(tmp_path / "f%d.png"))], wanted)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.JPG", "a.tif", "a.ppm"])
+def test_one_picture(name: str, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / name), drawn(1)[0])
+    (picture,) = open_source(str(tmp_path / name))
+    assert picture.pixels.shape == drawn(1)[0].shape
+
+
+@pytest.mark.parametrize("pattern", ["g%03d.png", "g*.png"])
+def test_a_pattern_of_nothing_is_refused(pattern: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"does not exist; wanted a video file, a picture, a folder, pattern or list"):
+        open_source(str(tmp_path / pattern))
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_files_below_a_folder_of_devices_are_files(linked: bool, tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        path = clip(Path(folder, "a.avi"), drawn(5))
+        if linked:
+            (path := tmp_path / "b.avi").symlink_to(Path(folder, "a.avi"))
+        source = open_source(str(path))
+        assert (is_live(str(path)), source.live, len(list(source))) == (False, False, 5)
+
+
+def test_a_device_by_any_name_is_a_camera(tmp_path: Path) -> None:
+    (link := tmp_path / "front").symlink_to("/dev/null")
+    assert is_live(str(link))
+    with pytest.raises(DataError, match="front does not answer"):
+        open_source(str(link))
 
 
 @pytest.mark.parametrize(("codec", "container"), [("ffv1", "avi"), ("ffv1", "matroska"), ("libx264", "matroska")])
