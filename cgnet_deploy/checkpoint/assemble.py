@@ -106,12 +106,12 @@ def _checked(path: Path, key: str, tensor: Any, wanted: Tensor) -> Tensor:
         raise CheckpointError(f"{path}: {key!r} has shape {tuple(tensor.shape)}, wanted {tuple(wanted.shape)}")
     if not tensor.is_floating_point():
         raise CheckpointError(f"{path}: {key!r} has type {tensor.dtype}, wanted {wanted.dtype}")
-    tensor = tensor.detach().float()  # exact but for float64; float8 knows no isfinite
-    if not torch.isfinite(tensor).all():
+    values: Tensor = tensor.detach().float()  # exact but for float64; float8 knows no isfinite
+    if not torch.isfinite(values).all():
         raise CheckpointError(f"{path}: {key!r} holds NaN or infinity: training diverged or the file is damaged")
-    if key.endswith("running_var") and (tensor < 0).any():
+    if key.endswith("running_var") and (values < 0).any():
         raise CheckpointError(f"{path}: {key!r} holds a negative variance: the file is damaged")
-    return tensor
+    return values
 
 
 def _counter(tensor: Any, wanted: Tensor) -> Tensor:

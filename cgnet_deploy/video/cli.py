@@ -14,6 +14,7 @@ from pathlib import Path
 
 from cgnet_deploy.engines import backends
 from cgnet_deploy.engines.flags import add_flags
+from cgnet_deploy.errors import CgnetError
 from cgnet_deploy.files import write_json
 from cgnet_deploy.interrupts import caught_interrupts
 from cgnet_deploy.terminal import Parser, integer, number, res_argument, run, show
@@ -54,6 +55,7 @@ def parser() -> Parser:
         help="frames per second instead of the input's own (25 for a folder); sound is then left out",
     )
     add("--live", action="store_true", help="play a file as a camera would: frames that arrive too fast are dropped")
+    add("--strict", action="store_true", help="exit with 1 where a damaged input lacks frames by its time stamps")
     add("--limit", type=integer(1, 10**9), metavar="N", help="stop after N frames")
     add("--res", type=res_argument, metavar="HxW", help="pixels, where the engine leaves its size open (the frame's)")
     add("--threads", type=integer(1, 1024), default=cores(), metavar="N", help="CPU threads (default: %(default)s)")
@@ -109,6 +111,8 @@ def _video(args: argparse.Namespace) -> int:
         return 128 + interrupts.received
     if outcome.trouble is not None:  # everything before it is written
         raise outcome.trouble
+    if args.strict and outcome.missing:
+        raise CgnetError(f"{args.input} lacks {outcome.missing} frames by its time stamps, and --strict was given")
     return 0
 
 

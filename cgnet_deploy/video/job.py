@@ -29,7 +29,8 @@ class Outcome:
 
     engine: as it was named. frames: shown or written. dropped: of a live source. seconds: from the first read to the
     last frame done. engine_ns: of each inference; age_ns: of each frame from its arrival to its labels; both of the
-    latest frames. stopped: by the caller. trouble: why the source ended too early, or None.
+    latest frames. stopped: by the caller. trouble: why the source ended too early, or None. missing: frames that a
+    damaged file lacks by its time stamps.
     """
 
     engine: str
@@ -42,6 +43,7 @@ class Outcome:
     age_ns: tuple[int, ...] = ()
     stopped: bool = False
     trouble: CgnetError | None = None
+    missing: int = 0
 
     @property
     def fps(self) -> float:
@@ -50,6 +52,7 @@ class Outcome:
     def summary(self) -> str:
         """For a person: what `cgnet-video` prints."""
         dropped = f", {self.dropped} dropped" if self.dropped else ""
+        dropped += f", {self.missing} missing by their time stamps: the input is damaged" if self.missing else ""
         lines = [f"{self.frames} frames in {self.seconds:.2f} s: {self.fps:.1f} frames/s{dropped}"]
         for name, samples in (("engine", self.engine_ns), ("frame to labels", self.age_ns)):
             if samples:
@@ -69,8 +72,9 @@ class Outcome:
             "provider": self.info.provider,
             "precision": self.info.precision.value,
             "sha256": self.info.sha256,
-            "complete": not self.stopped and self.trouble is None,
+            "complete": not self.stopped and self.trouble is None and not self.missing,
             "frames": self.frames,
+            "missing": self.missing,
             "dropped": self.dropped,
             "seconds": self.seconds,
             "fps": self.fps,
@@ -132,4 +136,5 @@ def process(
         tuple(age_ns),
         stopped(),
         source.trouble,
+        source.missing,
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cgnet_deploy.errors import require
+from cgnet_deploy.errors import one_line, require
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +21,7 @@ class Sound:
 
     def __init__(self, out: Any, source: Path, path: Path) -> None:
         av = require("av", extra="video")
-        self._out, self._held = out, None
+        self._out, self._held, self._name = out, None, source
         self._packets: Iterator[Any] = iter(())
         try:
             self._input = av.open(str(source))
@@ -37,22 +38,32 @@ class Sound:
         video = next(iter(self._input.streams.video), None)
         start_s = float((video.start_time or 0) * video.time_base) if video else 0.0
         self._start = round(start_s / track.time_base)  # pictures are timed from the first one
+        self._last, self._after = -math.inf, 0  # the time of the packet before, and where that ends
         self._track = out.add_stream_from_template(track)
         self._packets = self._input.demux(track)
 
     def copy_until(self, time_s: float) -> None:
-        """Copy the sound up to `time_s`, counted from the first picture."""
-        while (packet := self._held or next(self._packets, None)) is not None:
-            self._held = None
-            if packet.dts is None or packet.pts is None:  # marks the end
-                continue
-            if float((packet.dts - self._start) * packet.time_base) > time_s:
-                self._held = packet
-                return
-            # Times may be negative: a decoder needs some packets before the first audible one.
-            packet.dts, packet.pts = packet.dts - self._start, packet.pts - self._start
-            packet.stream = self._track
-            self._out.mux(packet)
+        """Copy the sound up to `time_s`, counted from the first picture. Damage ends it, with a note in the log."""
+        av = require("av", extra="video")
+        try:
+            while (packet := self._held or next(self._packets, None)) is not None:
+                self._held = None
+                if packet.dts is None or packet.pts is None:  # marks the end
+                    continue
+                if packet.dts - self._start <= self._last:
+                    # Recordings joined to one file: the times go on where those before ended, as the pictures' do.
+                    self._start = packet.dts - self._after
+                if float((packet.dts - self._start) * packet.time_base) > time_s:
+                    self._held = packet
+                    return
+                # Times may be negative: a decoder needs some packets before the first audible one.
+                packet.dts, packet.pts = packet.dts - self._start, packet.pts - self._start
+                self._last, self._after = packet.dts, packet.dts + max(packet.duration or 0, 1)
+                packet.stream = self._track
+                self._out.mux(packet)
+        except (av.InvalidDataError, av.ValueError) as error:
+            log.warning(f"the sound of {self._name} is damaged at {time_s:.1f} s and ends there: {one_line(error)}")
+            self._packets = iter(())
 
     def close(self) -> None:
         if self._input is not None:

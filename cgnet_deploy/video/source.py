@@ -24,9 +24,11 @@ from cgnet_deploy.data.pairing import lines_of
 from cgnet_deploy.errors import CgnetError, DataError
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import MAX_PIXELS
+from cgnet_deploy.video.timeline import Timeline
 
 DEFAULT_FPS = 25.0  # of a folder of pictures, and of a camera that reports none
 MAX_FPS = 1000.0
+FAILED_READS = 1000  # in a row are the end of a file: each damaged packet is one, and past the end each takes 20 us
 TIMEOUT_MS = 10_000  # of a silent network stream
 NETWORK = re.compile(r"(rtsps?|rtmps?|https?|udp|tcp|srt)://", re.IGNORECASE)
 OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
@@ -48,7 +50,7 @@ class Source(Protocol):
     """Pictures that can be iterated over once.
 
     live: it doesn't wait for its reader. fps: nominal. frames: how many it announces, None if unknown. trouble: after
-    the last picture, why it ended too early, or None.
+    the last picture, why it ended too early, or None. missing: pictures that a file lacks by its time stamps so far.
     """
 
     name: str
@@ -56,6 +58,9 @@ class Source(Protocol):
     fps: float
     frames: int | None
     trouble: CgnetError | None
+
+    @property
+    def missing(self) -> int: ...
 
     def __iter__(self) -> Iterator[Picture]: ...
 
@@ -65,6 +70,7 @@ class Pictures:
 
     live = False
     trouble: CgnetError | None = None
+    missing = 0
 
     def __init__(self, name: str, paths: Sequence[Path], fps: float | None = None) -> None:
         self._paths = paths
@@ -99,15 +105,22 @@ class Capture:
         self.trouble: CgnetError | None = None
         self._capture, self._file = capture, file
         self._duration_s = announced / own if self.frames and own > 0 else 0.0
+        self._timeline = Timeline(own if 0 < own <= MAX_FPS else DEFAULT_FPS)
+
+    @property
+    def missing(self) -> int:
+        return self._timeline.missing
 
     def __iter__(self) -> Iterator[Picture]:
-        count, time_s, self._last_s, start_ns = 0, 0.0, 0.0, CLOCK.now_ns()
+        count, failed, self._last_s, start_ns = 0, 0, 0.0, CLOCK.now_ns()
         try:
-            while True:
+            while failed < (FAILED_READS if self._file else 1):
                 read, pixels = self._capture.read()
                 if not read:
-                    break
-                time_s = self._time_s(count, time_s, start_ns)
+                    failed += 1
+                    continue
+                failed = 0
+                time_s = self._time_s(count, start_ns)
                 if self._file and self.live:
                     wait_ns = start_ns + time_s * 1e9 - CLOCK.now_ns()
                     CLOCK.sleep(max(wait_ns, 0) / 1e9)
@@ -121,22 +134,22 @@ class Capture:
             self.trouble = CgnetError(f"{self.name} gave no more frames after {count}: it ended or disconnected")
         # By time and not by count: where the frame rate changes, FFmpeg's count is a guess. Sound may outlast the
         # pictures by a twentieth.
-        elif self.frames and self._duration_s - self._last_s > max(0.05, 2.5 / self.frames) * self._duration_s:
+        elif (
+            self.frames
+            and not self._timeline.fell
+            and self._duration_s - self._last_s > max(0.05, 2.5 / self.frames) * self._duration_s
+        ):
             self.trouble = CgnetError(
                 f"{self.name} is cut or damaged: {count} frames could be read, it announces {self.frames}"
             )
 
-    def _time_s(self, count: int, before_s: float, start_ns: int) -> float:
+    def _time_s(self, count: int, start_ns: int) -> float:
         """When this picture is due: by the clock, by --fps, or by the file; always later than the one before."""
         if not self._file:
             return (CLOCK.now_ns() - start_ns) / 1e9
         self._last_s = float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1e3
-        if count == 0:
-            self._first_s = self._last_s
-        if self._wanted_fps:
-            return count / self._wanted_fps
-        own_s = self._last_s - self._first_s
-        return own_s if count == 0 or own_s > before_s else before_s + 1 / self.fps
+        own_s = self._timeline.place(self._last_s)
+        return count / self._wanted_fps if self._wanted_fps else own_s
 
 
 def is_live(text: str) -> bool:

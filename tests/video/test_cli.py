@@ -52,6 +52,20 @@ def test_masks_are_the_engine_s_on_every_pixel(folder: Path) -> None:
     assert sorted(path.name for path in (folder / "masks").iterdir())[::11] == ["000000.png", "000011.png"]
 
 
+def test_what_a_damaged_file_lacks_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = clip(folder / "a.mp4", drawn(60), codec="mpeg4", format="mp4")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 : len(content) * 6 // 10] = bytes(len(content) * 6 // 10 - len(content) // 2)
+    path.write_bytes(content)
+    assert video("--masks", "masks", "--json", "a.json", source="a.mp4") == 0
+    missing = 60 - len(masks(folder / "masks"))
+    assert f", {missing} missing by their time stamps: the input is damaged" in capsys.readouterr().out
+    result = json.loads((folder / "a.json").read_text())
+    assert (result["missing"], result["complete"]) == (missing, False)
+    assert video("--masks", "masks", "--strict", source="a.mp4") == 1
+    assert f"a.mp4 lacks {missing} frames by its time stamps" in capsys.readouterr().err
+
+
 def test_an_onnx_file_without_its_sidecar_gives_the_same_bytes(folder: Path) -> None:
     for name in ("here", "elsewhere"):
         (folder / name).mkdir()

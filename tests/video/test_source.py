@@ -6,10 +6,11 @@ import os
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -117,6 +118,62 @@ def test_a_cut_file_gives_what_is_there_and_says_so(codec: str, container: str, 
     count = len(list(source))
     assert 10 <= count < 30
     assert f"a is cut or damaged: {count} frames could be read, it announces 40" in str(source.trouble)
+
+
+def zeroed(path: Path, start: float, end: float) -> Path:
+    content = bytearray(path.read_bytes())
+    first, last = (int(len(content) * part) for part in (start, end))
+    content[first:last] = bytes(last - first)
+    path.write_bytes(content)
+    return path
+
+
+def decoded(path: Path) -> int:
+    """How many frames FFmpeg decodes that goes on after errors, as `ffmpeg -i FILE -f null -` does."""
+    count = 0
+    with av.open(str(path)) as opened:
+        for packet in opened.demux(video=0):
+            with suppress(av.FFmpegError):
+                count += len(packet.decode())
+    return count
+
+
+@pytest.mark.parametrize("start", [0.3, 0.45])
+@pytest.mark.parametrize(
+    ("codec", "container"),
+    [("libx264", "mp4"), ("mpeg4", "mp4"), ("libx264", "matroska"), ("libx264", "mpegts"), ("mpeg4", "avi")],
+)
+def test_a_hole_in_a_file_is_no_end(codec: str, container: str, start: float, tmp_path: Path) -> None:
+    path = zeroed(clip(tmp_path / "a", drawn(60), codec=codec, format=container), start, start + 0.1)
+    source = open_source(str(path))
+    pictures = list(source)
+    assert 30 < len(pictures) < 60
+    assert len(pictures) >= decoded(path)
+    if container == "avi":  # no time stamps: its end comes too early
+        assert "is cut or damaged" in str(source.trouble)
+    else:
+        assert source.missing == 60 - len(pictures)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.1])
+def test_packets_that_are_missing_are_counted(share: float, tmp_path: Path) -> None:
+    path = clip(tmp_path / "a.ts", drawn(60, 72, 96), codec="libx264", format="mpegts")
+    content, rng = path.read_bytes(), np.random.default_rng(0)
+    packets = [content[i : i + 188] for i in range(0, len(content), 188)]
+    path.write_bytes(b"".join(packet for packet in packets if rng.random() > share))
+    source = open_source(str(path))
+    count = len(list(source))
+    assert decoded(path) <= count < 60
+    assert 0 < source.missing <= 60 - count
+
+
+def test_recordings_that_were_joined_are_one_video(tmp_path: Path) -> None:
+    parts = [clip(tmp_path / f"{i}.ts", drawn(40, seed=i), codec="libx264", format="mpegts") for i in range(3)]
+    (path := tmp_path / "all.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
+    source = open_source(str(path))
+    times = [picture.time_s for picture in source]
+    assert times == pytest.approx([i / FPS for i in range(120)], abs=0.1)
+    assert (source.missing, source.trouble) == (0, None)
 
 
 def test_a_file_cut_before_its_index_can_t_be_opened(tmp_path: Path) -> None:

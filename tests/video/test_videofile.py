@@ -64,6 +64,30 @@ def test_sound_is_copied_packet_by_packet(codec: str, container: str, tmp_path: 
     assert after == before[: len(after)]
 
 
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_sound_whose_times_fall_goes_on(count: int, suffix: str, tmp_path: Path) -> None:
+    """Recordings joined to one transport stream: each begins at its own time again."""
+    part = clip(tmp_path / "part.ts", drawn(50), codec="libx264", format="mpegts", sound="aac").read_bytes()
+    (source := tmp_path / "all.ts").write_bytes(part * count)
+    write(path := tmp_path / f"out{suffix}", drawn(50 * count), sound=source)
+    with av.open(str(path)) as opened:
+        times = [float(packet.dts * packet.time_base) for packet in opened.demux(audio=0) if packet.size]
+    assert times == sorted(set(times))
+    assert times[-1] == pytest.approx(2 * count, abs=0.3)
+    assert len(frames_of(path)) == 50 * count
+
+
+@pytest.mark.parametrize("container", ["mpegts", "matroska", "mp4"])
+def test_damaged_sound_costs_no_picture(container: str, tmp_path: Path) -> None:
+    source = clip(tmp_path / "in", drawn(50), codec="libx264", format=container, sound="aac")
+    content = bytearray(source.read_bytes())
+    content[len(content) // 3 : len(content) // 2] = bytes(len(content) // 2 - len(content) // 3)
+    source.write_bytes(content)
+    write(tmp_path / "out.mp4", drawn(50), sound=source)
+    assert len(frames_of(tmp_path / "out.mp4")) == 50
+
+
 def test_sound_ends_with_the_pictures(tmp_path: Path) -> None:
     source = clip(tmp_path / "in.mp4", drawn(100), codec="libx264", format="mp4", sound="aac")
     write(tmp_path / "out.mp4", drawn(25), sound=source)

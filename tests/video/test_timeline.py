@@ -1,0 +1,51 @@
+"""Times of pictures by their stamps, and what is missing by them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from cgnet_deploy.video.timeline import Timeline
+
+STEADY = [i / 25 for i in range(20)]
+
+
+def placed(stamps: list[float]) -> tuple[Timeline, list[float]]:
+    timeline = Timeline(25)
+    return timeline, [timeline.place(stamp) for stamp in stamps]
+
+
+@pytest.mark.parametrize(
+    ("stamps", "missing"),
+    [
+        (STEADY, 0),
+        (STEADY[:5] + STEADY[8:], 3),
+        (STEADY[:5] + STEADY[6:12] + STEADY[14:], 3),
+        ([1 + stamp for stamp in STEADY], 25),  # nothing before the first key frame could be decoded
+        ([0.08 + stamp for stamp in STEADY], 0),  # an encoder's delay
+        ([0, 0.02, 0.3, 0.31, 0.9, 0.95, 1.7], 0),  # a changing rate
+        ([0], 0),
+    ],
+)
+def test_what_is_missing(stamps: list[float], missing: int) -> None:
+    assert placed(stamps)[0].missing == missing
+
+
+def test_times_are_the_stamps_from_the_first_on() -> None:
+    assert placed([0.5, 0.54, 0.7])[1] == pytest.approx([0, 0.04, 0.2])
+
+
+def test_recordings_joined_go_on_where_the_one_before_ends() -> None:
+    timeline, times = placed(STEADY * 3)
+    assert times == pytest.approx([i / 25 for i in range(60)])
+    assert (timeline.fell, timeline.missing) == (False, 0)  # less than a second is jitter, ...
+    timeline, times = placed([i / 25 for i in range(50)] * 3)
+    assert times == pytest.approx([i / 25 for i in range(150)])
+    assert (timeline.fell, timeline.missing) == (True, 0)
+
+
+@pytest.mark.parametrize("stamps", [[0, 0.04, 0.04, 0.04, 0.16], [0, 0.08, 0.04, 0.12], [5, 4.9, 4.8, 1, 2, 0]])
+def test_times_always_rise(stamps: list[float]) -> None:
+    times = placed(stamps)[1]
+    assert all(one < other for one, other in pairwise(times))
