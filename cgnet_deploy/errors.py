@@ -18,6 +18,8 @@ A message is one line: what came, what was wanted, what to do.
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from types import ModuleType
 from typing import ClassVar
 
@@ -76,8 +78,20 @@ class EngineUnavailable(CgnetError):
     exit_code = 5
 
 
+def quiet_packages() -> None:
+    """Stop what packages do unasked, before one is imported; a user's own setting stands.
+
+    ONNX Runtime (1.32) keeps an identifier of the device and a database of events in the user's folder. OpenVINO does
+    so too, and reports each import over the network, unless its package for that is missing.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    if "openvino" not in sys.modules:
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # as if it were not installed
+
+
 def require(module: str, extra: str) -> ModuleType:
     """Import `module`, or raise `MissingPackage` naming the extra that installs it."""
+    quiet_packages()
     try:
         return importlib.import_module(module)
     except ImportError as error:

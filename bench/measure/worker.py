@@ -24,7 +24,7 @@ from cgnet_deploy.bench.measure import latency
 from cgnet_deploy.bench.measure.process import Logged, Progress
 from cgnet_deploy.engines.base import Engine, Layer
 from cgnet_deploy.engines.request import NOTHING, Said
-from cgnet_deploy.errors import CgnetError, one_line
+from cgnet_deploy.errors import CgnetError, one_line, quiet_packages
 from cgnet_deploy.memory import peak_mib
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Precision, Res
@@ -260,6 +260,7 @@ def open_for_timing(request: Open) -> Start:
 
 def import_ahead(modules: tuple[str, ...]) -> None:
     """Import a runtime ahead of its use. One that is missing is reported, with what installs it, when it is used."""
+    quiet_packages()
     for name in modules:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)

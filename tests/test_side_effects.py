@@ -1,0 +1,39 @@
+"""What a run leaves behind: what it was asked for, and nothing in the user's folders."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.engines.graphs import written
+from tests.video.clips import H, W, clip, drawn
+
+RUN = "from {} import main; raise SystemExit(main())"
+VIDEO = ("cgnet_deploy.video.cli", "--input", "in.avi", "--masks", "masks", "--json", "a.json", "--engine")
+BENCH = ("cgnet_deploy.bench.cli", "--duration", "0.01", "--warmup", "0", "--json", "a.json", "--engine")
+
+
+@pytest.mark.parametrize("command", [VIDEO, BENCH], ids=["video", "bench"])
+@pytest.mark.parametrize("backend", ["ort", "openvino"])
+def test_a_run_touches_only_its_outputs(command: tuple[str, ...], backend: str, tmp_path: Path) -> None:
+    home, temporary, work = (tmp_path / name for name in ("home", "tmp", "work"))
+    for folder in (home, temporary, work):
+        folder.mkdir()
+    written(work / "tiny.onnx", "frames", (1, H, W))
+    clip(work / "in.avi", drawn(3))
+    (home / ".profile").touch()
+    before = {path.name for path in work.iterdir()}
+    free = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "ORT_"))}
+    subprocess.run(
+        [sys.executable, "-c", RUN.format(command[0]), *command[1:], f"{backend}:tiny.onnx"],
+        cwd=work,
+        env=free | {"HOME": str(home), "TMPDIR": str(temporary)},
+        check=True,
+        capture_output=True,
+    )
+    assert [path for folder in (home, temporary) for path in folder.rglob("*")] == [home / ".profile"]
+    assert {path.name for path in work.iterdir()} - before <= {"masks", "a.json"}
