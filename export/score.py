@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cgnet_deploy.clock import CLOCK
-from cgnet_deploy.data.dataset import Dataset, check_classes, fit_frame
+from cgnet_deploy.data.dataset import Dataset, check_classes, fit_frame, scored_images
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.evaluation import confusion_of
 from cgnet_deploy.export.targets import Target
@@ -27,6 +27,7 @@ def scorer(dataset: Dataset, target: Target, classes: int, res: Res, batch: int)
     Raises DataError if the network has other classes than the data set.
     """
     check_classes(dataset, classes)
+    scored_images(dataset, range(len(dataset)))
     frames = np.stack([fit_frame(dataset.frame(0), res)] * batch)
 
     def evaluate(path: Path) -> tuple[float, float]:

@@ -26,7 +26,7 @@ from cgnet_deploy.bench.measure.process import EngineProcess
 from cgnet_deploy.bench.measure.rounds import StartProcess, first_inference, layers_of, load, take_rounds
 from cgnet_deploy.bench.measure.settings import Settings
 from cgnet_deploy.bench.report.record import ColdStart, Record
-from cgnet_deploy.data.dataset import Dataset, check_classes, fit_frame
+from cgnet_deploy.data.dataset import Dataset, check_classes, fit_frame, scored_images
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.pixels import U8
@@ -55,6 +55,7 @@ def run(settings: Settings, show: Show | None = None, start: StartProcess = Engi
         if dataset:
             for engine in engines:
                 check_classes(dataset, len(engine.info.class_names))
+            scored_images(dataset, range(images))  # now, and not after all rounds
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cgnet-bench-")))
         np.save(frames := folder / "frames.npy", first_frames(dataset, res, batch))
         starts = [first_inference(engine, frames) for engine in engines]

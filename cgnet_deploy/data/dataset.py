@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +17,7 @@ from cgnet_deploy.data.images import image_size, read_image
 from cgnet_deploy.data.masks import read_mask
 from cgnet_deploy.errors import DataError
 from cgnet_deploy.pixels import U8
+from cgnet_deploy.progress import track
 from cgnet_deploy.spec import Res
 
 Pairs = tuple[tuple[Path, Path], ...]  # (picture, mask)
@@ -89,6 +91,19 @@ def check_classes(dataset: Dataset, classes: int) -> None:
     """Raise DataError if a network of so many classes can't be measured or trained on the data set."""
     if len(dataset.table.names) != classes:
         raise DataError(f"{dataset.name} has {len(dataset.table.names)} classes, the network has {classes}")
+
+
+def scored_images(dataset: Dataset, images: Iterable[int]) -> list[int]:
+    """Those of `images` that have a pixel to score. Raises DataError if none has, or if a label map can't be used."""
+    numbers = list(images)
+    counted = track(numbers, len(numbers), f"checking the labels of {dataset.name}")
+    scored = [i for i in counted if (dataset.labels(i) != dataset.table.ignore_label).any()]
+    if not scored:
+        raise DataError(
+            f"{dataset.name}: no pixel of {len(numbers)} label maps is of a class, all are ignored: nothing can be "
+            "scored; is it the right split, and does it have labels?"
+        )
+    return scored
 
 
 def fit_frame(frame: U8, res: Res) -> U8:

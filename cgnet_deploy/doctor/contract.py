@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cgnet_deploy.contracts import CONTRACTS, model_spec
-from cgnet_deploy.data.dataset import check_classes, fit_frame
+from cgnet_deploy.data.dataset import check_classes, fit_frame, scored_images
 from cgnet_deploy.data.memory import InMemory
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.doctor.candidates import Candidate, alike, candidates
@@ -67,7 +67,9 @@ def diagnose(ckpt: Path, data: str, split: str, frames: int, res: Res | None, th
     own = spec.input if spec else None
     size = res or (own.res if own else Res(*dataset.frame(0).shape[:2]))
     count = min(frames, len(dataset))
-    chosen = InMemory.of(dataset, [i * len(dataset) // count for i in range(count)])
+    # a frame without a scored pixel has no mIoU, and can't rank contracts
+    chosen = InMemory.of(dataset, scored_images(dataset, [i * len(dataset) // count for i in range(count)]))
+    count = len(chosen)
     fitted = np.stack([fit_frame(frame, size) for frame, _ in chosen.samples])
     base = spec or model_spec(next(iter(CONTRACTS)), classes, blocks)
 

@@ -8,13 +8,16 @@ from email.message import Message
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cgnet_deploy.checkpoint.reading import read_network
 from cgnet_deploy.checkpoint.writing import save_official
+from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.doctor import cli, packages
 from cgnet_deploy.doctor.cli import main
 from cgnet_deploy.doctor.probe import PROBES, RUNNING, Finding, probe
+from tests.data.trees import write
 
 SCENES = Path(cli.__file__).parents[1] / "weights" / "scenes.pth"
 SMALL = ("--data", "scenes", "--frames", "3", "--res", "120x160", "--threads", "1")
@@ -135,3 +138,24 @@ def test_extras_are_what_the_distribution_declares(monkeypatch: pytest.MonkeyPat
     assert export.here == ("torch 2.13.0+cpu", "onnx 1.2.0rc1")
     assert export.lacking == ("onnx is 1.2.0rc1, wanted >=1.19",)
     assert (openvino.here, openvino.lacking) == ((), ("openvino is missing",))
+
+
+@pytest.mark.parametrize("void", ["all", "some"])
+def test_frames_without_a_scored_pixel_rank_nothing(
+    void: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They have no mIoU: none is an error before the work, some are left out, so that the others decide."""
+    scenes = open_dataset("scenes:0:120x160", "val")
+    for i in range(4):
+        labels = np.full_like(scenes.labels(i), 11) if void == "all" or i < 2 else scenes.labels(i)
+        write(tmp_path / "val" / f"{i}.png", scenes.frame(i))
+        write(tmp_path / "valannot" / f"{i}.png", labels)
+    code = main(["--ckpt", str(SCENES), "--data", str(tmp_path), "--frames", "4", "--threads", "1"])
+    shown = capsys.readouterr()
+    if void == "all":
+        assert (code, shown.out) == (2, "")
+        assert "no pixel of 4 label maps is of a class, all are ignored: nothing can be scored" in shown.err
+    else:
+        assert code == 0
+        assert "on 2 frames of" in shown.out
+        assert "nan" not in shown.out
