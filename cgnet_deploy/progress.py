@@ -73,7 +73,7 @@ def track(items: Iterable[T], total: int | None, label: str) -> Iterator[T]:
 def display() -> Iterator[None]:
     """Draw bars on stderr while inside, if it is a terminal."""
     global _bars
-    if _bars is not None or not sys.stderr.isatty():
+    if _bars is not None or sys.stderr is None or not sys.stderr.isatty():
         yield
         return
     from rich.console import Console

@@ -7,21 +7,27 @@ stdout carries results only. Everything else goes to the log, which a command sh
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
+import errno
+import io
 import logging
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from cgnet_deploy import __version__
 from cgnet_deploy.errors import CgnetError, UsageError
 from cgnet_deploy.files import STDOUT
 from cgnet_deploy.progress import display
 from cgnet_deploy.spec import Res, Triple
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class Parser(argparse.ArgumentParser):
@@ -79,22 +85,55 @@ def run(parser: Parser, command: Callable[[argparse.Namespace], int], argv: Sequ
 
 def guarded(prog: str, body: Callable[[], int]) -> int:
     """The exit code of `body()`. A CgnetError becomes one line on stderr and its exit code, Ctrl-C 130."""
+    for stream in (sys.stdout, sys.stderr):  # a file may have a name that the terminal has no letters for
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        return body()
+        code = body()
+        if sys.stdout is not None:  # closed by `>&-`
+            sys.stdout.flush()  # at exit, Python would report a full disk in its own words
+        return code
     except CgnetError as error:
-        print(f"{prog}: error: {error}", file=sys.stderr, flush=True)
+        _say(f"{prog}: error: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        print(f"{prog}: interrupted", file=sys.stderr, flush=True)
+        _say(f"{prog}: interrupted")
         return 130
     except BrokenPipeError:  # the reader of stdout went away, as `| head` does
-        sys.stderr.close()
+        _drop(sys.stdout)
         return 1
+    except OSError as error:
+        if error.errno not in FULL:
+            raise  # a bug
+        _drop(sys.stdout)
+        _say(f"{prog}: error: the output can't be written: {error.strerror}")
+        return 1
+
+
+def _say(line: str) -> None:
+    """On stderr; where that is closed (None) or full, the exit code has to do."""
+    if sys.stderr is None:
+        return
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:
+        _drop(sys.stderr)
+
+
+def _drop(stream: TextIO) -> None:
+    """Let what is left in a stream that can't be written go nowhere: Python flushes it at exit."""
+    with contextlib.suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
 
 
 def show(text: str, *outputs: Path | None) -> None:
     """Print a result to stdout; to stderr where one of the outputs has stdout."""
-    print(text, file=sys.stderr if STDOUT in outputs else sys.stdout)
+    if STDOUT in outputs:
+        _say(text)
+    else:
+        print(text)
 
 
 class _Stderr(logging.Handler):
@@ -102,7 +141,7 @@ class _Stderr(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         mark = "warning: " if record.levelno >= logging.WARNING else ""
-        print(f"{mark}{record.getMessage()}", file=sys.stderr, flush=True)
+        _say(f"{mark}{record.getMessage()}")
 
 
 @contextmanager

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -108,3 +111,50 @@ def test_the_log_goes_to_stderr_at_the_chosen_level(
     assert run(parser(), command, ["--engine", "a.onnx", *flags]) == 0
     log.info("no longer shown")
     assert capsys.readouterr() == ("", shown)
+
+
+COMMAND = """
+import logging, sys
+from cgnet_deploy.errors import UsageError
+from cgnet_deploy.terminal import Parser, run
+def command(args):
+    logging.getLogger("cgnet_deploy").info("log of stra\u00dfe.png \u8857")
+    print("stra\u00dfe.png \u8857\\n" * int(args.lines))
+    if args.fail:
+        raise UsageError("stra\u00dfe.png is missing")
+    return 0
+parser = Parser("cgnet-x", "For the tests.")
+parser.add_argument("lines")
+parser.add_argument("--fail", action="store_true")
+sys.exit(run(parser, command))
+"""
+
+
+def shell(redirection: str, *words: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
+    """`cgnet-x WORDS REDIRECTION`, in a shell, and the exit code of cgnet-x on the last line of stderr."""
+    line = f'{{ "$@"; echo "code $?" >&3; }} 3>&2 {redirection}'
+    command = ["bash", "-c", line, "bash", sys.executable, "-c", COMMAND, *words]
+    return subprocess.run(command, capture_output=True, check=False, env={**os.environ, **variables})
+
+
+@pytest.mark.parametrize("words", [("1",), ("1", "--fail")])
+def test_names_that_stdout_has_no_letters_for(words: tuple[str, ...]) -> None:
+    done = shell("", *words, PYTHONIOENCODING="ascii")
+    assert done.stdout.startswith(b"stra\\xdfe.png \\u8857")
+    assert b"Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1] == (b"code 2" if "--fail" in words else b"code 0")
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code"),
+    [(">/dev/full", 1), ("| true", 1), ("2>/dev/full", 0), ("2>&-", 0), (">&-", 0), (">&- 2>&-", 0)],
+)
+@pytest.mark.parametrize("lines", ["1", "20000"])
+def test_a_stream_that_is_full_or_closed_is_no_traceback(redirection: str, code: int, lines: str) -> None:
+    done = shell(redirection, lines)
+    assert b"Traceback" not in done.stderr
+    assert b"Exception ignored" not in done.stderr
+    if redirection != "| true" or lines != "1":  # a line may be in the pipe before its reader ends
+        assert done.stderr.splitlines()[-1] == b"code %d" % code
+    if redirection == ">/dev/full":
+        assert b"cgnet-x: error: the output can't be written: No space left on device" in done.stderr
