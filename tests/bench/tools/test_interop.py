@@ -39,7 +39,7 @@ def consumer(snippet: str) -> Consumer:
 
 def test_a_snippet_runs_in_its_own_process_and_every_batch_counts(place: Path, file: File) -> None:
     assert cell(consumer("onnxruntime.py"), file, place) == Cell("here", "f32", "frames", 1.0)
-    off = File(file.kind, file.io, file.path, file.batches, (file.labels[0] ^ 1, *file.labels[1:]))
+    off = File(file.kind, file.io, file.path, file.batches, (file.labels[0] ^ np.uint8(1), *file.labels[1:]))
     assert cell(consumer("onnxruntime.py"), off, place).equal == pytest.approx(11 / 12)
 
 
