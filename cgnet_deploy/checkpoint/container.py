@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import re
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from typing import Any
 import torch
 
 from cgnet_deploy.checkpoint.meta import Meta, read_meta
+from cgnet_deploy.checkpoint.refused import Inert, advice, refused_name
 from cgnet_deploy.checkpoint.selection import select
 from cgnet_deploy.checkpoint.wrappers import Weights, weight_sets
 from cgnet_deploy.errors import CheckpointError, one_line, require
@@ -42,14 +42,6 @@ LOG_OBJECTS = (
     "numpy.ndarray",
     "numpy.dtype",
 )
-
-
-class Inert:
-    """Stands in for an object of a training log."""
-
-    def __init__(self, *_: object) -> None: ...
-
-    def __setstate__(self, _: object) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +116,14 @@ def _check_zip(path: Path, data: bytes) -> None:
             members = archive.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise CheckpointError(f"{path} is damaged or cut short: {reason(error)}") from error
+    inside = {m.filename.partition("/")[2] for m in members}
+    if any(name.startswith("code/") for name in inside):
+        raise CheckpointError(
+            f"{path} is TorchScript, which holds code: save its weights, "
+            "torch.save(torch.jit.load(OLD).state_dict(), NEW)"
+        )
+    if "data.pkl" not in inside:
+        raise CheckpointError(f"{path} is a zip without a data.pkl: no checkpoint that torch.save writes")
     if any(m.compress_type != zipfile.ZIP_STORED for m in members) or sum(m.file_size for m in members) > MAX_BYTES:
         raise CheckpointError(f"{path} is a compressed zip, which torch doesn't write: not a checkpoint")
 
@@ -135,10 +135,10 @@ def _torch(path: Path, data: bytes) -> Any:
             warnings.simplefilter("ignore")  # torch warns of an odd pickle before it refuses it
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # hostile bytes make the unpickler raise any exception
-        if refused := re.search(r"GLOBAL ([\w.]{1,100})", str(error)):
+        if refused := refused_name(error):
             raise CheckpointError(
-                f"{path} would build objects of {refused[1]}, which can run code, so it was not loaded; if you "
-                "trust it, keep only its weights: torch.save(torch.load(OLD, weights_only=False)['state_dict'], NEW)"
+                f"{path} would build objects of {refused}, which can run code, so it was not loaded; if you "
+                f"trust it, keep only its weights: {advice(data, inert)}"
             ) from error
         raise CheckpointError(f"{path} is damaged, cut short or not a checkpoint: {reason(error)}") from error
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import sys
 import types
-from pathlib import Path
+import warnings
+import zipfile
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
@@ -15,8 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cgnet_deploy.checkpoint.container import MAX_BYTES, read_container, short_notes
+from cgnet_deploy.checkpoint.reading import read_network
 from cgnet_deploy.errors import CheckpointError
 from tests.files import Hostile, saved
+from tests.networks import drawn
 
 WEIGHTS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(2)}
 
@@ -122,3 +127,50 @@ def test_damage_gives_a_checkpoint_error_or_does_no_harm(
     cut = data.draw(st.integers(0, len(damaged)))
     with contextlib.suppress(CheckpointError):
         read(tmp_path_factory.mktemp("damaged"), bytes(damaged[: cut or None]))
+
+
+def advised(path: Path) -> Path:
+    """Follow the advice of the refusal, as a user who trusts the file would."""
+    with pytest.raises(CheckpointError) as caught:
+        read_container(path)
+    code = str(caught.value)[str(caught.value).index("torch.save(") :]
+    new = path.with_name("new.pth")
+    exec(code, {"torch": torch, "OLD": path, "NEW": new})
+    return new
+
+
+NETWORK = drawn(11)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        NETWORK,
+        {"model": NETWORK, "epoch": 3},
+        {"ema": NETWORK, "args": argparse.Namespace(lr=1)},
+        {"args": argparse.Namespace(lr=1), "model": NETWORK.state_dict()},
+        {"config": argparse.Namespace(lr=1), "weights": {"module." + k: v for k, v in NETWORK.state_dict().items()}},
+        {"state_dict": NETWORK.state_dict(), "path": PurePosixPath("a")},
+        NETWORK.state_dict() | {"args": argparse.Namespace(lr=1)},
+    ],
+    ids=["module", "model", "ema", "args", "prefix", "path", "flat"],
+)
+def test_the_advice_about_a_refused_pickle_works(content: object, tmp_path: Path) -> None:
+    (path := tmp_path / "old.pth").write_bytes(saved(content))
+    loaded = read_network(advised(path)).model
+    assert torch.equal(loaded.classifier.weight, NETWORK.classifier.weight)
+
+
+def test_torchscript_is_called_so_and_its_advice_works(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it is deprecated, and people have it
+        torch.jit.save(torch.jit.trace(NETWORK, torch.zeros(1, 3, 32, 32)), path := tmp_path / "old.pt")
+        assert torch.equal(read_network(advised(path)).model.classifier.weight, NETWORK.classifier.weight)
+
+
+@pytest.mark.parametrize("name", ["a.npy", "word/document.xml"])
+def test_another_zip_is_called_so(name: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(path := tmp_path / "a.pth", "w") as archive:
+        archive.writestr(name, b"x")
+    with pytest.raises(CheckpointError, match=r"is a zip without a data\.pkl"):
+        read_container(path)

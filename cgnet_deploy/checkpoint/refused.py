@@ -1,0 +1,68 @@
+"""What to do about a file whose pickle would build objects: where in it the weights are.
+
+Read once more with every refused name as an inert object, which runs nothing, the file shows its shape.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from typing import Any
+
+import torch
+
+from cgnet_deploy.checkpoint.wrappers import weight_sets
+
+MAX_NAMES = 200
+REFUSED = re.compile(r"GLOBAL ([\w.]{1,100})")
+LOADED = "torch.load(OLD, weights_only=False)"
+
+
+class Inert:
+    """Stands in for an object of a training log, or of another class that is not loaded."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def __setstate__(self, _: object) -> None: ...
+
+
+def refused_name(error: BaseException) -> str | None:
+    found = REFUSED.search(str(error))
+    return found[1] if found else None
+
+
+def advice(data: bytes, known: list[Any]) -> str:
+    """What keeps only the weights of a file, for a user who trusts it. known: names that are read as inert anyway."""
+    shape = _shape(data, known)
+    if isinstance(shape, Inert):
+        return f"torch.save({LOADED}.state_dict(), NEW)"
+    if isinstance(shape, dict):
+        keys = [key for key in shape if isinstance(key, str)]
+        for one in weight_sets(shape):
+            place = one.name.partition(":")[0]
+            tensors = [isinstance(value, torch.Tensor) for value in one.tensors.values()]
+            if any(tensors) and place in ("", *keys):
+                held = f"{LOADED}[{place!r}]" if place else LOADED
+                if not all(tensors):
+                    held = f"{{k: v for k, v in {held}.items() if torch.is_tensor(v)}}"
+                return f"torch.save({held}, NEW)"
+        modules = [key for key in keys if isinstance(shape[key], Inert)]
+        for key in [key for key in ("model", "ema", "net", "network") if key in modules] or modules[:1]:
+            return f"torch.save({LOADED}[{key!r}].state_dict(), NEW)"
+    return "save its state_dict, a dictionary of tensors, where the code is installed that wrote it"
+
+
+def _shape(data: bytes, known: list[Any]) -> Any:
+    inert = list(known)
+    for _ in range(MAX_NAMES):
+        try:
+            with torch.serialization.safe_globals(inert), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        except Exception as error:  # hostile bytes make the unpickler raise any exception
+            name = refused_name(error)
+            if name is None or any(name == other for _, other in inert):
+                return None
+            inert.append((Inert, name))
+    return None
