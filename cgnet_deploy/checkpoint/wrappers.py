@@ -14,12 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple
 
 from cgnet_deploy.checkpoint.keys import CLASSIFIER, FORMATS, stem
 
 MAX_DEPTH = 6
-MAX_VISITED = 20_000
+MAX_VISITED = 5_000
+MAX_SETS = 32  # no file of the field has more; a hostile one could have any number of prefixes
 PARTS = frozenset(("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"))
 BEHIND_DROPOUT = {"classifier.1.conv.weight": f"{CLASSIFIER.official}.weight"}
 ENDS = (  # stem and classifier of each format
@@ -47,13 +49,22 @@ class Weights:
 class _Container(NamedTuple):
     place: str
     items: tuple[tuple[str, Any], ...]  # names without wrappers
-    beside: Mapping[Any, Any]
+    around: tuple[tuple[Mapping[Any, Any], Any], ...]  # the dictionaries that it is in, and its key in each
+
+    def beside(self) -> dict[Any, Any]:
+        """What stands beside it and its parents. Only of what is chosen: a copy for each would be quadratic."""
+        known: dict[Any, Any] = {}
+        for held, name in self.around:
+            meta = held.get("meta")
+            known |= {key: value for key, value in held.items() if key != name}
+            known |= dict(meta) if isinstance(meta, Mapping) and name != "meta" else {}
+        return known
 
 
 def weight_sets(loaded: object) -> list[Weights]:
     """Every CGNet in what a file holds, the outermost first; where there is none, what is most like one."""
     containers = list(_containers(loaded))
-    found = [weights for held in containers for weights in _sets(held)]
+    found = list(islice((weights for held in containers for weights in _sets(held)), MAX_SETS))
     if found or not containers:
         return found
     likeness = [(len(_prefixes(held, whole=False)), _objects(held), i) for i, held in enumerate(containers)]
@@ -63,10 +74,10 @@ def weight_sets(loaded: object) -> list[Weights]:
 
 def _containers(loaded: object) -> Iterator[_Container]:
     """Each dictionary with what stands beside it and its parents; breadth first, bounded."""
-    queue: list[tuple[str, object, dict[Any, Any], int]] = [("", loaded, {}, 0)]
-    for place, held, beside, depth in queue:  # grows
+    queue: list[tuple[str, object, tuple[tuple[Mapping[Any, Any], Any], ...], int]] = [("", loaded, (), 0)]
+    for place, held, around, depth in queue:  # grows
         if isinstance(held, Mapping):
-            yield _Container(place, tuple((_unwrapped(str(name)), value) for name, value in held.items()), beside)
+            yield _Container(place, tuple((_unwrapped(str(name)), value) for name, value in held.items()), around)
             items = list(held.items())
         else:
             items = list(enumerate(held)) if isinstance(held, list | tuple) else []
@@ -74,22 +85,20 @@ def _containers(loaded: object) -> Iterator[_Container]:
         if depth == MAX_DEPTH or len(queue) + len(inner) > MAX_VISITED:
             continue
         for name, value in inner:
-            others = {key: other for key, other in items if key != name} if isinstance(held, Mapping) else {}
-            meta = others.get("meta")
-            known = beside | others | (dict(meta) if isinstance(meta, Mapping) else {})
-            queue.append((f"{place}.{name}".lstrip("."), value, known, depth + 1))
+            mine = ((held, name),) if isinstance(held, Mapping) else ()
+            queue.append((f"{place}.{name}".lstrip("."), value, around + mine, depth + 1))
 
 
 def _sets(held: _Container) -> Iterator[Weights]:
-    prefixes = _prefixes(held, whole=True)
-    for prefix in sorted(prefixes, key=lambda prefix: (len(prefix), prefix)):
+    prefixes = sorted(_prefixes(held, whole=True), key=lambda prefix: (len(prefix), prefix))[:MAX_SETS]
+    for prefix in prefixes:
         others = tuple(other for other in prefixes if other != prefix and not prefix.startswith(other))
         weights = _under(prefix, held, others)
         yield weights
         tensors = weights.tensors
         average = {key: tensors[name] for key in tensors if (name := MMCV_AVERAGE + key.replace(".", "_")) in tensors}
         if average:  # of the parameters; mmcv leaves statistics as they are
-            yield Weights(f"{weights.name}:ema".lstrip(":"), {**tensors, **average}, held.beside, weights.outside)
+            yield Weights(f"{weights.name}:ema".lstrip(":"), {**tensors, **average}, weights.beside, weights.outside)
 
 
 def _prefixes(held: _Container, *, whole: bool) -> set[str]:
@@ -115,7 +124,7 @@ def _under(prefix: str, held: _Container, others: tuple[str, ...]) -> Weights:
     tensors = {BEHIND_DROPOUT.get(name, name): value for name, value in mine}
     name = ":".join(part for part in (held.place, prefix.rstrip(".")) if part)
     outside = tuple(name for name, _ in rest if not name.startswith(prefix))
-    return Weights(name, tensors, held.beside, outside, len(tensors) < len(mine))
+    return Weights(name, tensors, held.beside(), outside, len(tensors) < len(mine))
 
 
 def _unwrapped(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -148,3 +149,22 @@ def test_hostile_nesting_is_bounded() -> None:
         deep = {"a": deep, "b": deep}
     assert len(weight_sets(deep)) == 1
     assert weight_sets([0]) == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {str(i): {} for i in range(4_900)},
+        {f"{i}.{key}": None for i in range(2000) for key in ("level1_0.conv.weight", "classifier.0.conv.weight")},
+        {"a": {str(i): [{}] * 50 for i in range(90)}},
+    ],
+    ids=["dictionaries", "prefixes", "lists"],
+)
+def test_hostile_breadth_takes_no_quadratic_memory(content: dict[str, object]) -> None:
+    tracemalloc.start()
+    try:
+        weight_sets(content)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 64 << 20
