@@ -164,7 +164,8 @@ def test_the_advice_about_a_refused_pickle_works(content: object, tmp_path: Path
 def test_torchscript_is_called_so_and_its_advice_works(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it is deprecated, and people have it
-        torch.jit.save(torch.jit.trace(NETWORK, torch.zeros(1, 3, 32, 32)), path := tmp_path / "old.pt")
+        traced = torch.jit.trace(NETWORK, torch.zeros(1, 3, 32, 32))  # type: ignore[no-untyped-call]
+        torch.jit.save(traced, path := tmp_path / "old.pt")
         assert torch.equal(read_network(advised(path)).model.classifier.weight, NETWORK.classifier.weight)
 
 
