@@ -91,7 +91,7 @@ OPENVINO = Runtime(
     "openvino", "onnx", "cpu", ("openvino",), ("openvino",), "openvino", True, Triton("openvino", "KIND_CPU")
 )
 OPENCV = Runtime("opencv", "onnx", "cpu", ("cv2",), ("opencv-python",), "")
-NATIVE = Runtime("nativecpu", "onnx", "cpu", ("cgnet_native",), ("cgnet-native",), "native", True)
+NATIVE = Runtime("nativecpu", "onnx", "cpu", ("cgnet_native",), ("cgnet-native",), "", True)
 NCNN = Runtime("ncnn", "onnx", "cpu", ("ncnn", "pnnx"), ("ncnn", "pnnx"), "peers")
 TENSORRT = Runtime(
     "trt",

@@ -16,11 +16,10 @@ from cgnet_deploy.artifact import Shape
 from cgnet_deploy.engines.base import WARM_RUNS, Engine, EngineInfo, GraphEngine, Layer
 from cgnet_deploy.engines.onnxfile import OnnxFile, requested
 from cgnet_deploy.engines.request import Request
-from cgnet_deploy.errors import ArtifactError, CgnetError, EngineUnavailable, UsageError, require
+from cgnet_deploy.errors import ArtifactError, CgnetError, EngineUnavailable, MissingPackage, UsageError, require
 from cgnet_deploy.pixels import F32, U8
 from cgnet_deploy.threads import cores
 
-EXTRA = "native"
 BAD_INPUT, UNAVAILABLE = 2, 5  # of cgnet_native_status
 FRAMES_U8, LABELS_U8 = POINTER(c_uint8), POINTER(c_uint8)
 FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
@@ -124,7 +123,10 @@ class NativeEngine(GraphEngine):
 @cache
 def library() -> dict[str, Any]:
     """The C functions, without their prefix. Raises MissingPackage where the package isn't installed."""
-    folders = require("cgnet_native", EXTRA).__path__
+    try:
+        folders = require("cgnet_native", extra="").__path__
+    except MissingPackage as error:
+        raise MissingPackage("cgnet_native is not installed: pip install ./engines/native, in a checkout") from error
     files = [path for folder in folders for path in sorted(Path(folder).glob("*cgnet_native.*"))]
     if not files:
         raise EngineUnavailable(f"cgnet-native in {', '.join(folders)} has no library: install it again")
