@@ -60,7 +60,7 @@ def export(
     dynamic: Dynamic = "none",
     io: IO = "frames",
     target: TargetName | Target = "generic",
-    opset: int = OPSET,
+    opset: int | None = None,
     without: Sequence[str] = (),
     prune: bool = False,
     prune_images: int = 0,
@@ -95,7 +95,8 @@ def export(
                    of up to `res`, and is tuned for those
     io             "frames": u8 BGR frames to u8 labels; "tensor": normalised f32 NCHW to logits
     target         the runtime to optimise the graph for, by name or as a Target of your own (targets.py)
-    opset          of the file, 13 to 20: an older one is read by more runtimes
+    opset          of the file, 13 to 20: an older one is read by more runtimes. Default: 17, and 19 for int8 with f16
+                   around it (target "tensorrt")
     without        fusion rules to leave out
     prune          remove channels that the weights prove constant; with `prune_images` N, also those that never vary
                    on N frames of the train split of `data`
@@ -126,7 +127,7 @@ def export(
     size = None if res is None else Res.parse(res) if isinstance(res, str) else res.checked()
     for option, word, words in (
         ("--dynamic", dynamic, DYNAMIC),
-        ("--opset", opset, OPSETS),
+        ("--opset", OPSET if opset is None else opset, OPSETS),
         ("--io", io, get_args(IO)),
         ("--calib-method", calib_method, METHODS),
         ("--int8-scope", int8_scope, (None, *SCOPES)),

@@ -8,6 +8,7 @@ TargetName = Literal["generic", "ort-cpu", "openvino", "tensorrt", "native"]  # 
 TARGET_NAMES: tuple[TargetName, ...] = get_args(TargetName)
 
 OPSETS = range(13, 21)  # of a file: from the first that has a scale a channel to that of trace.py
+F16_SCALES = 19  # the first whose int8 may have f16 around it
 OPSET = 17  # what ONNX Runtime 1.15 and OpenCV 4.5.5 read
 
 Dynamic = Literal["none", "batch", "size", "both"]  # what the file leaves open

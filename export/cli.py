@@ -46,7 +46,10 @@ def _parser() -> Parser:
     add("--tensor-io", dest="io", action="store_const", const="tensor", help=text)
     add("--target", choices=TARGET_NAMES, help="the runtime to optimise for (default generic)")
     add(
-        "--opset", type=int, choices=OPSETS, help=f"of the file (default {OPSET}); older ones are read by more runtimes"
+        "--opset",
+        type=int,
+        choices=OPSETS,
+        help=f"of the file (default {OPSET}, or 19 for --int8 --target tensorrt); older ones are read by more runtimes",
     )
     add("--without", action="append", metavar="RULE", help="leave a fusion rule out (repeat)")
     text = "remove channels that the weights prove constant"

@@ -17,7 +17,7 @@ import torch
 from cgnet_deploy.artifact import IO, Artifact, Shape, write_artifact
 from cgnet_deploy.checkpoint.reading import Checkpoint
 from cgnet_deploy.errors import AccuracyError, UsageError
-from cgnet_deploy.export.choices import OPSET, Dynamic
+from cgnet_deploy.export.choices import F16_SCALES, OPSET, Dynamic
 from cgnet_deploy.export.constants import observe
 from cgnet_deploy.export.fuse.rule import FusionReport, apply
 from cgnet_deploy.export.fuse.rules import FOLD, Rules
@@ -45,7 +45,8 @@ log = logging.getLogger(__name__)
 class Request:
     """What to make of a checkpoint.
 
-    dynamic: which of (batch, size) the file leaves open. opset: of the file. without: names of rules to leave out.
+    dynamic: which of (batch, size) the file leaves open. opset: of the file, None for the
+    oldest that serves. without: names of rules to leave out.
     prune: whether dead channels are removed. watch: frames (N, H, W, 3) whose constant channels count as dead too.
     int8: how to quantise, with Precision.INT8 only.
     """
@@ -56,11 +57,19 @@ class Request:
     dynamic: Dynamic
     io: IO
     target: Target
-    opset: int = OPSET
+    opset: int | None = None
     without: tuple[str, ...] = ()
     prune: bool = False
     watch: tuple[U8, ...] = ()
     int8: Int8 | None = None
+
+    @property
+    def file_opset(self) -> int:
+        """Raises UsageError for one that can't say what this precision needs."""
+        f16_scales = self.precision is Precision.INT8 and self.target.fallback_precision is Precision.F16
+        if self.opset is not None and self.opset < F16_SCALES and f16_scales:
+            raise UsageError(f"int8 with f16 around it needs --opset {F16_SCALES} or newer, not {self.opset}")
+        return self.opset or (F16_SCALES if f16_scales else OPSET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +119,7 @@ class Prepared:
         return {
             "torch": torch.__version__,
             "onnx_ir": ir.__version__,
-            "opset": str(self.request.opset),
+            "opset": str(self.request.file_opset),
             "target": self.request.target.name,
             **({"calibration": self.lowering.ranges.origin.summary()} if self.lowering.ranges else {}),
         }
@@ -136,7 +145,7 @@ def prepare(checkpoint: Checkpoint, request: Request, frames: Sequence[U8]) -> P
 
     fusion, pruning = _fuse(tensor_graph, request, spec.input)
     step = "fused and pruned" if request.prune else "fused"
-    verification = _verified(logits, finished(tensor_graph, request.opset), inputs, Precision.F32, step)
+    verification = _verified(logits, finished(tensor_graph, request.file_opset), inputs, Precision.F32, step)
     lowering = _lowering(tensor_graph, checkpoint, request, inputs)
     if frame_graph is not None:
         take_frames(frame_graph, spec.input)
@@ -151,14 +160,14 @@ def write(prepared: Prepared, path: Path, keep: frozenset[str] = NOTHING) -> Exp
     """Lower all but the convolutions named in `keep`, verify, and write. Raises as `export_onnx` does."""
     checkpoint, request, lowering = prepared.checkpoint, prepared.request, prepared.lowering
     graph, verification = lowering.apply(prepared.tensor_graph, keep), prepared.verification
-    content = finished(graph, request.opset)
+    content = finished(graph, request.file_opset)
     if request.precision is not Precision.F32:
         _check_pairs(graph, lowering)
         step = "halved" if request.precision is Precision.F16 else "quantised"
         verification = _verified(prepared.logits, content, prepared.inputs, request.precision, step)
     if prepared.frame_graph is not None:
         logits = run_single(content, prepared.inputs)
-        content = finished(lowering.apply(prepared.frame_graph, keep), request.opset)
+        content = finished(lowering.apply(prepared.frame_graph, keep), request.file_opset)
         demand_labels(logits, run_single(content, prepared.frames), request.precision)
     artifact = write_artifact(
         path,
