@@ -79,7 +79,8 @@ def test_an_open_graph_says_no_size_but_those_of_its_ends(target: Target) -> Non
     apply(made, target.forms)
     x = planes(Res(40, 56), batch=2).numpy()
     content = finished(made, 17)
-    np.testing.assert_array_equal(run_single(content, [x]), run_single(serialise(made), [x]))
+    wanted = run_single(serialise(made), [x])[0]  # with sizes known, ONNX Runtime may sum in another order
+    np.testing.assert_allclose(run_single(content, [x])[0], wanted, rtol=0, atol=1e-6 * np.abs(wanted).max())
     proto = onnx.load_from_string(content)
     assert [side.dim_param for side in proto.graph.input[0].type.tensor_type.shape.dim] == ["N", "", "H", "W"]
     for value in proto.graph.value_info:
