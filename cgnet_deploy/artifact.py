@@ -22,7 +22,7 @@ from typing import Any, Literal
 from cgnet_deploy import __version__
 from cgnet_deploy.codec import from_json, to_json
 from cgnet_deploy.errors import ArtifactError, UsageError, UserError, one_line
-from cgnet_deploy.files import is_stream, read_json, replacing, sha256_of, write_json
+from cgnet_deploy.files import is_stream, read_json, real, replacing, sha256_of, write_json
 from cgnet_deploy.onnxmeta import read_metadata, with_metadata
 from cgnet_deploy.spec import ModelSpec, Precision
 
@@ -67,7 +67,7 @@ def sidecar_path(path: Path) -> Path:
     beside = path.with_name(path.name + ".json")
     if beside.exists() or not path.is_symlink():
         return beside
-    target = path.resolve()
+    target = real(path)
     return target.with_name(target.name + ".json")
 
 

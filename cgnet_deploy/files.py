@@ -43,9 +43,17 @@ def check_writable(path: Path) -> None:
         if not os.access(path, os.W_OK):
             raise UserError(f"{path} can't be written: you may not write to it")
         return
-    folder = path.resolve().parent if path.is_symlink() else path.parent
+    folder = real(path).parent if path.is_symlink() else path.parent
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise UserError(f"{path} can't be written: is {folder} a folder that you may write to?")
+
+
+def real(path: Path) -> Path:
+    """What `path` names, through links. Raises UserError for links that lead in a circle."""
+    try:
+        return path.resolve()
+    except (RuntimeError, OSError) as error:  # RuntimeError up to Python 3.12
+        raise UserError(f"{path} is a link that leads in a circle") from error
 
 
 def is_stream(path: Path) -> bool:
@@ -63,7 +71,7 @@ def replacing(path: Path) -> Iterator[Path]:
     CgnetError if the disk is full.
     """
     stream = is_stream(path)
-    target = path.resolve()
+    target = real(path)
     folder = Path(tempfile.gettempdir()) if stream else target.parent
     try:
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=folder)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.export.calibration_data import LEAST_FRAMES
-from cgnet_deploy.files import check_writable
+from cgnet_deploy.files import check_writable, real
 from cgnet_deploy.spec import Precision
 
 MAX_CALIBRATION = 4096
@@ -18,7 +18,7 @@ MAX_STEPS = 100_000
 def check_outputs(ckpt: Path, *outputs: Path | None) -> None:
     """Raise UserError, before any work, if an output could not be written or would replace another file of the run."""
     paths = [path for path in outputs if path]
-    if len({path.resolve() for path in (ckpt, *paths)}) <= len(paths):
+    if len({real(path) for path in (ckpt, *paths)}) <= len(paths):
         raise UsageError("--ckpt, --onnx, --engine, --json and --calib-cache must be different files")
     for path in paths:
         check_writable(path)

@@ -99,6 +99,16 @@ def test_a_link_into_a_folder_that_is_not_there(tmp_path: Path) -> None:
         check_writable(link)
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="such a link is then replaced, as a dangling one")
+@pytest.mark.parametrize("targets", [("a",), ("b", "a")])
+def test_links_in_a_circle_are_one_line(targets: tuple[str, ...], tmp_path: Path) -> None:
+    for name, target in zip(("a", "b"), targets, strict=False):
+        (tmp_path / name).symlink_to(tmp_path / target)
+    for use in (check_writable, lambda path: write_bytes(path, b"x")):
+        with pytest.raises(UserError, match="a is a link that leads in a circle"):
+            use(tmp_path / "a")
+
+
 @pytest.mark.parametrize("name", ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
 @pytest.mark.parametrize("redirected", [False, True])
 def test_stdout_by_any_name(name: str, redirected: bool, tmp_path: Path) -> None:

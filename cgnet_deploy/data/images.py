@@ -59,8 +59,8 @@ def is_system(name: str) -> bool:
 
 
 def pictures_of(paths: Iterable[Path]) -> list[Path]:
-    """The pictures among `paths`, recognised by suffix, sorted. Hidden files (`._a.png`) are no pictures."""
-    return sorted(p for p in paths if p.suffix.lower() in IMAGE_SUFFIXES and not is_system(p.name))
+    """The pictures among `paths`, recognised by suffix, sorted. Folders and system files (`._a.png`) are none."""
+    return sorted(p for p in paths if p.suffix.lower() in IMAGE_SUFFIXES and not is_system(p.name) and not p.is_dir())
 
 
 def images_in(folder: Path) -> list[Path]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cgnet_deploy.engines.open import backend_and_path
 from cgnet_deploy.errors import UsageError
-from cgnet_deploy.files import check_writable
+from cgnet_deploy.files import check_writable, real
 from cgnet_deploy.spec import Color, Res, Triple
 from cgnet_deploy.threads import cores
 from cgnet_deploy.video.job import Outcome, process
@@ -149,6 +149,6 @@ def _check(source: str, output: str | None, masks: str | Path | None) -> None:
 
 def check_output(path: Path, source: str) -> None:
     """Raise UserError if a file can't be written at `path`, or is the source."""
-    if path.resolve() == Path(source).resolve():
+    if real(path) == real(Path(source)):
         raise UsageError(f"{path} is the input: write to another file")
     check_writable(path)

@@ -1,8 +1,10 @@
 """A change of channel order, or a factor per channel, in front of convolutions goes into their kernels.
 
-    W (P x) = (W P) x,    W (s x) = (W s) x        zero padding stays zero under both
+    ORDER   W (P x) = (W P) x
+    FACTOR  W (s x) = (W s) x        zero padding stays zero under both
 
-The frame's BGR channels then feed the first convolution and the image pool as they come.
+The frame's BGR channels then feed the first convolution and the image pool as they come. Not the factor in int8: the
+range that a convolution reads was measured behind it.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from cgnet_deploy.export.fuse.linear import (
     per_channel_constant,
 )
 from cgnet_deploy.export.fuse.rule import Rule
-from cgnet_deploy.export.graph import attribute, channels, replace, weights
+from cgnet_deploy.export.graph import attribute, channels, operand, replace, weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +37,23 @@ class Match:
     sizes: tuple[ir.Node, ...]  # that read its shape alone, which is that of x
 
 
-def pattern(node: ir.Node) -> Match | None:
-    x, matrix = node.inputs[0] if node.inputs else None, _matrix(node)
-    if x is None or matrix is None:
+def order(node: ir.Node) -> Match | None:
+    if node.op_type != "Gather" or attribute(node, "axis", 0) != 1:
         return None
+    indices, count = weights(node.inputs[1]), channels(node.inputs[0])
+    return None if indices is None or indices.ndim != 1 or count is None else _match(node, np.eye(count)[indices])
+
+
+def factor(node: ir.Node) -> Match | None:
+    values = per_channel_constant(node.inputs[1], channels(node.outputs[0])) if node.op_type == "Mul" else None
+    return None if values is None else _match(node, np.diag(values))
+
+
+def _match(node: ir.Node, matrix: F64) -> Match | None:
     users = [use.node for use in node.outputs[0].uses()]
     convs, sizes = (tuple(user for user in users if user.op_type == op) for op in ("Conv", "Shape"))
-    return Match(node, x, matrix, convs if len(convs + sizes) == len(users) else (), sizes) if convs else None
-
-
-def _matrix(node: ir.Node) -> F64 | None:
-    if node.op_type == "Gather" and attribute(node, "axis", 0) == 1:
-        order, count = weights(node.inputs[1]), channels(node.inputs[0])
-        return None if order is None or order.ndim != 1 or count is None else np.eye(count)[order]
-    if node.op_type == "Mul":
-        factor = per_channel_constant(node.inputs[1], channels(node.outputs[0]))
-        return None if factor is None else np.diag(factor)
-    return None
+    x, alone = operand(node), len(convs + sizes) == len(users)
+    return Match(node, x, matrix, convs if alone else (), sizes) if convs else None
 
 
 def check(match: Match) -> str | None:
@@ -74,4 +76,5 @@ def rewrite(match: Match) -> None:
         shape.replace_input_with(0, match.x)
 
 
-RULE = Rule("channel-order", pattern, check, rewrite)
+ORDER = Rule("channel-order", order, check, rewrite)
+FACTOR = Rule("channel-factor", factor, check, rewrite, int8=False)

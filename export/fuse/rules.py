@@ -49,7 +49,7 @@ FOLD: Rules = (batchnorm_conv.RULE, batchnorm_depthwise.RULE, batchnorm_join.RUL
 SETTLE: Rules = (scale_fold.RULE, shift_fold.RULE)
 
 # The image: pooled once, its pool and its channel order in the kernels.
-IMAGE: Rules = (pool_shared.RULE, pool_conv.RULE, channel_order.RULE)
+IMAGE: Rules = (pool_shared.RULE, pool_conv.RULE, channel_order.ORDER, channel_order.FACTOR)
 
 # Concats sink until they meet the trunk; its source is split, and they sink on.
 HALVES: Rules = (concat_sink.RULE, split_source.RULE, concat_sink.RULE, concat_flat.RULE, concat_conv.RULE)

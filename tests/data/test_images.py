@@ -67,6 +67,13 @@ def test_what_is_skipped_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     assert "skipping c.gif, clip.mp4, d.heic and 2 more: not called as" in caplog.text
 
 
+def test_a_folder_called_as_a_picture_is_none(tmp_path: Path) -> None:
+    (tmp_path / "dir.png").mkdir()
+    (tmp_path / "a.png").touch()
+    (tmp_path / "link.png").symlink_to(tmp_path / "dir.png")
+    assert images_in(tmp_path) == [tmp_path / "a.png"]
+
+
 @pytest.mark.parametrize("suffix", IMAGE_SUFFIXES)
 def test_every_suffix_that_is_taken_can_be_read(suffix: str, tmp_path: Path) -> None:
     written = cv2.imencode(

@@ -191,6 +191,13 @@ def test_a_file_without_int8_that_says_int8_is_refused(folder: Path) -> None:
         open_engine("openvino:cgnet.onnx")
 
 
+@pytest.mark.parametrize("target", ["generic", "ort-cpu", "openvino", "native"])
+def test_a_contract_with_a_std_keeps_the_range_of_the_image(folder: Path, target: str) -> None:
+    """Where the first convolution is in int8 too; frames are compared with tensors before the file is kept."""
+    contract = ("--mean", "120,110,100", "--std", "50,60,70", "--color", "rgb")
+    assert export("--target", target, "--int8-scope", "all", *contract) == 0
+
+
 @pytest.mark.parametrize(("target", "rest"), [("generic", "float"), ("tensorrt", "half")])
 @pytest.mark.parametrize("scope", ["most", "all"])
 def test_builds_with_its_convolutions_in_int8(folder: Path, target: str, rest: str, scope: str) -> None:
