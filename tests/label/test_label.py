@@ -23,6 +23,8 @@ import cgnet_deploy as cg
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.label.cli import main
 from cgnet_deploy.pixels import U8
+from tests.checkpoint.mmseg import mmseg_file
+from tests.networks import drawn
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "cgnet_deploy" / "weights"
 PICTURES = 40
@@ -205,16 +207,17 @@ def test_what_a_file_does_not_say_can_be_said(
     picture = tmp_path / "one" / "000.png"
     picture.parent.mkdir()
     picture.write_bytes((archive / "000.png").read_bytes())
-    names = tmp_path / "names.txt"
-    names.write_text("\n".join(f"thing {i} {i},0,9" for i in range(11)))
-    said = ["--names", str(names), "--mean", "1,2,3", "--std", "4,5,6", "--color", "rgb"]
-    given = ["--input", str(picture.parent), "--output", str(tmp_path / "out"), "--engine", str(WEIGHTS / "scenes.pth")]
+    names, engine = tmp_path / "names.txt", tmp_path / "theirs.pth"
+    names.write_text("\n".join(f"thing {i} {i},0,9" for i in range(5)))
+    engine.write_bytes(mmseg_file(drawn(5, bias=True), {}))
+    said = ["--res", "64x96", "--names", str(names), "--mean", "1,2,3", "--std", "4,5,6", "--color", "rgb"]
+    given = ["--input", str(picture.parent), "--output", str(tmp_path / "out"), "--engine", str(engine)]
     assert main([*given, *said]) == 0
     table = json.loads((tmp_path / "out" / "classes.json").read_text())
     assert table["classes"][3] == {"label": 3, "name": "thing 3", "colour": [3, 0, 9]}
     assert table["input"]["std"] == [4, 5, 6]
     with (
-        cg.Segmenter(WEIGHTS / "scenes.pth", names=names, mean=(1, 2, 3), std=(4, 5, 6), color="rgb") as segmenter,
+        cg.Segmenter(engine, res="64x96", names=names, mean=(1, 2, 3), std=(4, 5, 6), color="rgb") as segmenter,
         Image.open(tmp_path / "out" / "masks" / "000.png.png") as mask,
     ):
         assert np.array_equal(np.asarray(mask), segmenter.segment(np.asarray(cv2.imread(str(picture)), np.uint8)))
