@@ -77,7 +77,7 @@ def label_archive(
     ray              the address of a cluster; default: this machine alone
     workers          engines at work at once; default: as many as the CPUs allow with `threads` each
     threads, gpus    of each of them
-    batch            files that a worker gets at once, and that are repeated if it dies
+    batch            pictures that a worker gets at once, and that are repeated if it dies; a video is one of its own
     engine, res, contract, names, mean, std, color, trust    as of `open_engine`
 
     What can't be read becomes a row of the index with its reason. Raises DataError if the archive holds nothing to
@@ -120,14 +120,14 @@ def _run(
     gpus: float,
     batch: int,
 ) -> None:
-    data, ray = require("ray.data", extra="archive"), require("ray", extra="archive")
+    data, ray, arrow = (require(name, extra="archive") for name in ("ray.data", "ray", "pyarrow"))
     if workers is None:
         workers = max(int(ray.cluster_resources().get("CPU", 1) // threads), 1)
-    batches = [items[i : i + batch] for i in range(0, len(items), batch)]
-    files = data.from_items([asdict(item) for item in items], override_num_blocks=len(batches))
-    labelled = files.map_batches(
+    batches = _batches(items, batch)
+    tables = data.from_arrow([arrow.Table.from_pylist([asdict(item) for item in batch]) for batch in batches])
+    labelled = tables.map_batches(
         Labeller,
-        batch_size=batch,
+        batch_size=None,  # a table is a batch
         fn_constructor_args=(opens, str(output.resolve())),
         compute=data.ActorPoolStrategy(size=min(workers, len(batches)), max_tasks_in_flight_per_actor=2),
         num_cpus=threads,
@@ -139,6 +139,13 @@ def _run(
                 progress.update(progress.done + int(row["items"]))
     except ray.exceptions.RayError as error:
         raise _ours(error) from error
+
+
+def _batches(items: list[Item], size: int) -> list[list[Item]]:
+    """Each video alone and first, since it takes longest: none is left to one worker while the others have no more."""
+    pictures = [item for item in items if item.kind == "picture"]
+    videos = [[item] for item in items if item.kind == "video"]
+    return videos + [pictures[i : i + size] for i in range(0, len(pictures), size)]
 
 
 def _ours(error: BaseException) -> CgnetError:

@@ -21,6 +21,8 @@ from PIL import Image
 
 import cgnet_deploy as cg
 from cgnet_deploy.data.opening import open_dataset
+from cgnet_deploy.label import api
+from cgnet_deploy.label.archive import Item
 from cgnet_deploy.label.cli import main
 from cgnet_deploy.pixels import U8
 from tests.checkpoint.mmseg import mmseg_file
@@ -112,6 +114,11 @@ def test_masks_are_the_segmenters(
     assert main(arguments(engine, archive, output)) == 0  # nothing is left to do, and Ray isn't started for it
     assert f"{PICTURES + 3} of them done earlier" in capsys.readouterr().out
     check(output, archive, expected)
+
+
+def test_a_video_is_a_batch_of_its_own_and_comes_before_the_pictures() -> None:
+    items = [Item(f"{i}", f"{i}", "video" if i == 2 else "picture") for i in range(6)]
+    assert [[item.name for item in batch] for batch in api._batches(items, 2)] == [["2"], ["0", "1"], ["3", "4"], ["5"]]
 
 
 @pytest.fixture
