@@ -12,7 +12,7 @@ from cgnet_deploy.engines.fast.choice import fast_or_none
 from cgnet_deploy.engines.request import Request
 from cgnet_deploy.engines.torchtiming import event_ns, profile_modules
 from cgnet_deploy.errors import EngineUnavailable
-from cgnet_deploy.model import flushed_denormals
+from cgnet_deploy.model import without_tiny
 from cgnet_deploy.pixels import F32, U8, to_tensor
 from cgnet_deploy.spec import Precision
 
@@ -50,7 +50,7 @@ class TorchEngine(Engine):
         self._device = torch.device("cuda" if self._cuda else "cpu")
         provider = torch.cuda.get_device_name() if self._cuda else "cpu"
         # torch's stubs leave out memory_format, which Module.to documents
-        self._model = checkpoint.model.eval().to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._model = without_tiny(checkpoint.model).eval().to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if compiled:
             self._model = torch.compile(self._model)
         self._autocast = torch.autocast(self._device.type, torch.bfloat16, enabled=bf16)
@@ -63,13 +63,13 @@ class TorchEngine(Engine):
 
     @torch.inference_mode()
     def enqueue(self) -> None:
-        with self._autocast, flushed_denormals():
+        with self._autocast:
             self._labels = self._model(self._input).argmax(1).to(torch.uint8)
 
     @torch.inference_mode()
     def logits(self, frames: U8) -> F32:
         self.load(frames)
-        with self._autocast, flushed_denormals():
+        with self._autocast:
             logits: F32 = self._model(self._input).float().cpu().numpy()
         return logits
 
@@ -84,7 +84,7 @@ class TorchEngine(Engine):
         if isinstance(self._model, torch._dynamo.OptimizedModule):
             raise EngineUnavailable("what torch.compile makes has no layers; profile it as torch:FILE")
         self.load(frames)
-        with torch.inference_mode(), self._autocast, flushed_denormals():
+        with torch.inference_mode(), self._autocast:
             return profile_modules(self._model, self._input, WARM_RUNS, runs)
 
     def fetch(self) -> U8:

@@ -34,7 +34,7 @@ from cgnet_deploy.export.targets import Target
 from cgnet_deploy.export.tiny import drop_tiny
 from cgnet_deploy.export.trace import trace
 from cgnet_deploy.export.verify import Verification, compare, demand, demand_labels
-from cgnet_deploy.model import flushed_denormals
+from cgnet_deploy.model import without_tiny
 from cgnet_deploy.pixels import F32, U8, to_tensor
 from cgnet_deploy.spec import InputSpec, Precision, Res
 
@@ -137,11 +137,12 @@ def prepare(checkpoint: Checkpoint, request: Request, frames: Sequence[U8]) -> P
     """Trace, fuse, verify, and calibrate if it is for int8. Raises AccuracyError as `export_onnx` does."""
     spec = checkpoint.spec
     log.info(f"tracing {spec.name}, {spec.classes} classes, at {request.res.spelled()}, batch {request.batch}")
-    tensor_graph = trace(checkpoint.model, request.res, batch=request.batch, dynamic=request.dynamic)
+    model = without_tiny(checkpoint.model)
+    tensor_graph = trace(model, request.res, batch=request.batch, dynamic=request.dynamic)
     frame_graph = tensor_graph.clone() if request.io == "frames" else None
     inputs = [to_tensor(batch, spec.input) for batch in frames]
-    with torch.inference_mode(), flushed_denormals():
-        logits: list[F32] = [checkpoint.model(torch.from_numpy(batch)).numpy() for batch in inputs]
+    with torch.inference_mode():
+        logits: list[F32] = [model(torch.from_numpy(batch)).numpy() for batch in inputs]
 
     fusion, pruning = _fuse(tensor_graph, request, spec.input)
     step = "fused and pruned" if request.prune else "fused"

@@ -12,8 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from cgnet_deploy.export.graph import weights
-
-TINY = 1e-20
+from cgnet_deploy.model import TINY
 
 
 def drop_tiny(model: ir.Model) -> int:

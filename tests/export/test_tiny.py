@@ -10,10 +10,11 @@ import pytest
 import torch
 from onnx import numpy_helper
 
+from cgnet_deploy.checkpoint.reading import load_checkpoint
 from cgnet_deploy.export.api import export
-from cgnet_deploy.export.tiny import TINY, drop_tiny
+from cgnet_deploy.export.tiny import drop_tiny
 from cgnet_deploy.export.trace import trace
-from cgnet_deploy.model import flushed_denormals
+from cgnet_deploy.model import TINY, flushed_denormals, without_tiny
 from cgnet_deploy.spec import Res
 from tests.networks import drawn
 
@@ -49,6 +50,16 @@ def test_no_file_of_the_official_weights_holds_a_denormal(shared: Path, tmp_path
     weights = np.concatenate([array.ravel() for array in held if array.dtype == np.float32])
     assert weights.size > 100_000
     assert not ((weights.view(np.uint32) << 1 != 0) & (np.abs(weights) < TINY)).any()
+
+
+@pytest.mark.shared
+def test_the_official_weights_give_the_same_scores_to_the_bit_without_tiny_ones(shared: Path) -> None:
+    model = load_checkpoint(shared / "checkpoints" / "cgnet_camvid_official.pth").model
+    kept = without_tiny(model)
+    assert sum(int((a != b).sum()) for a, b in zip(model.parameters(), kept.parameters(), strict=True)) > 200_000
+    with torch.inference_mode():
+        frame = torch.randn(1, 3, 97, 131, generator=torch.Generator().manual_seed(0)).mul(60)
+        assert torch.equal(model(frame), kept(frame))
 
 
 def test_denormals_are_flushed_within_and_not_beyond() -> None:
