@@ -14,8 +14,8 @@ BOTH: tuple[IO, ...] = ("frames", "tensor")
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """snippet: a file of snippets/, which the page shows. takes: the kinds of file that it is tried with, and why not
-    the others. packages: of PyPI or npm; a Debian package is the system's own Python's.
+    """snippet: a file of snippets/, which the page shows. takes: the kinds of file that it is tried with. packages:
+    of PyPI or npm; a Debian package is the system's own Python's. note: what the page says of it.
     """
 
     key: str
@@ -24,7 +24,7 @@ class Consumer:
     packages: tuple[str, ...]
     source: Literal["pip", "npm", "apt"] = "pip"
     takes: tuple[IO, ...] = BOTH
-    why: str = ""
+    note: str = ""
 
     @property
     def install(self) -> str:
@@ -40,7 +40,13 @@ CONSUMERS = (
     Consumer("ort117", "ONNX Runtime 1.17", "onnxruntime.py", ("onnxruntime==1.17.3", OLD_NUMPY)),
     Consumer("ort120", "ONNX Runtime 1.20", "onnxruntime.py", ("onnxruntime==1.20.1",)),
     Consumer("ort132", "ONNX Runtime 1.32", "onnxruntime.py", ("onnxruntime==1.32.0",)),
-    Consumer("node", "ONNX Runtime for Node 1.30", "onnxruntime_node.mjs", ("onnxruntime-node@1.30.0",), "npm"),
+    Consumer(
+        "node",
+        "ONNX Runtime for Node 1.30",
+        "onnxruntime_node.mjs",
+        ("onnxruntime-node@1.30.0", "--onnxruntime-node-install=skip"),
+        "npm",
+    ),
     Consumer("web", "ONNX Runtime Web 1.30 (WebAssembly)", "onnxruntime_web.mjs", ("onnxruntime-web@1.30.0",), "npm"),
     Consumer("openvino", "OpenVINO 2026.4", "openvino.py", ("openvino==2026.4.1",)),
     Consumer("cv455", "OpenCV 4.5.5", "opencv.py", (f"{CV}==4.5.5.64", OLD_NUMPY)),
@@ -56,7 +62,7 @@ CONSUMERS = (
         "ncnn.py",
         ("ncnn==1.0.20261020", "pnnx==20261020", "numpy"),
         takes=("tensor",),
-        why="ncnn takes planes",
+        note="Only with `--tensor-io`: ncnn takes planes.",
     ),
     Consumer(
         "litert",
