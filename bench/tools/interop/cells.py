@@ -25,7 +25,11 @@ log = logging.getLogger(__name__)
 Ran = tuple[subprocess.CompletedProcess[str], list[Output]]  # the program, and what it made of each batch
 
 MAX_CELL_S = 600
-RAISED = re.compile(r"[\w.]*(Error|Exception|error): ")
+NAMED = (  # lines that name an error, the best first: OpenCV's second one, an exception's last one, any other
+    re.compile(r"^> Node "),
+    re.compile(r"^[\w.]*(Error|Exception|error): "),
+    re.compile(r"rror"),
+)
 PLACE = re.compile(r"(/[\w.@+=<-]+)+/")  # a folder of this machine
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "", "NO_COLOR": "1"}
 
@@ -130,10 +134,10 @@ def _ran(command: list[str], folder: Path, variables: dict[str, str]) -> subproc
 
 
 def last_words(ran: subprocess.CompletedProcess[str]) -> str:
-    """Why a consumer failed: the line that names an error, or the signal that killed it."""
-    if ran.returncode < 0:
-        return f"killed by signal {-ran.returncode}"
+    """Why a consumer failed: the signal that killed it, and the line that names an error."""
     lines = [line.strip() for line in (ran.stdout + ran.stderr).splitlines() if line.strip()]
-    raised = [line for line in lines if RAISED.match(line)]
-    named = raised or [line for line in lines if "rror" in line]
-    return PLACE.sub("", last_line((named or lines or [""])[-1]))
+    named = next(filter(None, ([line for line in lines if of.search(line)] for of in NAMED)), [])
+    words = PLACE.sub("", last_line((named or lines or [""])[-1]))
+    if ran.returncode < 0:
+        return f"killed by signal {-ran.returncode}{f': {words}' if named else ''}"
+    return words

@@ -16,6 +16,7 @@ from cgnet_deploy.bench.tools.interop.files import KINDS
 
 TEMPLATE = Path(__file__).with_name("template.md")
 LIMITS = {kind.name: kind.limit for kind in KINDS}
+HALF = {one.key for one in CONSUMERS if one.half}
 
 
 def page(results: Sequence[Cell]) -> str:
@@ -63,7 +64,8 @@ def _text(cell: Cell | None, decimals: int = 3) -> str:
         return "no"
     step = 10**decimals
     percent = f"{int(cell.equal * 100 * step) / step:.9g}"  # rounded down: 100 is all of them
-    return percent if cell.equal >= LIMITS[cell.kind] else f"**{percent}**"
+    limit = min(LIMITS[cell.kind], LIMITS["f16"]) if cell.consumer in HALF else LIMITS[cell.kind]
+    return percent if cell.equal >= limit else f"**{percent}**"
 
 
 def _section(consumer: Consumer, cells: Sequence[Cell]) -> str:

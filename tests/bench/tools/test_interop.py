@@ -59,6 +59,10 @@ def test_a_refusal_is_in_the_consumer_s_own_words(place: Path, file: File, monke
 def test_the_line_that_names_an_error_is_quoted_before_the_last_one() -> None:
     ran = subprocess.CompletedProcess([], 1, "cv2.error: Gather is refused\n", "3: alloc::Error\nbye\n")
     assert last_words(ran) == "cv2.error: Gather is refused"
+    ran.stderr = "cv2.error: in handleNode\n> Node [Gather]: refused\n\n"
+    assert last_words(ran) == "> Node [Gather]: refused"
+    ran.returncode = -6
+    assert last_words(ran) == "killed by signal 6: > Node [Gather]: refused"
 
 
 def test_logits_count_by_their_argmax() -> None:
