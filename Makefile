@@ -5,7 +5,7 @@
 #   make bench    our CPU engines beside the exporter's graph and PyTorch; CKPT=, DATA= and RES= choose your own
 #   make gpu      everything that needs an NVIDIA GPU: tested, measured, recorded; PART=, DATA= (CamVid) and CKPT= choose
 #   make interop  every kind of ONNX file in every runtime of docs/runtimes.md, which it writes; DATA=, CONSTANT= a
-#                 checkpoint with constant gates: an hour, and 12 GB of environments in .interop
+#                 checkpoint with constant gates: an hour, and 22 GB of environments in .interop; it can be stopped
 .PHONY: demo quick test check gpu bench interop
 
 PYTHON ?= python3

@@ -10,7 +10,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -24,20 +25,30 @@ log = logging.getLogger(__name__)
 Ran = tuple[subprocess.CompletedProcess[str], list[Output]]  # the program, and what it made of each batch
 
 MAX_CELL_S = 600
-RAISED = re.compile(r"[\w.]*(Error|Exception|error): ")
-PLACE = re.compile(r"(/[\w.@+-]+)+/")  # a folder of this machine
+NAMED = (  # lines that name an error, the best first: OpenCV's second one, an exception's last one, any other
+    re.compile(r"^> Node "),
+    re.compile(r"^[\w.]*(Error|Exception|error): "),
+    re.compile(r"rror"),
+)
+PLACE = re.compile(r"(/[\w.@+=<-]+)+/")  # a folder of this machine
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "", "NO_COLOR": "1"}
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One file in one consumer: the share of equal labels, 0 to 1, or the consumer's own words."""
+    """One file in one consumer: the share of equal labels, 0 to 1, or the consumer's own words.
+
+    frames: how many it was tried with. sha256: of the file.
+    """
 
     consumer: str
     kind: str
     io: str
     equal: float | None
     words: str = ""
+    frames: int = 0
+    sha256: str = ""
+    seconds: float = field(default=0.0, compare=False)
 
 
 def environment(consumer: Consumer, folder: Path) -> Path:
@@ -51,7 +62,7 @@ def environment(consumer: Consumer, folder: Path) -> Path:
     elif consumer.source == "npm":
         commands = [["npm", "install", "--prefix", str(place), *consumer.packages]]
     else:
-        pip = [str(place / "bin/python"), "-m", "pip", "install", "--quiet", *consumer.packages]
+        pip = [str(place / "bin/python"), "-m", "pip", "install", "--quiet", "--no-compile", *consumer.packages]
         commands = [[sys.executable, "-m", "venv", str(place)], pip]
     for command in commands:
         ran = subprocess.run(command, capture_output=True, text=True, errors="replace")
@@ -63,6 +74,7 @@ def environment(consumer: Consumer, folder: Path) -> Path:
 
 def cell(consumer: Consumer, file: File, place: Path) -> Cell:
     """What a consumer makes of a copy of the file: some rewrite what they read."""
+    begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="cgnet-interop-") as name:
         folder = Path(name)
         model = folder / "cgnet.onnx"
@@ -75,8 +87,9 @@ def cell(consumer: Consumer, file: File, place: Path) -> Cell:
             equal, words = None, f"no answer within {MAX_CELL_S} s"
         except ValueError as error:
             equal, words = None, f"gives another shape: {error}"
-    log.info(f"{consumer.title}, {file.kind.name}, {file.io}: {equal if words == '' else words}")
-    return Cell(consumer.key, file.kind.name, file.io, equal, words)
+    seconds = round(time.monotonic() - begun, 1)
+    log.info(f"{consumer.title}, {file.kind.name}, {file.io}: {equal if words == '' else words} ({seconds} s)")
+    return Cell(consumer.key, file.kind.name, file.io, equal, words, file.frames, file.sha256, seconds)
 
 
 def _python(consumer: Consumer, file: File, model: Path, place: Path) -> Ran:
@@ -121,10 +134,10 @@ def _ran(command: list[str], folder: Path, variables: dict[str, str]) -> subproc
 
 
 def last_words(ran: subprocess.CompletedProcess[str]) -> str:
-    """Why a consumer failed: the line that names an error, or the signal that killed it."""
-    if ran.returncode < 0:
-        return f"killed by signal {-ran.returncode}"
+    """Why a consumer failed: the signal that killed it, and the line that names an error."""
     lines = [line.strip() for line in (ran.stdout + ran.stderr).splitlines() if line.strip()]
-    raised = [line for line in lines if RAISED.match(line)]
-    named = raised or [line for line in lines if "rror" in line]
-    return PLACE.sub("", last_line((named or lines or [""])[-1]))
+    named = next(filter(None, ([line for line in lines if of.search(line)] for of in NAMED)), [])
+    words = PLACE.sub("", last_line((named or lines or [""])[-1]))
+    if ran.returncode < 0:
+        return f"killed by signal {-ran.returncode}{f': {words}' if named else ''}"
+    return words

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -54,23 +53,30 @@ KINDS = (
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file of a kind, what it is given, and the labels that ONNX Runtime gives, batch by batch."""
+    """A file of a kind, what it is given, and the labels that ONNX Runtime gives, batch by batch.
+
+    frames: how many were asked for.
+    """
 
     kind: Kind
     io: IO
     path: Path
+    sha256: str
+    frames: int
     batches: tuple[U8 | F32, ...]
     labels: tuple[U8, ...]
 
 
-def files(live: Path, constant: Path | None, data: str, images: int, folder: Path) -> list[File]:
-    """Export what is not in `folder` yet. images: of `data`'s split val, an even number."""
+def files(
+    kinds: Sequence[Kind], ios: Sequence[IO], live: Path, constant: Path | None, data: str, frames: int, folder: Path
+) -> list[File]:
+    """Export what is not in `folder` yet. frames: how many of `data`'s split val, evenly spread."""
     made = []
-    for kind in KINDS:
+    for kind in kinds:
         checkpoint = constant if kind.constant else live
         if checkpoint is None:
             continue
-        for io in get_args(IO):
+        for io in ios:
             path = folder / f"{kind.name.replace(' ', '-').replace(',', '')}-{io}.onnx"
             if not sidecar_path(path).exists():
                 int8 = (
@@ -86,22 +92,22 @@ def files(live: Path, constant: Path | None, data: str, images: int, folder: Pat
                     dynamic=kind.dynamic,
                     **int8,  # type: ignore[arg-type]
                 )
-            made.append(_file(kind, io, path, data, images))
+            made.append(_file(kind, io, path, data, frames))
     return made
 
 
-def _file(kind: Kind, io: IO, path: Path, data: str, images: int) -> File:
+def _file(kind: Kind, io: IO, path: Path, data: str, count: int) -> File:
     dataset = open_dataset(data, "val")
-    frames = np.stack([dataset.frame(i * len(dataset) // images) for i in range(images)])
-    batches: list[U8] = np.split(frames, images // kind.batch)
+    frames = np.stack([dataset.frame(i * len(dataset) // count) for i in range(count // kind.batch * kind.batch)])
+    batches: list[U8] = np.split(frames, count // kind.batch)
     if kind.dynamic == "both":
         height, width = OTHER_SIZE
         batches = [*batches, np.ascontiguousarray(frames[:2, :height, :width])]
     with open_engine(f"ort:{path}") as engine:
         labels = tuple(engine.infer(batch) for batch in batches)
-    spec = read_artifact(path).spec.input
-    given = tuple(to_tensor(batch, spec) if io == "tensor" else batch for batch in batches)
-    return File(kind, io, path, given, labels)
+    artifact = read_artifact(path)
+    given = tuple(to_tensor(batch, artifact.spec.input) if io == "tensor" else batch for batch in batches)
+    return File(kind, io, path, artifact.sha256, count, given, labels)
 
 
 def share(labels: tuple[U8, ...], outputs: Sequence[Output]) -> float:

@@ -213,6 +213,7 @@ int run(const Settings& settings) {
   options.threads = settings.threads;
   options.contexts = settings.contexts > 0 ? settings.contexts : default_contexts(settings.engine);
   const cgnet::Segmenter segmenter(settings.engine, options);
+  if (!segmenter.info().warning.empty()) std::fprintf(stderr, "cgnet_video: %s\n", segmenter.info().warning.c_str());
   const cgnet::Overlay overlay(segmenter.info().classes, settings.alpha);
   std::fprintf(stderr, "%s on %s, %s\n", segmenter.info().backend.c_str(), segmenter.info().provider.c_str(),
                segmenter.info().precision.c_str());

@@ -193,11 +193,18 @@ File read_file(const fs::path& path) {
     if (!own) throw ArtifactError(path.string() + " has no sidecar " + sidecar.filename().string() + again);
     return {parse_description(path, "the metadata of " + path.string(), *own, sha256_of(content)), std::move(content)};
   }
-  if (sha256_of(content) != artifact.sha256)
-    throw ArtifactError(path.string() + " is not the file that " + sidecar.filename().string() +
-                        " describes (sha256 differs): it was cut or altered" + again);
-  if (own && artifact.kind == Kind::onnx && shared_facts(*own) != shared_facts(text))
+  const bool described = own && artifact.kind == Kind::onnx;
+  if (described && shared_facts(*own) != shared_facts(text))
     throw ArtifactError(sidecar.string() + " contradicts the metadata of " + path.filename().string() + again);
+  const std::string sha256 = sha256_of(content);
+  if (sha256 != artifact.sha256) {
+    if (!described)
+      throw ArtifactError(path.string() + " is not the file that " + sidecar.filename().string() +
+                          " describes (sha256 differs): it was cut or altered" + again);
+    artifact.sha256 = sha256;
+    artifact.warning = path.string() + " was changed after " + sidecar.filename().string() +
+                       " was written (sha256 differs), by a tool that kept its metadata: it is taken for what those say";
+  }
   return {std::move(artifact), std::move(content)};
 }
 

@@ -45,6 +45,7 @@ struct Artifact {
   int ignore_label = 255;
   std::string sha256;
   std::map<std::string, std::string> made_with;  ///< tool -> version
+  std::string warning;  ///< that an ONNX file was changed after its sidecar was written, else empty
 };
 
 /// An artifact with the bytes whose sha256 was compared: they are read once, and a runtime gets these bytes.
@@ -54,7 +55,8 @@ struct File {
 };
 
 /// Read `path` and its sidecar, or the description in its metadata of an ONNX file that has no sidecar. Throws
-/// ArtifactError if one is missing, damaged or too large, or if they contradict each other.
+/// ArtifactError if one is missing, damaged or too large, or if they contradict each other. Another sha256 than the
+/// sidecar's is a warning where the metadata say what the sidecar does, and else an error.
 File read_file(const std::filesystem::path& path);
 
 /// `N=8 H=360 W=480`, or `N=8, any H and W`.

@@ -85,6 +85,7 @@ class Segmenter::Impl {
     info_.provider = engine_->provider();
     info_.precision = artifact.precision;
     info_.sha256 = artifact.sha256;
+    info_.warning = artifact.warning;
     info_.classes = artifact.classes;
     info_.ignore_label = artifact.ignore_label;
     info_.batch = shape_.batch;

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 
 from cgnet_deploy import __version__
@@ -122,6 +123,21 @@ def test_an_onnx_file_without_its_sidecar_gives_the_same_bytes(
     assert len(given[0][0]) == FRAMES[..., 0].size
 
 
+def test_a_file_that_another_tool_rewrote_is_read_with_a_warning(
+    program: Path, frames_onnx: Path, tmp_path: Path, video: Path
+) -> None:
+    wanted, masks, rewritten = (tmp_path / name for name in ("wanted.u8", "masks.u8", "rewritten.onnx"))
+    assert run(program, "--engine", frames_onnx, "--input", video, "--masks", wanted).returncode == 0
+    shutil.copy(sidecar_path(frames_onnx), sidecar_path(rewritten))
+    file = onnx.load(frames_onnx)
+    file.producer_name = "another tool"
+    onnx.save(file, rewritten)
+    done = run(program, "--engine", rewritten, "--input", video, "--masks", masks)
+    assert done.returncode == 0, done.stderr
+    assert "rewritten.onnx was changed after rewritten.onnx.json was written (sha256 differs)" in done.stderr
+    assert masks.read_bytes() == wanted.read_bytes()
+
+
 def spoilt(folder: Path, old: str, new: str) -> None:
     """Leave the network without its sidecar, and with `new` for `old` in its metadata."""
     path = folder / "tiny.onnx"
@@ -166,9 +182,7 @@ def no_sidecar(folder: Path) -> str:
 
 
 def altered(folder: Path) -> str:
-    content = bytearray((folder / "tiny.onnx").read_bytes())
-    content[-9] ^= 1
-    (folder / "tiny.onnx").write_bytes(content)
+    (folder / "tiny.onnx").write_bytes(network("frames", FIXED).SerializeToString())
     return "tiny.onnx is not the file that tiny.onnx.json describes (sha256 differs)"
 
 

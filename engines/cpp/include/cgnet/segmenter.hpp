@@ -84,6 +84,7 @@ struct Info {
   std::string provider;   ///< what actually executes it, as reported by the runtime after loading
   std::string precision;  ///< "f32", "f16" or "int8"
   std::string sha256;     ///< of the file
+  std::string warning;    ///< that another tool rewrote the file, which kept its metadata; else empty
   std::vector<Class> classes;
   int ignore_label = 255;
   int batch = 0;
