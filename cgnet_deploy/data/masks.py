@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from cgnet_deploy.data.images import DAMAGED, read_header
+from cgnet_deploy.data.images import DAMAGED, read_header, upright
 from cgnet_deploy.errors import DataError
 
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff")
@@ -34,8 +34,8 @@ class Mask:
 
 
 def read_mask(path: Path) -> Mask:
-    """A mask as it is stored. DataError if it is none, or can't be read or decoded, or is too large."""
-    _, header = read_header(path)
+    """A mask with its values as they are stored, upright as its picture. DataError if it is none, or can't be read or decoded, or is too large."""
+    content, header = read_header(path)
     if header.format not in LOSSLESS or header.info.get("compression") == "jpeg":
         raise DataError(
             f"{path} is no mask: a mask saved as {header.format} has other values at every edge; export it as PNG"
@@ -46,7 +46,7 @@ def read_mask(path: Path) -> Mask:
             f"{path} is no mask: {header.format} of mode {layout or mode}; wanted one grey, palette or RGB picture"
         )
     try:
-        pixels = np.asarray(header)
+        pixels = upright(np.asarray(header), content, header)
     except DAMAGED as error:
         raise DataError(f"{path} can't be decoded: it is cut or damaged") from error
     if mode in COLOUR:
