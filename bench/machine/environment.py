@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
@@ -73,7 +73,7 @@ def describe(threads: int, command: tuple[str, ...]) -> Environment:
     machine = here()
     unmeasured = machine.unmeasured
     return Environment(
-        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
         command=command,
         cpu=cpu_name(),
         cores=cores(),

@@ -143,7 +143,7 @@ def _orientation(content: bytes, header: ImageFile) -> int:
                 found = header.getexif().get(ExifTags.Base.Orientation)
             else:
                 exif = Exif()
-                exif.load(stored)
+                exif.load(stored or b"")
                 found = exif.get(ExifTags.Base.Orientation)
     except DAMAGED:
         return UPRIGHT

@@ -34,7 +34,10 @@ class Mask:
 
 
 def read_mask(path: Path) -> Mask:
-    """A mask with its values as they are stored, upright as its picture. DataError if it is none, or can't be read or decoded, or is too large."""
+    """Its values as they are stored, turned upright by its own EXIF orientation.
+
+    DataError if it is none, or can't be read or decoded, or is too large.
+    """
     content, header = read_header(path)
     if header.format not in LOSSLESS or header.info.get("compression") == "jpeg":
         raise DataError(
