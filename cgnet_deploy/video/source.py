@@ -28,7 +28,9 @@ from cgnet_deploy.video.timeline import Timeline
 
 DEFAULT_FPS = 25.0  # of a folder of pictures, and of a camera that reports none
 MAX_FPS = 1000.0
-FAILED_READS = 1000  # in a row are the end of a file: each damaged packet is one, and past the end each takes 20 us
+# In a row, these are the end of a file, or as many as it still announces: each damaged packet is one, and past the end
+# each takes 20 us.
+FAILED_READS, MOST_FAILED_READS = 1000, 250_000
 TIMEOUT_MS = 10_000  # of a silent network stream
 NETWORK = re.compile(r"(rtsps?|rtmps?|https?|udp|tcp|srt)://", re.IGNORECASE)
 OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
@@ -114,7 +116,7 @@ class Capture:
     def __iter__(self) -> Iterator[Picture]:
         count, failed, self._last_s, start_ns = 0, 0, 0.0, CLOCK.now_ns()
         try:
-            while failed < (FAILED_READS if self._file else 1):
+            while failed < self._failures(count):
                 read, pixels = self._capture.read()
                 if not read:
                     failed += 1
@@ -142,6 +144,11 @@ class Capture:
             self.trouble = CgnetError(
                 f"{self.name} is cut or damaged: {count} frames could be read, it announces {self.frames}"
             )
+
+    def _failures(self, count: int) -> int:
+        """How many failed reads in a row are the end, after so many pictures."""
+        left = (self.frames or 0) - count
+        return min(max(FAILED_READS, left), MOST_FAILED_READS) if self._file else 1
 
     def _time_s(self, count: int, start_ns: int) -> float:
         """When this picture is due: by the clock, by --fps, or by the file; always later than the one before."""

@@ -93,7 +93,8 @@ def test_sound_ends_with_the_pictures(tmp_path: Path) -> None:
     write(tmp_path / "out.mp4", drawn(25), sound=source)
     with av.open(str(tmp_path / "out.mp4")) as opened:
         track = opened.streams.audio[0]
-        assert track.duration and track.time_base
+        assert track.duration
+        assert track.time_base
         assert 0.7 < float(track.duration * track.time_base) < 1.2  # of 4 seconds
 
 
