@@ -36,7 +36,11 @@ def _parser() -> Parser:
     add("--threads", type=integer(1, 1024), default=1, metavar="N", help="CPU threads of each (default %(default)s)")
     add("--gpus", type=number(0, 64), default=0.0, metavar="N", help="GPUs of each, may be a fraction (default 0)")
     add(
-        "--batch", type=integer(1, 4096), default=16, metavar="N", help="pictures that a worker gets at once (%(default)s)"
+        "--batch",
+        type=integer(1, 4096),
+        default=16,
+        metavar="N",
+        help="pictures that a worker gets at once (%(default)s)",
     )
     add("--res", type=res_argument, metavar="HxW", help="pixels, of an engine that leaves its size open (the frame's)")
     add_flags(parser)
