@@ -95,6 +95,18 @@ def test_sidecars(seed: int, network: bytes, tmp_path: Path) -> None:
         ours(read_artifact, path)
 
 
+def test_a_described_file_whose_graph_is_damaged(network: bytes, tmp_path: Path) -> None:
+    """Found by more mutations than a run of all tests makes."""
+    path = tmp_path / "a.onnx"
+    written(path, network)
+    whole = path.read_bytes()
+    for at in range(len(network)):
+        path.write_bytes(whole[:at] + b"\xff" + whole[at + 1 :])
+        ours(opened, path)
+    path.write_bytes(whole)
+    opened(path)
+
+
 @pytest.mark.parametrize("described", [False, True])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_onnx_files(seed: int, described: bool, network: bytes, tmp_path: Path) -> None:

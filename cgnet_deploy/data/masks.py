@@ -44,7 +44,11 @@ def read_mask(path: Path) -> Mask:
             f"{path} is no mask: a mask saved as {header.format} has other values at every edge; export it as PNG"
         )
     mode, layout = header.mode, _raw_mode(header.tile)
-    if mode not in GREY + COLOUR or layout.endswith("I") or getattr(header, "n_frames", 1) > 1:
+    try:
+        several = getattr(header, "n_frames", 1) > 1  # looks for the header of the second
+    except DAMAGED as error:
+        raise DataError(f"{path} can't be decoded: it is cut or damaged") from error
+    if mode not in GREY + COLOUR or layout.endswith("I") or several:
         raise DataError(
             f"{path} is no mask: {header.format} of mode {layout or mode}; wanted one grey, palette or RGB picture"
         )
