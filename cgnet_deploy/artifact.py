@@ -1,8 +1,8 @@
 """A file and what describes it: what it is, what it was made from, and proof that it is intact.
 
 `cgnet.plan` has its sidecar beside it as `cgnet.plan.json`. The plan itself stays a plain plan that any
-tool can load. Both are written atomically, so a failed run never replaces a good file; a run killed between
-the two renames is caught by the sha256.
+tool can load. Both are written atomically, and together: a failed run never replaces a good file, two runs at
+once leave the pair of one; a run killed between the two renames is caught by the sha256.
 
 An ONNX file holds the same description in its own metadata, under `cgnet`, and beside it texts for viewers such as
 netron. It is complete without its sidecar; only the sha256, which no file can hold of itself, is then not compared. So
@@ -21,8 +21,8 @@ from typing import Any, Literal
 
 from cgnet_deploy import __version__
 from cgnet_deploy.codec import from_json, to_json
-from cgnet_deploy.errors import ArtifactError, UsageError, UserError, one_line
-from cgnet_deploy.files import is_stream, read_json, real, replacing, sha256_of, write_json
+from cgnet_deploy.errors import ArtifactError, CgnetError, UsageError, UserError, one_line
+from cgnet_deploy.files import is_stream, locked, read_json, real, replacing, sha256_of, write_json
 from cgnet_deploy.onnxmeta import read_metadata, with_metadata
 from cgnet_deploy.spec import ModelSpec, Precision
 
@@ -82,8 +82,13 @@ def write_artifact(
     shape: Shape,
     parent_sha256: str | None,
     made_with: Mapping[str, str],
+    parent: Path | None = None,
 ) -> Artifact:
-    """Write `content` and its sidecar, each atomically; an ONNX file gets its description in its metadata too."""
+    """Write `content` and its sidecar, each atomically; an ONNX file gets its description in its metadata too.
+
+    Of several runs that write to one name, the last has both. parent: a file that must still be the one that it was
+    made from. Raises CgnetError if another run has replaced that.
+    """
     if is_stream(path):
         raise UserError(f"{path} is no regular file: an artifact needs one, with its sidecar beside it")
     tools = {"cgnet-deploy": __version__, **made_with}
@@ -91,7 +96,12 @@ def write_artifact(
     if kind == "onnx":
         content = described(content, artifact)
     artifact = replace(artifact, sha256=hashlib.sha256(content).hexdigest())
-    with replacing(path) as temporary:
+    with locked(path, parent or path), replacing(path) as temporary:
+        if parent is not None and sha256_of(parent) != parent_sha256:
+            raise CgnetError(
+                f"{path} is not written: {parent} was replaced, by another run, while it was made; run again, or write "
+                "to another name"
+            )
         temporary.write_bytes(content)
         write_json(sidecar_path(path), {**to_json(artifact), "schema": SCHEMA, "path": path.name})
     return artifact

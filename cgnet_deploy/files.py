@@ -6,6 +6,7 @@ and `-` is stdout.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -13,7 +14,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,21 @@ def replacing(path: Path) -> Iterator[Path]:
         raise CgnetError(f"{path} can't be written: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(*paths: Path) -> Iterator[None]:
+    """Keep other processes that lock a path in the same folders waiting.
+
+    The folder itself is locked, so that no lock file is left behind; a file system without locks goes without.
+    """
+    with ExitStack() as stack:
+        for folder in sorted({real(path).parent for path in paths}):  # one order: nobody waits in a circle
+            with suppress(OSError):
+                handle = os.open(folder, os.O_RDONLY)
+                stack.callback(os.close, handle)
+                fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def _send(content: Path, stream: Path) -> None:

@@ -1,11 +1,18 @@
-"""SIGINT and SIGTERM as requests: the current step is finished and saved, then the run ends."""
+"""SIGINT and SIGTERM as requests: the current step is finished and saved, then the run ends.
+
+Everywhere else SIGINT raises KeyboardInterrupt, but never inside an import: packages turn it into other errors there.
+"""
 
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+IMPORT = "<frozen importlib._bootstrap>"  # the file of the frames that import
+AGAIN_S = 0.02
 
 
 class Interrupts:
@@ -29,3 +36,42 @@ def caught_interrupts() -> Iterator[Interrupts]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+class Prompt(Interrupts):
+    """Raises KeyboardInterrupt once nothing is being imported; at the second SIGINT at once."""
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT:
+            super().__call__(number, frame)
+        if _importing(frame):
+            signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+        else:
+            raise KeyboardInterrupt
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_code.co_filename != IMPORT:
+        frame = frame.f_back
+    return frame is not None
+
+
+@contextmanager
+def prompt_interrupts() -> Iterator[Interrupts]:
+    """Raise KeyboardInterrupt for SIGINT, where it is not ignored, outside imports; nothing in other threads."""
+    before, prompt = signal.getsignal(signal.SIGINT), Prompt()
+    early = isinstance(before, Interrupts)
+    if threading.current_thread() is not threading.main_thread() or not (early or before is signal.default_int_handler):
+        yield prompt
+        return
+    alarm = signal.signal(signal.SIGALRM, prompt)
+    signal.signal(signal.SIGINT, prompt)
+    try:
+        if isinstance(before, Interrupts) and before.received:
+            prompt.received = before.received
+            raise KeyboardInterrupt
+        yield prompt
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGALRM, alarm)

@@ -24,6 +24,7 @@ from typing import NoReturn, TextIO
 from cgnet_deploy import __version__
 from cgnet_deploy.errors import CgnetError, UsageError
 from cgnet_deploy.files import STDOUT
+from cgnet_deploy.interrupts import prompt_interrupts
 from cgnet_deploy.progress import display
 from cgnet_deploy.spec import Res, Triple
 
@@ -89,9 +90,17 @@ def guarded(prog: str, body: Callable[[], int]) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = body()
-        if sys.stdout is not None:  # closed by `>&-`
-            sys.stdout.flush()  # at exit, Python would report a full disk in its own words
+        with prompt_interrupts() as interrupts:
+            try:
+                code = body()
+            except Exception as error:
+                if interrupts.received:  # what became of it
+                    raise KeyboardInterrupt from error
+                raise
+            if interrupts.received:
+                raise KeyboardInterrupt
+            if sys.stdout is not None:  # closed by `>&-`
+                sys.stdout.flush()  # at exit, Python would report a full disk in its own words
         return code
     except CgnetError as error:
         _say(f"{prog}: error: {error}")

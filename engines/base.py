@@ -9,10 +9,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
-from typing_extensions import Self
 
 from cgnet_deploy.artifact import IO, Shape
 from cgnet_deploy.engines.outputs import labels_from_scores, labels_in, scores_in

@@ -98,6 +98,7 @@ def build_plan(
         io=source.io,
         shape=(n, h, w),
         parent_sha256=source.sha256,
+        parent=source.path,
         made_with={PACKAGES[chosen]: trt.__version__, ARCHITECTURE: architecture},
     )
     return BuiltPlan(artifact, chosen, trt.__version__, architecture, convolutions)

@@ -18,7 +18,7 @@ from cgnet_deploy.engines.foreign import Port, describe
 from cgnet_deploy.engines.outside import keeps_data_outside
 from cgnet_deploy.engines.ports import check_ports
 from cgnet_deploy.engines.request import Request
-from cgnet_deploy.errors import ArtifactError, one_line, require
+from cgnet_deploy.errors import ArtifactError, CgnetError, one_line, require
 from cgnet_deploy.files import sha256_of
 from cgnet_deploy.spec import ModelSpec, Precision
 
@@ -59,7 +59,8 @@ def read_onnx(request: Request) -> OnnxFile:
         raise ArtifactError(f"{path} is a {artifact.kind}, wanted an ONNX file")
     request.check_contract(artifact.spec)
     ends, content = Ends.of(artifact.io), _content(path)
-    check_ports(artifact, content)
+    with _invalid(path):
+        check_ports(artifact, content)
     return OnnxFile(path, content, artifact.precision, artifact.spec, ends, artifact.shape, artifact.sha256)
 
 
@@ -106,6 +107,8 @@ def _port(path: Path, onnx: Any, tensor: Any) -> Port:
 def _invalid(path: Path) -> Iterator[None]:
     try:
         yield
+    except CgnetError:
+        raise
     except Exception as error:  # protobuf's and the checker's errors share no base class
         raise ArtifactError(f"{path} is not a valid ONNX file: {one_line(error)}") from error
 

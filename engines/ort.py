@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from cgnet_deploy.artifact import Shape
+from cgnet_deploy.cpu import int8_saturates
 from cgnet_deploy.engines.base import WARM_RUNS, Engine, EngineInfo, GraphEngine, Layer, mean_of_last
 from cgnet_deploy.engines.cudastream import CudaStream
 from cgnet_deploy.engines.gpu import find_gpu
@@ -80,8 +81,7 @@ class OrtEngine(GraphEngine):
                 placed["user_compute_stream"] = str(self._stream.handle)
             # `run` needs not wait for the GPU: `sync` does.
             self._running.add_run_config_entry("disable_synchronize_execution_providers", "1")
-        options = ort.SessionOptions()
-        options.log_severity_level = ONLY_ERRORS
+        options = session_options(ort)
         if threads is not None:
             options.intra_op_num_threads = threads
         self._profiles = tempfile.TemporaryDirectory(prefix="cgnet-ort-") if profile else None
@@ -151,6 +151,14 @@ class OrtEngine(GraphEngine):
                 if event.get("cat") == "Node" and event["name"].endswith(KERNEL)
             ),
         )
+
+
+def session_options(ort: Any) -> Any:
+    """Of every session, timed or scored. Exact int8 products also on a CPU whose own saturate; see cpu.py."""
+    options = ort.SessionOptions()
+    options.log_severity_level = ONLY_ERRORS
+    options.add_session_config_entry("session.x64quantprecision", str(int(int8_saturates())))
+    return options
 
 
 def node_names(content: bytes) -> dict[str, str]:

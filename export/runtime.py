@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cgnet_deploy.engines.ort import session_options
 from cgnet_deploy.errors import require
 
 Outputs = list[npt.NDArray[Any]]
@@ -16,9 +17,7 @@ Outputs = list[npt.NDArray[Any]]
 def stream_onnx(content: bytes, inputs: Iterable[npt.NDArray[np.generic]]) -> Iterator[Outputs]:
     """All outputs of an ONNX graph on each of `inputs`, computed one by one, by ONNX Runtime on the CPU."""
     ort = require("onnxruntime", extra="ort")
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(content, session_options(ort), providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     for array in inputs:
         yield session.run(None, {name: array})

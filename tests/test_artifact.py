@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 import stat
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,14 +16,14 @@ import pytest
 from cgnet_deploy.artifact import Artifact, read_artifact, sidecar_path, write_artifact
 from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.errors import ArtifactError, CgnetError, UserError
-from cgnet_deploy.files import replacing
+from cgnet_deploy.files import replacing, sha256_of
 from cgnet_deploy.onnxmeta import read_metadata, with_metadata
 from cgnet_deploy.spec import Precision
 
 SPEC = model_spec("camvid-official", 11, (3, 21))
 
 
-def written(path: Path, content: bytes = b"a plan") -> Artifact:
+def written(path: Path, content: bytes = b"a plan", parent: Path | None = None, made_from: str = "ab" * 32) -> Artifact:
     return write_artifact(
         path,
         content,
@@ -30,7 +32,8 @@ def written(path: Path, content: bytes = b"a plan") -> Artifact:
         spec=SPEC,
         io="frames",
         shape=(1, None, None),
-        parent_sha256="ab" * 32,
+        parent_sha256=made_from,
+        parent=parent,
         made_with={"tensorrt_rtx": "1.7"},
     )
 
@@ -207,3 +210,45 @@ def test_an_artifact_written_through_a_link_leaves_the_link(tmp_path: Path) -> N
     assert link.is_symlink()
     assert sorted(one.name for one in tmp_path.iterdir()) == sorted([link.name, path.name, sidecar_path(path).name])
     assert read_artifact(link).sha256 == read_artifact(path).sha256
+
+
+ROUNDS = 60  # without a lock, every third ends with a pair of two runs
+
+
+def keep_writing(path: Path, turn: Any) -> None:
+    for number in range(ROUNDS):
+        turn.wait()
+        written(path, f"{os.getpid()} {number}".encode())
+        turn.wait()  # both are done: the pair is looked at
+        turn.wait()
+
+
+@pytest.mark.parametrize("other", ["cgnet.plan", "link.plan", "elsewhere/link.plan"])
+def test_two_runs_that_write_to_one_name_at_once_leave_the_pair_of_one(other: str, tmp_path: Path) -> None:
+    path = tmp_path / "cgnet.plan"
+    written(path)
+    if other != path.name:
+        (tmp_path / other).parent.mkdir(exist_ok=True)
+        (tmp_path / other).symlink_to(path)
+    fork = multiprocessing.get_context("fork")
+    turn = fork.Barrier(3, timeout=60)
+    writers = [fork.Process(target=keep_writing, args=(tmp_path / name, turn)) for name in (path.name, other)]
+    for writer in writers:
+        writer.start()
+    for _ in range(ROUNDS):
+        turn.wait()
+        turn.wait()
+        assert read_artifact(path).sha256 == sha256_of(path)
+        turn.wait()
+    for writer in writers:
+        writer.join()
+        assert writer.exitcode == 0
+
+
+def test_what_was_made_from_a_file_that_is_no_longer_there_is_not_written(tmp_path: Path) -> None:
+    source, plan = tmp_path / "cgnet.onnx", tmp_path / "cgnet.plan"
+    source.write_bytes(b"one run's")
+    old = written(plan, b"old", parent=source, made_from=sha256_of(source))
+    with pytest.raises(CgnetError, match=r"cgnet.onnx was replaced, by another run"):
+        written(plan, b"new", parent=source, made_from="cd" * 32)
+    assert (plan.read_bytes(), read_artifact(plan)) == (b"old", old)

@@ -139,7 +139,7 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 def test_a_command_s_help_imports_nothing_heavy(point: EntryPoint) -> None:
     assert (
         heavy_after(f"""
-from {point.module} import main
+from {point.module} import {point.attr} as main
 try:
     main(["--help"])
 except SystemExit as ended:

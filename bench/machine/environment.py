@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
@@ -13,34 +13,12 @@ import psutil
 
 from cgnet_deploy.bench.machine.nvml import GpuDescription
 from cgnet_deploy.bench.machine.readings import cpuinfo, here, text
+from cgnet_deploy.cpu import FLAGS, cpu_flags
 from cgnet_deploy.engines import backends
 from cgnet_deploy.threads import cores
 
 PACKAGES = ("cgnet-deploy", "numpy", *backends.PACKAGES)
 
-# x86's names and Arm's, as /proc/cpuinfo spells them.
-FLAGS = (
-    "avx2",
-    "fma",
-    "f16c",
-    "avx_vnni",
-    "avx512f",
-    "avx512bw",
-    "avx512_vnni",
-    "avx512_bf16",
-    "avx512_fp16",
-    "amx_tile",
-    "amx_int8",
-    "amx_bf16",
-    "asimd",
-    "asimddp",
-    "asimdhp",
-    "fphp",
-    "bf16",
-    "i8mm",
-    "sve",
-    "sve2",
-)
 ENERGY = {"cpu": "measured by RAPL", "gpu": "measured by NVML", "board": "measured by INA3221"}
 
 
@@ -73,7 +51,7 @@ def describe(threads: int, command: tuple[str, ...]) -> Environment:
     machine = here()
     unmeasured = machine.unmeasured
     return Environment(
-        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
         command=command,
         cpu=cpu_name(),
         cores=cores(),
@@ -90,11 +68,6 @@ def describe(threads: int, command: tuple[str, ...]) -> Environment:
             part: f"not measured: {unmeasured[part]}" if part in unmeasured else how for part, how in ENERGY.items()
         },
     )
-
-
-def cpu_flags() -> set[str]:
-    """What the CPU can do, in the kernel's words."""
-    return next((set(value.split()) for name, value in cpuinfo(Path("/")) if name in ("flags", "Features")), set())
 
 
 def cpu_name() -> str:

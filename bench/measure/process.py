@@ -15,9 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from types import TracebackType
-from typing import TypeVar
-
-from typing_extensions import Self
+from typing import Self, TypeVar
 
 from cgnet_deploy.child import program as child
 from cgnet_deploy.errors import CgnetError

@@ -76,9 +76,7 @@ class FileDataset:
         mask = read_mask(path)
         stored = Res(*mask.pixels.shape)
         if stored != (size := image_size(image)):
-            raise DataError(
-                f"{path} is {stored}, its image {image.name} is {Res(*size)}{other_size(stored, Res(*size), image)}"
-            )
+            raise DataError(f"{path} is {stored}, its image {image.name} is {size}{other_size(stored, size, image)}")
         return decode(mask, self.classes, path, self.name)
 
 

@@ -103,7 +103,7 @@ def no_colours(mask: Mask, name: str) -> str:
 def other_size(mask: Res, picture: Res, path: Path) -> str:
     """Why a mask and its picture may differ in size."""
     if orientation(path) != UPRIGHT and mask == (picture.width, picture.height):
-        return "; its EXIF orientation turns it for viewers: store it upright, as its mask was drawn"
+        return "; the picture is turned by its EXIF orientation, its mask is not: remove the tag, or turn the mask"
     if mask == (picture.width, picture.height):
         return "; are height and width swapped?"
     if mask.height * picture.width == mask.width * picture.height:

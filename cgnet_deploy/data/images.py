@@ -2,6 +2,8 @@
 
 Pillow reads the header, OpenCV decodes: a file of a few kilobytes can make a decoder allocate gigabytes, so the size
 is bounded first. A mask (masks.py) is checked against its picture without decoding the picture again.
+
+Every picture is turned upright by its EXIF orientation, as viewers, annotation tools and `cv2.imread` turn it.
 """
 
 from __future__ import annotations
@@ -9,14 +11,17 @@ from __future__ import annotations
 import io
 import logging
 import struct
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from PIL import ExifTags
 from PIL.BmpImagePlugin import BmpImageFile
-from PIL.Image import DecompressionBombError
+from PIL.Image import DecompressionBombError, Exif
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
@@ -26,9 +31,11 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from cgnet_deploy.errors import DataError
 from cgnet_deploy.pixels import U8
-from cgnet_deploy.spec import MAX_PIXELS
+from cgnet_deploy.spec import MAX_PIXELS, Res
 
 log = logging.getLogger(__name__)
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 IMAGE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib"),
@@ -40,6 +47,16 @@ SHOWN = 3
 MAX_FILE_BYTES = 256 << 20
 DAMAGED = (OSError, SyntaxError, ValueError, KeyError, TypeError, struct.error)  # what Pillow raises for such a file
 UPRIGHT = 1  # EXIF's orientation of a picture that needs no turn
+# EXIF's orientation -> (whether rows and columns change places first, which axes are then mirrored)
+TURNS: dict[int, tuple[bool, tuple[int, ...]]] = {
+    2: (False, (1,)),
+    3: (False, (0, 1)),
+    4: (False, (0,)),
+    5: (True, ()),
+    6: (True, (1,)),
+    7: (True, (0, 1)),
+    8: (True, (0,)),
+}
 
 # Not Image.open: it warns about sizes on a path of its own, and knows fifty more formats.
 READERS: dict[bytes, type[ImageFile]] = {
@@ -87,24 +104,61 @@ def entries(folder: Path) -> list[Path]:
 
 
 def read_image(path: Path) -> U8:
-    """(H, W, 3) u8 BGR, as stored, unrotated. DataError if it can't be read or decoded, or is too large."""
-    content, _ = read_header(path)
-    # Orientation tags are ignored, of a picture as of its mask: both are taken as they are stored.
-    return _decode(path, content, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    """(H, W, 3) u8 BGR, upright. DataError if it can't be read or decoded, or is too large."""
+    content, header = read_header(path)
+    return upright(_decode(path, content, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION), content, header)
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """(H, W) in pixels, from the header alone."""
-    _, header = read_header(path)
-    return header.height, header.width
+def image_size(path: Path) -> Res:
+    """Of the upright picture, in pixels, from the header alone."""
+    content, header = read_header(path)
+    size = Res(header.height, header.width)
+    return Res(size.width, size.height) if _turn(content, header)[0] else size
 
 
 def orientation(path: Path) -> int:
-    """EXIF's orientation: 1 upright, 2 to 8 turned or mirrored. Nothing here turns a picture: see `read_image`."""
-    _, header = read_header(path)
-    if header.format == "PNG" and "exif" not in header.info:
-        return UPRIGHT  # Pillow would decode all of it to look behind the pixels
-    return int(header.getexif().get(ExifTags.Base.Orientation, UPRIGHT))
+    """EXIF's orientation: 1 upright, 2 to 8 stored turned or mirrored."""
+    return _orientation(*read_header(path))
+
+
+def upright(pixels: npt.NDArray[Scalar], content: bytes, header: ImageFile) -> npt.NDArray[Scalar]:
+    """(H, W) or (H, W, C) as stored, turned as the file's EXIF orientation says."""
+    transposed, mirrored = _turn(content, header)
+    turned = np.flip(pixels.swapaxes(0, 1) if transposed else pixels, mirrored)
+    return np.ascontiguousarray(turned)
+
+
+def _turn(content: bytes, header: ImageFile) -> tuple[bool, tuple[int, ...]]:
+    """As in `TURNS`. Both decoders turn a TIFF themselves, and Pillow gives its size turned."""
+    found = UPRIGHT if header.format == "TIFF" else _orientation(content, header)
+    return TURNS.get(found, (False, ()))
+
+
+def _orientation(content: bytes, header: ImageFile) -> int:
+    """What is no orientation, or no EXIF, turns nothing."""
+    stored = _png_exif(content) if header.format == "PNG" else header.info.get("exif")
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            if header.format == "TIFF":
+                found = header.getexif().get(ExifTags.Base.Orientation)
+            else:
+                exif = Exif()
+                exif.load(stored or b"")
+                found = exif.get(ExifTags.Base.Orientation)
+    except DAMAGED:
+        return UPRIGHT
+    return found if isinstance(found, int) and found in TURNS else UPRIGHT
+
+
+def _png_exif(content: bytes) -> bytes | None:
+    """The chunk may stand behind the pixels, where Pillow finds it only by decoding them."""
+    at = len(b"\x89PNG\r\n\x1a\n")
+    while at + 8 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, at)
+        if kind == b"eXIf":
+            return content[at + 8 : at + 8 + length]
+        at += 12 + length
+    return None
 
 
 def read_header(path: Path) -> tuple[bytes, ImageFile]:
@@ -119,7 +173,8 @@ def read_header(path: Path) -> tuple[bytes, ImageFile]:
     if reader is None:
         raise DataError(f"{path} is not a PNG, JPEG, WebP, BMP, TIFF or PNM picture")
     try:
-        header = reader(io.BytesIO(content), "")
+        with warnings.catch_warnings(action="ignore"):  # of Pillow, about damaged EXIF
+            header = reader(io.BytesIO(content), "")
     except DecompressionBombError:
         raise DataError(f"{path} has more than {MAX_PIXELS} pixels") from None
     except DAMAGED as error:

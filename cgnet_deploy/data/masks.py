@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from cgnet_deploy.data.images import DAMAGED, read_header
+from cgnet_deploy.data.images import DAMAGED, read_header, upright
 from cgnet_deploy.errors import DataError
 
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff")
@@ -34,19 +34,26 @@ class Mask:
 
 
 def read_mask(path: Path) -> Mask:
-    """A mask as it is stored. DataError if it is none, or can't be read or decoded, or is too large."""
-    _, header = read_header(path)
+    """Its values as they are stored, turned upright by its own EXIF orientation.
+
+    DataError if it is none, or can't be read or decoded, or is too large.
+    """
+    content, header = read_header(path)
     if header.format not in LOSSLESS or header.info.get("compression") == "jpeg":
         raise DataError(
             f"{path} is no mask: a mask saved as {header.format} has other values at every edge; export it as PNG"
         )
     mode, layout = header.mode, _raw_mode(header.tile)
-    if mode not in GREY + COLOUR or layout.endswith("I") or getattr(header, "n_frames", 1) > 1:
+    try:
+        several = getattr(header, "n_frames", 1) > 1  # looks for the header of the second
+    except DAMAGED as error:
+        raise DataError(f"{path} can't be decoded: it is cut or damaged") from error
+    if mode not in GREY + COLOUR or layout.endswith("I") or several:
         raise DataError(
             f"{path} is no mask: {header.format} of mode {layout or mode}; wanted one grey, palette or RGB picture"
         )
     try:
-        pixels = np.asarray(header)
+        pixels = upright(np.asarray(header), content, header)
     except DAMAGED as error:
         raise DataError(f"{path} can't be decoded: it is cut or damaged") from error
     if mode in COLOUR:

@@ -154,5 +154,5 @@ def _of_split(name: str, split: SplitSurvey) -> Iterator[Problem]:
         yield Problem(False, f"{split.ignored_share:.0%} of the pixels of {name} are ignored")
     if split.turned:
         yield Problem(
-            False, f"{split.turned} pictures of {name} have an EXIF orientation: pictures and masks are taken as stored"
+            False, f"{split.turned} pictures of {name} have an EXIF orientation: they are turned upright, as viewers do"
         )

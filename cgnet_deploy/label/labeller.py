@@ -69,6 +69,9 @@ class Labeller:
                     yield self._row(item, number, f"{item.name}/{number:06d}.png", done.frame, done.labels)
             if source.trouble is not None:
                 yield IndexRow(item.path, number + 1, error=one_line(source.trouble))
+            elif source.missing:
+                error = f"{source.missing} frames are missing by their time stamps: the file is damaged"
+                yield IndexRow(item.path, number + 1, error=error)
         except (DataError, FrameError) as error:
             yield IndexRow(item.path, number + 1, error=one_line(error))
 

@@ -130,7 +130,7 @@ def _overlays(output: str, source: str, frames: Source, *, sound: bool) -> Sink:
     path = Path(output)
     if _is_folder(path):
         return PngFolder(path)
-    return video_file(path, frames.fps, Path(source) if sound and Path(source).is_file() else None)
+    return video_file(path, frames.fps, Path(source) if sound and Path(source).is_file() else None, frames.aspect)
 
 
 def _is_folder(path: Path) -> bool:

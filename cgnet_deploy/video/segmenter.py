@@ -11,10 +11,9 @@ from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from pathlib import Path
 from threading import Condition
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
-from typing_extensions import Self
 
 from cgnet_deploy.data.dataset import fit_frame, fit_labels
 from cgnet_deploy.engines.base import Engine, EngineInfo

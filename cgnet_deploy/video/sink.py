@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Self
 
 import cv2
-from typing_extensions import Self
 
 from cgnet_deploy.errors import CgnetError, UsageError, UserError
 from cgnet_deploy.files import make_folder, write_bytes

@@ -7,11 +7,13 @@ FFmpeg reads files and streams, in Python and in C++ alike: both see the same pi
 from __future__ import annotations
 
 import glob
+import importlib.util
 import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
@@ -21,20 +23,23 @@ import numpy as np
 from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.data.images import IMAGE_SUFFIXES, images_in, pictures_of, read_image
 from cgnet_deploy.data.pairing import lines_of
-from cgnet_deploy.errors import CgnetError, DataError
+from cgnet_deploy.errors import CgnetError, DataError, require
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import MAX_PIXELS
 from cgnet_deploy.video.timeline import Timeline
 
 DEFAULT_FPS = 25.0  # of a folder of pictures, and of a camera that reports none
 MAX_FPS = 1000.0
-FAILED_READS = 1000  # in a row are the end of a file: each damaged packet is one, and past the end each takes 20 us
+# In a row, these are the end of a file, or as many as it still announces: each damaged packet is one, and past the end
+# each takes 20 us.
+FAILED_READS, MOST_FAILED_READS = 1000, 250_000
 TIMEOUT_MS = 10_000  # of a silent network stream
 NETWORK = re.compile(r"(rtsps?|rtmps?|https?|udp|tcp|srt)://", re.IGNORECASE)
 OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 # What a file may be. Not playlists, which name other files and hosts, nor text, which FFmpeg would draw.
 KINDS = "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,mxf,gif,h264,hevc,m4v,mjpeg,ivf,yuv4mpegpipe"
 NUMBERED = re.compile(r"%(0?\d{0,2})d")  # as in f%03d.png
+HDR = {16: "PQ", 18: "HLG"}  # AVColorTransferCharacteristic
 LOCAL = f"protocol_whitelist;file|format_whitelist;{KINDS}"
 
 
@@ -51,6 +56,7 @@ class Source(Protocol):
 
     live: it doesn't wait for its reader. fps: nominal. frames: how many it announces, None if unknown. trouble: after
     the last picture, why it ended too early, or None. missing: pictures that a file lacks by its time stamps so far.
+    aspect: width to height of a pixel.
     """
 
     name: str
@@ -58,6 +64,7 @@ class Source(Protocol):
     fps: float
     frames: int | None
     trouble: CgnetError | None
+    aspect: Fraction
 
     @property
     def missing(self) -> int: ...
@@ -71,6 +78,7 @@ class Pictures:
     live = False
     trouble: CgnetError | None = None
     missing = 0
+    aspect = Fraction(1)
 
     def __init__(self, name: str, paths: Sequence[Path], fps: float | None = None) -> None:
         self._paths = paths
@@ -96,6 +104,7 @@ class Capture:
         width, height = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
         if width * height > MAX_PIXELS:
             raise DataError(f"{name} has frames of {height}x{width}; wanted at most {MAX_PIXELS} pixels")
+        self.aspect = _aspect(capture)
         own = float(capture.get(cv2.CAP_PROP_FPS))
         announced = capture.get(cv2.CAP_PROP_FRAME_COUNT) if file else 0
         self.name, self.live = name, live
@@ -114,7 +123,7 @@ class Capture:
     def __iter__(self) -> Iterator[Picture]:
         count, failed, self._last_s, start_ns = 0, 0, 0.0, CLOCK.now_ns()
         try:
-            while failed < (FAILED_READS if self._file else 1):
+            while failed < self._failures(count):
                 read, pixels = self._capture.read()
                 if not read:
                     failed += 1
@@ -142,6 +151,11 @@ class Capture:
             self.trouble = CgnetError(
                 f"{self.name} is cut or damaged: {count} frames could be read, it announces {self.frames}"
             )
+
+    def _failures(self, count: int) -> int:
+        """How many failed reads in a row are the end, after so many pictures."""
+        left = (self.frames or 0) - count
+        return min(max(FAILED_READS, left), MOST_FAILED_READS) if self._file else 1
 
     def _time_s(self, count: int, start_ns: int) -> float:
         """When this picture is due: by the clock, by --fps, or by the file; always later than the one before."""
@@ -188,6 +202,7 @@ def open_source(text: str, *, live: bool = False, fps: float | None = None) -> S
             f"{text} {'is no file' if path.exists() else 'does not exist'}; wanted a video file, a picture, a folder, "
             "pattern or list (.txt) of pictures, a camera's number, or a URL such as rtsp://"
         )
+    _refuse_hdr(path)
     with _local_only():
         return Capture(cv2.VideoCapture(text, cv2.CAP_FFMPEG), text, file=True, live=live, fps=fps)
 
@@ -209,6 +224,32 @@ def _pictures(path: Path) -> Sequence[Path] | None:
         found = [(int(match[1]), one) for one in path.parent.glob("*") if (match := called.fullmatch(one.name))]
         return [one for _, one in sorted(found)] or None
     return pictures_of(map(Path, glob.glob(str(path)))) or None
+
+
+def _aspect(capture: cv2.VideoCapture) -> Fraction:
+    """Of a pixel, as the picture is shown: OpenCV turns it by the file's rotation."""
+    across, down = (int(capture.get(side)) for side in (cv2.CAP_PROP_SAR_NUM, cv2.CAP_PROP_SAR_DEN))
+    if across <= 0 or down <= 0:
+        return Fraction(1)
+    turned = capture.get(cv2.CAP_PROP_ORIENTATION_META) % 180 == 90
+    return Fraction(down, across) if turned else Fraction(across, down)
+
+
+def _refuse_hdr(path: Path) -> None:
+    """Raise DataError for a video of PQ or HLG, whose values no network here was trained on. PyAV alone sees it."""
+    if importlib.util.find_spec("av") is None or not path.is_file():
+        return
+    av = require("av", extra="video")
+    try:
+        with av.open(str(path), options={"protocol_whitelist": "file", "format_whitelist": KINDS}) as opened:
+            curve = next((HDR.get(track.codec_context.color_trc) for track in opened.streams.video), None)
+    except (av.FFmpegError, OSError, ValueError):
+        return  # OpenCV says what is wrong with it
+    if curve:
+        raise DataError(
+            f"{path} is HDR ({curve}), which would be segmented with wrong colours: convert it to SDR first, with "
+            "FFmpeg's zscale and tonemap, or libplacebo"
+        )
 
 
 @contextmanager

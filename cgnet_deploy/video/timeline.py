@@ -1,10 +1,14 @@
 """When the pictures of a file are due, by its time stamps, and how many are missing by them.
 
-Stamps that fall far (recordings joined to one file) go on where the pictures before them end. A gap is counted where
-most steps between stamps are one period: of a changing rate nobody can say what is missing.
+Stamps that fall far (recordings joined to one file) go on where the pictures before them end. What is skipped counts as
+missing until it comes (the pieces of a file may stand in another order), and only where most steps between stamps are
+one period: of a changing rate nobody can say what is missing.
 """
 
 from __future__ import annotations
+
+import math
+from bisect import bisect_right
 
 FALL_S = 1.0  # less is jitter
 HEAD_S = 0.25  # before the first picture; less is the encoder's delay
@@ -16,18 +20,23 @@ class Timeline:
 
     def __init__(self, fps: float) -> None:
         self._fps, self._last_s, self._time_s, self._shift_s = fps, 0.0, 0.0, 0.0
-        self._count = self._steady = self._gaps = 0
+        self._count = self._steady = self._slot = 0
+        self._slots = _Slots()
+        self._before = 0  # missing of the recordings before
         self.fell = False
 
     @property
     def missing(self) -> int:
-        return self._gaps if 2 * self._steady > self._count - 1 else 0
+        return self._before + self._slots.missing if 2 * self._steady > self._count - 1 else 0
 
     def place(self, stamp_s: float) -> float:
         """When a picture with this stamp is due: seconds since the first, always later than the one before."""
+        if not math.isfinite(stamp_s):
+            stamp_s = self._last_s
         if self._count == 0:
             self._shift_s = stamp_s
-            self._gaps += round(stamp_s * self._fps) if stamp_s >= HEAD_S else 0
+            self._slot = round(stamp_s * self._fps) if stamp_s >= HEAD_S else 0
+            self._slots.fill(self._slot)
         else:
             self._follow(stamp_s)
         self._last_s = stamp_s
@@ -37,9 +46,47 @@ class Timeline:
     def _follow(self, stamp_s: float) -> None:
         periods = (stamp_s - self._last_s) * self._fps
         self._steady += abs(periods - 1) <= STEADY
-        self._gaps += max(0, round(periods) - 1)
+        self._slot += round(periods)  # step by step: a nominal rate that is a little off adds up to nothing
         next_s = self._time_s + 1 / self._fps
-        if self._last_s - stamp_s > FALL_S:
+        far = self._last_s - stamp_s > FALL_S
+        if not self._slots.fill(self._slot) and far:  # it was there before: another recording
+            self._before += self._slots.missing
+            self._slots, self._slot = _Slots(), 0
+            self._slots.fill(0)
+        if far:
             self.fell, self._shift_s = True, stamp_s - next_s
         own_s = stamp_s - self._shift_s
         self._time_s = own_s if own_s > self._time_s else next_s
+
+
+class _Slots:
+    """Which numbers from 0 (or the least) to the greatest so far have not come: ranges, sorted."""
+
+    def __init__(self) -> None:
+        self._starts, self._stops = list[int](), list[int]()
+        self._least = self._end = self.missing = 0
+
+    def fill(self, slot: int) -> bool:
+        """Whether it is new."""
+        if slot >= self._end:
+            self._skip(len(self._starts), self._end, slot)
+            self._end = slot + 1
+            return True
+        if slot < self._least:
+            self._skip(0, slot + 1, self._least)
+            self._least = slot
+            return True
+        at = bisect_right(self._starts, slot) - 1
+        if at < 0 or slot >= self._stops[at]:
+            return False
+        start, stop = self._starts.pop(at), self._stops.pop(at)
+        self.missing -= stop - start
+        self._skip(at, slot + 1, stop)
+        self._skip(at, start, slot)
+        return True
+
+    def _skip(self, at: int, start: int, stop: int) -> None:
+        if start < stop:
+            self._starts.insert(at, start)
+            self._stops.insert(at, stop)
+            self.missing += stop - start

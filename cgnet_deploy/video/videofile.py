@@ -27,6 +27,7 @@ CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", "
 # 1 ms for a 360x480 frame instead of 5 with "veryfast", at the same PSNR, for twice the bytes: the cores are the
 # engine's.
 X264 = {"preset": "ultrafast", "crf": "20"}
+SQUARE = Fraction(1)
 TICKS = 90_000  # a second, MPEG's own
 BT601 = (
     6  # AVColorSpace SMPTE170M: the matrix by which swscale converts BGR to YUV; players take untagged HD for BT.709
@@ -38,15 +39,16 @@ def has_pyav() -> bool:
 
 
 @contextmanager
-def video_file(path: Path, fps: float, sound: Path | None) -> Iterator[Write]:
+def video_file(path: Path, fps: float, sound: Path | None, aspect: Fraction = SQUARE) -> Iterator[Write]:
     """Write pictures to `path`, at `fps` or, with PyAV, at their own times.
 
-    sound: a file whose sound is copied beside the pictures, up to the last one. Raises CgnetError, and leaves `path`
+    sound: a file whose sound is copied beside the pictures, up to the last one. aspect: width to height of a pixel,
+    which OpenCV can't write. Raises CgnetError, and leaves `path`
     as it was, if the disk is full or the encoder fails.
     """
     with replacing(path) as temporary:
         if has_pyav():
-            with _with_pyav(temporary, path, fps, sound) as write:
+            with _with_pyav(temporary, path, fps, sound, aspect) as write:
                 yield write
         else:
             log.info(f"without PyAV {path} is MPEG-4 and has no sound; H.264: pip install 'cgnet-deploy[video]'")
@@ -63,13 +65,14 @@ def even(picture: U8) -> U8:
 
 
 @contextmanager
-def _with_pyav(temporary: Path, path: Path, fps: float, sound: Path | None) -> Iterator[Write]:
+def _with_pyav(temporary: Path, path: Path, fps: float, sound: Path | None, aspect: Fraction) -> Iterator[Write]:
     av = require("av", extra="video")
     try:
         with av.open(str(temporary), "w", format=CONTAINERS[path.suffix.lower()]) as out:
             rate = Fraction(fps).limit_denominator(1001)
             video = out.add_stream("libx264", rate=rate, options=X264)
             video.codec_context.time_base = Fraction(1, TICKS)
+            video.codec_context.sample_aspect_ratio = aspect
             video.pix_fmt, video.codec_context.colorspace = "yuv420p", BT601
             track = Sound(out, sound, path) if sound else None
             last = -1

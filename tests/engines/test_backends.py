@@ -67,7 +67,7 @@ def third_party() -> set[str]:
 def test_each_package_that_engines_import_is_recorded() -> None:
     """Or rows of --jsonl would be taken again after it has changed."""
     recorded = {name.replace("_", "-") for name in describe(1, ()).packages}
-    always = {"packaging", "typing_extensions"}  # of no engine's speed
+    always = {"packaging"}  # of no engine's speed
     assert {"ncnn", "openvino", "torch", "triton"} <= third_party()
     providers = metadata.packages_distributions()
     for module in sorted((third_party() - always) & set(providers)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -29,10 +30,10 @@ def clip(
 ) -> Path:
     """A video of 25 frames a second; ffv1 loses nothing. sound: the codec of a tone that lasts as long."""
     with av.open(str(path), "w", format=format) as out:
-        video = out.add_stream(codec, rate=FPS)
+        video: Any = out.add_stream(codec, rate=FPS)
         video.height, video.width = frames[0].shape[:2] if frames else (H, W)
         video.pix_fmt = "bgr0" if codec == "ffv1" else "yuv420p"
-        track = out.add_stream(sound, rate=RATE_HZ, layout="mono") if sound else None
+        track: Any = out.add_stream(sound, rate=RATE_HZ, layout="mono") if sound else None
         out.start_encoding()
         for frame in frames:
             out.mux(video.encode(av.VideoFrame.from_ndarray(frame, format="bgr24")))

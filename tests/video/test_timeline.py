@@ -9,6 +9,7 @@ import pytest
 from cgnet_deploy.video.timeline import Timeline
 
 STEADY = [i / 25 for i in range(20)]
+LONG = [i / 25 for i in range(100)]
 
 
 def placed(stamps: list[float]) -> tuple[Timeline, list[float]]:
@@ -26,6 +27,13 @@ def placed(stamps: list[float]) -> tuple[Timeline, list[float]]:
         ([0.08 + stamp for stamp in STEADY], 0),  # an encoder's delay
         ([0, 0.02, 0.3, 0.31, 0.9, 0.95, 1.7], 0),  # a changing rate
         ([0], 0),
+        (STEADY[:5] + STEADY[10:15] + STEADY[5:10] + STEADY[15:], 0),  # pieces in another order, none lost
+        (STEADY[10:] + STEADY[:10], 0),
+        (STEADY[5:10] + STEADY[15:] + STEADY[:5], 5),
+        (LONG[50:75] + LONG[:25] + LONG[80:] + LONG[25:50], 5),
+        (LONG + LONG[:50] + LONG[60:], 10),  # of the second of two recordings
+        ([*STEADY, float("nan"), *STEADY], 0),
+        ([*LONG[:50], 1e6, *LONG[50:]], 25_000_000 - 100),  # hostile, and no time or memory is lost on it
     ],
 )
 def test_what_is_missing(stamps: list[float], missing: int) -> None:

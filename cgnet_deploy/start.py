@@ -1,0 +1,32 @@
+"""Where the console commands start: Ctrl-C is heeded before anything slow is imported, and while it is.
+
+A KeyboardInterrupt raised inside an import can come out as any other error, or as none: so it is only noted there.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from functools import partial
+from importlib import import_module
+from typing import cast
+
+from cgnet_deploy.interrupts import Interrupts
+
+
+def _start(name: str, argv: Sequence[str] | None = None) -> int:
+    """argv: instead of the process's own; then its handlers are left alone."""
+    if (
+        argv is None and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    ):  # not where a shell has it ignored
+        signal.signal(signal.SIGINT, Interrupts())
+    return cast(int, import_module(f"cgnet_deploy.{name}.cli").main(argv))
+
+
+bench = partial(_start, "bench")
+convert = partial(_start, "checkpoint")
+doctor = partial(_start, "doctor")
+export = partial(_start, "export")
+label = partial(_start, "label")
+train = partial(_start, "train")
+video = partial(_start, "video")
