@@ -28,6 +28,7 @@ SLOW = (
     "doctor/test_cli.py",
     "engines/cpp",
     "engines/fast",
+    "engines/native",
     "engines/test_contract.py",
     "engines/test_nativecpu.py",
     "export/test_api.py",

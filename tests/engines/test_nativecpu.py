@@ -92,6 +92,16 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return checkpoint, folder / "live.onnx"
 
 
+@pytest.mark.shared
+@pytest.mark.parametrize("name", ["official_k19", "mmseg_k19"])
+def test_the_fixtures_give_pytorchs_scores_at_odd_sizes(shared: Path, tmp_path: Path, name: str) -> None:
+    checkpoint = shared / "fixtures" / f"{name}.pth"
+    export(checkpoint, tmp_path / "k19.onnx", target="native", res="64x96", dynamic="both")
+    with opened(tmp_path / "k19.onnx", threads=2) as engine:
+        for size in ((97, 131), (361, 479)):
+            assert_is_pytorch(engine, checkpoint, size)
+
+
 @pytest.fixture(scope="module")
 def dead(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A drawn checkpoint with dead channels and constant gates, and its pruned file, with widths of all kinds."""

@@ -1,0 +1,71 @@
+// abuse FILE CASES: spoils an ONNX file in so many ways and opens each, runs frames through those that are networks still,
+// then runs the sound file with several threads, sizes and instruction sets. Built with sanitizers, which stop it.
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <random>
+#include <vector>
+
+#include "cgnet_native.h"
+
+using Bytes = std::vector<char>;
+
+static bool run(cgnet_native* net, int height, int width, unsigned seed) {
+  std::mt19937 random(seed);
+  const auto pixels = static_cast<size_t>(height) * static_cast<size_t>(width);
+  std::vector<uint8_t> frame(3 * pixels), labels(pixels);
+  for (uint8_t& byte : frame) byte = static_cast<uint8_t>(random() >> 8);
+  return cgnet_native_run(net, frame.data(), 1, height, width, labels.data()) == CGNET_NATIVE_OK;
+}
+
+// A place that says what the graph is: within 64 bytes of a letter of a name, where the weights are not.
+static size_t place(const Bytes& file, std::mt19937& random) {
+  for (int tries = 0; tries < 1000; tries++) {
+    const size_t at = random() % (file.size() - 64);
+    if (std::memchr(&file[at], '/', 64) && std::memchr(&file[at], '.', 64)) return at + random() % 64;
+  }
+  return random() % file.size();
+}
+
+static Bytes spoiled(Bytes file, std::mt19937& random) {
+  const unsigned way = random() % 10;
+  if (way == 0) file.resize(random() % file.size());
+  const auto at = [&] { return file.begin() + static_cast<ptrdiff_t>(place(file, random)); };
+  if (way == 1) file.erase(at(), file.end() - 1);
+  if (way == 2) file.insert(at(), 1 + random() % 16, static_cast<char>(random()));
+  for (unsigned i = 2; i < way; i++)
+    if (char& byte = *at(); random() % 2) byte = static_cast<char>(random());
+    else byte = static_cast<char>(byte ^ 1 << random() % 8);
+  return file;
+}
+
+int main(int, char** arguments) {
+  std::ifstream stream(arguments[1], std::ios::binary);
+  const Bytes file((std::istreambuf_iterator<char>(stream)), {});
+  std::mt19937 random(7);
+  int refused = 0, networks = 0;
+  for (int i = 0; i < std::atoi(arguments[2]); i++) {
+    const Bytes bytes = spoiled(file, random);
+    cgnet_native* net = nullptr;
+    switch (cgnet_native_load(bytes.data(), bytes.size(), 1, "", &net)) {
+      case CGNET_NATIVE_OK: networks++, run(net, 40, 56, 1); break;
+      case CGNET_NATIVE_BAD_INPUT: refused++; break;
+      default: return std::printf("%s\n", cgnet_native_error()), 1;
+    }
+    if (!net && (std::strchr(cgnet_native_error(), '\n') || !*cgnet_native_error())) return 1;
+    cgnet_native_close(net);
+  }
+  for (const char* instructions : {"avx512", "avx2", "generic"})
+    for (const int threads : {1, 3}) {
+      cgnet_native* net = nullptr;
+      const cgnet_native_status status = cgnet_native_load(file.data(), file.size(), threads, instructions, &net);
+      if (status == CGNET_NATIVE_UNAVAILABLE) continue;
+      if (status != CGNET_NATIVE_OK) return std::printf("%s\n", cgnet_native_error()), 1;
+      for (unsigned i = 0; i < 6; i++)
+        if (!run(net, i % 3 == 2 ? 75 : 97, i % 3 == 2 ? 64 : 131, i)) return 1;
+      cgnet_native_close(net);
+    }
+  std::printf("%d refused, %d networks\n", refused, networks);
+}
