@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.metadata
+import logging
 from collections.abc import Callable
 from ctypes import POINTER, byref, c_char_p, c_float, c_int, c_int64, c_size_t, c_uint8, c_void_p
 from functools import cache
@@ -19,6 +20,8 @@ from cgnet_deploy.engines.request import Request
 from cgnet_deploy.errors import ArtifactError, CgnetError, EngineUnavailable, MissingPackage, UsageError, require
 from cgnet_deploy.pixels import F32, U8
 from cgnet_deploy.threads import cores
+
+log = logging.getLogger(__name__)
 
 BAD_INPUT, UNAVAILABLE = 2, 5  # of cgnet_native_status
 FRAMES_U8, LABELS_U8 = POINTER(c_uint8), POINTER(c_uint8)
@@ -37,6 +40,15 @@ FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
 
 def open(request: Request) -> Engine:
     return NativeEngine(*requested(request), threads=request.threads, profile=request.profile)
+
+
+def native_or_none(request: Request) -> Engine | None:
+    """The engine where nobody chose one, if it is installed and the file is of `--target native`; else None."""
+    try:
+        return open(request)
+    except (MissingPackage, EngineUnavailable, ArtifactError) as reason:
+        log.info(f"{request.path}: running by ONNX Runtime: {reason}")
+        return None
 
 
 def probe() -> str:

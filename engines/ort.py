@@ -20,6 +20,7 @@ from cgnet_deploy.cpu import int8_saturates
 from cgnet_deploy.engines.base import WARM_RUNS, Engine, EngineInfo, GraphEngine, Layer, mean_of_last
 from cgnet_deploy.engines.cudastream import CudaStream
 from cgnet_deploy.engines.gpu import find_gpu
+from cgnet_deploy.engines.nativecpu import native_or_none
 from cgnet_deploy.engines.onnxfile import OnnxFile, requested
 from cgnet_deploy.engines.request import Request
 from cgnet_deploy.errors import ArtifactError, CgnetError, EngineUnavailable, MissingPackage, one_line, require
@@ -33,6 +34,8 @@ CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
 
 def open(request: Request, *, cuda: bool = False) -> Engine:
+    if not (request.chosen or cuda) and (native := native_or_none(request)):
+        return native
     return OrtEngine(*requested(request), threads=request.threads, cuda=cuda, profile=request.profile)
 
 

@@ -92,6 +92,16 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return checkpoint, folder / "live.onnx"
 
 
+def test_a_file_of_the_target_runs_here_by_default_and_any_other_in_onnx_runtime(
+    live: tuple[Path, Path], tmp_path: Path
+) -> None:
+    export(live[0], tmp_path / "generic.onnx", res="64x96")
+    refs = {str(live[1]): "native", f"ort:{live[1]}": "onnxruntime", str(tmp_path / "generic.onnx"): "onnxruntime"}
+    for ref, backend in refs.items():
+        with open_engine(ref, res="64x96") as engine:
+            assert engine.info.backend == backend
+
+
 @pytest.mark.shared
 @pytest.mark.parametrize("name", ["official_k19", "mmseg_k19"])
 def test_the_fixtures_give_pytorchs_scores_at_odd_sizes(shared: Path, tmp_path: Path, name: str) -> None:

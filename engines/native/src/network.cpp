@@ -359,9 +359,10 @@ class Reader {
                                                    : std::vector<int8_t>{1})
           want(zero == 0, "its weights are not symmetric");
       value.numbers.resize(levels.size());
-      for (size_t i = 0; i < levels.size(); i++) {
-        want(value.steps[i / each] > 0, "a scale is not positive");
-        value.numbers[i] = static_cast<float>(levels[i]) * value.steps[i / each];
+      for (size_t filter = 0; filter < count; filter++) {
+        want(value.steps[filter] > 0, "a scale is not positive");
+        for (size_t i = filter * each; i < (filter + 1) * each; i++)
+          value.numbers[i] = static_cast<float>(levels[i]) * value.steps[filter];
       }
       return value;
     }
