@@ -28,6 +28,7 @@
 #include <cgnet/segmenter.hpp>
 
 #include "channel.hpp"
+#include "legend.hpp"
 #include "options.hpp"
 #include "sizes.hpp"
 #include "video.hpp"
@@ -220,14 +221,16 @@ int run(const Settings& settings) {
 
   Progress progress(settings.limit > 0 ? settings.limit : reader.announced());
   Pipeline pipeline(reader, segmenter, static_cast<std::size_t>(options.contexts), settings.limit);
-  cv::Mat picture;
+  cv::Mat picture, names;  // names: below each picture; one size is certain
   long done = 0;
   while (std::optional<Labelled> item = pipeline.next()) {
     const cv::Mat& frame = item->frame;
     if (masks) masks->write(item->labels.data, item->labels.total());
     if (video) {
-      picture.create(frame.size(), CV_8UC3);
+      if (settings.legend && names.empty()) names = legend(segmenter.info().classes, frame.size());
+      picture.create(frame.rows + names.rows, frame.cols, CV_8UC3);
       overlay.draw({frame.data, frame.rows, frame.cols, frame.step}, item->labels.data, picture.data);
+      if (!names.empty()) names.copyTo(picture.rowRange(frame.rows, picture.rows));
       video->write(picture);
     }
     progress.tick(++done);

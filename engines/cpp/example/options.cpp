@@ -9,7 +9,7 @@
 
 const char* const usage =
     "usage: cgnet_video --engine FILE --input FILE [--output FILE] [--masks FILE]\n"
-    "                   [--overlay A] [--codec CODE] [--limit N] [--contexts N] [--threads N]\n"
+    "                   [--overlay A] [--legend 0|1] [--codec CODE] [--limit N] [--contexts N] [--threads N]\n"
     "\n"
     "Label a video with a file of cgnet-export.\n"
     "\n"
@@ -18,6 +18,7 @@ const char* const usage =
     "  --output FILE   .avi, .mp4 or .mkv: the overlay\n"
     "  --masks FILE    the raw labels: u8, (frames, height, width), without a header\n"
     "  --overlay A     opacity of the labels, 0 to 1 (default 0.5)\n"
+    "  --legend 0|1    names and colours of the classes below the overlay (default 1)\n"
     "  --codec CODE    four letters, such as FFV1, which is lossless; default: MJPG in .avi, else mp4v\n"
     "  --limit N       stop after N frames\n"
     "  --contexts N    inferences at a time (default: 2 for a .onnx, 1 for a plan)\n"
@@ -55,6 +56,8 @@ Settings parse(int argc, const char* const* argv) {
       settings.codec = value;
     else if (flag == "--overlay")
       settings.alpha = number(flag, value, 0.0, 1.0);
+    else if (flag == "--legend")
+      settings.legend = number(flag, value, 0, 1) == 1;
     else if (flag == "--limit")
       settings.limit = number(flag, value, 1L, 1'000'000'000L);
     else if (flag == "--contexts")

@@ -34,6 +34,13 @@ std::string dotted(const std::vector<int>& version) {
   return text;
 }
 
+/// The version in the plan's header, four numbers.
+std::vector<int> version_in(const std::string& plan) {
+  std::vector<int> version;
+  for (std::size_t i = version_at; i < header_bytes; ++i) version.push_back(static_cast<unsigned char>(plan[i]));
+  return version;
+}
+
 /// What built the plan according to its sidecar: a key of `made_with`, or an empty string.
 std::string builder_of(const Artifact& plan) {
   for (const char* builder : {tensorrt, rtx})
@@ -63,9 +70,7 @@ void check_plan(const File& file) {
   if (file.content.size() < header_bytes || (tag != "ftrt" && tag != "vtrt"))
     throw ArtifactError(path + " is not a TensorRT plan; make it again with: " + rebuild(plan));
   const std::string wrote = tag == "ftrt" ? tensorrt : rtx;
-  std::vector<int> version;
-  for (std::size_t i = version_at; i < header_bytes; ++i)
-    version.push_back(static_cast<unsigned char>(file.content[i]));
+  const std::vector<int> version = version_in(file.content);
   const std::string& recorded = plan.made_with.at(builder);
   std::vector<int> begins = version;
   begins.resize(version_of(recorded).size());
@@ -74,16 +79,17 @@ void check_plan(const File& file) {
                         builder + " " + one_line(recorded) + "; make it again with: " + rebuild(plan));
 }
 
-void check_fits(const Artifact& plan, const std::array<int, 4>& installed, const std::string& gpu,
+void check_fits(const File& file, const std::array<int, 4>& installed, const std::string& gpu,
                 const std::string& architecture) {
+  const Artifact& plan = file.artifact;
   const std::string path = plan.path.string();
   if (builder_of(plan) != tensorrt)
     throw EngineUnavailable(path + " was built by TensorRT for RTX, which this library does not run; build it with: " +
                             "cgnet-export --builder tensorrt, or run it from Python");
-  const std::string& built_by = plan.made_with.at(tensorrt);
-  const std::vector<int> here(installed.begin(), installed.end());
-  if (version_of(built_by) != here)
-    throw EngineUnavailable(path + " was built by tensorrt " + one_line(built_by) + ", but " + dotted(here) +
+  // The header's, not the sidecar's: Python's TensorRT 10.3 to 10.7 gives three numbers of the four.
+  const std::vector<int> built_by = version_in(file.content), here(installed.begin(), installed.end());
+  if (built_by != here)
+    throw EngineUnavailable(path + " was built by tensorrt " + dotted(built_by) + ", but " + dotted(here) +
                             " is installed, which can't read it; build it here again: " + rebuild(plan));
   const std::string& built_for = plan.made_with.at("architecture");
   if (built_for != architecture)

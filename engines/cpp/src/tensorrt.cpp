@@ -298,7 +298,7 @@ class TensorRTEngine final : public Engine {
     const std::string path = file.artifact.path.string();
     loaded_->artifact = file.artifact;
     loaded_->gpu = find_gpu(path);
-    check_fits(file.artifact,
+    check_fits(file,
                {getInferLibMajorVersion(), getInferLibMinorVersion(), getInferLibPatchVersion(),
                 getInferLibBuildVersion()},
                loaded_->gpu.name, loaded_->gpu.architecture);

@@ -25,6 +25,7 @@ from cgnet_deploy.pixels import U8, overlay
 from cgnet_deploy.spec import Res
 from cgnet_deploy.threads import cores
 from cgnet_deploy.video.cli import main as video_main
+from cgnet_deploy.video.paint import legend
 from cgnet_deploy.video.segmenter import Segmenter
 from cgnet_deploy.video.videofile import video_file
 from tests.engines.cpp.conftest import SOURCE, Sanitized, cmake, read_video
@@ -76,7 +77,14 @@ def test_masks_and_overlay_are_those_of_python(
     np.testing.assert_array_equal(np.fromfile(masks, np.uint8).reshape(labels.shape), labels)
     with open_engine(f"openvino:{engine}") as opened:
         expected = [overlay(*pair, opened.info.spec, 0.3) for pair in zip(FRAMES, labels, strict=True)]
-    np.testing.assert_array_equal(read_video(out), np.stack(expected))
+        strip = legend(opened.info.spec, range(opened.info.spec.classes), 40, 56)
+    pictures = read_video(out)
+    np.testing.assert_array_equal(pictures[:, :40], np.stack(expected))
+    assert pictures.shape[1] == 40 + len(strip)
+    # Swatches are drawn alike by every OpenCV, letters are not.
+    swatches = (strip[:, :, None, ::-1] == np.array(opened.info.spec.palette)).all(-1).any(-1)
+    assert swatches.sum() > 100 * opened.info.spec.classes
+    assert (pictures[0, 40:][swatches] == strip[swatches]).all()
     assert {path.name for path in tmp_path.iterdir()} == {"masks.u8", "overlay.avi"}
 
 

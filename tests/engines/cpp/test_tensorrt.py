@@ -17,7 +17,7 @@ import pytest
 from cgnet_deploy.artifact import IO, Shape, write_artifact
 from cgnet_deploy.pixels import U8, to_tensor
 from cgnet_deploy.spec import Precision
-from tests.engines.cpp.conftest import SOURCE, Sanitized
+from tests.engines.cpp.conftest import HERE, SOURCE, Sanitized, cmake
 from tests.engines.graphs import CLASSES, SPEC, drawn_frames
 
 FRAMES = drawn_frames(6, 40, 56)
@@ -105,6 +105,13 @@ def test_sizes_change_from_call_to_call_and_profiles_with_them(sanitized: Saniti
     np.testing.assert_array_equal(np.fromfile(tmp_path / "labels", np.uint8), np.concatenate([flat, flat]))
 
 
+def test_a_version_of_three_numbers_is_that_of_pythons_tensorrt_before_10_8(
+    sanitized: Sanitized, tmp_path: Path
+) -> None:
+    done = drive(sanitized, write_plan(tmp_path, version="10.13.3"))
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_batch_is_one_inference(sanitized: Sanitized, tmp_path: Path) -> None:
     plan = write_plan(tmp_path, profiles="1 40 56 2 40 56", shape=(None, 40, 56))
     assert drive(sanitized, plan, batch=2).returncode == 0
@@ -175,6 +182,20 @@ def cuda_include() -> Path | None:
     beside = Path(nvcc).resolve().parents[1] / "include" if nvcc else Path("/usr/local/cuda/include")
     folder = Path(os.environ.get("CGNET_CUDA_INCLUDE", beside))
     return folder if (folder / "cuda_runtime_api.h").is_file() else None
+
+
+@pytest.mark.usefixtures("toolchain")
+def test_cmake_and_nvcc_build_it(tmp_path: Path) -> None:
+    """The library's own CMake, with the stand-in's header and a library of nothing in TensorRT's place."""
+    if shutil.which("nvcc") is None:
+        pytest.skip("nvcc is not installed")
+    root = tmp_path / "tensorrt"
+    (root / "include").mkdir(parents=True)
+    (root / "lib").mkdir()
+    shutil.copy(HERE / "stand_in" / "NvInferRuntime.h", root / "include")
+    empty = ["c++", "-shared", "-fPIC", "-x", "c++", "/dev/null", "-o", str(root / "lib" / "libnvinfer.so")]
+    subprocess.run(empty, check=True)
+    cmake(SOURCE, tmp_path / "build", "CGNET_OPENVINO=OFF", "CGNET_TENSORRT=ON", f"TENSORRT_ROOT={root}")
 
 
 def test_it_compiles_against_the_headers_of_nvidia(tmp_path: Path) -> None:
