@@ -47,7 +47,7 @@ def native_or_none(request: Request) -> Engine | None:
     try:
         return open(request)
     except (MissingPackage, EngineUnavailable, ArtifactError) as reason:
-        log.info(f"{request.path}: running by ONNX Runtime: {reason}")
+        log.debug(f"{request.path}: running by ONNX Runtime: {reason}")
         return None
 
 

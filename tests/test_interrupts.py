@@ -13,6 +13,7 @@ import pytest
 
 from cgnet_deploy.errors import CgnetError
 from cgnet_deploy.terminal import guarded
+from tests.children import interruptible
 
 SCENES = Path(__file__).parents[1] / "cgnet_deploy/weights/scenes.pth"
 PRESSED = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
@@ -50,6 +51,7 @@ sys.exit(command())
     ids=["made another error", "swallowed", "in a finalizer", "before an error"],
 )
 @pytest.mark.parametrize("nested", [False, True])
+@interruptible()
 def test_an_import_can_t_hide_it(
     content: str, nested: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -73,6 +75,7 @@ def test_an_import_can_t_hide_it(
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGALRM)) == before
 
 
+@interruptible()
 def test_where_a_shell_ignores_it_it_stays_ignored() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

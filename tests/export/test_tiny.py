@@ -56,7 +56,9 @@ def test_no_file_of_the_official_weights_holds_a_denormal(shared: Path, tmp_path
 def test_the_official_weights_give_the_same_scores_to_the_bit_without_tiny_ones(shared: Path) -> None:
     model = load_checkpoint(shared / "checkpoints" / "cgnet_camvid_official.pth").model
     kept = without_tiny(model)
-    assert sum(int((a != b).sum()) for a, b in zip(model.parameters(), kept.parameters(), strict=True)) > 200_000
+    pairs = zip(model.parameters(), kept.parameters(), strict=True)
+    # By their bits: where a runtime has left denormals flushed in this thread, one equals 0.
+    assert sum(int((a.view(torch.int32) != b.view(torch.int32)).sum()) for a, b in pairs) > 200_000
     with torch.inference_mode():
         frame = torch.randn(1, 3, 97, 131, generator=torch.Generator().manual_seed(0)).mul(60)
         assert torch.equal(model(frame), kept(frame))
