@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path("/")
@@ -16,14 +17,20 @@ X86 = "x86_64"
 EXACT = {"avx_vnni", "avx512_vnni", "amx_int8"}  # add four products of 8 bits in 32
 
 
-def cpu_flags(root: Path = ROOT) -> set[str]:
-    """In the kernel's words; empty where it says nothing. root: of the file system."""
+def cpuinfo(root: Path = ROOT) -> Iterator[tuple[str, str]]:
+    """Names and values of /proc/cpuinfo, core after core; none where it can't be read. root: of the file system."""
     try:
         lines = (root / "proc/cpuinfo").read_text(errors="replace").splitlines()
     except OSError:
-        return set()
-    named = (line.partition(":") for line in lines)
-    return next((set(value.split()) for name, _, value in named if name.strip() in ("flags", "Features")), set())
+        return
+    for line in lines:
+        name, _, value = line.partition(":")
+        yield name.strip(), value.strip()
+
+
+def cpu_flags(root: Path = ROOT) -> set[str]:
+    """In the kernel's words; empty where it says nothing."""
+    return next((set(value.split()) for name, value in cpuinfo(root) if name in ("flags", "Features")), set())
 
 
 def int8_saturates(root: Path = ROOT, machine: str | None = None) -> bool:

@@ -16,9 +16,8 @@ from cgnet_deploy.interrupts import Interrupts
 
 def _start(name: str, argv: Sequence[str] | None = None) -> int:
     """argv: instead of the process's own; then its handlers are left alone."""
-    if (
-        argv is None and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    ):  # not where a shell has it ignored
+    ignored = signal.getsignal(signal.SIGINT) is not signal.default_int_handler  # as for a shell's background jobs
+    if argv is None and not ignored:
         signal.signal(signal.SIGINT, Interrupts())
     return cast(int, import_module(f"cgnet_deploy.{name}.cli").main(argv))
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 
 from cgnet_deploy.bench.machine.nvml import GpuDescription
-from cgnet_deploy.bench.machine.readings import cpuinfo, here, text
-from cgnet_deploy.cpu import FLAGS, cpu_flags
+from cgnet_deploy.bench.machine.readings import here, text
+from cgnet_deploy.cpu import FLAGS, cpu_flags, cpuinfo
 from cgnet_deploy.engines import backends
 from cgnet_deploy.threads import cores
 

@@ -10,11 +10,11 @@ Counters of energy wrap; they are read often enough, while engines are timed, th
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cgnet_deploy.bench.machine.nvml import NO_GPU, GpuDescription, GpuReading, Nvml
+from cgnet_deploy.cpu import cpuinfo
 from cgnet_deploy.errors import EngineUnavailable
 
 BOARD_RAILS = ("VDD_IN", "POM_5V_IN", "VIN_SYS_5V0")  # what a Jetson calls the supply of its board
@@ -149,13 +149,6 @@ def here() -> Machine:
 def usable() -> list[int]:
     """The cores that this process may run on."""
     return sorted(os.sched_getaffinity(0))
-
-
-def cpuinfo(root: Path) -> Iterator[tuple[str, str]]:
-    """Names and values of /proc/cpuinfo, core after core."""
-    for line in text(root / "proc/cpuinfo").splitlines():
-        name, _, value = line.partition(":")
-        yield name.strip(), value.strip()
 
 
 def text(path: Path) -> str:

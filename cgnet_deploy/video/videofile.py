@@ -43,8 +43,7 @@ def video_file(path: Path, fps: float, sound: Path | None, aspect: Fraction = SQ
     """Write pictures to `path`, at `fps` or, with PyAV, at their own times.
 
     sound: a file whose sound is copied beside the pictures, up to the last one. aspect: width to height of a pixel,
-    which OpenCV can't write. Raises CgnetError, and leaves `path`
-    as it was, if the disk is full or the encoder fails.
+    which OpenCV can't write. Raises CgnetError, and leaves `path` as it was, if the disk is full or the encoder fails.
     """
     with replacing(path) as temporary:
         if has_pyav():

@@ -16,29 +16,12 @@ from cgnet_deploy.data.images import image_size, read_image
 from cgnet_deploy.data.masks import read_mask
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.errors import DataError
-from cgnet_deploy.pixels import U8
 from cgnet_deploy.video.source import open_source
 from tests.data.own import Sample, yaml_grey
 
 ORIENTATION = 0x0112
 WIDE = np.array([[250, 20, 90], [40, 180, 0]], np.uint8).repeat(16, 0).repeat(16, 1)  # no symmetry
 SUFFIXES = (".jpg", ".png", ".webp", ".tiff")
-
-
-def drawing(rng: np.random.Generator) -> tuple[U8, U8]:
-    return rng.integers(0, 256, (12, 16, 3), np.uint8), rng.integers(0, 4, (12, 16), np.uint8)
-
-
-@pytest.fixture
-def drawn() -> list[Sample]:
-    rng = np.random.default_rng(0)
-    return [
-        Sample(
-            split, f"{split}{i}", rng.integers(0, 256, (12, 16, 3), np.uint8), rng.integers(0, 4, (12, 16), np.uint8)
-        )
-        for split in ("train", "val")
-        for i in range(2)
-    ]
 
 
 def write(path: Path, orientation: int, pixels: np.ndarray = WIDE) -> Path:

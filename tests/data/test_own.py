@@ -67,19 +67,6 @@ def test_every_format_gives_the_same_labels_and_weights(written: str, samples: l
     np.testing.assert_allclose(class_weights(ByFrequency(), both), wanted, rtol=1e-6)
 
 
-@pytest.fixture
-def drawn() -> list[Sample]:
-    """Two small samples a split, without the reference material."""
-    rng = np.random.default_rng(0)
-    return [
-        Sample(
-            split, f"{split}{i}", rng.integers(0, 256, (12, 16, 3), np.uint8), rng.integers(0, 4, (12, 16), np.uint8)
-        )
-        for split in ("train", "val")
-        for i in range(2)
-    ]
-
-
 def test_a_share_without_splits_is_the_same_everywhere(drawn: list[Sample], tmp_path: Path) -> None:
     for folder, order in (("one", drawn), ("other", drawn[::-1])):
         camvid_colours(tmp_path / folder, order)

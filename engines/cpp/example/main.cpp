@@ -221,7 +221,7 @@ int run(const Settings& settings) {
 
   Progress progress(settings.limit > 0 ? settings.limit : reader.announced());
   Pipeline pipeline(reader, segmenter, static_cast<std::size_t>(options.contexts), settings.limit);
-  cv::Mat picture, names;  // names: below each picture; one size is certain
+  cv::Mat picture, names;  // names: drawn once, since all frames have one size
   long done = 0;
   while (std::optional<Labelled> item = pipeline.next()) {
     const cv::Mat& frame = item->frame;

@@ -14,8 +14,8 @@ namespace cgnet {
 /// Throws ArtifactError if `file` is not a plan, or was not written by what its sidecar says.
 void check_plan(const File& file);
 
-/// Throws EngineUnavailable unless the plan in `file` was built by the `installed` TensorRT and for `architecture`, such as
-/// sm_90, that of the GPU called `gpu`. It has passed `check_plan`.
+/// Throws EngineUnavailable unless the plan in `file` was built by the `installed` TensorRT and for `architecture`, such
+/// as sm_90, that of the GPU called `gpu`. It has passed `check_plan`.
 void check_fits(const File& file, const std::array<int, 4>& installed, const std::string& gpu,
                 const std::string& architecture);
 
