@@ -115,7 +115,8 @@ def export(
     names          a file of class names, one a line, each with its colour if you like, where the checkpoint has none
     weights        which of a checkpoint's sets of weights: see `load_checkpoint`
     builder, timing_cache         see `build_plan`
-    triton, deepstream            folders to write for those servers too; `triton` opens the batch
+    triton, deepstream            folders to write for those servers too; `triton`, and `deepstream` with a `batch` of
+                   more than 1, open the batch
 
     Raises UserError for arguments and files that can't be used, before any work; AccuracyError, leaving `onnx` as it
     was, if a step changes what the network computes or `max_drop` can't be met (the best file is then beside it, as
@@ -138,7 +139,7 @@ def export(
         one_of(option, word, words)
     if batch is None:
         batch = TRITON_BATCH if triton else 1
-    if triton:  # it forms batches from requests itself
+    if triton or (deepstream and batch > 1):  # they form batches themselves, of fewer frames too
         dynamic = {"none": "batch", "size": "both"}.get(dynamic, dynamic)  # type: ignore[assignment]
     in_range("--batch", batch, 1, MAX_BATCH)
     in_range("--prune-images", prune_images, 0, MAX_WATCHED)

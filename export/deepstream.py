@@ -5,8 +5,13 @@ nvinfer gives a network    y = net-scale-factor * (x - offsets[c])    f32 planes
 so mean and colour order are in the configuration. Its factor is one number: where std differs by channel the factor
 is 1 and the division is in the graph. nvinfer then takes as class of a pixel the first c whose value is largest and
 above both -1 and segmentation-threshold: of logits, which may all be negative, it would leave pixels without a class.
-So the graph gives probabilities, of which the largest is at least 1 / K. Written against the documentation and
-checked by that arithmetic; not yet run by DeepStream.
+So the graph gives probabilities, of which the largest is at least 1 / K.
+
+nvinfer makes the batch of a graph open, from 1 to batch-size, whatever the file says: a graph of more than one frame
+must be open itself. From an ONNX file in int8 without a calibration file it builds f16, without the flag that Q/DQ
+needs. So int8 has an engine file instead of the ONNX file, which trtexec makes on the machine that runs it.
+
+Written against the documentation and checked by that arithmetic; not yet run by DeepStream.
 """
 
 from __future__ import annotations
@@ -19,8 +24,9 @@ import numpy as np
 import onnx_ir as ir
 
 from cgnet_deploy import __version__
-from cgnet_deploy.artifact import Artifact, described
+from cgnet_deploy.artifact import Artifact, Shape, described
 from cgnet_deploy.contracts import ONES
+from cgnet_deploy.errors import UsageError
 from cgnet_deploy.export.graph import constant, insert, serialise, tidy
 from cgnet_deploy.export.opset import finished
 from cgnet_deploy.export.pipeline import Prepared
@@ -32,14 +38,18 @@ from cgnet_deploy.spec import InputSpec, ModelSpec, Precision, Res
 
 NETWORK_MODE = {Precision.F32: 0, Precision.INT8: 1, Precision.F16: 2}
 PROBABILITIES = "probabilities"
+ENGINE = "cgnet.engine"
 
 
 def write_deepstream(prepared: Prepared, kept_f32: frozenset[str], folder: Path) -> str:
     """Write cgnet.onnx, config_infer.txt and labels.txt; what was written, in one line.
 
-    kept_f32: as in the file that was exported. Raises AccuracyError if what nvinfer would show differs from it.
+    kept_f32: as in the file that was exported. Raises AccuracyError if what nvinfer would show differs from it,
+    UsageError for several frames in a file of a fixed batch.
     """
     request, spec = prepared.request, prepared.checkpoint.spec
+    if request.batch > 1 and prepared.shape[0] is not None:
+        raise UsageError(f"nvinfer needs an open batch, not one of {request.batch}: add --dynamic batch")
     plain = prepared.tensor_graph
     if request.precision is not Precision.F32:
         plain = prepared.lowering.apply(plain, kept_f32)
@@ -55,7 +65,18 @@ def write_deepstream(prepared: Prepared, kept_f32: frozenset[str], folder: Path)
     labels = "".join(f"{name}\n" for name in spec.class_names)
     for name, part in (("cgnet.onnx", content), ("config_infer.txt", text.encode()), ("labels.txt", labels.encode())):
         write_bytes(folder / name, part)
-    return f"{folder}  config_infer.txt and cgnet.onnx for nvinfer: {spec.input.color} planes to {PROBABILITIES}"
+    line = f"{folder}  config_infer.txt and cgnet.onnx for nvinfer: {spec.input.color} planes to {PROBABILITIES}"
+    if request.precision is Precision.INT8:
+        command = trtexec(model.graph.inputs[0].name or "", prepared.shape, request.batch, request.res)
+        line += f"; in that folder, on the machine that runs it, run: {command}"
+    return line
+
+
+def trtexec(given: str, shape: Shape, batch: int, res: Res) -> str:
+    """The command that builds the engine file. given: the graph's input, whose (N, H, W) are `shape`."""
+    ends = (("min", 1), ("opt", batch), ("max", batch)) if None in shape else ()
+    sizes = "".join(f" --{end}Shapes={given}:{n}x3x{res.height}x{res.width}" for end, n in ends)
+    return f"trtexec --onnx=cgnet.onnx --saveEngine={ENGINE} --stronglyTyped{sizes}"
 
 
 def _artifact(prepared: Prepared, path: Path) -> Artifact:
@@ -95,7 +116,7 @@ def properties(spec: ModelSpec, precision: Precision, res: Res, batch: int) -> d
         "process-mode": "1",  # full frames
         "network-type": "2",  # segmentation
         "network-mode": str(NETWORK_MODE[precision]),
-        "onnx-file": "cgnet.onnx",
+        **({"model-engine-file": ENGINE} if precision is Precision.INT8 else {"onnx-file": "cgnet.onnx"}),
         "labelfile-path": "labels.txt",
         "batch-size": str(batch),
         "infer-dims": f"3;{res.height};{res.width}",

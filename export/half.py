@@ -66,8 +66,8 @@ def to_half(model: ir.Model, keep: frozenset[str]) -> None:
         if node.op_type == "QuantizeLinear":  # its scale has the type of what it reads
             value = node.inputs[0]
             wanted = F16 if value is not None and value.dtype == F16 else F32
-        elif node.outputs[0].dtype not in (F16, F32):
-            continue  # integers: shapes and labels
+        elif node.outputs[0].dtype not in (F16, F32) or node.op_type == "Cast":
+            continue  # integers: shapes and labels; a Cast says its type itself
         else:
             wanted = F32 if node in single else F16
         for index, value in enumerate(node.inputs):

@@ -1,7 +1,7 @@
 """Raw frames in, labels out: the cast, the channel order, the mean and the argmax inside the graph.
 
     frames (N, H, W, 3) u8 BGR -> cast f32 -> NCHW -> minus mean -> times 1/std -> channel order -> network
-    logits (N, K, H, W) -> argmax -> labels (N, H, W) u8
+    logits (N, K, H, W) -> argmax i64 -> [cast f32 ->] cast u8 -> labels (N, H, W) u8
 
 The mean is subtracted, not folded into the first bias: the convolutions pad with zeros *after* the
 subtraction, so the fold is wrong at every border. It is subtracted after the transpose: on interleaved pixels it is
@@ -41,17 +41,24 @@ def take_frames(model: ir.Model, spec: InputSpec) -> None:
     tidy(model)
 
 
-def give_labels(model: ir.Model) -> None:
-    """Put the argmax over classes behind a graph that gives `logits`. Of equal logits the first class wins."""
+def give_labels(model: ir.Model, *, by_float: bool = False) -> None:
+    """Put the argmax over classes behind a graph that gives `logits`. Of equal logits the first class wins.
+
+    by_float: cast i64 to f32 and that to u8. TensorRT's header documents u8 to and from f32 and f16 only.
+    """
     graph = model.graph
     logits = graph.outputs[0]
     batch, _, height, width = required(logits.shape, "the shape of the logits")
     index = ir.node("ArgMax", [logits], {"axis": 1, "keepdims": 0}, name="labels/ArgMax")
-    cast = ir.node("Cast", index.outputs, {"to": int(ir.DataType.UINT8)}, name="labels/Cast")
-    graph.extend([index, cast])
     index.outputs[0].type = ir.TensorType(ir.DataType.INT64)
-    labels = cast.outputs[0]
+    graph.append(index)
+    labels = index.outputs[0]
+    for to in (ir.DataType.FLOAT, ir.DataType.UINT8) if by_float else (ir.DataType.UINT8,):
+        cast = ir.node("Cast", [labels], {"to": int(to)}, name=f"labels/Cast{to.name}")
+        graph.append(cast)
+        labels = cast.outputs[0]
+        labels.type = ir.TensorType(to)
     labels.name = "labels"
-    labels.type, labels.shape = ir.TensorType(ir.DataType.UINT8), ir.Shape([batch, height, width])
+    labels.shape = ir.Shape([batch, height, width])
     graph.outputs[0] = labels
     tidy(model)

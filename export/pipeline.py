@@ -150,7 +150,7 @@ def prepare(checkpoint: Checkpoint, request: Request, frames: Sequence[U8]) -> P
     lowering = _lowering(tensor_graph, checkpoint, request, inputs)
     if frame_graph is not None:
         take_frames(frame_graph, spec.input)
-        give_labels(frame_graph)
+        give_labels(frame_graph, by_float=request.target.labels_by_float)
         fusion, pruning = _fuse(frame_graph, request, spec.input)
     return Prepared(
         checkpoint, request, tensor_graph, frame_graph, frames, inputs, logits, fusion, pruning, verification, lowering

@@ -20,6 +20,7 @@ class Target:
     """forms: the rules that choose its operators, after FOLD and pruning. scored_by: the backend that scores its files.
 
     block: pruned channel counts are filled up to a multiple of it, in which the runtime computes anyway.
+    labels_by_float: of io_nodes.give_labels.
     Of int8: storage of activations; raw_results, whether a convolution's raw result gets a pair too (quantize.py);
     fallback_precision, the type of what is not int8; scope, which convolutions are, unless the user says it.
     """
@@ -27,6 +28,7 @@ class Target:
     name: str
     forms: Rules
     block: int = 1
+    labels_by_float: bool = False
     storage: Storage = "s8"
     raw_results: bool = False
     fallback_precision: Literal[Precision.F32, Precision.F16] = Precision.F32
@@ -45,7 +47,7 @@ TARGETS = (
     Target("generic", GENERIC),
     Target("ort-cpu", ORT_CPU, block=8, storage="u8", raw_results=True),
     Target("openvino", OPENVINO, block=8, scored_by="openvino"),
-    Target("tensorrt", GENERIC, block=8, fallback_precision=Precision.F16),
+    Target("tensorrt", GENERIC, block=8, labels_by_float=True, fallback_precision=Precision.F16),
     Target("native", NATIVE, storage="u8", scope="all", scored_by="native"),
 )
 

@@ -2,7 +2,9 @@
 
     DIR/cgnet_onnxruntime/config.pbtxt, labels.txt, 1/model.onnx
     DIR/cgnet_openvino/config.pbtxt, labels.txt, 1/model.onnx
-    DIR/cgnet_tensorrt/config.pbtxt, labels.txt, 1/model.plan   (the plan where TensorRT built one)
+    DIR/cgnet_tensorrt/config.pbtxt, labels.txt, 1/model.plan   (only where TensorRT built the plan)
+
+Triton ends at its start over a folder without a model, so a model without its file is not written.
 
 Names, types and dims are read from the ONNX file, not repeated here. Triton batches requests that wait at the same
 time where the file leaves the batch open; of a fixed batch every request is one batch.
@@ -51,17 +53,17 @@ def write_repository(folder: Path, onnx: Artifact, plan: Path | None, *, batch: 
         if runtime.triton is None:
             continue
         home, file = folder / f"cgnet_{runtime.triton.name}", f"model.{runtime.reads}"
+        source = plan if runtime.reads == "plan" else onnx.path
+        if source is None:
+            stale = "; the one that is there is another export's: remove it" if home.exists() else ""
+            lines.append(f"{home}  is left out: its plan is built on the server, with --builder tensorrt{stale}")
+            continue
         make_folder(home / "1")
         config = pbtxt(home.name, runtime.triton, file, *tensors, batch=batch if open_batch else 0, res=res)
         write_bytes(home / "config.pbtxt", config.encode())
         write_bytes(home / "labels.txt", labels.encode())
-        source = plan if runtime.reads == "plan" else onnx.path
-        place = home / "1" / file
-        if source is None:
-            lines.append(f"{place}  is missing: build it on the server, with its own TensorRT, from {onnx.path}")
-        else:
-            write_bytes(place, source.read_bytes())
-            lines.append(f"{home}  {tensors[0].name} {tensors[0].type} -> {tensors[1].name} {tensors[1].type}")
+        write_bytes(home / "1" / file, source.read_bytes())
+        lines.append(f"{home}  {tensors[0].name} {tensors[0].type} -> {tensors[1].name} {tensors[1].type}")
     return lines
 
 

@@ -225,4 +225,10 @@ def test_server_folders_open_the_batch(folder: Path, capsys: pytest.CaptureFixtu
     assert (folder / "models/cgnet_onnxruntime/1/model.onnx").read_bytes() == (folder / "cgnet.onnx").read_bytes()
     assert "max_batch_size: 8" in (folder / "models/cgnet_openvino/config.pbtxt").read_text()
     assert "batch-size=8" in (folder / "ds/config_infer.txt").read_text()
-    assert "cgnet_tensorrt/1/model.plan  is missing" in capsys.readouterr().out
+    assert "cgnet_tensorrt  is left out" in capsys.readouterr().out
+
+
+def test_a_deepstream_batch_of_several_frames_is_open(folder: Path) -> None:
+    flags = ["--ckpt", "model.safetensors", "--res", "33x47", "--no-engine", "--batch", "2"]
+    assert main([*flags, "--deepstream", "ds"]) == 0
+    assert read_artifact(folder / "ds/cgnet.onnx").shape == read_artifact(folder / "cgnet.onnx").shape == (None, 33, 47)

@@ -13,9 +13,12 @@ from cgnet_deploy.checkpoint.reading import load_checkpoint
 from cgnet_deploy.checkpoint.writing import save_checkpoint
 from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.engines.open import open_engine
-from cgnet_deploy.errors import AccuracyError
+from cgnet_deploy.errors import AccuracyError, UsageError
 from cgnet_deploy.export import deepstream, pipeline
+from cgnet_deploy.export.calibration_data import calibration_frames
+from cgnet_deploy.export.choices import Dynamic
 from cgnet_deploy.export.deepstream import as_nvinfer_feeds, write_deepstream
+from cgnet_deploy.export.int8 import Int8
 from cgnet_deploy.export.pipeline import Prepared, Request, prepare
 from cgnet_deploy.export.targets import target_named
 from cgnet_deploy.pixels import to_tensor
@@ -61,12 +64,18 @@ MODEL = trained()
 
 
 def prepared(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, std: Triple, color: Color, precision: Precision = Precision.F32
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    std: Triple,
+    color: Color,
+    precision: Precision = Precision.F32,
+    dynamic: Dynamic = "batch",
 ) -> Prepared:
     monkeypatch.setattr(pipeline, "trace", graph_of)
     spec = model_spec("camvid-official", MODEL.classes, MODEL.blocks, mean=(90.5, 100.25, 120.0), std=std, color=color)
     save_checkpoint(folder / "model.safetensors", MODEL, spec, {})
-    request = Request(precision, RES, 2, "none", "frames", target_named("generic"))
+    int8 = Int8(calibration_frames("scenes", 8, RES)) if precision is Precision.INT8 else None
+    request = Request(precision, RES, 2, dynamic, "frames", target_named("generic"), int8=int8)
     frames = [drawn_frames(2, *RES, seed=seed) for seed in range(2)]
     return prepare(load_checkpoint(folder / "model.safetensors"), request, frames)
 
@@ -119,13 +128,40 @@ def test_every_key_is_one_that_nvinfer_knows(tmp_path: Path, monkeypatch: pytest
     graph = onnx.load(tmp_path / "ds" / "cgnet.onnx").graph
     sides = [side.dim_value for side in graph.input[0].type.tensor_type.shape.dim]
     assert settings["infer-dims"] == ";".join(map(str, sides[1:]))
-    assert settings["batch-size"] == str(sides[0]) == "2"
+    assert settings["batch-size"] == "2"
     assert settings["output-blob-names"] == graph.output[0].name
     labels = (tmp_path / "ds" / settings["labelfile-path"]).read_text().splitlines()
     assert (
         len(labels) == int(settings["num-detected-classes"]) == graph.output[0].type.tensor_type.shape.dim[1].dim_value
     )
     assert (settings["network-type"], settings["network-mode"]) == ("2", "0")
+
+
+def test_a_batch_that_is_not_full_gives_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """nvinfer makes the batch open, 1 to batch-size, and sends what it has."""
+    source = prepared(tmp_path, monkeypatch, (1.0, 1.0, 1.0), "rgb")
+    write_deepstream(source, frozenset(), tmp_path / "ds")
+    fed = as_nvinfer_feeds(source.frames[0], read(tmp_path / "ds"))
+    session = onnxruntime.InferenceSession(tmp_path / "ds" / "cgnet.onnx", providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    (both,), (first,) = (session.run(None, {name: planes}) for planes in (fed, fed[:1]))
+    np.testing.assert_allclose(first, both[:1], atol=1e-5)
+    fixed = prepared(tmp_path, monkeypatch, (1.0, 1.0, 1.0), "rgb", dynamic="none")
+    with pytest.raises(UsageError, match="nvinfer needs an open batch, not one of 2: add --dynamic batch"):
+        write_deepstream(fixed, frozenset(), tmp_path / "fixed")
+
+
+def test_int8_is_an_engine_file_that_trtexec_makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From an ONNX file in int8 without a calibration file nvinfer builds f16, where Q/DQ is refused."""
+    source = prepared(tmp_path, monkeypatch, (1.0, 1.0, 1.0), "rgb", Precision.INT8)
+    line = write_deepstream(source, frozenset(), tmp_path / "ds")
+    settings = read(tmp_path / "ds")
+    assert set(settings) <= KEYS
+    assert "onnx-file" not in settings
+    given = onnx.load(tmp_path / "ds" / "cgnet.onnx").graph.input[0].name
+    sizes = " ".join(f"--{end}Shapes={given}:{n}x3x33x47" for end, n in (("min", 1), ("opt", 2), ("max", 2)))
+    command = f"trtexec --onnx=cgnet.onnx --saveEngine={settings['model-engine-file']} --stronglyTyped {sizes}"
+    assert line.endswith(f"; in that folder, on the machine that runs it, run: {command}")
 
 
 def test_half_precision_is_said_to_tensorrt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,11 +99,12 @@ def test_frames_and_labels_keep_their_types_and_pixels_are_normalised_in_f32() -
     assert {node.outputs[0].dtype for node in before} == {ir.DataType.FLOAT}
 
 
-def test_labels_are_those_of_the_same_network_s_half_logits() -> None:
+@pytest.mark.parametrize("by_float", [False, True])
+def test_labels_are_those_of_the_same_network_s_half_logits(by_float: bool) -> None:
     model, given = trained(), spec("bgr")
     half, whole = fused(model), graph_of(model, SMALL, batch=2)
     take_frames(whole, given)
-    give_labels(whole)
+    give_labels(whole, by_float=by_float)
     apply(whole, FOLD)
     for each in (half, whole):
         to_half(each, NONE)

@@ -8,6 +8,7 @@ import pytest
 
 from cgnet_deploy.contracts import CONTRACTS
 from cgnet_deploy.export.graph import serialise
+from cgnet_deploy.export.half import to_half
 from cgnet_deploy.export.io_nodes import give_labels, take_frames
 from cgnet_deploy.export.runtime import run_single
 from cgnet_deploy.pixels import F32, U8, to_tensor
@@ -76,12 +77,31 @@ def test_labels_are_the_argmax_of_the_logits_at_every_size(color: Color, batch: 
     assert np.array_equal(labels, logits.argmax(1))
 
 
-def test_equal_logits_give_the_first_class() -> None:
+@pytest.mark.parametrize("by_float", [False, True])
+def test_equal_logits_give_the_first_class(by_float: bool) -> None:
     model = graph("(float[1, 2, 4, 5] x) => (float[1, 4, 4, 5] y) { y = Concat <axis = 1> (x, x) }", {})
-    give_labels(model)
+    give_labels(model, by_float=by_float)
+    check_onnx(model)
     x = np.random.default_rng(0).normal(size=(1, 2, 4, 5)).astype(np.float32)
     (labels,) = run_single(serialise(model), [x])
     assert np.array_equal(labels, x.argmax(1))
+
+
+def test_tensorrt_casts_no_integer_to_u8_and_every_label_is_exact() -> None:
+    model = graph("(float[1, 255, 16, 16] x) => (float[1, 255, 16, 16] y) { y = Identity (x) }", {})
+    give_labels(model, by_float=True)
+    to_half(model, frozenset())
+    check_onnx(model)
+    assert [node.op_type for node in model.graph][-3:] == ["ArgMax", "Cast", "Cast"]
+    assert [node.outputs[0].dtype for node in model.graph][-3:] == [
+        ir.DataType.INT64,
+        ir.DataType.FLOAT,
+        ir.DataType.UINT8,
+    ]
+    wanted = (np.arange(256) % 255).reshape(1, 16, 16)  # every label that a u8 file may give
+    x = (np.arange(255)[None, :, None, None] == wanted[:, None]).astype(np.float32)
+    (labels,) = run_single(serialise(model), [x])
+    np.testing.assert_array_equal(labels, wanted)
 
 
 def test_the_file_says_what_it_takes_and_gives() -> None:

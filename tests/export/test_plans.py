@@ -30,7 +30,7 @@ def test_builds_and_keeps_its_types(tmp_path: Path, target: Target, precision: P
     spec = model_spec("camvid-official", model.classes, model.blocks)
     graph = graph_of(model, RES, batch=2)
     take_frames(graph, CONTRACTS["camvid-official"])
-    give_labels(graph)
+    give_labels(graph, by_float=target.labels_by_float)
     fuse(graph, target, prune=prune)
     if precision is Precision.F16:
         to_half(graph, frozenset())

@@ -31,13 +31,13 @@ TYPES = {onnx.TensorProto.UINT8: DataType.TYPE_UINT8, onnx.TensorProto.FLOAT: Da
 
 
 def configs(folder: Path) -> dict[str, Any]:
-    """What Triton reads; an unknown key or a wrong type would be an error here."""
-    return {
-        backend.name: text_format.Parse(
-            (folder / f"cgnet_{backend.name}" / "config.pbtxt").read_text(), definitions.ModelConfig()
-        )
-        for backend in filter(None, (runtime.triton for runtime in RUNTIMES))
-    }
+    """What Triton reads; an unknown key or a wrong type would be an error here, as is a model without its file."""
+    read = {}
+    for home in folder.iterdir():
+        config = text_format.Parse((home / "config.pbtxt").read_text(), definitions.ModelConfig())
+        assert (home / "1" / config.default_model_filename).is_file()
+        read[home.name.removeprefix("cgnet_")] = config
+    return read
 
 
 @pytest.mark.parametrize(("io", "shape"), CASES)
@@ -46,6 +46,8 @@ def test_names_types_and_dims_are_those_of_the_onnx_file(io: IO, shape: Shape, t
     (plan := tmp_path / "tiny.plan").write_bytes(b"a plan")
     write_repository(tmp_path / "models", file, plan, batch=8, res=Res(40, 56))
     graph = onnx.load(file.path).graph
+    served = {runtime.triton.name for runtime in RUNTIMES if runtime.triton}
+    assert set(configs(tmp_path / "models")) == served
     for name, config in configs(tmp_path / "models").items():
         assert (config.name, config.backend) == (f"cgnet_{name}", name)
         assert config.max_batch_size == (8 if shape[0] is None else 0)
@@ -100,8 +102,11 @@ def test_the_first_inference_is_done_at_the_start_on_a_size_that_runs(io: IO, sh
     assert result.shape[-2:] == (40, 56)
 
 
-def test_without_a_plan_of_tensorrt_its_place_is_named(tmp_path: Path) -> None:
+def test_without_a_plan_of_tensorrt_there_is_no_folder_that_ends_triton(tmp_path: Path) -> None:
     file = written(tmp_path / "tiny.onnx", "frames", OPEN)
     *_, line = write_repository(tmp_path / "models", file, None, batch=8, res=Res(40, 56))
-    assert "cgnet_tensorrt/1/model.plan  is missing: build it on the server" in line
-    assert (tmp_path / "models" / "cgnet_tensorrt" / "1").is_dir()
+    assert line.endswith("cgnet_tensorrt  is left out: its plan is built on the server, with --builder tensorrt")
+    assert set(configs(tmp_path / "models")) == {"onnxruntime", "openvino"}
+    (tmp_path / "models" / "cgnet_tensorrt").mkdir()
+    *_, line = write_repository(tmp_path / "models", file, None, batch=8, res=Res(40, 56))
+    assert line.endswith("; the one that is there is another export's: remove it")
