@@ -11,6 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -21,10 +22,13 @@ from cgnet_deploy.engines.gpu import Gpu, find_gpu
 from cgnet_deploy.engines.plan import ARCHITECTURE, PORTABLE
 from cgnet_deploy.engines.progress import watched
 from cgnet_deploy.engines.trtapi import PACKAGES, Builder, create, load_api, new_log, no_collection
+from cgnet_deploy.engines.verifyplan import PlanVerification, verify_plan
 from cgnet_deploy.errors import ArtifactError, CgnetError, EngineUnavailable, UsageError, UserError, one_line
 from cgnet_deploy.files import replacing
 
 log = logging.getLogger(__name__)
+
+VERIFIED = "verified"  # its key in a plan's `made_with`
 
 Sizes = tuple[int, int, int]  # (N, H, W)
 
@@ -40,7 +44,8 @@ class ShapeRange:
 
 @dataclass(frozen=True, slots=True)
 class BuiltPlan:
-    """A plan, what built it for which architecture, and the parsed network's convolutions by input type.
+    """A plan, what built it for which architecture, how it compares with its ONNX file, and the parsed network's
+    convolutions by input type.
 
     convolutions: such as {"half": 78} or {"int8": 28, "half": 50}; the names are TensorRT's.
     """
@@ -50,6 +55,7 @@ class BuiltPlan:
     version: str
     architecture: str
     convolutions: Mapping[str, int]
+    verification: PlanVerification
 
 
 def build_plan(
@@ -60,15 +66,21 @@ def build_plan(
     timing_cache: str | Path | None = None,
     workspace_mib: int | None = None,
     sizes: ShapeRange | None = None,
+    verify: bool = True,
 ) -> BuiltPlan:
     """Build the ONNX file `onnx`, which needs its sidecar, into `plan`, which gets one.
+
+    Where the plan can run, its labels are compared with the file's before it is kept; elsewhere result and sidecar say
+    "not verified" and why.
 
     builder: see `choose_builder`. timing_cache: a file of kernel timings, read if it exists and then written, which
     makes the next TensorRT build faster and reproducible; TensorRT for RTX has none. workspace_mib: the most that a
     layer may use, None for all that the GPU has. sizes: required if, and only if, the file leaves sizes open.
+    verify: False leaves the comparison out.
 
     Raises ArtifactError for a file that can't be used, EngineUnavailable where there is no GPU for TensorRT,
-    UsageError for arguments that don't fit, CgnetError if the build fails.
+    UsageError for arguments that don't fit, CgnetError if the build fails, AccuracyError for a plan that gives other
+    labels than its ONNX file.
     """
     source, plan = read_artifact(Path(onnx)), Path(plan)
     if source.kind != "onnx":
@@ -89,19 +101,23 @@ def build_plan(
         )
     ends = (sizes.least, sizes.most) if sizes else (source.shape, source.shape)
     n, h, w = (least if least == most else None for least, most in zip(*ends, strict=True))
-    artifact = write_artifact(
-        plan,
-        content,
+    write = partial(
+        write_artifact,
+        content=content,
         kind="plan",
         precision=source.precision,
         spec=source.spec,
         io=source.io,
         shape=(n, h, w),
         parent_sha256=source.sha256,
-        parent=source.path,
-        made_with={PACKAGES[chosen]: trt.__version__, ARCHITECTURE: architecture},
     )
-    return BuiltPlan(artifact, chosen, trt.__version__, architecture, convolutions)
+    made_with = {PACKAGES[chosen]: trt.__version__, ARCHITECTURE: architecture}
+    fed = tuple(side or 1 for side in source.shape) if sizes is None else sizes.best
+    verification = PlanVerification(0, None, "not asked for")
+    if verify:
+        verification = verify_plan(partial(write, made_with=made_with), plan.name, source, fed)
+    artifact = write(plan, parent=source.path, made_with=made_with | {VERIFIED: verification.summary()})
+    return BuiltPlan(artifact, chosen, trt.__version__, architecture, convolutions, verification)
 
 
 def choose_builder(builder: Builder | Literal["auto"]) -> Builder:

@@ -53,7 +53,8 @@ class Exported:
         if self.plan is not None:
             types = ", ".join(f"{count} {name}" for name, count in self.plan.convolutions.items())
             made_by = f"{self.plan.builder} {self.plan.version}, for {self.plan.architecture}"
-            lines.append(f"{self.plan.artifact.path}  {made_by}; convolutions by input: {types}")
+            verified = self.plan.verification.summary()
+            lines.append(f"{self.plan.artifact.path}  {made_by}; convolutions by input: {types}; {verified}")
         return "\n".join([*lines, *self.folders])
 
     def to_json(self) -> dict[str, Any]:
@@ -83,5 +84,6 @@ class Exported:
                 "builder_version": self.plan.version,
                 "architecture": self.plan.architecture,
                 "convolutions": dict(self.plan.convolutions),
+                "engine_verify": to_json(self.plan.verification),
             }
         return report

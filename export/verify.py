@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cgnet_deploy.engines.verifyplan import EQUAL_LABELS
 from cgnet_deploy.errors import AccuracyError
 from cgnet_deploy.pixels import F32, U8
 from cgnet_deploy.spec import Precision
@@ -30,7 +31,8 @@ class Limits:
     agreement: float
 
 
-LIMITS = {Precision.F32: Limits(1e-5, 0.9999), Precision.F16: Limits(2e-2, 0.98), Precision.INT8: Limits(0.5, 0.7)}
+RELATIVE = {Precision.F32: 1e-5, Precision.F16: 2e-2, Precision.INT8: 0.5}
+LIMITS = {precision: Limits(relative, EQUAL_LABELS[precision]) for precision, relative in RELATIVE.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ import hashlib
 import logging
 import os
 import signal
+from contextlib import closing
 from dataclasses import replace
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -16,14 +17,19 @@ from onnx import helper
 
 from cgnet_deploy.artifact import Artifact, read_artifact, sidecar_path, write_artifact
 from cgnet_deploy.contracts import model_spec
-from cgnet_deploy.engines import build, trtapi
+from cgnet_deploy.engines import build, trtapi, verifyplan
+from cgnet_deploy.engines.argmax import labels_of
 from cgnet_deploy.engines.build import BuiltPlan, ShapeRange, build_plan, choose_builder
-from cgnet_deploy.engines.gpu import Gpu
-from cgnet_deploy.errors import ArtifactError, EngineUnavailable, UsageError, UserError
+from cgnet_deploy.engines.gpu import Gpu, find_gpu
+from cgnet_deploy.engines.open import open_engine
+from cgnet_deploy.engines.plan import read_plan
+from cgnet_deploy.engines.verifyplan import PlanVerification
+from cgnet_deploy.errors import AccuracyError, ArtifactError, EngineUnavailable, UsageError, UserError
+from cgnet_deploy.pixels import U8
 from cgnet_deploy.progress import Task
 from cgnet_deploy.spec import Precision
 from tests.children import interruptible
-from tests.engines.graphs import DYNAMIC, FIXED, SPEC, model, network, tensor, written
+from tests.engines.graphs import DYNAMIC, FIXED, SPEC, logits_of, model, network, tensor, written
 
 rtx = pytest.importorskip("tensorrt_rtx")
 
@@ -232,6 +238,70 @@ def test_tensorrt_without_a_gpu_points_to_what_builds_without(
     monkeypatch.setattr(build, "find_gpu", find_gpu)
     with pytest.raises(EngineUnavailable, match="TensorRT can't build here: no GPU; use --builder rtx, or --no-engine"):
         build_plan(fixed_onnx.path, tmp_path / "a.plan", builder="tensorrt")
+
+
+def test_where_there_is_no_gpu_result_and_sidecar_say_that_nothing_was_compared(built: BuiltPlan) -> None:
+    with pytest.raises(EngineUnavailable):
+        find_gpu()
+    assert built.verification == PlanVerification(0, None, "no GPU here")
+    assert built.artifact.made_with["verified"] == "not verified: no GPU here"
+
+
+class OnAGpu:
+    """An engine that takes any plan of ours for the network of graphs.py, with its scores times `sign`."""
+
+    sign = 1
+
+    def __init__(self, path: Path) -> None:
+        self.plan = read_plan(path)
+
+    def infer(self, frames: U8) -> U8:
+        return labels_of(self.sign * logits_of(frames))
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(ref: str, **sizes: object) -> object:
+        return closing(OnAGpu(Path(ref[4:]))) if ref.startswith("trt:") else open_engine(ref, **sizes)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(verifyplan, "find_gpu", lambda: Gpu("a card", "sm_89"))
+    monkeypatch.setattr(verifyplan, "open_engine", opened)
+
+
+@pytest.mark.usefixtures("on_a_gpu")
+def test_a_plan_is_compared_with_its_file_before_it_is_kept(
+    tmp_path: Path, fixed_onnx: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = build_plan(fixed_onnx.path, tmp_path / "a.plan", builder="rtx")
+    assert built.verification == PlanVerification(4, 1.0)
+    assert built.artifact.made_with["verified"] == "labels equal its ONNX file's on 100.0000% of 4 frames"
+    before = built.artifact.path.read_bytes(), sidecar_path(built.artifact.path).read_bytes()
+    monkeypatch.setattr(OnAGpu, "sign", -1)
+    with pytest.raises(AccuracyError, match=r"^the plan disagrees with .*; a\.plan is not written$"):
+        build_plan(fixed_onnx.path, tmp_path / "a.plan", builder="rtx")
+    assert (built.artifact.path.read_bytes(), sidecar_path(built.artifact.path).read_bytes()) == before
+
+
+@pytest.mark.usefixtures("on_a_gpu")
+def test_a_plan_with_open_sides_is_compared_at_the_size_that_it_is_tuned_for(tmp_path: Path) -> None:
+    onnx = written(tmp_path / "a.onnx", "frames", DYNAMIC)
+    sizes = ShapeRange((1, 40, 56), (3, 40, 96), (4, 40, 112))
+    built = build_plan(onnx.path, tmp_path / "a.plan", builder="rtx", sizes=sizes)
+    assert built.verification == PlanVerification(3, 1.0)
+
+
+@pytest.mark.usefixtures("on_a_gpu")
+def test_a_plan_that_this_gpu_can_t_run_says_why(
+    tmp_path: Path, fixed_onnx: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: OnAGpu, path: Path) -> None:
+        raise EngineUnavailable(f"{path} can't run here: too old a driver")
+
+    monkeypatch.setattr(OnAGpu, "__init__", refuse)
+    verification = build_plan(fixed_onnx.path, tmp_path / "a.plan", builder="rtx").verification
+    assert verification.summary() == "not verified: a.plan can't run here: too old a driver"
 
 
 @pytest.mark.shared
