@@ -28,6 +28,7 @@ from cgnet_deploy.export.calibration_data import LEAST_FRAMES
 from cgnet_deploy.files import check_writable, make_folder
 from cgnet_deploy.spec import Res
 from cgnet_deploy.tuning.candidates import candidates, thread_counts, why_not
+from cgnet_deploy.tuning.contest import engine_process
 from cgnet_deploy.tuning.kept import Tuned
 from cgnet_deploy.tuning.limits import Limits
 from cgnet_deploy.tuning.make import Maker
@@ -162,5 +163,6 @@ def tune(
         Limits(max_drop, target_ms, max_size_mib),
         State(SCHEMA, asked, here, left_out, tuple(trials), known.base if known else None),
         time_min,
+        engine_process,
     )
     return session.run()

@@ -25,7 +25,7 @@ from cgnet_deploy.bench.measure.run import first_frames
 from cgnet_deploy.bench.measure.settings import Settings
 from cgnet_deploy.bench.report.compare import ratio
 from cgnet_deploy.bench.report.record import Record
-from cgnet_deploy.clock import CLOCK, Clock
+from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.confusion import Confusion
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.errors import AccuracyError, CgnetError, PerformanceError
@@ -62,15 +62,14 @@ class Session:
     state: State
     time_min: float | None = None
     start: StartProcess = engine_process
-    clock: Clock = CLOCK
 
     def run(self) -> Tuned:
         """Raises AccuracyError, PerformanceError or CgnetError if there is no winner; see `tune`."""
-        begin_ns = self.clock.now_ns()
+        begin_ns = CLOCK.now_ns()
         search_ns = math.inf if self.time_min is None else SEARCH_SHARE * self.time_min * 60e9
         try:
             with self._course() as course:
-                self._search(course, lambda: self.clock.now_ns() - begin_ns < search_ns)
+                self._search(course, lambda: CLOCK.now_ns() - begin_ns < search_ns)
                 records = self._final(course)
         except KeyboardInterrupt:
             self._keep_best_so_far()
