@@ -1,5 +1,5 @@
 # Every target sets up what it needs in .venv, once for each state of setup.cfg, and touches nothing outside.
-#   make demo     checkpoint -> ONNX -> plan, then mIoU and latency of each: no data set, no GPU
+#   make demo     checkpoint -> ONNX -> plan, mIoU and latency of each, the best file for this machine: no data, no GPU
 #   make quick    the tests without compiler, browser, cluster, training and full exports: two minutes
 #   make test     all tests: eleven minutes       make check   linter, formatter, types, layers
 #   make bench    our CPU engines beside the exporter's graph and PyTorch; CKPT=, DATA= and RES= choose your own
@@ -24,6 +24,8 @@ demo: $(READY)
 	$(BIN)/cgnet-export --ckpt $(SCENES) --fp16 --onnx demo/f16.onnx --engine demo/cgnet.plan
 	$(BIN)/cgnet-bench --engine $(SCENES) --engine demo/f32.onnx --engine demo/f16.onnx --data scenes --limit 20 \
 	    --iterations 30 --duration 1
+	$(BIN)/cgnet-tune --ckpt $(SCENES) --data scenes --limit 10 --max-drop 0.5 --calib-images 16 --time 2 --out demo/tuned \
+	    --only '(openvino|native).*(f32|int8-(most|all)).onnx'
 	@echo 'demo/cgnet.plan is built, and runs where there is an NVIDIA GPU: $(BIN)/cgnet-bench --engine demo/cgnet.plan'
 
 bench: $(READY) $(NATIVE)

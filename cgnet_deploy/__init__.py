@@ -46,6 +46,8 @@ if TYPE_CHECKING:  # for type checkers and editors; at run time `__getattr__` im
     from cgnet_deploy.label.api import Labelled, label_archive
     from cgnet_deploy.pixels import overlay
     from cgnet_deploy.spec import InputSpec, ModelSpec, Precision, Res
+    from cgnet_deploy.tuning.api import tune
+    from cgnet_deploy.tuning.kept import Tuned
     from cgnet_deploy.video.segmenter import Segmenter
 
 __version__ = "0.1.0"
@@ -66,6 +68,8 @@ _MODULES = {
     "label.api": ("Labelled", "label_archive"),
     "pixels": ("overlay",),
     "spec": ("InputSpec", "ModelSpec", "Precision", "Res"),
+    "tuning.api": ("tune",),
+    "tuning.kept": ("Tuned",),
     "video.segmenter": ("Segmenter",),
 }
 _EXTRAS = {"checkpoint.reading": "export", "export.targets": "export"}  # what installs a module's own imports
@@ -95,6 +99,7 @@ __all__ = [
     "Res",
     "Segmenter",
     "Target",
+    "Tuned",
     "UsageError",
     "UserError",
     "benchmark",
@@ -105,6 +110,7 @@ __all__ = [
     "load_checkpoint",
     "open_engine",
     "overlay",
+    "tune",
 ]
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())

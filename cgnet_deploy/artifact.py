@@ -22,7 +22,7 @@ from typing import Any, Literal
 from cgnet_deploy import __version__
 from cgnet_deploy.codec import from_json, to_json
 from cgnet_deploy.errors import ArtifactError, CgnetError, UsageError, UserError, one_line
-from cgnet_deploy.files import is_stream, locked, read_json, real, replacing, sha256_of, write_json
+from cgnet_deploy.files import is_stream, locked, read_json, real, replacing, sha256_of, write_bytes, write_json
 from cgnet_deploy.onnxmeta import read_metadata, with_metadata
 from cgnet_deploy.spec import ModelSpec, Precision
 
@@ -103,6 +103,15 @@ def write_artifact(
                 "to another name"
             )
         temporary.write_bytes(content)
+        write_json(sidecar_path(path), {**to_json(artifact), "schema": SCHEMA, "path": path.name})
+    return artifact
+
+
+def copy_artifact(source: Path, path: Path) -> Artifact:
+    """The file and sidecar at `source` once more at `path`. Raises as `read_artifact` and `write_artifact` do."""
+    artifact = replace(read_artifact(source), path=path)
+    with locked(path):
+        write_bytes(path, source.read_bytes())
         write_json(sidecar_path(path), {**to_json(artifact), "schema": SCHEMA, "path": path.name})
     return artifact
 

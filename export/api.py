@@ -72,6 +72,7 @@ def export(
     exclude: str | None = None,
     distill: int = 0,
     max_drop: float | None = None,
+    min_speedup: float | None = None,
     data: str | Path | None = None,
     split: str = "val",
     contract: str | None = None,
@@ -110,6 +111,8 @@ def export(
     distill        int8: steps of label-free training on the calibration frames
     max_drop       f16 and int8: keep what costs most in higher precision until the mIoU on `split` of `data` is at
                    most so many points (0 to 100) below f32
+    min_speedup    int8 for a CPU target: how many times as fast as the f32 file it must be on this machine; default:
+                   1.02 where that file can run here; 0 measures nothing
     data, split    verify on frames of this data set; default: drawn scenes
     contract, mean, std, color    the input contract, where the checkpoint has none or a wrong one
     names          a file of class names, one a line, each with its colour if you like, where the checkpoint has none
@@ -119,8 +122,9 @@ def export(
                    more than 1, open the batch
 
     Raises UserError for arguments and files that can't be used, before any work; AccuracyError, leaving `onnx` as it
-    was, if a step changes what the network computes or `max_drop` can't be met (the best file is then beside it, as
-    NAME.missed.onnx). The ONNX file is kept if only the plan can't be built (EngineUnavailable, CgnetError).
+    was, if a step changes what the network computes or `max_drop` can't be met, and PerformanceError if `min_speedup`
+    isn't (the best file is then beside it, as NAME.missed.onnx). The ONNX file is kept if only the plan can't be built
+    (EngineUnavailable, CgnetError).
     """
     ckpt, onnx, engine = Path(ckpt), Path(onnx), _path(engine)
     calib_cache, triton, deepstream = _path(calib_cache), _path(triton), _path(deepstream)
@@ -158,11 +162,14 @@ def export(
     from cgnet_deploy.checkpoint.reading import load_checkpoint
     from cgnet_deploy.export.guard import guard
     from cgnet_deploy.export.int8 import Int8
+    from cgnet_deploy.export.lower import NOTHING
     from cgnet_deploy.export.pipeline import Request, prepare, write
     from cgnet_deploy.export.score import scorer
+    from cgnet_deploy.export.speed import least, write_if_fast
     from cgnet_deploy.export.targets import RULE_NAMES, Target, target_named
 
     chosen = target if isinstance(target, Target) else target_named(target)
+    least_speedup = least(min_speedup, kind, chosen)
     for name in without:
         one_of("--without", name, dict.fromkeys([*RULE_NAMES, *(rule.name for rule in chosen.forms)]))
     checkpoint = load_checkpoint(
@@ -181,10 +188,11 @@ def export(
         else scorer(open_dataset(str(data), split), chosen, checkpoint.spec.classes, size, batch)
     )
     prepared = prepare(checkpoint, request, frames_to_verify(data, split, batch, size))
-    if max_drop is None or evaluate is None:
-        written, guarded = write(prepared, onnx), None
+    keep, guarded = (NOTHING, None) if evaluate is None else guard(prepared, max_drop or 0.0, evaluate, onnx)
+    if int8 is None or least_speedup == 0:
+        written, found = write(prepared, onnx, keep), None
     else:
-        written, guarded = guard(prepared, max_drop, evaluate, onnx)
+        written, found = write_if_fast(prepared, onnx, keep, least_speedup, insist=min_speedup is not None)
     log.info(f"{onnx} is written")  # and stays, should the plan fail
     kept = frozenset(written.kept_f32)
     folders: list[str] = []
@@ -217,6 +225,7 @@ def export(
         guarded,
         plan,
         tuple(folders),
+        found,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cgnet_deploy.contracts import CONTRACTS
 from cgnet_deploy.export.choices import BUILDERS, DYNAMIC, METHODS, OPSET, OPSETS, SCOPES, TARGET_NAMES
@@ -15,9 +16,12 @@ from cgnet_deploy.files import write_json
 from cgnet_deploy.spec import Precision
 from cgnet_deploy.terminal import Parser, res_argument, run, show, triple_argument
 
+if TYPE_CHECKING:
+    from cgnet_deploy.export.exported import Exported
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit codes: 0 done, 1 failed, 2 usage or bad input, 3 a step changed what the network computes."""
+    """Exit codes: 0 done, 1 failed, 2 usage or bad input, 3 a step changed the network, 4 int8 is no faster."""
     return run(_parser(), _export, argv)
 
 
@@ -78,6 +82,11 @@ def _parser() -> Parser:
         "most this many points (0 to 100) below f32; exit with 3 if that is impossible"
     )
     add("--max-drop", type=float, metavar="POINTS", help=text)
+    text = (
+        "with --int8 and a CPU's --target: how many times as fast as the f32 file it must be on this machine (default "
+        "1.02; 0 doesn't measure it); exit with 4 if it is not, and keep it as NAME.missed.onnx"
+    )
+    add("--min-speedup", type=float, metavar="X", help=text)
     add("--onnx", type=Path, default=Path("cgnet.onnx"), metavar="FILE", help="default cgnet.onnx")
     add("--engine", type=Path, default=Path("cgnet.plan"), metavar="FILE", help="the plan (default cgnet.plan)")
     add("--no-engine", dest="engine", action="store_const", const=None, help="write the ONNX file only")
@@ -98,15 +107,21 @@ def _parser() -> Parser:
     return parser
 
 
-def _export(args: argparse.Namespace) -> int:
+def export_as(words: Sequence[str]) -> Exported:
+    """What the command does with these words, but for its log and its output. Raises as `export` does."""
+    return _exported(_parser().parse_args(words))
+
+
+def _exported(args: argparse.Namespace) -> Exported:
     from cgnet_deploy.export.api import export
     from cgnet_deploy.export.checks import check_outputs
 
-    options = vars(args)
-    json = options.pop("json")
-    del options["log_level"]
-    check_outputs(args.ckpt, args.onnx, args.engine, json, options.get("calib_cache"))
-    exported = export(**options)
+    check_outputs(args.ckpt, args.onnx, args.engine, args.json, getattr(args, "calib_cache", None))
+    return export(**{name: value for name, value in vars(args).items() if name not in ("json", "log_level")})
+
+
+def _export(args: argparse.Namespace) -> int:
+    json, exported = args.json, _exported(args)
     show(exported.summary(), json)
     if json:
         write_json(json, exported.to_json())

@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # torch and onnx_ir are optional, and slow to import
     from cgnet_deploy.export.guard import Guarded
     from cgnet_deploy.export.lower import Int8Report
     from cgnet_deploy.export.prune import PruneReport
+    from cgnet_deploy.export.speed import Speedup
     from cgnet_deploy.export.verify import Verification
 
 SCHEMA = 1
@@ -25,7 +26,7 @@ class Exported:
     """What an export wrote, and how far it is from the checkpoint in PyTorch.
 
     artifact: the ONNX file. kept_f32: nodes that the range of f16, or the guard, kept in f32. int8, guard, plan,
-    pruning: None where the export did not do it. folders: what was written for servers, a line each.
+    pruning, speedup (of int8): None where the export did not do it. folders: what was written for servers, a line each.
     """
 
     artifact: Artifact
@@ -40,6 +41,7 @@ class Exported:
     guard: Guarded | None = None
     plan: BuiltPlan | None = None
     folders: tuple[str, ...] = ()
+    speedup: Speedup | None = None
 
     def summary(self) -> str:
         """What was written, a line each, as `cgnet-export` prints it."""
@@ -48,6 +50,8 @@ class Exported:
         lines = [f"{onnx}  {size}; {self.fusion.summary()}"]
         if self.int8 is not None:
             lines.append(f"{onnx}  {self.int8.summary()}")
+        if self.speedup is not None:
+            lines.append(f"{onnx}  int8 is {self.speedup.summary()}")
         if self.pruning is not None:
             lines.append(f"{onnx}  pruned: {self.pruning.summary()}")
         if self.plan is not None:
@@ -73,6 +77,8 @@ class Exported:
         }
         if self.int8 is not None:
             report["int8"] = self.int8.to_json()
+        if self.speedup is not None:
+            report["speedup"] = self.speedup.to_json()
         if self.guard is not None:
             report["guard"] = to_json(self.guard)
         if self.pruning is not None:

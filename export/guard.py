@@ -22,7 +22,7 @@ import numpy as np
 from cgnet_deploy.errors import AccuracyError
 from cgnet_deploy.export.graph import serialise
 from cgnet_deploy.export.lower import Lowering
-from cgnet_deploy.export.pipeline import ExportedOnnx, Prepared, write
+from cgnet_deploy.export.pipeline import Prepared, write
 from cgnet_deploy.export.runtime import run_single
 from cgnet_deploy.export.score import Evaluate
 from cgnet_deploy.progress import track
@@ -73,8 +73,8 @@ class Guarded:
             )
 
 
-def guard(prepared: Prepared, limit: float, evaluate: Evaluate, path: Path) -> tuple[ExportedOnnx, Guarded]:
-    """Write the file that keeps the fewest convolutions and is at most `limit` points of mIoU below f32.
+def guard(prepared: Prepared, limit: float, evaluate: Evaluate, path: Path) -> tuple[frozenset[str], Guarded]:
+    """The fewest convolutions to keep for a file that is at most `limit` points of mIoU below f32.
 
     Raises AccuracyError if there is none; the best of those tried is then written beside `path` (`missed_path`), but
     none that `write` refuses as plainly wrong.
@@ -112,7 +112,7 @@ def guard(prepared: Prepared, limit: float, evaluate: Evaluate, path: Path) -> t
             f"--max-drop {limit:g} can't be met: the best file is {best.drop:.3f} points below f32 with {best.kept} of "
             f"{len(costs)} convolutions kept; it is {missed}, and {path} was not written"
         )
-    return write(prepared, path, names_of(costs, kept)), guarded
+    return names_of(costs, kept), guarded
 
 
 def rank(prepared: Prepared) -> tuple[Cost, ...]:

@@ -57,9 +57,13 @@ class PruneReport:
     macs_before: int | None
     macs_after: int | None
 
+    @property
+    def removed_any(self) -> bool:
+        return any(live < count for live, count in self.channels.values())
+
     def summary(self) -> str:
         """One line: what is left to compute."""
-        if not any(live < count for live, count in self.channels.values()):
+        if not self.removed_any:
             return "no dead channels"
         if self.macs_before is None or self.macs_after is None:
             return "dead channels removed"

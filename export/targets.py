@@ -21,6 +21,7 @@ class Target:
 
     block: pruned channel counts are filled up to a multiple of it, in which the runtime computes anyway.
     labels_by_float: of io_nodes.give_labels.
+    on_cpu: it is for a CPU, so that this machine may be the one that runs its files.
     Of int8: storage of activations; raw_results, whether a convolution's raw result gets a pair too (quantize.py);
     fallback_precision, the type of what is not int8; scope, which convolutions are, unless the user says it.
     """
@@ -34,6 +35,7 @@ class Target:
     fallback_precision: Literal[Precision.F32, Precision.F16] = Precision.F32
     scope: Scope = "most"
     scored_by: str = "ort"
+    on_cpu: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -45,10 +47,10 @@ class Target:
 
 TARGETS = (
     Target("generic", GENERIC),
-    Target("ort-cpu", ORT_CPU, block=8, storage="u8", raw_results=True),
-    Target("openvino", OPENVINO, block=8, scored_by="openvino"),
+    Target("ort-cpu", ORT_CPU, block=8, storage="u8", raw_results=True, on_cpu=True),
+    Target("openvino", OPENVINO, block=8, scored_by="openvino", on_cpu=True),
     Target("tensorrt", GENERIC, block=8, labels_by_float=True, fallback_precision=Precision.F16),
-    Target("native", NATIVE, storage="u8", scope="all", scored_by="native"),
+    Target("native", NATIVE, storage="u8", scope="all", scored_by="native", on_cpu=True),
 )
 
 RULE_NAMES = tuple(sorted({rule.name for rules in (FOLD, *(target.forms for target in TARGETS)) for rule in rules}))

@@ -40,6 +40,7 @@ EXPORTED = [
     "Res",
     "Segmenter",
     "Target",
+    "Tuned",
     "UsageError",
     "UserError",
     "benchmark",
@@ -50,6 +51,7 @@ EXPORTED = [
     "load_checkpoint",
     "open_engine",
     "overlay",
+    "tune",
 ]
 
 

@@ -37,7 +37,16 @@ OPTIONAL = (
     "pyarrow",
 )
 HEAVY = (*REQUIRED, *OPTIONAL)
-COMMANDS = {"cgnet-bench", "cgnet-convert", "cgnet-doctor", "cgnet-export", "cgnet-label", "cgnet-train", "cgnet-video"}
+COMMANDS = {
+    "cgnet-bench",
+    "cgnet-convert",
+    "cgnet-doctor",
+    "cgnet-export",
+    "cgnet-label",
+    "cgnet-train",
+    "cgnet-tune",
+    "cgnet-video",
+}
 SOURCES = ("LICENSE", "README.md", "pyproject.toml", "setup.cfg", "cgnet_deploy", "export", "engines", "bench")
 
 

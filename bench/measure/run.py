@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
@@ -22,12 +22,22 @@ from cgnet_deploy.bench.accuracy.passes import score_all
 from cgnet_deploy.bench.accuracy.scores import Accuracy
 from cgnet_deploy.bench.machine.conditions import conditions
 from cgnet_deploy.bench.machine.readings import here
+from cgnet_deploy.bench.measure.latency import Boundary
 from cgnet_deploy.bench.measure.process import EngineProcess
-from cgnet_deploy.bench.measure.rounds import StartProcess, first_inference, layers_of, load, take_rounds
+from cgnet_deploy.bench.measure.rounds import (
+    Loaded,
+    StartProcess,
+    TimedRound,
+    first_inference,
+    layers_of,
+    load,
+    take_rounds,
+)
 from cgnet_deploy.bench.measure.settings import Settings
 from cgnet_deploy.bench.report.record import ColdStart, Record
 from cgnet_deploy.data.dataset import Dataset, check_classes, fit_frame, scored_images
 from cgnet_deploy.data.opening import open_dataset
+from cgnet_deploy.engines.base import Layer
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Res
@@ -69,35 +79,49 @@ def run(settings: Settings, show: Show | None = None, start: StartProcess = Engi
             show(gallery(dataset, res, batch, settings.engines, kept, images))
         profiles = [layers_of(engine, settings, res, batch, frames) for engine in engines]
     return tuple(
-        Record(
-            engine=engine.name,
-            backend=engine.info.backend,
-            provider=engine.info.provider,
-            precision=engine.info.precision,
-            sha256=engine.info.sha256,
-            res=res,
-            batch=batch,
-            boundary=boundary,
-            rounds=tuple(timed.round for timed in rounds),
-            settled=rounds[0].warmed.settled,
-            peak_memory_mib=rounds[-1].peak_memory_mib,
-            class_names=engine.info.class_names,
-            images=images,
-            confusion=scored.confusion,
-            outlines=scored.outlines,
-            agreement=scored.agreement,
-            file_bytes=engine.info.file_bytes,
-            cold=ColdStart(engine.info.libraries_ns, engine.info.load_ns, first_ns),
-            device_memory_mib=engine.device_mib,
-            conditions=conditions([timed.watched for timed in rounds], [timed.round.window_ns for timed in rounds]),
-            views=scored.views,
-            profile=layers,
-            assumed=engine.info.assumed,
-        )
+        record_of(engine, boundary, first_ns, rounds, images, scored, layers)
         for boundary in settings.boundaries
         for engine, first_ns, rounds, scored, layers in zip(
             engines, starts, timings[boundary], scores, profiles, strict=True
         )
+    )
+
+
+def record_of(
+    engine: Loaded,
+    boundary: Boundary,
+    first_ns: int,
+    rounds: Sequence[TimedRound],
+    images: int,
+    scored: Accuracy,
+    layers: tuple[Layer, ...] | None = None,
+) -> Record:
+    """One row, of what was measured of an engine."""
+    info = engine.info
+    return Record(
+        engine=engine.name,
+        backend=info.backend,
+        provider=info.provider,
+        precision=info.precision,
+        sha256=info.sha256,
+        res=info.res,
+        batch=info.batch,
+        boundary=boundary,
+        rounds=tuple(timed.round for timed in rounds),
+        settled=rounds[0].warmed.settled,
+        peak_memory_mib=rounds[-1].peak_memory_mib,
+        class_names=info.class_names,
+        images=images,
+        confusion=scored.confusion,
+        outlines=scored.outlines,
+        agreement=scored.agreement,
+        file_bytes=info.file_bytes,
+        cold=ColdStart(info.libraries_ns, info.load_ns, first_ns),
+        device_memory_mib=engine.device_mib,
+        conditions=conditions([timed.watched for timed in rounds], [timed.round.window_ns for timed in rounds]),
+        views=scored.views,
+        profile=layers,
+        assumed=info.assumed,
     )
 
 

@@ -161,6 +161,10 @@ class Session:
         """The very first inference, from frame to labels, in ns: what is compiled or allocated in it is included."""
         return latency.timed(partial(self.engine.infer, read_frames(frames)))()
 
+    def labels(self, frames: str) -> U8:
+        """(N, H, W) u8 of the frames."""
+        return self.engine.infer(read_frames(frames))
+
     def warm(
         self,
         boundary: latency.Boundary,

@@ -41,7 +41,8 @@ def folder(workplace: Path) -> Path:
 
 def export(*flags: str, data: str = "scenes") -> int:
     frames = ["--calib-data", data, "--calib-images", "8"] if data else []
-    return main(["--ckpt", "model.safetensors", "--res", str(RES), "--int8", "--no-engine", *frames, *flags])
+    fixed = ["--ckpt", "model.safetensors", "--res", str(RES), "--int8", "--no-engine"]
+    return main([*fixed, *frames, *([] if "--min-speedup" in flags else ["--min-speedup", "0"]), *flags])
 
 
 def report(folder: Path, *flags: str) -> dict[str, object]:

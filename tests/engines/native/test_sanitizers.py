@@ -33,6 +33,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
         precision="int8",
         calib_data="scenes",
         calib_images=8,
+        min_speedup=0,
     )
     return folder / "f32.onnx", folder / "int8.onnx"
 

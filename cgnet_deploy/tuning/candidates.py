@@ -1,0 +1,153 @@
+"""What cgnet-tune tries: a file that the export can make, what runs it, and with how many threads.
+
+WAYS is the whole table. What the machine has no runtime for is left out, with the reason; no other rule decides in
+advance what is fast.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import psutil
+
+from cgnet_deploy.doctor.probe import probe
+from cgnet_deploy.engines.backends import BY_NAME
+from cgnet_deploy.export.choices import Scope, TargetName
+from cgnet_deploy.spec import Precision
+from cgnet_deploy.threads import cores
+
+F32, F16, INT8 = Precision.F32, Precision.F16, Precision.INT8
+PRECISION_FLAGS = {F32: "--fp32", F16: "--fp16", INT8: "--int8"}
+# How far labels may lie from those of f32: one that is no more exact can't be worth being slower.
+LOSS: Mapping[Scope | None, int] = {None: 0, "most": 2, "all": 3, "stored": 4}
+ROUNDED = 1  # bf16 or f16
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A file that the export can make. scope: of int8 only. plan: as a TensorRT plan."""
+
+    target: TargetName
+    precision: Precision
+    scope: Scope | None = None
+    prune: bool = True
+    plan: bool = False
+
+    @property
+    def name(self) -> str:
+        """Of its file."""
+        parts = (self.target, self.precision.value, self.scope, None if self.prune else "unpruned")
+        return "-".join(filter(None, parts)) + (".plan" if self.plan else ".onnx")
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Of cgnet-export."""
+        scope = ("--int8-scope", self.scope) if self.scope else ()
+        prune = ("--prune-dead",) if self.prune else ()
+        return (PRECISION_FLAGS[self.precision], *scope, "--target", self.target, *prune)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A backend and the kind of file that it is given. scopes: of int8; each is tried."""
+
+    backend: str
+    target: TargetName
+    precision: Precision
+    scopes: tuple[Scope | None, ...] = (None,)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A variant, what runs it, and with how many threads."""
+
+    variant: Variant
+    backend: str
+    threads: int
+
+    @property
+    def name(self) -> str:
+        """As rows and `--only` know it."""
+        return f"{self.backend}:{self.variant.name} {self.threads} threads"
+
+    @property
+    def loss(self) -> int:
+        """Its place among those that compute more and more coarsely; 0 for f32."""
+        coarse = self.variant.precision is F16 or self.backend.endswith("bf16")
+        return max(LOSS[self.variant.scope], ROUNDED * coarse)
+
+
+# What tends to be fastest comes first: --time and Ctrl-C then cost little.
+WAYS: tuple[Way, ...] = (
+    Way("trt", "tensorrt", INT8, ("most", "all")),
+    Way("trt", "tensorrt", F16),
+    Way("native", "native", INT8, ("all",)),  # it runs no others
+    Way("native", "native", F32),
+    Way("openvino-bf16", "openvino", INT8, ("most", "all", "stored")),
+    Way("openvino-bf16", "openvino", F32),
+    Way("openvino", "openvino", INT8, ("most", "all", "stored")),
+    Way("openvino", "openvino", F32),
+    Way("ort", "ort-cpu", F32),
+    Way("ort", "ort-cpu", INT8, ("most",)),
+    Way("ort-cuda", "generic", F16),
+    Way("ort-cuda", "generic", F32),
+    Way("opencv", "generic", F32),
+)
+# Runtimes that files can't be found for here, and why.
+NOT_SEARCHED = {
+    "torch-fast": "runs checkpoints, not files: cgnet-bench --engine torch-fast-f16:FILE measures it",
+    "ncnn": "runs files of any target through a converter of its own: cgnet-bench --engine ncnn:FILE measures it",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NotSearched:
+    """A backend that was left out, and why."""
+
+    backend: str
+    why: str
+
+
+def candidates(
+    threads: Sequence[int], only: str | None, why_not: Callable[[str], str | None]
+) -> tuple[tuple[Candidate, ...], tuple[NotSearched, ...]]:
+    """All that can be tried here, and the backends that can't be.
+
+    only: a regular expression that a candidate's name must match. why_not: what keeps a backend from running here.
+    """
+    pattern = re.compile(only or "")
+    reasons = {backend: why_not(backend) for backend in dict.fromkeys(way.backend for way in WAYS)}
+    found = [
+        candidate
+        for way in WAYS
+        if reasons[way.backend] is None
+        for scope in way.scopes
+        # Unpruned in f32 too: a kernel may like the channels that the network came with.
+        for prune in ((True, False) if way.precision is F32 else (True,))
+        for count in threads
+        if pattern.search(
+            (
+                candidate := Candidate(
+                    Variant(way.target, way.precision, scope, prune, BY_NAME[way.backend].runtime.reads == "plan"),
+                    way.backend,
+                    count,
+                )
+            ).name
+        )
+    ]
+    left_out = [NotSearched(backend, why) for backend, why in {**reasons, **NOT_SEARCHED}.items() if why]
+    return tuple(sorted(found, key=lambda one: not one.variant.prune)), tuple(left_out)
+
+
+def thread_counts() -> tuple[int, ...]:
+    """All cores that may be used; and, where two share a physical one, half of them."""
+    usable, physical = cores(), psutil.cpu_count(logical=False) or cores()
+    return (usable, physical) if physical < usable else (usable,)
+
+
+def why_not(backend: str) -> str | None:
+    """What keeps a backend from running here; None if nothing does. It is asked in a process of its own."""
+    finding = probe(BY_NAME[backend].like or backend)
+    return None if finding.can else finding.found

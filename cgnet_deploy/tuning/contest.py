@@ -1,0 +1,150 @@
+"""Engines at work for a heat or the final: each in a process of its own, by the bench's own clock, rounds and scoring.
+
+Before an engine is timed, its labels of the frames that all are timed on are compared with PyTorch's: a file that is
+wrong on this machine's runtime is never a winner, however fast.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from cgnet_deploy.bench.accuracy.passes import accuracy_of
+from cgnet_deploy.bench.accuracy.scores import Accuracy
+from cgnet_deploy.bench.machine.readings import Machine
+from cgnet_deploy.bench.measure.process import EngineProcess
+from cgnet_deploy.bench.measure.rounds import Loaded, StartProcess, TimedRound, first_inference, load, take_round
+from cgnet_deploy.bench.measure.run import record_of
+from cgnet_deploy.bench.measure.settings import Settings
+from cgnet_deploy.bench.report.record import Record
+from cgnet_deploy.confusion import Confusion
+from cgnet_deploy.engines.request import NOTHING, Said
+from cgnet_deploy.errors import AccuracyError, CgnetError
+from cgnet_deploy.export.verify import LIMITS
+from cgnet_deploy.pixels import U8
+from cgnet_deploy.spec import Precision
+from cgnet_deploy.stats import LatencyMs
+from cgnet_deploy.tuning.trial import Trial
+
+log = logging.getLogger(__name__)
+
+STALL_S = 120.0  # to load, compile and time: ten times what the slowest runtime takes for this network
+
+
+def engine_process(name: str, threads: int) -> EngineProcess:
+    """That of an engine, which is waited for less long than cgnet-bench waits."""
+    return EngineProcess(name, threads, stall_s=STALL_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What all engines of a run are timed on, and how. settings: of the bench; its `engines` are not used.
+
+    frames: a .npy file. files: the folder of the exported files. labels: (N, H, W) u8 of the frames, by PyTorch; None
+    while that itself is asked for.
+    """
+
+    settings: Settings
+    frames: Path
+    files: Path
+    labels: U8 | None = None
+    machine: Machine = field(default_factory=Machine)
+    start: StartProcess = engine_process
+
+    def ref(self, trial: Trial) -> str:
+        """As `open_engine` takes it."""
+        return f"{trial.candidate.backend}:{self.files / trial.candidate.variant.name}"
+
+
+@dataclass(slots=True)
+class Entrant:
+    """An engine at work. first_ns: its very first inference."""
+
+    engine: Loaded
+    stack: ExitStack
+    first_ns: int
+    rounds: list[TimedRound]
+
+
+class Contest:
+    """A context manager; it is a `Heat`. On leaving, every process has ended."""
+
+    def __init__(self, course: Course) -> None:
+        self.course = course
+        self.entrants: dict[str, Entrant] = {}
+
+    def enter(self, trial: Trial) -> None:
+        wanted = LIMITS[Precision.INT8 if trial.candidate.variant.precision is Precision.INT8 else Precision.F16]
+        self.open(trial.name, self.course.ref(trial), trial.candidate.threads, wanted.agreement)
+
+    def open(self, name: str, ref: str, threads: int, least_agreement: float, said: Said = NOTHING) -> None:
+        """Load the engine `ref`. Raises AccuracyError if fewer of its labels are PyTorch's.
+
+        said: of a file that doesn't say it, or of a checkpoint.
+        """
+        course = self.course
+        settings = replace(course.settings, threads=threads, said=said)
+        with ExitStack() as stack:
+            engine = load(stack, settings, ref, course.machine, course.start)
+            first_ns = first_inference(engine, course.frames)
+            if course.labels is not None:
+                check_labels(self._labels(engine), course.labels, least_agreement)
+            self.entrants[name] = Entrant(engine, stack.pop_all(), first_ns, [])
+
+    def labels(self, name: str) -> U8:
+        """(N, H, W) u8 of the frames."""
+        return self._labels(self.entrants[name].engine)
+
+    def _labels(self, engine: Loaded) -> U8:
+        return engine.process.ask(np.ndarray, "labels", str(self.course.frames))
+
+    def time(self, name: str) -> float:
+        one, settings = self.entrants[name], self.course.settings
+        first = not one.rounds
+        one.rounds.append(take_round(one.engine, settings, settings.boundaries[0], self.course.frames, first))
+        return LatencyMs.of(one.rounds[-1].round.samples_ns).p50
+
+    def score(self, name: str, images: int) -> Confusion:
+        """Of the first `images` of the data set."""
+        settings = self.course.settings
+        scored = accuracy_of(self.entrants[name].engine, str(settings.data), settings, images).confusion
+        if scored is None:
+            raise CgnetError(f"{name}: its process gave no scores")
+        return scored
+
+    def record(self, name: str, confusion: Confusion | None) -> Record:
+        """What was timed, as the bench's row. confusion: of an earlier scoring."""
+        one, settings = self.entrants[name], self.course.settings
+        images = 0 if confusion is None else settings.limit or 0
+        return record_of(
+            one.engine, settings.boundaries[0], one.first_ns, one.rounds, images, Accuracy(confusion=confusion)
+        )
+
+    def leave(self, name: str) -> None:
+        if (one := self.entrants.pop(name, None)) is not None:
+            one.stack.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for one in self.entrants.values():
+            if kind is not None:
+                one.engine.process.process.kill()
+        for name in tuple(self.entrants):
+            self.leave(name)
+
+
+def check_labels(labels: U8, wanted: U8, least: float) -> None:
+    """Raise AccuracyError if less than `least` (0 to 1) of the pixels have the label wanted."""
+    equal = float(np.mean(labels == wanted)) if labels.shape == wanted.shape else 0.0
+    if equal < least:
+        raise AccuracyError(f"wrong labels: {equal:.2%} of the pixels have PyTorch's label, {least:.0%} were wanted")

@@ -1,0 +1,161 @@
+"""Which candidates are fast: heats of a few at a time, timed by turns; what is slower for sure leaves.
+
+    heat    the next AT_ONCE that wait, and the fastest so far of each coarseness, so that heats can be compared
+    round   each of them once, A B C, A B C, ...; from round LEAST_ROUNDS on, c leaves if there is a d no coarser than c
+            whose p50 is lower beyond the 95 % interval of their ratio over the rounds
+    end     after ROUNDS, or as soon as one is left
+
+A coarser candidate can't drive out a finer one: whether its labels are good enough is measured later, and only on what
+is fast. If it then turns out not to be, those that it drove out race again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from typing import Protocol
+
+from cgnet_deploy.bench.report.compare import ratio_of_rounds
+from cgnet_deploy.errors import CgnetError
+from cgnet_deploy.tuning.trial import Trial
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 6
+ROUNDS = 6
+LEAST_ROUNDS = 3  # never on one sample
+MOST_ALIKE = 3  # of one coarseness that go on: of more, none would win by more than noise
+
+Trials = dict[str, Trial]
+
+
+class Heat(Protocol):
+    """Engines at work. Each method raises CgnetError for an engine that can't go on."""
+
+    def enter(self, trial: Trial) -> None:
+        """Open it, and see that its labels are right."""
+
+    def time(self, name: str) -> float:
+        """The p50 of one more round, in ms."""
+
+    def leave(self, name: str) -> None:
+        """End its process."""
+
+
+StartHeat = Callable[[], AbstractContextManager[Heat]]
+
+
+def race(
+    trials: Mapping[str, Trial],
+    make: Callable[[Trial], Trial],
+    start: StartHeat,
+    keep: Callable[[Trials], None],
+    in_time: Callable[[], bool],
+) -> Trials:
+    """Time all that wait, until each is `failed`, `slower`, `fast` or, when the time is up, `not tried`.
+
+    make: exports what a trial runs. keep: is called with all trials after each heat.
+    """
+    found = dict(trials)
+    while waiting := [trial for trial in found.values() if trial.fate == "waiting"]:
+        if not in_time():
+            found |= {trial.name: replace(trial, fate="not tried", why="the time was up") for trial in waiting}
+            break
+        made = [made_or_failed(trial, make) for trial in waiting[:AT_ONCE]]
+        found |= {trial.name: trial for trial in made}
+        keep(found)
+        entrants = [trial for trial in made if trial.fate == "waiting"]
+        if entrants:
+            with start() as heat:
+                found |= run_heat(heat, [*leaders(found), *entrants])
+        found = waiting_again(found)
+        keep(found)
+    return thinned(found)
+
+
+def made_or_failed(trial: Trial, make: Callable[[Trial], Trial]) -> Trial:
+    try:
+        return make(trial)
+    except CgnetError as error:
+        log.warning(f"{trial.name}: {error}")
+        return replace(trial, fate="failed", why=str(error))
+
+
+def run_heat(heat: Heat, entrants: Sequence[Trial]) -> Trials:
+    """What became of each: `failed`, `slower` or `fast`."""
+    done: Trials = {}
+    running = {trial.name: trial for trial in entrants}
+    times: dict[str, tuple[float, ...]] = dict.fromkeys(running, ())
+
+    @contextmanager
+    def or_out(name: str) -> Iterator[None]:
+        """Go on without an engine that can't."""
+        try:
+            yield
+        except CgnetError as error:
+            log.warning(f"{name}: {error}")
+            done[name] = replace(running.pop(name), fate="failed", why=str(error))
+            heat.leave(name)
+
+    for trial in entrants:
+        with or_out(trial.name):
+            heat.enter(trial)
+    for number in range(ROUNDS):
+        if len(running) < 2 and number >= LEAST_ROUNDS:
+            break
+        for name in tuple(running):
+            with or_out(name):
+                times[name] += (heat.time(name),)
+        if number + 1 < LEAST_ROUNDS:
+            continue
+        for slower, faster, why in tuple(beaten(running, times)):
+            log.info(f"{slower} leaves: {why}")
+            loser = running.pop(slower)
+            done[slower] = replace(loser, fate="slower", why=why, by=faster, p50_ms=times[slower])
+            heat.leave(slower)
+    return done | {name: replace(trial, fate="fast", p50_ms=times[name]) for name, trial in running.items()}
+
+
+def beaten(running: Mapping[str, Trial], times: Mapping[str, tuple[float, ...]]) -> Iterator[tuple[str, str, str]]:
+    """Who is slower for sure, than whom, and by how much."""
+    for name, trial in running.items():
+        rivals = [other for other in running if other != name and running[other].candidate.loss <= trial.candidate.loss]
+        if not rivals:
+            continue
+        best = min(rivals, key=lambda rival: sum(times[rival]))
+        ratio = ratio_of_rounds(times[name], times[best])
+        if ratio.low > 1:
+            yield name, best, f"{ratio} of the time of {best}"
+
+
+def leaders(trials: Mapping[str, Trial]) -> list[Trial]:
+    """The fastest so far of each coarseness."""
+    best: dict[int, Trial] = {}
+    for trial in sorted(trials.values(), key=lambda trial: trial.typical_ms):
+        if trial.fate in ("fast", "scored"):
+            best.setdefault(trial.candidate.loss, trial)
+    return [*best.values()]
+
+
+def waiting_again(trials: Mapping[str, Trial]) -> Trials:
+    """Those that were driven out by one that failed, or was refused since, wait again."""
+    gone = {name for name, trial in trials.items() if trial.fate in ("failed", "refused")}
+    return {
+        name: replace(trial, fate="waiting", why="", by="") if trial.fate == "slower" and trial.by in gone else trial
+        for name, trial in trials.items()
+    }
+
+
+def thinned(trials: Mapping[str, Trial]) -> Trials:
+    """Of many that are as fast as one another, those with the lowest p50 stay."""
+    found = dict(trials)
+    for loss in {trial.candidate.loss for trial in trials.values()}:
+        alike = [trial for trial in found.values() if trial.fate in ("fast", "scored") and trial.candidate.loss == loss]
+        first, *_ = (*sorted(alike, key=lambda trial: trial.typical_ms), None)
+        for trial in sorted(alike, key=lambda trial: trial.typical_ms)[MOST_ALIKE:]:
+            if first is not None and trial.confusion is None:
+                why = f"as fast as {first.name}, within the noise, but {MOST_ALIKE} like it go on"
+                found[trial.name] = replace(trial, fate="slower", why=why, by=first.name)
+    return found

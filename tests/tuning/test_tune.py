@@ -1,0 +1,251 @@
+"""cgnet-tune on machines whose times are made up: the right winner, a reason for every other, and what it leaves."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cgnet_deploy.artifact import read_artifact
+from cgnet_deploy.bench.report.record import Record
+from cgnet_deploy.checkpoint.writing import save_checkpoint
+from cgnet_deploy.errors import AccuracyError, PerformanceError, UsageError
+from cgnet_deploy.export.cli import main as export_main
+from cgnet_deploy.tuning.api import tune
+from cgnet_deploy.tuning.cli import main
+from cgnet_deploy.tuning.kept import Tuned
+from cgnet_deploy.tuning.race import LEAST_ROUNDS
+from tests.networks import drawn
+from tests.tuning.machines import AVX2, RES, SPEC, VNNI, Machine, Table, export_nothing
+
+HERE = ("ort", "openvino")  # the runtimes of a made-up machine
+SECOND_HEAT = "openvino:openvino-f32-unpruned.onnx"
+Run = Callable[..., Tuned]
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tuning") / "model.pth"
+    save_checkpoint(path, drawn(11, (3, 21)), SPEC, {})
+    return path
+
+
+@pytest.fixture
+def on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, weights: Path) -> Run:
+    """Tune on a machine; exports are empty files."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("cgnet_deploy.tuning.make.export_as", export_nothing)
+    monkeypatch.setattr("cgnet_deploy.tuning.kept.page", names_of_rows)  # charts take seconds
+    monkeypatch.setattr("cgnet_deploy.export.plain.export_plain", lambda ckpt, res, path: path.write_bytes(b""))
+    monkeypatch.setattr(
+        "cgnet_deploy.tuning.api.why_not", lambda backend: None if backend in HERE else f"no {backend} here"
+    )
+
+    def run(machine: Machine, **options: Any) -> Tuned:
+        monkeypatch.setattr("cgnet_deploy.tuning.api.engine_process", machine.start)
+        return tune(weights, "scenes:0:32x48", limit=1, res=RES, threads=2, **options)
+
+    return run
+
+
+def names_of_rows(records: Sequence[Record], *more: object) -> str:
+    """In the place of the report."""
+    return "\n".join(record.engine for record in records)
+
+
+def fates(folder: str = "tuned") -> dict[str, str]:
+    """`backend:file` -> what became of it and why."""
+    rows = json.loads(Path(folder, "tune.json").read_text())["candidates"]
+    files = {row_name(row["candidate"]): ": ".join(filter(None, (row["fate"], row["why"]))) for row in rows}
+    return files
+
+
+def row_name(candidate: dict[str, Any]) -> str:
+    variant = candidate["variant"]
+    parts = (variant["target"], variant["precision"], variant["scope"], None if variant["prune"] else "unpruned")
+    return f"{candidate['backend']}:{'-'.join(filter(None, parts))}.onnx"
+
+
+@pytest.mark.parametrize(
+    ("times", "max_drop", "winner"),
+    [
+        (AVX2, 0.1, "openvino:openvino-f32.onnx"),
+        (AVX2, 1.0, "openvino:openvino-f32.onnx"),
+        (VNNI, 0.1, "openvino:openvino-int8-most.onnx"),
+        (VNNI, 0.3, "openvino:openvino-int8-all.onnx"),
+        (VNNI, 1.0, "openvino:openvino-int8-stored.onnx"),
+        (VNNI, 0.0, "openvino:openvino-f32.onnx"),
+    ],
+)
+def test_each_machine_gets_its_own_winner(on: Run, times: Table, max_drop: float, winner: str) -> None:
+    tuned = on(Machine(times), max_drop=max_drop)
+    assert tuned.winner.name == f"{winner} 2 threads"
+    assert tuned.winner.engine == f"{winner.partition(':')[0]}:tuned/cgnet.onnx"
+    name = winner.partition(":")[2]
+    assert Path("tuned/cgnet.onnx").read_bytes() == Path("tuned/files", name).read_bytes()
+    assert read_artifact(tuned.file).made_with["name"] == name
+    reported = Path("tuned/report.html").read_text().splitlines()
+    assert reported[0] == "ort:tuned/files/torch.onnx.export.onnx"  # the first is what the others are compared with
+    assert f"{winner.partition(':')[0]}:tuned/files/{name}" in reported
+
+
+def test_what_is_slower_for_sure_leaves_early_and_is_not_scored(on: Run) -> None:
+    machine = Machine(AVX2)
+    on(machine)
+    for name in ("ort:ort-cpu-int8-most.onnx", "openvino:openvino-f32-unpruned.onnx"):
+        assert fates()[name].startswith("slower: 1.")
+        assert "of the time of openvino:openvino-f32.onnx 2 threads" in fates()[name]
+        assert machine.tried("measure").count(name) == LEAST_ROUNDS  # never on one sample
+        assert name not in machine.tried("score")
+
+
+def test_a_coarse_one_that_is_refused_frees_what_it_drove_out(on: Run) -> None:
+    times = {**VNNI, "openvino:openvino-int8-most.onnx": 30.0, "ort:ort-cpu-int8-most.onnx": 12.0}
+    tuned = on(Machine(times, {"ort-cpu-int8": 5.0}), max_drop=1.0, only="most|f32")
+    assert tuned.winner.name.startswith("openvino:openvino-f32.onnx")
+    assert fates()["ort:ort-cpu-int8-most.onnx"].startswith("refused: mIoU 4.4")
+    assert "of the time of openvino:openvino-f32.onnx" in fates()["openvino:openvino-int8-most.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("crashes", "failed: openvino:openvino-int8-most.onnx: its process crashes"),
+        ("hangs", "failed: openvino:openvino-int8-most.onnx: its process hangs"),
+        ("runs out of memory", "failed: openvino:openvino-int8-most.onnx: its process runs out of memory"),
+        ("gives wrong labels", "failed: wrong labels: 0.00% of the pixels have PyTorch's label, 70% were wanted"),
+        ("is not for this machine", "failed: openvino:openvino-int8-most.onnx is not for this machine"),
+    ],
+)
+def test_what_goes_wrong_is_a_row_with_its_reason_and_never_the_winner(on: Run, fault: str, reason: str) -> None:
+    tuned = on(Machine({**VNNI, "openvino:openvino-int8-most.onnx": fault}), only="most|f32")
+    assert fates()["openvino:openvino-int8-most.onnx"] == reason
+    assert tuned.winner.name.startswith("openvino:openvino-f32.onnx")
+    assert reason[:60] in tuned.summary()
+
+
+def test_what_cannot_be_exported_is_a_row_too(on: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(words: Any) -> Any:
+        if "--int8" in words:
+            raise AccuracyError("the int8 graph disagrees with its parent")
+        return export_nothing(words)
+
+    monkeypatch.setattr("cgnet_deploy.tuning.make.export_as", refuse)
+    assert on(Machine(VNNI)).winner.name.startswith("openvino:openvino-f32.onnx")
+    assert fates()["openvino:openvino-int8-all.onnx"].startswith("failed: can't be exported: the int8 graph disagrees")
+
+
+def test_it_says_how_the_winner_compares_and_how_to_make_it_again(on: Run) -> None:
+    tuned = on(Machine(VNNI), max_drop=0.1)
+    lines = tuned.summary().splitlines()
+    assert lines[2].split()[:6] == ["openvino", "openvino-int8-most.onnx", "2", "12.00", "99.95", "0.050"]
+    assert any(line.startswith("not searched: trt: no trt here; native: no native here") for line in lines)
+    assert "winner: openvino:tuned/cgnet.onnx, 2 threads: p50 12.00 ms, mIoU 0.050 points below PyTorch" in lines
+    times = [line.split(" (")[0] for line in lines if "as fast as" in line]
+    assert times == ["  12.50", "  10.00", "  9.17"]
+    assert "torch.onnx.export's graph, openvino (110.00 ms, the fastest of these)" in tuned.summary()
+    command = shlex.split(tuned.winner.command)
+    assert command[0] == "cgnet-export"
+    assert {"--int8", "--prune-dead", "--min-speedup"} < set(command)
+    assert export_main([*command[1:], "--ckpt", "nowhere.pth"]) == 2  # its words are flags of that command
+
+
+def test_a_run_that_was_killed_goes_on_where_it_stopped(on: Run) -> None:
+    """Ctrl-C stands for kill -9: what is known is on the disk after each heat."""
+    machine = Machine(VNNI, interrupt=SECOND_HEAT)
+    with pytest.raises(KeyboardInterrupt):
+        on(machine)
+    state = json.loads(Path("tuned/tune.json").read_text())
+    assert (state["interrupted"], state["winner"]) == (True, None)
+    assert {name for name, fate in fates().items() if fate == "waiting"} == {
+        SECOND_HEAT,
+        "ort:ort-cpu-f32-unpruned.onnx",
+    }
+    again = Machine(VNNI)
+    assert on(again).winner.name.startswith("openvino:openvino-int8-most")
+    assert "ort:ort-cpu-int8-most.onnx" not in again.tried("measure")  # it had left in the first heat
+    assert "torch" not in again.tried("score")
+
+
+def test_another_limit_is_judged_by_what_was_scored(on: Run) -> None:
+    on(Machine(VNNI))
+    again = Machine(VNNI)
+    assert on(again, max_drop=1.0).winner.name.startswith("openvino:openvino-int8-stored")
+    assert again.tried("score") == []
+
+
+def test_ctrl_c_leaves_the_best_so_far(on: Run) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        on(Machine(AVX2, interrupt=SECOND_HEAT))
+    assert read_artifact(Path("tuned/cgnet.onnx")).made_with["name"] == "openvino-f32.onnx"
+
+
+def test_another_checkpoint_or_machine_starts_anew(on: Run, caplog: pytest.LogCaptureFixture) -> None:
+    on(Machine(VNNI), only="f32")
+    again = Machine(VNNI)
+    with caplog.at_level("INFO", logger="cgnet_deploy"):
+        on(again, only="f32", calib_images=16)
+    assert "was asked for something else (calibration): starting anew" in caplog.text
+    assert len(again.tried("score")) > 1
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "says", "kept"),
+    [
+        ({"target_ms": 1.0}, PerformanceError, "--target-ms 1 can't be met", "openvino-int8-most.onnx"),
+        ({"max_drop": 0.01, "only": "int8"}, AccuracyError, "--max-drop 0.01 can't be met", "openvino-int8-most.onnx"),
+        ({"max_size_mib": 0.001}, PerformanceError, "no file is small enough", None),
+    ],
+)
+def test_what_cannot_be_met_keeps_the_best_under_another_name(
+    on: Run, options: dict[str, Any], error: type[Exception], says: str, kept: str | None
+) -> None:
+    with pytest.raises(error, match=says):
+        on(Machine(VNNI), **options)
+    assert not Path("tuned/cgnet.onnx").exists()
+    name = read_artifact(Path("tuned/cgnet.missed.onnx")).made_with["name"]
+    assert kept is None or name == kept
+    assert says in json.loads(Path("tuned/tune.json").read_text())["failure"]
+
+
+def test_when_the_time_is_up_the_rest_is_not_tried(on: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each reading of the clock is 100 s later: there is time for the first heat only."""
+    readings = (100_000_000_000 * i for i in itertools.count())
+    monkeypatch.setattr("cgnet_deploy.tuning.session.CLOCK", SimpleNamespace(now_ns=lambda: next(readings)))
+    assert on(Machine(AVX2), time_min=5).winner.name.startswith("openvino:openvino-f32.onnx")
+    assert fates()[SECOND_HEAT] == "not tried: the time was up"
+    assert on(Machine(AVX2)).winner.name.startswith("openvino:openvino-f32.onnx")
+    assert fates()[SECOND_HEAT].startswith("slower")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"only": "("}, "is no regular expression"),
+        ({"only": "nothing"}, "nothing can be tried here that --only nothing matches: trt: no trt here"),
+        ({"max_drop": 101.0}, "--max-drop 101.0: must be between 0 and 100 points"),
+        ({"boundary": "paced"}, "--boundary paced and --fps go together"),
+        ({"target_ms": 0.0}, "--target-ms 0.0: must be at least 0.001"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_any_work(on: Run, options: dict[str, Any], says: str) -> None:
+    machine = Machine(VNNI)
+    with pytest.raises(UsageError, match=says.replace("(", r"\(") if "(" in says else says):
+        on(machine, **options)
+    assert machine.asked == []
+
+
+def test_the_command_ends_with_the_code_of_the_gate(
+    on: Run, monkeypatch: pytest.MonkeyPatch, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("cgnet_deploy.tuning.api.engine_process", Machine(VNNI).start)
+    words = ["--ckpt", str(weights), "--data", "scenes:0:32x48", "--limit", "1", "--res", str(RES), "--only", "f32"]
+    assert main([*words, "--target-ms", "1"]) == 4
+    assert main(words) == 0
+    assert "winner: openvino:tuned/cgnet.onnx" in capsys.readouterr().out
