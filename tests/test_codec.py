@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from typing_extensions import TypeAliasType
 
 from cgnet_deploy.codec import dumps, from_json, loads, to_json
 
@@ -123,3 +124,11 @@ def test_nan_is_never_written() -> None:
 def test_an_annotation_without_json_is_an_error_of_the_program(kind: Any) -> None:
     with pytest.raises(TypeError, match="JSON"):
         from_json(kind, 1)
+
+
+def test_a_type_alias_with_a_parameter_is_read_as_what_it_stands_for() -> None:
+    """From NumPy 2.5 on, which needs Python 3.12, NDArray is one."""
+    item = TypeVar("item", bound=np.generic)
+    parameters: Any = (item,)  # mypy knows the TypeVar of typing_extensions only
+    alias: Any = TypeAliasType("alias", np.ndarray[tuple[int, ...], np.dtype[item]], type_params=parameters)
+    assert from_json(alias[np.int64], [[1, 2]]).tolist() == [[1, 2]]
