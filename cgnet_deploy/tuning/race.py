@@ -56,17 +56,18 @@ def race(
 ) -> Trials:
     """Time all that wait, until each is `failed`, `slower`, `fast` or, when the time is up, `not tried`.
 
-    make: exports what a trial runs. keep: is called with all trials after each heat.
+    make: exports what a trial runs. keep: is called with all trials after each export and each heat.
     """
     found = dict(trials)
     while waiting := [trial for trial in found.values() if trial.fate == "waiting"]:
         if not in_time():
             found |= {trial.name: replace(trial, fate="not tried", why="the time was up") for trial in waiting}
             break
-        made = [made_or_failed(trial, make) for trial in waiting[:AT_ONCE]]
-        found |= {trial.name: trial for trial in made}
-        keep(found)
-        entrants = [trial for trial in made if trial.fate == "waiting"]
+        names = [trial.name for trial in waiting[:AT_ONCE]]
+        for name in names:
+            found[name] = made_or_failed(found[name], make)
+            keep(found)  # an export takes longer than a heat
+        entrants = [found[name] for name in names if found[name].fate == "waiting"]
         if entrants:
             with start() as heat:
                 found |= run_heat(heat, [*leaders(found), *entrants])
