@@ -95,6 +95,17 @@ def test_each_machine_gets_its_own_winner(on: Run, times: Table, max_drop: float
     assert f"{winner.partition(':')[0]}:tuned/files/{name}" in reported
 
 
+def test_on_a_gpu_the_winner_is_a_plan(on: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of TensorRT's candidates; not yet run on a GPU."""
+    monkeypatch.setattr("cgnet_deploy.tuning.api.why_not", lambda backend: None if backend == "trt" else "not here")
+    times = {"trt:tensorrt-int8-most.plan": 0.9, "trt:tensorrt-int8-all.plan": 0.8, "trt:tensorrt-f16.plan": 1.1}
+    tuned = on(Machine(times), max_drop=0.1)
+    assert tuned.winner.engine == "trt:tuned/cgnet.plan"
+    assert read_artifact(tuned.file).made_with["name"] == "tensorrt-int8-most.plan"
+    assert "--int8-scope most --target tensorrt --prune-dead" in tuned.winner.command
+    assert "--onnx cgnet.onnx --engine cgnet.plan" in tuned.winner.command
+
+
 def test_what_is_slower_for_sure_leaves_early_and_is_not_scored(on: Run) -> None:
     machine = Machine(AVX2)
     on(machine)
