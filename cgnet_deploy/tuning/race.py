@@ -54,20 +54,22 @@ def race(
     keep: Callable[[Trials], None],
     in_time: Callable[[], bool],
 ) -> Trials:
-    """Time all that wait, until each is `failed`, `slower`, `fast` or, when the time is up, `not tried`.
+    """Time all that wait, until each is `failed`, `slower`, `fast` or, when the time is up, `not tried`; one at least.
 
     make: exports what a trial runs. keep: is called with all trials after each export and each heat.
     """
     found = dict(trials)
     while waiting := [trial for trial in found.values() if trial.fate == "waiting"]:
-        if not in_time():
+        if not in_time() and any(trial.p50_ms for trial in found.values()):
             found |= {trial.name: replace(trial, fate="not tried", why="the time was up") for trial in waiting}
             break
-        names = [trial.name for trial in waiting[:AT_ONCE]]
-        for name in names:
-            found[name] = made_or_failed(found[name], make)
+        entrants: list[Trial] = []
+        for trial in waiting[:AT_ONCE]:
+            if entrants and not in_time():
+                break
+            found[trial.name] = made = made_or_failed(trial, make)
             keep(found)  # an export takes longer than a heat
-        entrants = [found[name] for name in names if found[name].fate == "waiting"]
+            entrants += [made] * (made.fate == "waiting")
         if entrants:
             with start() as heat:
                 found |= run_heat(heat, [*leaders(found), *entrants])
