@@ -199,6 +199,25 @@ def test_ctrl_c_leaves_the_best_so_far(on: Run) -> None:
     assert read_artifact(Path("tuned/cgnet.onnx")).made_with["name"] == "openvino-f32.onnx"
 
 
+def test_a_failure_is_tried_again_by_the_next_run_but_not_where_a_killed_one_goes_on(on: Run) -> None:
+    fails = {**AVX2, "openvino:openvino-int8-most.onnx": "crashes"}
+    with pytest.raises(KeyboardInterrupt):
+        on(Machine(fails, interrupt=SECOND_HEAT))
+    on(again := Machine(AVX2))
+    assert "openvino:openvino-int8-most.onnx" not in again.tried("open")
+    on(third := Machine(AVX2))
+    assert "openvino:openvino-int8-most.onnx" in third.tried("open")
+
+
+def test_a_file_that_was_changed_is_made_and_timed_again(on: Run) -> None:
+    on(Machine(AVX2))
+    Path("tuned/files/ort-cpu-int8-most.onnx").write_bytes(b"changed")
+    on(again := Machine(AVX2))
+    assert {name for name in again.tried("measure") if "unpruned" in name or "int8" in name} == {
+        "ort:ort-cpu-int8-most.onnx"
+    }
+
+
 def test_another_checkpoint_or_machine_starts_anew(on: Run, caplog: pytest.LogCaptureFixture) -> None:
     on(Machine(VNNI), only="f32")
     again = Machine(VNNI)
