@@ -21,7 +21,8 @@ SATURATES = "ONNX Runtime is told to be exact, and is slower; measure the mIoU o
 
 @dataclass(frozen=True, slots=True)
 class MachineReport:
-    """findings: of each probe, by name. extras: none where the project runs from a bare checkout.
+    """cpu: its name and cores. cpu_flags: its instruction sets that a network's speed depends on, as the kernel calls
+    them. findings: of each probe, by name. extras: none where the project runs from a bare checkout.
 
     saturates: as `int8_saturates`.
     """
@@ -30,6 +31,7 @@ class MachineReport:
     findings: dict[str, Finding]
     extras: tuple[Extra, ...]
     saturates: bool = False
+    cpu_flags: tuple[str, ...] = ()
 
     @property
     def runs_anything(self) -> bool:
@@ -39,7 +41,10 @@ class MachineReport:
         lines = [("yes" if one.can else "no", one.part, one.found, one.todo) for one in self.findings.values()]
         if self.saturates:
             lines.append(("no", "exact int8", "a CPU without VNNI: products of u8 and s8 saturate", SATURATES))
-        parts = [f"{NAME} {__version__}; {self.cpu}", text_table(("", "what", "found", "to do"), lines)]
+        parts = [
+            f"{NAME} {__version__}; {self.cpu}; {' '.join(self.cpu_flags) or 'instruction sets unknown'}",
+            text_table(("", "what", "found", "to do"), lines),
+        ]
         if self.extras:
             parts.append(text_table(("", "extra", "installed", "to do"), map(_line, self.extras)))
         return "\n\n".join(parts)
@@ -47,6 +52,8 @@ class MachineReport:
     def to_json(self) -> dict[str, Any]:
         return {
             "schema": 1,
+            "cpu": self.cpu,
+            "cpu_flags": list(self.cpu_flags),
             "int8_saturates": self.saturates,
             "engines": {name: asdict(one) for name, one in self.findings.items()},
             "extras": [asdict(one) for one in self.extras],
@@ -60,8 +67,9 @@ def examine() -> MachineReport:
     declared = tuple(extras())
     if not declared:
         log.info(f"{NAME} is not installed (a bare checkout?), so its extras are not known")
-    features = [flag for flag in FLAGS if flag in cpu_flags()]
-    return MachineReport(f"{cpu_name()}, {cores()} cores; {' '.join(features)}", findings, declared, int8_saturates())
+    flags = cpu_flags()
+    features = tuple(flag for flag in FLAGS if flag in flags)
+    return MachineReport(f"{cpu_name()}, {cores()} cores", findings, declared, int8_saturates(), features)
 
 
 def _line(one: Extra) -> tuple[str, ...]:

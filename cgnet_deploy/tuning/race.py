@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from cgnet_deploy.bench.report.compare import ratio_of_rounds
-from cgnet_deploy.errors import CgnetError
+from cgnet_deploy.errors import CgnetError, one_line
 from cgnet_deploy.tuning.trial import Trial
 
 log = logging.getLogger(__name__)
@@ -54,19 +54,22 @@ def race(
     keep: Callable[[Trials], None],
     in_time: Callable[[], bool],
 ) -> Trials:
-    """Time all that wait, until each is `failed`, `slower`, `fast` or, when the time is up, `not tried`.
+    """Time all that wait, until each is `failed`, `slower`, `fast` or, when the time is up, `not tried`; one at least.
 
-    make: exports what a trial runs. keep: is called with all trials after each heat.
+    make: exports what a trial runs. keep: is called with all trials after each export and each heat.
     """
     found = dict(trials)
     while waiting := [trial for trial in found.values() if trial.fate == "waiting"]:
-        if not in_time():
+        if not in_time() and any(trial.p50_ms for trial in found.values()):
             found |= {trial.name: replace(trial, fate="not tried", why="the time was up") for trial in waiting}
             break
-        made = [made_or_failed(trial, make) for trial in waiting[:AT_ONCE]]
-        found |= {trial.name: trial for trial in made}
-        keep(found)
-        entrants = [trial for trial in made if trial.fate == "waiting"]
+        entrants: list[Trial] = []
+        for trial in waiting[:AT_ONCE]:
+            if entrants and not in_time():
+                break
+            found[trial.name] = made = made_or_failed(trial, make)
+            keep(found)  # an export takes longer than a heat
+            entrants += [made] * (made.fate == "waiting")
         if entrants:
             with start() as heat:
                 found |= run_heat(heat, [*leaders(found), *entrants])
@@ -79,8 +82,11 @@ def made_or_failed(trial: Trial, make: Callable[[Trial], Trial]) -> Trial:
     try:
         return make(trial)
     except CgnetError as error:
-        log.warning(f"{trial.name}: {error}")
-        return replace(trial, fate="failed", why=str(error))
+        why = str(error)
+    except Exception as error:  # of torch's exporter or a runtime: the other candidates may do well
+        why = f"can't be exported: {type(error).__name__}: {one_line(error)}"
+    log.warning(f"{trial.name}: {why}")
+    return replace(trial, fate="failed", why=why)
 
 
 def run_heat(heat: Heat, entrants: Sequence[Trial]) -> Trials:
@@ -153,9 +159,9 @@ def thinned(trials: Mapping[str, Trial]) -> Trials:
     found = dict(trials)
     for loss in {trial.candidate.loss for trial in trials.values()}:
         alike = [trial for trial in found.values() if trial.fate in ("fast", "scored") and trial.candidate.loss == loss]
-        first, *_ = (*sorted(alike, key=lambda trial: trial.typical_ms), None)
-        for trial in sorted(alike, key=lambda trial: trial.typical_ms)[MOST_ALIKE:]:
-            if first is not None and trial.confusion is None:
-                why = f"as fast as {first.name}, within the noise, but {MOST_ALIKE} like it go on"
-                found[trial.name] = replace(trial, fate="slower", why=why, by=first.name)
+        alike.sort(key=lambda trial: trial.typical_ms)
+        for trial in alike[MOST_ALIKE:]:
+            if trial.confusion is None:
+                why = f"as fast as {alike[0].name}, within the noise, but {MOST_ALIKE} like it go on"
+                found[trial.name] = replace(trial, fate="slower", why=why, by=alike[0].name)
     return found

@@ -100,11 +100,16 @@ def earlier(path: Path, asked: Mapping[str, str]) -> State | None:
 
 
 def gone_on(state: State, candidate: Candidate, folder: Path) -> Trial:
-    """What an earlier run knows of a candidate, judged anew; a file that is gone or was changed is made again."""
+    """What an earlier run knows of a candidate, judged anew; a file that is gone or was changed is made again.
+
+    One that failed is not tried again by the run that was killed, perhaps by it, but by one after that.
+    """
     known = next((trial for trial in state.candidates if trial.candidate == candidate), None)
     if known is None or known.fate == "not tried":
         return Trial(candidate)
+    if known.fate == "same" or (known.fate == "failed" and state.interrupted):
+        return known
     path = folder / candidate.variant.name
-    if known.fate != "failed" and not (known.sha256 and path.is_file() and sha256_of(path) == known.sha256):
+    if known.fate == "failed" or not (known.sha256 and path.is_file() and sha256_of(path) == known.sha256):
         return Trial(candidate)
     return replace(known, fate="fast", why="") if known.fate in ("scored", "refused") else known

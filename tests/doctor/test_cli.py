@@ -13,6 +13,7 @@ import pytest
 
 from cgnet_deploy.checkpoint.reading import read_network
 from cgnet_deploy.checkpoint.writing import save_official
+from cgnet_deploy.cpu import FLAGS, cpu_flags
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.doctor import cli, packages
 from cgnet_deploy.doctor.cli import main
@@ -109,7 +110,10 @@ def test_a_machine(
     captured = capsys.readouterr()
     assert len([line for line in captured.out.splitlines() if line.startswith("yes  run ")]) == (able is not None)
     assert ("no engine of any kind can run here" in captured.err) is (code == 5)
-    assert set(json.loads(result.read_text())["engines"]) == set(PROBES)
+    found = json.loads(result.read_text())
+    assert set(found["engines"]) == set(PROBES)
+    assert found["cpu_flags"] == [flag for flag in FLAGS if flag in cpu_flags()]
+    assert " ".join(found["cpu_flags"]) in captured.out.partition("\n")[0]
 
 
 def test_extras_are_what_the_distribution_declares(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,11 +140,12 @@ class FakeProcess:
 
 def export_nothing(words: Any) -> Any:
     """In the place of `export_as`: an artifact without a network in it, with something pruned."""
-    path = Path(words[words.index("--onnx") + 1])
+    plan = "--engine" in words
+    path = Path(words[words.index("--engine" if plan else "--onnx") + 1])
     write_artifact(
         path,
         b"",
-        kind="onnx",
+        kind="plan" if plan else "onnx",
         precision=Precision.INT8 if "--int8" in words else Precision.F32,
         spec=SPEC,
         io="frames",

@@ -1,0 +1,77 @@
+"""Real processes that go wrong: each is an error in one line, and nothing of it is left."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cgnet_deploy.bench.measure.process import EngineProcess
+from cgnet_deploy.bench.measure.settings import Settings
+from cgnet_deploy.errors import AccuracyError, CgnetError
+from cgnet_deploy.tuning.contest import Contest, Course
+
+PROGRAM = (sys.executable, str(Path(__file__).parents[1] / "bench" / "stand_in.py"))
+Started = list[EngineProcess]
+
+
+class Impatient(EngineProcess):
+    """Waits half a second for all but the start of the interpreter."""
+
+    def ask(self, wanted: Any, method: str, *args: object, **more: Any) -> Any:
+        self.stall_s = 60.0 if method == "open" else 0.5
+        return super().ask(wanted, method, *args, **more)
+
+
+@pytest.fixture
+def course(tmp_path: Path) -> Callable[[int], tuple[Course, Started]]:
+    np.save(frames := tmp_path / "frames.npy", np.zeros((4, 32, 48, 3), np.uint8))
+
+    def course(label: int) -> tuple[Course, Started]:
+        started: Started = []
+
+        def start(ref: str, threads: int) -> EngineProcess:
+            kind = Impatient if ref == "hangs" else EngineProcess
+            started.append(kind(ref, threads, program=PROGRAM))
+            return started[-1]
+
+        labels = np.full((4, 32, 48), label, np.uint8)
+        return Course(Settings((), ("e2e",), 1), frames, tmp_path, labels, start=start), started
+
+    return course
+
+
+@pytest.mark.parametrize(
+    ("engine", "label", "error", "says"),
+    [
+        ("is killed", 0, CgnetError, r"was killed by SIGKILL \(out of memory\?\), asked to first"),
+        ("hangs", 0, CgnetError, "its process hangs: 'first' took more than 0 s"),
+        ("steady", 1, AccuracyError, r"wrong labels: 0\.00% of the pixels have PyTorch's label, 98% were wanted"),
+    ],
+)
+def test_an_engine_that_goes_wrong_is_reported_and_ended(
+    course: Callable[[int], tuple[Course, Started]], engine: str, label: int, error: type[CgnetError], says: str
+) -> None:
+    wanted, started = course(label)
+    with Contest(wanted) as contest:
+        with pytest.raises(error, match=says):
+            contest.open("a", engine, 1, 0.98)
+        assert contest.entrants == {}
+    assert [process.process.poll() is None for process in started] == [False]
+
+
+def test_engines_are_timed_and_leave_one_by_one(course: Callable[[int], tuple[Course, Started]]) -> None:
+    wanted, started = course(0)
+    with Contest(wanted) as contest:
+        for name in "ab":
+            contest.open(name, "steady", 1, 0.98)
+        assert contest.time("a") > 0
+        contest.leave("a")
+        assert [process.process.poll() is None for process in started] == [False, True]
+        contest.time("b")
+        assert len(contest.record("b", None).rounds) == 1
+    assert all(process.process.poll() is not None for process in started)

@@ -1,0 +1,94 @@
+"""Heats without engines: who runs, who leaves, and what many that are alike come to."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import pytest
+
+from cgnet_deploy.errors import CgnetError
+from cgnet_deploy.export.choices import Scope
+from cgnet_deploy.spec import Precision
+from cgnet_deploy.tuning.candidates import Candidate, Variant, candidates
+from cgnet_deploy.tuning.race import AT_ONCE, LEAST_ROUNDS, MOST_ALIKE, ROUNDS, race
+from cgnet_deploy.tuning.trial import Trial
+
+
+class Heat:
+    """times: by name, one round after the other; the last is repeated. log: of what was done."""
+
+    def __init__(self, times: dict[str, list[float]]) -> None:
+        self.times, self.log = times, list[str]()
+
+    def enter(self, trial: Trial) -> None:
+        self.log.append(f"enter {trial.name}")
+
+    def time(self, name: str) -> float:
+        self.log.append(name)
+        ms, *later = self.times[name]
+        self.times[name] = later or [ms]
+        if ms < 0:
+            raise CgnetError("died")
+        return ms
+
+    def leave(self, name: str) -> None:
+        self.log.append(f"leave {name}")
+
+
+def trial(backend: str, scope: Scope | None = None) -> Trial:
+    return Trial(Candidate(Variant("generic", Precision.INT8 if scope else Precision.F32, scope), backend, 1))
+
+
+def run(heat: Heat, *trials: Trial) -> dict[str, Trial]:
+    named = {one.name: one for one in trials}
+    heat.times = {name: heat.times[name.partition(":")[0]] for name in named}
+    return race(named, lambda one: one, lambda: nullcontext(heat), lambda found: None, lambda: True)
+
+
+def test_engines_take_turns_and_one_slow_round_decides_nothing() -> None:
+    heat = Heat({"a": [10.0], "b": [30.0, 9.0, 11.0, 9.0]})
+    found = run(heat, a := trial("a"), b := trial("b"))
+    assert [found[one.name].fate for one in (a, b)] == ["fast", "fast"]
+    assert [name for name in heat.log if " " not in name.removesuffix(" 1 threads")] == [a.name, b.name] * ROUNDS
+    assert found[b.name].p50_ms[:4] == (30.0, 9.0, 11.0, 9.0)
+
+
+def test_int8_never_drives_out_f32_and_f32_drives_out_int8() -> None:
+    found = run(Heat({"a": [10.0], "b": [5.0]}), a := trial("a"), trial("b", "all"))
+    assert found[a.name].fate == "fast"
+    found = run(Heat({"a": [10.0], "b": [12.0]}), a, b := trial("b", "all"))
+    assert (found[b.name].fate, found[b.name].by, len(found[b.name].p50_ms)) == ("slower", a.name, LEAST_ROUNDS)
+
+
+def test_the_fastest_of_a_heat_runs_in_the_next_one() -> None:
+    names = [f"{i}" for i in range(AT_ONCE + 1)]
+    heat = Heat({name: [10.0 + i] for i, name in enumerate(names)})
+    found = run(heat, *map(trial, names))
+    assert [one.fate for one in found.values()] == ["fast", *["slower"] * AT_ONCE]
+    assert heat.log.count("enter 0:generic-f32.onnx 1 threads") == 2
+    assert found[trial("6").name].by == trial("0").name
+
+
+def test_what_was_beaten_by_one_that_dies_races_again() -> None:
+    names = [f"{i}" for i in range(AT_ONCE + 1)]
+    times = {name: [20.0] for name in names} | {"0": [*[10.0] * LEAST_ROUNDS, -1.0], "1": [15.0]}
+    found = run(Heat(times), *map(trial, names))
+    assert (found[trial("0").name].fate, found[trial("0").name].why) == ("failed", "died")
+    assert found[trial("1").name].fate == "fast"
+
+
+def test_of_many_that_are_alike_few_go_on() -> None:
+    found = run(Heat({name: [10.0, 10.1, 9.9, 10.0] for name in "abcde"}), *map(trial, "abcde"))
+    assert [one.fate for one in found.values()].count("fast") == MOST_ALIKE
+    assert "as fast as" in next(one for one in found.values() if one.fate == "slower").why
+
+
+@pytest.mark.parametrize("threads", [(2,), (4, 2)])
+def test_every_way_that_the_machine_has_is_a_candidate(threads: tuple[int, ...]) -> None:
+    found, left_out = candidates(threads, None, lambda backend: None if backend == "native" else f"no {backend}")
+    assert {one.name for one in found} == {
+        f"native:native-{kind}.onnx {count} threads"
+        for kind in ("int8-all", "f32", "f32-unpruned")
+        for count in threads
+    }
+    assert {one.why for one in left_out if one.backend == "openvino"} == {"no openvino"}
