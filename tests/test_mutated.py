@@ -23,7 +23,6 @@ def test_mutated_files_are_read_or_refused_on_one_line_in_bounded_time_and_memor
     assert done.returncode == 0, done.stderr[-3000:]
     counts = json.loads(done.stdout)
     assert sum(counts.values()) == times * len(SEEDS)
-    assert len(counts) > 1 or kind == "sidecar", counts  # any byte of a sidecar says something
 
 
 def test_a_described_file_whose_graph_is_damaged(tmp_path: Path) -> None:

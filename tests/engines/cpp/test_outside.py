@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import onnx
@@ -10,8 +11,8 @@ import pytest
 from onnx import helper
 
 from cgnet_deploy.artifact import sidecar_path, write_artifact
+from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Precision
-from tests.engines.cpp.test_program import MakeVideo
 from tests.engines.graphs import FIXED, SPEC, drawn_frames, network
 from tests.engines.test_outside import PLACES
 
@@ -20,7 +21,7 @@ DAMAGED = "cgnet_video: {} is not a valid ONNX file, or cut short; export it aga
 
 
 @pytest.fixture(scope="module")
-def video(make_video: MakeVideo) -> Path:
+def video(make_video: Callable[[str, U8], Path]) -> Path:
     return make_video("drawn.avi", drawn_frames(1, 40, 56))
 
 
