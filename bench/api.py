@@ -49,6 +49,7 @@ def benchmark(
     std: Triple | None = None,
     color: Color | None = None,
     trust: bool = False,
+    weights: str | None = None,
     jsonl: str | Path | None = None,
     environment: Environment | None = None,
     show: Callable[[Gallery], None] | None = None,
@@ -67,6 +68,7 @@ def benchmark(
     warmup_ms, duration_s, iterations    of each engine at each boundary: warm-up at least, samples at least
     contract       input contract of an engine that has none of its own
     names, mean, std, color, trust    of files from elsewhere, which don't say it: see `open_engine`
+    weights        of checkpoints with several sets: see `load_checkpoint`
     jsonl          a file to append each record to; those that are in it already, of the same files, options and
                    machine, are not measured again
     environment    what to store beside the records in `jsonl`; default: this machine, now
@@ -119,7 +121,7 @@ def benchmark(
         warmup_ms=warmup_ms,
         least_s=duration_s,
         least_samples=iterations,
-        said=Said.of(contract, names, mean, std, color, trust),
+        said=Said.of(contract, names, mean, std, color, trust, weights),
     )
     grid = Grid(_sizes(res), _batches(batch), None if jsonl is None else Path(jsonl))
     return sweep(settings, grid, environment or describe(settings.threads, ()), show)

@@ -75,6 +75,7 @@ def bench(args: argparse.Namespace, argv: Sequence[str]) -> int:
             std=args.std,
             color=args.color,
             trust=args.trust,
+            weights=args.weights,
             jsonl=args.jsonl,
             environment=here,
             show=galleries.append if args.report else None,

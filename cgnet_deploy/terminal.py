@@ -28,6 +28,7 @@ from cgnet_deploy.interrupts import prompt_interrupts
 from cgnet_deploy.progress import display
 from cgnet_deploy.spec import Res, Triple
 
+WEIGHTS = "of a checkpoint with several sets: ema (the running average), raw, or a set's name"  # help of --weights
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 

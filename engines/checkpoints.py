@@ -12,11 +12,18 @@ def requested(request: Request) -> Checkpoint:
     """The checkpoint, with what the user says where neither the file nor its class count says it. Raises as both do."""
     said, (_, height, width) = request.said, request.shape
     try:
-        return load_checkpoint(request.path, contract=said.contract)
+        return load_checkpoint(request.path, contract=said.contract, weights=said.weights)
     except UsageError:
         if not any((said.table, said.mean, said.std, said.color)):
             raise
     res = Res(height, width) if height and width else None
     return load_checkpoint(
-        request.path, contract=said.contract, names=said.table, mean=said.mean, std=said.std, color=said.color, res=res
+        request.path,
+        contract=said.contract,
+        names=said.table,
+        mean=said.mean,
+        std=said.std,
+        color=said.color,
+        res=res,
+        weights=said.weights,
     )

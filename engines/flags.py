@@ -1,13 +1,14 @@
-"""The flags that say of an engine what its file doesn't; `open_engine` has an argument for each."""
+"""The flags that say of an engine what its file doesn't, or leaves open; `open_engine` has an argument for each."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from cgnet_deploy.terminal import Parser, triple_argument
+from cgnet_deploy.terminal import WEIGHTS, Parser, triple_argument
 
 
 def add_flags(parser: Parser) -> None:
+    parser.add_argument("--weights", metavar="SET", help=WEIGHTS)
     add = parser.add_argument_group("files of other exporters: what the file itself doesn't say").add_argument
     add("--contract", metavar="NAME", help="input contract of an engine that has none of its own: camvid-official, ...")
     add(

@@ -26,6 +26,7 @@ def open_engine(
     std: Triple | None = None,
     color: Color | None = None,
     trust: bool = False,
+    weights: str | None = None,
     profile: bool = False,
 ) -> Engine:
     """Open the file that `ref` names, `PATH` or `BACKEND:PATH`.
@@ -38,12 +39,13 @@ def open_engine(
     names, mean, std, color: of a checkpoint, an ONNX file or a plan that doesn't say it: a text file with one class
     a line, and its colour if you like; the input contract, where `contract` names none that fits. `info.assumed` lists
     what nobody said. trust: load a plan without a sidecar; TensorRT runs whatever is in it.
+    weights: of a checkpoint with several sets, as of `load_checkpoint`.
     profile: prepare for `Engine.profile`, which gives the time of each layer; it makes the engine slower.
 
     Raises UsageError for an unknown backend, and for sizes or a contract that the file was not made for,
     EngineUnavailable if this machine can't run it, and what the readers raise: ArtifactError, CheckpointError.
     """
-    return open_as(ref, Said.of(contract, names, mean, std, color, trust), res, batch, threads, profile)
+    return open_as(ref, Said.of(contract, names, mean, std, color, trust, weights), res, batch, threads, profile)
 
 
 def open_as(

@@ -21,7 +21,7 @@ class Said:
     """What the user says of a file that doesn't say it itself; None for what isn't said.
 
     table: names and colours of the classes. mean, std, color: as in `InputSpec`; one that is None is the contract's.
-    trust: load a plan that no sidecar vouches for.
+    trust: load a plan that no sidecar vouches for. weights: which set of a checkpoint that holds several.
     """
 
     contract: str | None = None
@@ -30,6 +30,7 @@ class Said:
     std: Triple | None = None
     color: Color | None = None
     trust: bool = False
+    weights: str | None = None
 
     @classmethod
     def of(
@@ -40,9 +41,10 @@ class Said:
         std: Triple | None,
         color: Color | None,
         trust: bool,
+        weights: str | None,
     ) -> Said:
         """With the classes that the file `names` lists. Raises UsageError if it can't be used."""
-        return cls(contract, None if names is None else read_names(Path(names)), mean, std, color, trust)
+        return cls(contract, None if names is None else read_names(Path(names)), mean, std, color, trust, weights)
 
 
 NOTHING = Said()

@@ -14,7 +14,7 @@ from cgnet_deploy.contracts import CONTRACTS
 from cgnet_deploy.export.choices import BUILDERS, DYNAMIC, METHODS, OPSET, OPSETS, SCOPES, TARGET_NAMES
 from cgnet_deploy.files import write_json
 from cgnet_deploy.spec import Precision
-from cgnet_deploy.terminal import Parser, res_argument, run, show, triple_argument
+from cgnet_deploy.terminal import WEIGHTS, Parser, res_argument, run, show, triple_argument
 
 if TYPE_CHECKING:
     from cgnet_deploy.export.exported import Exported
@@ -31,8 +31,7 @@ def _parser() -> Parser:
     parser.argument_default = argparse.SUPPRESS
     add = parser.add_argument
     add("--ckpt", type=Path, required=True, metavar="FILE", help="official, mmseg or own checkpoint")
-    text = "of a checkpoint with several sets: ema (the running average), raw, or a set's name"
-    add("--weights", metavar="SET", help=text)
+    add("--weights", metavar="SET", help=WEIGHTS)
     precision = parser.add_mutually_exclusive_group()
     for flag, value, text in (
         ("--fp32", Precision.F32, "f32 (default)"),

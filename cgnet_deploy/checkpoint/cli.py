@@ -12,7 +12,7 @@ from pathlib import Path
 from cgnet_deploy.checkpoint.keys import FORMATS
 from cgnet_deploy.contracts import CONTRACTS
 from cgnet_deploy.errors import require
-from cgnet_deploy.terminal import Parser, res_argument, run, show, triple_argument
+from cgnet_deploy.terminal import WEIGHTS, Parser, res_argument, run, show, triple_argument
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,9 +44,7 @@ def _parser() -> Parser:
     parser.add_argument("out", metavar="OUT", type=Path, help="the file to write")
     parser.add_argument("--ckpt", metavar="IN", type=Path, required=True, help="a checkpoint in any of the formats")
     parser.add_argument("--to", choices=FORMATS, required=True, help="the format to write")
-    parser.add_argument(
-        "--weights", metavar="SET", help="of a file with several: ema (the running average), raw, or a set's name"
-    )
+    parser.add_argument("--weights", metavar="SET", help=WEIGHTS)
     contract = parser.add_argument_group("classes and input contract, stored with --to cgnet and --to mmseg")
     contract.add_argument(
         "--contract", choices=CONTRACTS, help="default: IN's own, else inferred from format and class count"

@@ -39,8 +39,7 @@ def select(path: Path, sets: Sequence[Weights], wanted: str | None) -> Weights:
         what = f"{len(found)} sets of weights" if found else "no weights"
         asked = f" called {wanted}" if wanted else ""
         raise CheckpointError(
-            f"{path} holds {what}{asked}; choose with --weights {' or '.join([EMA, *map(_called, sets)][:SHOWN])} "
-            "(of cgnet-export and cgnet-convert)"
+            f"{path} holds {what}{asked}; choose with --weights {' or '.join([EMA, *map(_called, sets)][:SHOWN])}"
         )
     if len(sets) > 1 and wanted is None:
         rest = [one for one in sets if one is not found[0]]
@@ -48,7 +47,7 @@ def select(path: Path, sets: Sequence[Weights], wanted: str | None) -> Weights:
         log.warning(
             f"{path} holds {len(sets)} sets of weights: using {_called(found[0])}"
             f"{', the running average' if found[0] in averages else ''}, not {', '.join(map(_called, rest[:SHOWN]))}; "
-            f"--weights {other} of cgnet-export and cgnet-convert chooses the {'average' if other == EMA else 'other'}"
+            f"--weights {other} chooses the {'average' if other == EMA else 'other'}"
         )
     return found[0]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from cgnet_deploy.data.formats import WHAT
 from cgnet_deploy.errors import AccuracyError, DataError, EngineUnavailable, UsageError
 from cgnet_deploy.files import check_writable, write_bytes, write_json
-from cgnet_deploy.terminal import Parser, integer, res_argument, run, show
+from cgnet_deploy.terminal import WEIGHTS, Parser, integer, res_argument, run, show
 
 MAX_FRAMES = 1000
 
@@ -32,6 +32,7 @@ def parser() -> Parser:
         "Show what this machine can run, what is in a data set, or which input contract a checkpoint was trained with.",
     )
     parser.add_argument("--ckpt", type=Path, metavar="FILE", help="a checkpoint to try input contracts on")
+    parser.add_argument("--weights", metavar="SET", help=WEIGHTS)
     parser.add_argument("--data", metavar="DIR", help=f"the data set to look at, or to try contracts on: {WHAT}")
     parser.add_argument("--write", type=Path, metavar="FILE.yaml", help="write a description of --data, to start from")
     parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="draw pictures of --data with their labels")
@@ -52,6 +53,8 @@ def parser() -> Parser:
 def _main(args: argparse.Namespace) -> int:
     if args.ckpt and args.data is None:
         raise UsageError("--ckpt needs --data: contracts are tried on labelled frames")
+    if args.weights and not args.ckpt:
+        raise UsageError("--weights goes with --ckpt: it says which of its sets of weights is meant")
     if (args.write or args.sheet) and (args.ckpt or args.data is None):
         raise UsageError("--write and --sheet go with --data alone: they show a data set")
     for path in filter(None, (args.json, args.write, args.sheet)):
@@ -101,7 +104,7 @@ def _contract(args: argparse.Namespace) -> int:
     from cgnet_deploy.doctor.contract import diagnose
     from cgnet_deploy.doctor.report import table, to_json, verdict
 
-    diagnosis = diagnose(args.ckpt, args.data, args.split, args.frames, args.res, args.threads)
+    diagnosis = diagnose(args.ckpt, args.data, args.split, args.frames, args.res, args.threads, args.weights)
     search = diagnosis.search
     show(
         f"{args.ckpt}: {diagnosis.network}; {len(search.scores)} contracts on {diagnosis.frames} frames of {args.data}",

@@ -53,13 +53,18 @@ class Diagnosis:
         return f"--color {spec.color} --mean {mean} --std {std}"
 
 
-def diagnose(ckpt: Path, data: str, split: str, frames: int, res: Res | None, threads: int | None) -> Diagnosis:
-    """Try every candidate on some of the data's frames. Raises UserError for a file or data that can't be used."""
+def diagnose(
+    ckpt: Path, data: str, split: str, frames: int, res: Res | None, threads: int | None, weights: str | None = None
+) -> Diagnosis:
+    """Try every candidate on some of the data's frames. weights: of a file with several sets, as of `load_checkpoint`.
+
+    Raises UserError for a file or data that can't be used.
+    """
     require("torch", extra="export")
     from cgnet_deploy.checkpoint.reading import Checkpoint, read_network
     from cgnet_deploy.engines.torch import TorchEngine
 
-    network = read_network(ckpt)
+    network = read_network(ckpt, weights)
     classes, blocks = network.model.classes, network.model.blocks
     dataset = open_dataset(data, split)
     check_classes(dataset, classes)

@@ -68,6 +68,7 @@ def label_archive(
     std: Triple | None = None,
     color: Color | None = None,
     trust: bool = False,
+    weights: str | None = None,
 ) -> Labelled:
     """Label every picture and every frame of every video of `archive`.
 
@@ -78,7 +79,7 @@ def label_archive(
     workers          engines at work at once; default: as many as the CPUs allow with `threads` each
     threads, gpus    of each of them
     batch            pictures that a worker gets at once, and that are repeated if it dies; a video is one of its own
-    engine, res, contract, names, mean, std, color, trust    as of `open_engine`
+    engine, res, contract, names, mean, std, color, trust, weights    as of `open_engine`
 
     What can't be read becomes a row of the index with its reason. Raises DataError if the archive holds nothing to
     label, UsageError if `output` holds masks of another engine, and what `open_engine` raises.
@@ -95,6 +96,7 @@ def label_archive(
         std=std,
         color=color,
         trust=trust,
+        weights=weights,
     )
     items = items_of(str(archive))
     with opens() as segmenter:

@@ -60,6 +60,7 @@ def _label(args: argparse.Namespace) -> int:
         std=args.std,
         color=args.color,
         trust=args.trust,
+        weights=args.weights,
     )
     earlier = f", {result.earlier} of them done earlier" if result.earlier else ""
     print(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cgnet_deploy.data.formats import WHAT
 from cgnet_deploy.errors import require
-from cgnet_deploy.terminal import Parser, integer, number, run
+from cgnet_deploy.terminal import WEIGHTS, Parser, integer, number, run
 from cgnet_deploy.train.recipes import RECIPES
 
 MAX_STEPS = 10**9
@@ -36,6 +36,7 @@ def _train(args: argparse.Namespace) -> int:
         epochs=args.epochs,
         steps=args.iterations,
         init=args.init,
+        weights=args.weights,
         resume=args.resume,
         time_limit_s=math.inf if args.time_limit is None else 60 * args.time_limit,
         workers=args.workers,
@@ -65,6 +66,7 @@ def parser() -> Parser:
         help="checkpoint to start from, in any of the three formats and of any classes: the classifier is carried over "
         "where class names match",
     )
+    add("--weights", metavar="SET", help=WEIGHTS.replace("a checkpoint", "--init"))
     add("--resume", action="store_true", help="go on with the run in --out as if it had never stopped")
     length = result.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=integer(1, MAX_STEPS), metavar="N", help="length in passes over the data")

@@ -33,13 +33,13 @@ class Initial:
     input: InputSpec | None
 
     @classmethod
-    def read(cls, path: Path) -> Initial:
-        """Raises CheckpointError."""
+    def read(cls, path: Path, weights: str | None = None) -> Initial:
+        """weights: of a file with several sets, as of `load_checkpoint`. Raises CheckpointError."""
         try:
-            checkpoint = load_checkpoint(path)
+            checkpoint = load_checkpoint(path, weights=weights)
         except UsageError:  # training can do without what export can't
             log.warning(f"{path} doesn't say what its input is: the data set's mean and deviation are used")
-            network = read_network(path)
+            network = read_network(path, weights)
             names = network.meta.names or ()
             return cls(path, network.model, names if len(names) == network.model.classes else (), None)
         return cls(path, checkpoint.model, checkpoint.spec.class_names, checkpoint.spec.input)

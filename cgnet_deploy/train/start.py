@@ -55,6 +55,7 @@ def start(
     epochs: int | None = None,
     steps: int | None = None,
     init: Path | None = None,
+    weights: str | None = None,
     resume: bool = False,
     time_limit_s: float = math.inf,
     workers: int | None = None,
@@ -65,12 +66,14 @@ def start(
 
     recipe: None is that of the run to go on with, else `OWN`, which is completed from the data set. data: as
     `open_dataset` takes it. settings: changes of the recipe, as `--set` takes them. epochs, steps: its length, at most
-    one of them. init: a checkpoint of any classes to start from. time_limit_s: end cleanly after so many; for `OWN`
-    without epochs or steps, the length. workers: processes that read and augment, by default GPU_WORKERS with a GPU,
-    else none. multi_scale: measure mIoU (ms+flip) too, at the end.
+    one of them. init: a checkpoint of any classes to start from. weights: which of its sets, as of `load_checkpoint`.
+    time_limit_s: end cleanly after so many; for `OWN` without epochs or steps, the length. workers: processes that read
+    and augment, by default GPU_WORKERS with a GPU, else none. multi_scale: measure mIoU (ms+flip) too, at the end.
 
     Raises UserError for what this machine or the recipe doesn't allow, and whatever `train` raises.
     """
+    if weights and not init:
+        raise UsageError("--weights goes with --init: it says which of its sets of weights is meant")
     make_folder(out)
     if not resume and (out / STATE).exists():
         raise UsageError(f"{out} holds a run already: --resume goes on with it; or give another --out")
@@ -78,7 +81,7 @@ def start(
     with flushed_denormals(), _together() as share:  # before PyTorch starts its threads
         chosen = _device(device, share)
         run = load_run(out) if resume else None
-        start = Initial.read(init) if init else None
+        start = Initial.read(init, weights) if init else None
         started = run.started_from if run else started_from(init)
         minutes = time_limit_s / 60 if math.isfinite(time_limit_s) else None
         base = run.full_recipe() if run and _goes_on(recipe, run) else recipe or OWN

@@ -50,6 +50,7 @@ def segment_video(
     std: Triple | None = None,
     color: Color | None = None,
     trust: bool = False,
+    weights: str | None = None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Segment every frame of `source`; write overlays to `output`, label maps to `masks`, or both.
@@ -70,6 +71,7 @@ def segment_video(
     engines     inferences at a time; default: 2 for a file on a CPU, else 1
     contract    the input contract of an engine that has none of its own
     names, mean, std, color, trust    of an engine from elsewhere, whose file doesn't say it: see `open_engine`
+    weights     of a checkpoint with several sets: see `load_checkpoint`
     stopped     called between frames; ends the video there when it returns True
 
     The outputs are complete when this returns, also where the source broke off: see `Outcome.trouble`. Raises UserError
@@ -94,6 +96,7 @@ def segment_video(
                 std=std,
                 color=color,
                 trust=trust,
+                weights=weights,
                 engines=count,
             )
         )

@@ -102,6 +102,7 @@ def _video(args: argparse.Namespace) -> int:
             std=args.std,
             color=args.color,
             trust=args.trust,
+            weights=args.weights,
             stopped=lambda: interrupts.received is not None,
         )
     show(outcome.summary(), args.json)

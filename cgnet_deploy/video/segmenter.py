@@ -54,12 +54,13 @@ class Segmenter:
         std: Triple | None = None,
         color: Color | None = None,
         trust: bool = False,
+        weights: str | None = None,
         engines: int = 1,
     ) -> None:
         if engines < 1:
             raise UsageError(f"{engines} engines: must be at least 1")
         self.ref = str(ref)
-        said, opened = Said.of(contract, names, mean, std, color, trust), list[Engine]()
+        said, opened = Said.of(contract, names, mean, std, color, trust, weights), list[Engine]()
         with ExitStack() as stack:
             for _ in range(engines):
                 engine = open_as(self.ref, said, res, batch, threads, profile=False)

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "onnxmeta.hpp"
+#include "outside.hpp"
 #include "sha256.hpp"
 
 namespace cgnet {
@@ -167,6 +168,19 @@ Artifact parse_description(const fs::path& path, const std::string& name, const 
   return artifact;
 }
 
+/// Throw ArtifactError for an ONNX file that names other files, or is damaged. Anyone can write a description, so the
+/// file is walked whatever describes it.
+void require_one_file(const fs::path& path, const std::string& content) {
+  switch (data_of(content)) {
+    case Data::inside:
+      return;
+    case Data::outside:
+      throw ArtifactError(path.string() + " keeps weights in other files, which is refused; save it as one file");
+    case Data::unreadable:
+      throw ArtifactError(path.string() + " is not a valid ONNX file, or cut short" + again);
+  }
+}
+
 /// What both a sidecar and an ONNX file's metadata say of the file.
 Json shared_facts(const std::string& text) {
   Json data = Json::parse(text, nullptr, false);
@@ -191,7 +205,9 @@ File read_file(const fs::path& path) {
   const std::optional<std::string> own = metadata_entry(content, "cgnet");
   if (alone) {
     if (!own) throw ArtifactError(path.string() + " has no sidecar " + sidecar.filename().string() + again);
-    return {parse_description(path, "the metadata of " + path.string(), *own, sha256_of(content)), std::move(content)};
+    artifact = parse_description(path, "the metadata of " + path.string(), *own, sha256_of(content));
+    require_one_file(path, content);
+    return {std::move(artifact), std::move(content)};
   }
   const bool described = own && artifact.kind == Kind::onnx;
   if (described && shared_facts(*own) != shared_facts(text))
@@ -205,6 +221,7 @@ File read_file(const fs::path& path) {
     artifact.warning = path.string() + " was changed after " + sidecar.filename().string() +
                        " was written (sha256 differs), by a tool that kept its metadata: it is taken for what those say";
   }
+  if (artifact.kind == Kind::onnx) require_one_file(path, content);
   return {std::move(artifact), std::move(content)};
 }
 
