@@ -188,11 +188,12 @@ class TensorRTContext final : public Context {
     return memory;
   }
 
-  /// Switch to the first profile of the plan that accepts this size; fixed plans have exactly one.
+  /// Switch to the first profile of the plan that accepts this size. A fixed plan has none that could be asked.
   void choose_profile(const Batch& batch) {
     const trt::ICudaEngine& engine = *loaded_->engine;
     const char* input = loaded_->input.c_str();
     const trt::Dims wanted = input_dims(loaded_->artifact.io, batch);
+    if (const trt::Dims fixed = engine.getTensorShape(input); within(fixed, wanted, fixed)) return;
     const int profiles = engine.getNbOptimizationProfiles();
     for (int i = 0; i < profiles; ++i) {
       const trt::Dims least = engine.getProfileShape(input, i, trt::OptProfileSelector::kMIN);

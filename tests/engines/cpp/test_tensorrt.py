@@ -129,6 +129,20 @@ def test_without_a_recording_it_runs_all_the_same(sanitized: Sanitized, tmp_path
     )
 
 
+@pytest.mark.parametrize("profiles", [ONE_SIZE, TWO_PROFILES], ids=["one size", "two profiles"])
+@pytest.mark.parametrize("other", ["second gpu", "default stream"])
+def test_threads_with_another_gpu_and_work_of_others_change_nothing(
+    other: str, profiles: str, sanitized: Sanitized, tmp_path: Path
+) -> None:
+    """Opened on the second GPU, called by threads whose current one is the first; somebody uses the default stream."""
+    plan = write_plan(tmp_path, profiles=profiles, shape=(1, 40, 56))
+    done = drive(sanitized, plan, threads=3, contexts=2, fault=other)
+    assert done.returncode == 0, done.stderr
+    assert "|Stand-in, CUDA graph|" in done.stdout
+    for of_thread in np.fromfile(tmp_path / "labels", np.uint8).reshape(3, *FRAMES.shape[:3]):
+        np.testing.assert_array_equal(of_thread, labels_of(FRAMES, "frames"))
+
+
 @pytest.mark.parametrize(
     ("fault", "code", "says"),
     [

@@ -48,6 +48,7 @@ class ICudaEngine {
   virtual IExecutionContext* createExecutionContext() noexcept = 0;
   virtual int64_t getDeviceMemorySizeV2() const noexcept = 0;
   virtual int32_t getNbOptimizationProfiles() const noexcept = 0;
+  virtual Dims getTensorShape(const char* name) const noexcept = 0;
   virtual Dims getProfileShape(const char* name, int32_t profile, OptProfileSelector select) const noexcept = 0;
   virtual int32_t getNbIOTensors() const noexcept = 0;
   virtual const char* getIOTensorName(int32_t index) const noexcept = 0;
