@@ -36,6 +36,8 @@ def _train(args: argparse.Namespace) -> int:
         epochs=args.epochs,
         steps=args.iterations,
         init=args.init,
+        teachers=args.teacher,
+        holdout=args.holdout,
         resume=args.resume,
         time_limit_s=math.inf if args.time_limit is None else 60 * args.time_limit,
         workers=args.workers,
@@ -64,6 +66,21 @@ def parser() -> Parser:
         type=Path,
         help="checkpoint to start from, in any of the three formats and of any classes: the classifier is carried over "
         "where class names match",
+    )
+    add(
+        "--teacher",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="CKPT",
+        help="checkpoint of the same classes whose view of each picture is learned too (--set distill.weight, "
+        "distill.temperature); several are averaged",
+    )
+    add(
+        "--holdout",
+        default="",
+        metavar="PATTERN",
+        help="leave pictures of such names, such as '0001TP*', out of training and validate on them, in place of val",
     )
     add("--resume", action="store_true", help="go on with the run in --out as if it had never stopped")
     length = result.add_mutually_exclusive_group()
