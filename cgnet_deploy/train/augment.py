@@ -8,6 +8,8 @@ bottom. Every random number comes from the generator that is passed in, so a sam
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 
@@ -22,17 +24,32 @@ CROP_TRIES = 10
 BRIGHTNESS, CONTRAST, SATURATION, HUE = 32.0, 0.5, 0.5, 18.0  # PhotoMetricDistortion's ranges, plus and minus
 
 
-def augmented(frame: U8, labels: U8, augment: Augment, spec: InputSpec, ignore_label: int, rng: Rng) -> tuple[F32, U8]:
+class View(NamedTuple):
+    """One crop of one sample: resized height and width, top and left of the crop in it, mirrored or not."""
+
+    height: int
+    width: int
+    top: int
+    left: int
+    mirrored: bool
+
+
+def augmented(
+    frame: U8, labels: U8, augment: Augment, spec: InputSpec, ignore_label: int, rng: Rng
+) -> tuple[F32, U8, View]:
     """(H, W, 3) u8 BGR and (H, W) u8 -> (3, h, w) f32 network input and (h, w) u8 labels, of the crop's size."""
     frame, labels = fit(frame, labels, resized(labels.shape, scale_factor(augment.scale, rng)))
     top, left = crop_corner(labels, augment, ignore_label, rng)
+    size = labels.shape
     rows, columns = slice(top, top + augment.crop.height), slice(left, left + augment.crop.width)
     frame, labels = frame[rows, columns], labels[rows, columns]
-    if rng.random() < augment.flip:
+    mirrored = rng.random() < augment.flip
+    if mirrored:
         frame, labels = frame[:, ::-1], labels[:, ::-1]
     if augment.photometric:
         frame = distorted(frame, augment.photometric, rng)
-    return padded(to_tensor(frame[None], spec)[0], labels, augment.crop, ignore_label)
+    tensor, labels = padded(to_tensor(frame[None], spec)[0], labels, augment.crop, ignore_label)
+    return tensor, labels, View(size[0], size[1], top, left, mirrored)
 
 
 def scale_factor(scale: Scale, rng: Rng) -> float:

@@ -37,6 +37,8 @@ def _train(args: argparse.Namespace) -> int:
         steps=args.iterations,
         init=args.init,
         weights=args.weights,
+        teachers=args.teacher,
+        holdout=args.holdout,
         resume=args.resume,
         time_limit_s=math.inf if args.time_limit is None else 60 * args.time_limit,
         workers=args.workers,
@@ -67,6 +69,21 @@ def parser() -> Parser:
         "where class names match",
     )
     add("--weights", metavar="SET", help=WEIGHTS.replace("a checkpoint", "--init"))
+    add(
+        "--teacher",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="CKPT",
+        help="checkpoint of the same classes whose view of each picture is learned too (--set distill.weight, "
+        "distill.temperature); several are averaged",
+    )
+    add(
+        "--holdout",
+        default="",
+        metavar="PATTERN",
+        help="leave pictures of such names, such as '0001TP*', out of training and validate on them, in place of val",
+    )
     add("--resume", action="store_true", help="go on with the run in --out as if it had never stopped")
     length = result.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=integer(1, MAX_STEPS), metavar="N", help="length in passes over the data")

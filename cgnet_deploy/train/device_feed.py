@@ -12,7 +12,7 @@ which is what resizing first and cropping then gives; rows past the resized imag
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,21 +22,11 @@ from torch import Tensor
 
 from cgnet_deploy.data.memory import InMemory
 from cgnet_deploy.errors import DataError
-from cgnet_deploy.train.augment import crop_corner_of, resized, scale_factor
+from cgnet_deploy.train.augment import View, crop_corner_of, resized, scale_factor
 from cgnet_deploy.train.feed import Key, Share, keys_of
 from cgnet_deploy.train.recipes import Augment, Recipe
 
 F64 = npt.NDArray[np.float64]
-
-
-class View(NamedTuple):
-    """One crop of one sample: resized height and width, top and left of the crop in it, mirrored or not."""
-
-    height: int
-    width: int
-    top: int
-    left: int
-    mirrored: bool
 
 
 def fits_device(augment: Augment) -> bool:

@@ -25,6 +25,9 @@ from cgnet_deploy.errors import CgnetError, DataError, UsageError
 from cgnet_deploy.pixels import F32, U8
 from cgnet_deploy.train.augment import augmented
 from cgnet_deploy.train.recipes import Recipe
+from cgnet_deploy.train.softlabels import SoftLabels
+
+Item = tuple[F32, U8] | tuple[F32, U8, F32]
 
 
 class Key(NamedTuple):
@@ -79,28 +82,34 @@ class Augmented:
 
     dataset: Dataset
     recipe: Recipe
+    soft: SoftLabels | None = None
 
-    def __getitem__(self, key: Key) -> tuple[F32, U8] | CgnetError:
+    def __getitem__(self, key: Key) -> Item | CgnetError:
         rng = np.random.default_rng([self.recipe.seed, key.step, key.position])
         try:
             frame, labels = sample(self.dataset, key.sample)
         except CgnetError as error:  # raised in the main process: a worker would wrap it in its own traceback
             return error
-        return augmented(frame, labels, self.recipe.augment, self.recipe.input, self.dataset.table.ignore_label, rng)
+        augment, ignore_label = self.recipe.augment, self.dataset.table.ignore_label
+        tensor, labels, view = augmented(frame, labels, augment, self.recipe.input, ignore_label, rng)
+        if self.soft is None:
+            return tensor, labels
+        return tensor, labels, self.soft.seen(key.sample, view, augment.crop)
 
     def __len__(self) -> int:
         return len(self.dataset)
 
 
 def batches(
-    dataset: Dataset, recipe: Recipe, steps: range, share: Share, workers: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """For each step (n, 3, h, w) f32 and (n, h, w) int64, n = batch / world, pinned where a GPU is.
+    dataset: Dataset, recipe: Recipe, steps: range, share: Share, workers: int, soft: SoftLabels | None = None
+) -> Iterator[tuple[Tensor, ...]]:
+    """For each step (n, 3, h, w) f32 and (n, h, w) int64, n = batch / world, pinned where a GPU is; and, with `soft`,
+    (n, K, h', w') f32 of it.
 
     workers: processes that read ahead; 0 reads in this one. Raises DataError at the step of a bad sample.
     """
-    loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
-        Augmented(dataset, recipe),  # type: ignore[arg-type]
+    loader: DataLoader[tuple[Tensor, ...]] = DataLoader(
+        Augmented(dataset, recipe, soft),  # type: ignore[arg-type]
         batch_sampler=(keys_of(recipe, len(dataset), step, share) for step in steps),
         num_workers=workers,
         collate_fn=_collate,
@@ -118,11 +127,11 @@ def _one_thread(_: int) -> None:
     cv2.setNumThreads(0)
 
 
-def _collate(samples: list[tuple[F32, U8] | CgnetError]) -> tuple[Tensor, Tensor] | CgnetError:
+def _collate(samples: list[Item | CgnetError]) -> tuple[Tensor, ...] | CgnetError:
     good = []
     for item in samples:
         if isinstance(item, CgnetError):
             return item
         good.append(item)
-    tensors, labels = zip(*good, strict=True)
-    return torch.from_numpy(np.stack(tensors)), torch.from_numpy(np.stack(labels)).long()
+    tensors, labels, *soft = (torch.from_numpy(np.stack(part)) for part in zip(*good, strict=True))
+    return tensors, labels.long(), *soft

@@ -17,6 +17,7 @@ from cgnet_deploy.model import CGNet
 from cgnet_deploy.spec import InputSpec
 from cgnet_deploy.train.learner import fresh
 from cgnet_deploy.train.recipes import Recipe
+from cgnet_deploy.train.revive import revive
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,8 @@ def started(recipe: Recipe, names: Sequence[str], init: Initial | None) -> CGNet
         weights[f"classifier.{key}"] = new
     model.load_state_dict({key: weights[key] for key in model.state_dict()})
     _say(init, names, rows)
+    if recipe.revive:
+        revive(model, recipe.seed)
     return model
 
 

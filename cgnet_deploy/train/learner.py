@@ -1,8 +1,9 @@
 """The network under training: one optimiser step, its averaged weights, and all that is needed to go on.
 
     loss = sum_i w[y_i] (-log softmax(logits_i)[y_i]) / sum_i w[y_i]     over the pixels that aren't ignored
+         + weight T^2 mean_j KL(p_j || softmax(logits_j / T))            over every eighth pixel, with a teacher's p_j
 
-The denominator is summed over all processes, so that R processes with batch B/R descend exactly as one with
+The denominators are summed over all processes, so that R processes with batch B/R descend exactly as one with
 batch B does, whatever share of the pixels each happens to ignore.
 """
 
@@ -23,6 +24,7 @@ from torch.nn.parallel import DistributedDataParallel
 from cgnet_deploy.model import CGNet, initialise
 from cgnet_deploy.train.feed import ALONE, Share
 from cgnet_deploy.train.recipes import Optimiser, Recipe
+from cgnet_deploy.train.softlabels import subsampled
 
 NORMS_AND_SLOPES = (nn.BatchNorm2d, nn.PReLU)
 
@@ -36,14 +38,20 @@ def fresh(recipe: Recipe, classes: int) -> CGNet:
 
 
 def parameter_groups(model: nn.Module, optimiser: Optimiser) -> list[dict[str, Any]]:
-    """All parameters with weight decay, or BatchNorm's, PReLU's and biases without."""
-    if optimiser.decay_all:
+    """All parameters with weight decay, or those that `Optimiser.decayed` spares without."""
+    if optimiser.decayed == "all":
         return [{"params": list(model.parameters()), "weight_decay": optimiser.weight_decay}]
-    spared = {id(p) for m in model.modules() if isinstance(m, NORMS_AND_SLOPES) for p in m.parameters()}
+    dense_only = optimiser.decayed == "dense"
+    spared = {id(p) for m in model.modules() if _spared(m, dense_only) for p in m.parameters(recurse=False)}
     spared |= {id(p) for name, p in model.named_parameters() if name.endswith("bias")}
     decayed = [p for p in model.parameters() if id(p) not in spared]
     others = [p for p in model.parameters() if id(p) in spared]
     return [{"params": decayed, "weight_decay": optimiser.weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def _spared(module: nn.Module, dense_only: bool) -> bool:
+    depthwise_or_gate = isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups > 1)
+    return isinstance(module, NORMS_AND_SLOPES) or (dense_only and depthwise_or_gate)
 
 
 class Learner:
@@ -81,8 +89,11 @@ class Learner:
         self.captured = False
         self.step = 0
 
-    def learn(self, images: Tensor, labels: Tensor, lr: float) -> tuple[Tensor, Tensor]:
-        """One step on (n, 3, h, w) f32 and (n, h, w) int64; returns loss and gradient norm, still on the device."""
+    def learn(self, images: Tensor, labels: Tensor, lr: float, soft: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """One step on (n, 3, h, w) f32 and (n, h, w) int64; returns loss and gradient norm, still on the device.
+
+        soft: (n, K, h', w') f32, what a teacher sees (teacher.py).
+        """
         for group in self.optimiser.param_groups:
             group["lr"] = lr
         images = images.to(self.device, non_blocking=True, memory_format=torch.channels_last)
@@ -92,6 +103,8 @@ class Learner:
         with torch.autocast(self.device.type, torch.float16, enabled=self.recipe.amp, cache_enabled=not self.captured):
             logits = self.network(images)
         loss = self._loss(logits.float(), labels)
+        if soft is not None:
+            loss = loss + self._distillation(logits.float(), soft.to(self.device, non_blocking=True))
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.unscale_(self.optimiser)
@@ -115,10 +128,31 @@ class Learner:
         self.captured = True
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        total = F.cross_entropy(logits, labels, self.weights, ignore_index=self.ignore_label, reduction="sum")
+        recipe = self.recipe
+        each = F.cross_entropy(
+            logits,
+            labels,
+            self.weights,
+            ignore_index=self.ignore_label,
+            reduction="none" if recipe.ohem else "sum",
+            label_smoothing=recipe.smoothing,
+        )
         # Ignored labels (11, 255) may lie outside the table of weights: they are looked up at 0 and masked.
         valid = labels != self.ignore_label
-        weight = (self.weights[torch.where(valid, labels, 0)] * valid).sum()
+        weight = self.weights[torch.where(valid, labels, 0)] * valid
+        if recipe.ohem:
+            hard = each.detach() > -math.log(recipe.ohem) * weight
+            each, weight = each * hard, weight * hard
+        return self._mean(each.sum(), weight.sum())
+
+    def _distillation(self, logits: Tensor, soft: Tensor) -> Tensor:
+        distill = self.recipe.distill
+        mine = (subsampled(logits) / distill.temperature).log_softmax(1)
+        total = F.kl_div(mine, soft, reduction="sum")
+        return distill.weight * distill.temperature**2 * self._mean(total, soft.sum())
+
+    def _mean(self, total: Tensor, weight: Tensor) -> Tensor:
+        """total / weight, both summed over the processes."""
         if self.share.world > 1:
             dist.all_reduce(weight)
             total = total * self.share.world  # DDP averages gradients over the processes; this makes it a sum

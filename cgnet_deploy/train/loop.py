@@ -36,8 +36,10 @@ from cgnet_deploy.train.learner import Learner
 from cgnet_deploy.train.length import Length
 from cgnet_deploy.train.provenance import provenance
 from cgnet_deploy.train.recipes import Recipe
-from cgnet_deploy.train.state import BEST, LAST, load_state, save_state
+from cgnet_deploy.train.softlabels import SoftLabels
+from cgnet_deploy.train.state import BEST, LAST, NO_TEACHER, RunFile, load_state, save_state
 from cgnet_deploy.train.statistics import class_weights
+from cgnet_deploy.train.teacher import SOFT_LABELS, Teacher, read_soft_labels, write_soft_labels
 
 log = logging.getLogger(__name__)
 
@@ -47,21 +49,22 @@ MAX_STEPS = 10**9
 
 @dataclass(frozen=True, slots=True)
 class TrainingJob:
-    """dataset: trained on. val: validated on. data: where they come from, to compare with on --resume.
+    """dataset: trained on. val: validated on. run: where all this comes from.
 
-    init: weights to start from; started_from: what they are, in words. time_limit_s: end cleanly after so many seconds.
+    init: weights to start from. teachers: to learn from; none with --resume, since the run keeps what they saw.
+    time_limit_s: end cleanly after so many seconds.
     workers: processes that read and augment.
     """
 
     recipe: Recipe
     dataset: Dataset
     val: Dataset
-    data: str
+    run: RunFile
     out: Path
     device: torch.device
     workers: int = 0
     init: Initial | None = None
-    started_from: str = "fresh weights"
+    teachers: tuple[Teacher, ...] = ()
     resume: bool = False
     time_limit_s: float = math.inf
     share: Share = ALONE
@@ -104,19 +107,32 @@ def train(job: TrainingJob) -> TrainingResult:
     learner = Learner(started(recipe, table.names, job.init), recipe, weights, table.ignore_label, job.device, share)
     best = math.nan
     if job.resume:
-        state, length, best = load_state(job.out, recipe, job.data)
+        state, length, best = load_state(job.out, recipe, job.run.data)
         learner.restore(state)
+    soft = _soft_labels(job, dataset)
     length.val_images, length.began_ns = len(val), job.began_ns
     with ExitStack() as stack:
         journal = work = None
         if share.rank == 0:
             journal = stack.enter_context(closing(Journal(job.out, learner.step)))
             work = stack.enter_context(task("training", length.total, length.done(learner.step), LOG_LINES))
-        run = _Run(job, dataset, val, length, spec, learner, journal, work, best)
+        run = _Run(job, dataset, val, soft, length, spec, learner, journal, work, best)
         ended = run.to_the_end(stack.enter_context(caught_interrupts()))
     return TrainingResult(
         learner.step, run.length.steps, ended, run.best, run.final, learner.averaged, spec, run.img_per_s
     )
+
+
+def _soft_labels(job: TrainingJob, dataset: Dataset) -> SoftLabels | None:
+    """Of the first process's making, or of an earlier one of this run."""
+    path = job.out / SOFT_LABELS
+    if job.run.teacher == NO_TEACHER:
+        return None
+    if not job.resume and job.share.rank == 0:
+        write_soft_labels(job.teachers, dataset, job.recipe.distill.temperature, path, job.device)
+    if job.share.world > 1:
+        dist.barrier()
+    return read_soft_labels(path, dataset)
 
 
 @dataclass(slots=True)
@@ -126,6 +142,7 @@ class _Run:
     job: TrainingJob
     dataset: Dataset
     val: Dataset
+    soft: SoftLabels | None
     length: Length
     spec: ModelSpec
     learner: Learner
@@ -139,9 +156,9 @@ class _Run:
 
     def to_the_end(self, interrupts: Interrupts) -> Literal["done", "time limit"] | signal.Signals:
         job, recipe, learner, length = self.job, self.job.recipe, self.learner, self.length
-        for images, labels in self._feed(range(learner.step, length.steps or MAX_STEPS)):
+        for images, labels, *soft in self._feed(range(learner.step, length.steps or MAX_STEPS)):
             lr = length.rate(learner.step)
-            loss, norm = learner.learn(images, labels, lr)
+            loss, norm = learner.learn(images, labels, lr, *soft)
             self.losses.append(loss)
             if recipe.minutes is not None:
                 self._fix_length()
@@ -169,12 +186,13 @@ class _Run:
             if first:
                 log.info(f"step {step}: the rate falls from here on, to 0 at about step {self.length.steps}")
 
-    def _feed(self, steps: range) -> Iterator[tuple[Tensor, Tensor]]:
+    def _feed(self, steps: range) -> Iterator[tuple[Tensor, ...]]:
         """On a GPU from a set that lives on it, where the recipe allows; else from this machine's memory or disk."""
-        job, dataset = self.job, self.dataset
-        if job.device.type == "cuda" and isinstance(dataset, InMemory) and fits_device(job.recipe.augment):
+        job, dataset, soft = self.job, self.dataset, self.soft
+        on_device = job.device.type == "cuda" and fits_device(job.recipe.augment) and soft is None
+        if on_device and isinstance(dataset, InMemory):
             return DeviceFeed(dataset, job.recipe, job.device).batches(steps, job.share)
-        return batches(dataset, job.recipe, steps, job.share, job.workers)
+        return batches(dataset, job.recipe, steps, job.share, job.workers, soft)
 
     def _agreed(self, value: int) -> int:
         """The largest `value` of all processes: they must all stop, or begin to end, at the same step."""
@@ -234,10 +252,10 @@ class _Run:
     def _save(self) -> None:
         if self.job.share.rank == 0:
             self._ship(LAST, None)
-            save_state(self.job.out, self.job.recipe, self.job.data, self.learner.state(), self.length, self.best)
+            save_state(self.job.out, self.job.recipe, self.job.run.data, self.learner.state(), self.length, self.best)
         self.mark_ns = CLOCK.now_ns()
 
     def _ship(self, name: str, miou: float | None) -> None:
         job, step = self.job, self.learner.step
-        notes = provenance(job.recipe, self.dataset, job.device, job.started_from, step, self.length.steps, miou)
+        notes = provenance(job.recipe, self.dataset, job.device, job.run, step, self.length.steps, miou)
         save_checkpoint(self.job.out / name, self.learner.averaged, self.spec, notes)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from cgnet_deploy import __version__
+from cgnet_deploy.checkpoint.reading import Checkpoint
 from cgnet_deploy.data.dataset import Dataset
 from cgnet_deploy.data.formats import FORMATS
 from cgnet_deploy.files import sha256_of
 from cgnet_deploy.train.overrides import settings_of
 from cgnet_deploy.train.recipes import Recipe
+from cgnet_deploy.train.state import NO_TEACHER, RunFile
 
 MAX_CHARS = 250  # of a note in a checkpoint
 
@@ -33,21 +36,33 @@ def started_from(init: Path | None) -> str:
     return "fresh weights" if init is None else f"{init.name}, sha256 {sha256_of(init)[:16]}"
 
 
+def taught_by(teachers: Sequence[Checkpoint]) -> str:
+    return ", ".join(f"{teacher.path.name}, sha256 {teacher.sha256[:16]}" for teacher in teachers) or NO_TEACHER
+
+
 def _licence(dataset: Dataset) -> str:
     name = dataset.name.removeprefix("YAML on ").partition(":")[0]  # scenes:7; YAML on CamVid, whose pictures they are
     return next((format.licence for format in FORMATS if format.name == name), "see the data set's own licence")
 
 
 def provenance(
-    recipe: Recipe, dataset: Dataset, device: torch.device, start: str, step: int, steps: int | None, miou: float | None
+    recipe: Recipe,
+    dataset: Dataset,
+    device: torch.device,
+    run: RunFile,
+    step: int,
+    steps: int | None,
+    miou: float | None,
 ) -> dict[str, str]:
-    """start: of `started_from`. steps: None if not fixed yet. miou: on val, 0 to 1; None if that wasn't measured."""
+    """steps: None if not fixed yet. miou: on val, or what was held out, 0 to 1; None if that wasn't measured."""
+    held_out = f" without {run.holdout}, which is validated on" if run.holdout else ""
     return {
-        "data": f"{dataset.name}, {recipe.split}, {len(dataset)} images",
+        "data": f"{dataset.name}, {recipe.split}{held_out}, {len(dataset)} images",
         "data_note": _licence(dataset),
         "recipe": recipe.name,
         "changed": changed(recipe),
-        "started_from": start,
+        "started_from": run.started_from,
+        "teacher": run.teacher,
         "seed": str(recipe.seed),
         "step": f"{step} of {steps or 'a length in minutes'}",
         "val_miou": "not measured" if miou is None else f"{miou:.4f}",

@@ -73,13 +73,37 @@ class Trapezoid:
 
 @dataclass(frozen=True, slots=True)
 class Optimiser:
-    """Adam couples weight decay into the gradient, AdamW doesn't. decay_all: BatchNorm, PReLU and biases too."""
+    """Adam couples weight decay into the gradient, AdamW doesn't.
+
+    decayed: "all" parameters; "weights", those of convolutions and gates, without BatchNorm, PReLU and biases; or only
+    those of "dense" convolutions, which leaves depthwise filters and gates alive too.
+    """
 
     kind: Literal["adam", "adamw"] = "adam"
     lr: float = 1e-3
     beta2: float = 0.999
     weight_decay: float = 5e-4
-    decay_all: bool = True
+    decayed: Literal["all", "weights", "dense"] = "all"
+
+    def __post_init__(self) -> None:
+        for name, known in (("kind", ("adam", "adamw")), ("decayed", ("all", "weights", "dense"))):
+            if getattr(self, name) not in known:
+                raise UsageError(f"optimiser.{name} = {getattr(self, name)}: there are {', '.join(known)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Distill:
+    """Soft labels of --teacher: weight * temperature^2 * KL(teacher || network), both softened by the temperature."""
+
+    weight: float = 1.0
+    temperature: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not self.weight >= 0 or not self.temperature > 0:
+            raise UsageError(
+                f"distill: weight {self.weight}, temperature {self.temperature}: wanted a weight from 0 and a "
+                "temperature above 0"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +125,9 @@ class Recipe:
     weights that are validated and shipped, 0 for none.
     sync_bn: BatchNorm statistics over all processes (needs GPUs). frozen_bn: keep the statistics as they are.
     amp: f16 with loss scaling, on a GPU. captured: replay the step from CUDA graphs, on one GPU.
+    distill: what --teacher adds to the loss. smoothing: share of a label that is spread over all classes. ohem: pixels
+    whose own class has a probability above it don't count (online hard example mining), 0 for all pixels.
+    revive: with --init, draw its dead filters and constant gates anew (revive.py).
     validate_every, save_every, log_every: in steps.
     """
 
@@ -124,6 +151,10 @@ class Recipe:
     ema: float = 0.0
     sync_bn: bool = False
     frozen_bn: bool = False
+    distill: Distill = Distill()
+    smoothing: float = 0.0
+    ohem: float = 0.0
+    revive: bool = False
     amp: bool = False
     captured: bool = False
     seed: int = 0
@@ -139,6 +170,9 @@ class Recipe:
             raise UsageError(f"a length in minutes needs the schedule {Trapezoid.label}, not {self.schedule.label}")
         if not 0 <= self.ema < 1:
             raise UsageError(f"ema = {self.ema}: a decay is from 0 (no averaging) to below 1")
+        for name in ("smoothing", "ohem"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UsageError(f"{name} = {getattr(self, name)}: wanted 0 (off) to below 1")
 
 
 FALL = 0.4  # the share of a trapezoid in which the rate falls, where nothing else is known
@@ -224,12 +258,26 @@ CAMVID = Recipe(
     batch=4,
     steps=7000,
     augment=Augment(Res(240, 240), Scale(0.5, 1.5), photometric=0.4),
-    optimiser=Optimiser("adamw", lr=3e-3, beta2=0.99, weight_decay=0.01, decay_all=False),
+    optimiser=Optimiser("adamw", lr=3e-3, beta2=0.99, weight_decay=0.01, decayed="weights"),
     schedule=Trapezoid(rise=100, fall=2800),
     class_weights=ByFrequency(c=1.15),
     clip=5.0,
     ema=0.995,
     validate_every=500,
+)
+
+CAMVID_FINE = replace(
+    CAMVID_OFFICIAL,
+    name="camvid-fine",
+    summary="ours, to go on from the official weights (--init), with what died in them drawn anew",
+    epochs=None,
+    steps=2000,
+    augment=replace(CAMVID_OFFICIAL.augment, photometric=0.4),
+    optimiser=Optimiser("adamw", lr=5e-4, beta2=0.99, weight_decay=0.01, decayed="dense"),
+    schedule=Trapezoid(rise=100, fall=1000),
+    clip=5.0,
+    ema=0.998,
+    revive=True,
 )
 
 SCENES = Recipe(
@@ -240,7 +288,7 @@ SCENES = Recipe(
     batch=4,
     steps=3000,
     augment=Augment(Res(192, 192), Scale(0.5, 1.15)),
-    optimiser=Optimiser("adamw", lr=4e-3, beta2=0.99, weight_decay=0.01, decay_all=False),
+    optimiser=Optimiser("adamw", lr=4e-3, beta2=0.99, weight_decay=0.01, decayed="weights"),
     schedule=OneCycle(),
     class_weights=ByFrequency(c=1.15),
     blocks=(3, 9),
@@ -261,5 +309,6 @@ OWN = replace(
 )
 
 RECIPES = {
-    recipe.name: recipe for recipe in (OWN, CAMVID_OFFICIAL, CITYSCAPES_OFFICIAL, MMSEG_680, MMSEG_512, CAMVID, SCENES)
+    recipe.name: recipe
+    for recipe in (OWN, CAMVID_OFFICIAL, CITYSCAPES_OFFICIAL, MMSEG_680, MMSEG_512, CAMVID, CAMVID_FINE, SCENES)
 }

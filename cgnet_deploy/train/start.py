@@ -16,7 +16,9 @@ import torch
 import torch.distributed as dist
 
 from cgnet_deploy.clock import CLOCK
+from cgnet_deploy.data.dataset import Dataset
 from cgnet_deploy.data.opening import open_dataset
+from cgnet_deploy.data.subset import split_by_name
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.files import make_folder
 from cgnet_deploy.model import flushed_denormals
@@ -25,10 +27,11 @@ from cgnet_deploy.train.initial import Initial
 from cgnet_deploy.train.loop import TrainingJob, TrainingResult, train
 from cgnet_deploy.train.overrides import lasting, overridden
 from cgnet_deploy.train.own import facts_of, own_recipe
-from cgnet_deploy.train.provenance import started_from
+from cgnet_deploy.train.provenance import started_from, taught_by
 from cgnet_deploy.train.recipes import OWN, Recipe
-from cgnet_deploy.train.state import STATE, RunFile, load_run, save_run
+from cgnet_deploy.train.state import NO_TEACHER, STATE, RunFile, load_run, run_file, save_run
 from cgnet_deploy.train.summary import summary
+from cgnet_deploy.train.teacher import Teacher
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +59,8 @@ def start(
     steps: int | None = None,
     init: Path | None = None,
     weights: str | None = None,
+    teachers: Sequence[Path] = (),
+    holdout: str = "",
     resume: bool = False,
     time_limit_s: float = math.inf,
     workers: int | None = None,
@@ -67,8 +72,10 @@ def start(
     recipe: None is that of the run to go on with, else `OWN`, which is completed from the data set. data: as
     `open_dataset` takes it. settings: changes of the recipe, as `--set` takes them. epochs, steps: its length, at most
     one of them. init: a checkpoint of any classes to start from. weights: which of its sets, as of `load_checkpoint`.
-    time_limit_s: end cleanly after so many; for `OWN` without epochs or steps, the length. workers: processes that read
-    and augment, by default GPU_WORKERS with a GPU, else none. multi_scale: measure mIoU (ms+flip) too, at the end.
+    teachers: checkpoints of the same classes, whose mean is learned beside the labels. holdout: pictures of such names,
+    such as "0001TP*", are left out and validated on, in place of val. time_limit_s: end cleanly after so many; for `OWN`
+    without epochs or steps, the length. workers: processes that read and augment, by default GPU_WORKERS with a GPU,
+    else none. multi_scale: measure mIoU (ms+flip) too, at the end.
 
     Raises UserError for what this machine or the recipe doesn't allow, and whatever `train` raises.
     """
@@ -85,7 +92,11 @@ def start(
         started = run.started_from if run else started_from(init)
         minutes = time_limit_s / 60 if math.isfinite(time_limit_s) else None
         base = run.full_recipe() if run and _goes_on(recipe, run) else recipe or OWN
-        dataset, val = open_dataset(data, overridden(base, settings).split), open_dataset(data, "val")
+        holdout = _same("--holdout", holdout, run.holdout) if run else holdout
+        dataset, val = _datasets(data, overridden(base, settings).split, holdout)
+        read = tuple(Teacher.read(path, dataset.table.names) for path in teachers)
+        taught = taught_by([teacher.checkpoint for teacher in read])
+        taught = _same("--teacher", taught, run.teacher) if run else taught
         if base is OWN:
             facts = facts_of(dataset, val)
             recipe = own_recipe(facts, start, settings=settings, epochs=epochs, steps=steps, minutes=minutes)
@@ -96,18 +107,19 @@ def start(
         _check(recipe, chosen, share)
         if workers is None:
             workers = GPU_WORKERS if chosen.type == "cuda" else 0
+        run = run or run_file(recipe, data, started, holdout, taught)
         if share.rank == 0 and not resume:
-            save_run(out, recipe, data, started)
+            save_run(out, run)
         job = TrainingJob(
             recipe,
             dataset,
             val,
-            data,
+            replace(run, data=data),
             out,
             chosen,
             workers,
             None if resume else start,
-            started,
+            () if resume else read,
             resume,
             time_limit_s,
             share,
@@ -119,6 +131,23 @@ def start(
             # that is at its end. This waits without the interpreter.
             dist.barrier()
         return _ended(job, result, multi_scale) if share.rank == 0 else Trained()
+
+
+def _datasets(data: str, split: str, holdout: str) -> tuple[Dataset, Dataset]:
+    """What is trained on, and what is validated on."""
+    dataset = open_dataset(data, split)
+    if not holdout:
+        return dataset, open_dataset(data, "val")
+    rest, held_out = split_by_name(dataset, holdout)
+    log.info(f"{holdout}: {len(held_out)} pictures are validated on, the other {len(rest)} trained on")
+    return rest, held_out
+
+
+def _same(option: str, said: str, stored: str) -> str:
+    """`stored`, of the run to go on with. Raises UsageError if something else is said."""
+    if said not in ("", NO_TEACHER, stored):
+        raise UsageError(f"{option}: the run to go on with has {stored or 'none'}, not {said}; leave it out")
+    return stored
 
 
 def _goes_on(recipe: Recipe | None, run: RunFile) -> bool:

@@ -1,6 +1,7 @@
 """The files of a run, each written atomically.
 
-run.json     the data, the recipe as its name and what differs from the table, and what training started from
+run.json     the data, the recipe as its name and what differs from the table, what training started from, its teacher
+teacher.npy  what a teacher sees in each picture
 last.pt      everything else that --resume needs: weights, averages, optimiser, step, length, best mIoU so far
 last.pth     the averaged weights, as a checkpoint of ours
 best.pth     those with the best validation mIoU
@@ -28,24 +29,33 @@ from cgnet_deploy.train.recipes import RECIPES, Recipe
 RUN, STATE, LAST, BEST, LOG, CURVES = "run.json", "last.pt", "last.pth", "best.pth", "log.jsonl", "curves.png"
 MAX_STATE_BYTES = 1 << 29
 MAX_RUN_BYTES = 1 << 16
+NO_TEACHER = "none"
 
 
 @dataclass(frozen=True, slots=True)
 class RunFile:
-    """run.json. settings: of overrides.py, to the recipe of that name. started_from: as provenance says it."""
+    """run.json. settings: of overrides.py, to the recipe of that name. started_from: as provenance says it.
+
+    holdout: the names that are scored and not trained on, "" for none. teacher: as provenance says it, "none" without.
+    """
 
     data: str
     recipe: str
     settings: tuple[str, ...]
     started_from: str
+    holdout: str = ""
+    teacher: str = NO_TEACHER
 
     def full_recipe(self) -> Recipe:
         """Raises UsageError for settings that no recipe has."""
         return overridden(RECIPES[self.recipe], self.settings)
 
 
-def save_run(folder: Path, recipe: Recipe, data: str, started_from: str) -> None:
-    run = RunFile(data, recipe.name, settings_of(recipe), started_from)
+def run_file(recipe: Recipe, data: str, started_from: str, holdout: str, teacher: str) -> RunFile:
+    return RunFile(data, recipe.name, settings_of(recipe), started_from, holdout, teacher)
+
+
+def save_run(folder: Path, run: RunFile) -> None:
     write_bytes(folder / RUN, json.dumps(codec.to_json(run), indent=2).encode() + b"\n")
 
 

@@ -20,7 +20,7 @@ LABELS = RNG(1).integers(0, 11, (40, 50), np.uint8)
 
 
 def test_nothing_to_do_is_normalising() -> None:
-    tensor, labels = augmented(FRAME, LABELS, PLAIN, SPEC, 11, RNG(0))
+    tensor, labels, _ = augmented(FRAME, LABELS, PLAIN, SPEC, 11, RNG(0))
     assert np.array_equal(tensor, to_tensor(FRAME[None], SPEC)[0])
     assert np.array_equal(labels, LABELS)
 
@@ -43,7 +43,7 @@ def test_mmseg_scales_are_any_ratio_from_half_to_double() -> None:
 
 def test_padding_is_at_right_and_bottom_after_normalising() -> None:
     small = replace(PLAIN, scale=Scale(0.5, 0.5))
-    tensor, labels = augmented(FRAME, LABELS, small, SPEC, 11, RNG(0))
+    tensor, labels, _ = augmented(FRAME, LABELS, small, SPEC, 11, RNG(0))
     assert tensor.shape == (3, 40, 50)
     assert labels.shape == (40, 50)
     outside = np.ones((40, 50), bool)
@@ -65,7 +65,7 @@ def test_labels_go_with_their_pixels() -> None:
     coded = np.stack([LABELS * 20] * 3, -1)
     for seed in range(20):
         small = replace(PLAIN, crop=Res(16, 24), flip=0.5)
-        tensor, labels = augmented(coded, LABELS, small, SPEC, 11, RNG(seed))
+        tensor, labels, _ = augmented(coded, LABELS, small, SPEC, 11, RNG(seed))
         assert np.array_equal(np.rint(tensor[0] + SPEC.mean[0]), labels * 20.0)
 
 
@@ -73,7 +73,7 @@ def test_half_of_the_samples_are_mirrored() -> None:
     flipping = replace(PLAIN, flip=0.5)
     mirrored = 0
     for seed in range(200):
-        _, labels = augmented(FRAME, LABELS, flipping, SPEC, 11, RNG(seed))
+        _, labels, _ = augmented(FRAME, LABELS, flipping, SPEC, 11, RNG(seed))
         is_mirrored = np.array_equal(labels, LABELS[:, ::-1])
         assert is_mirrored or np.array_equal(labels, LABELS)
         mirrored += is_mirrored

@@ -36,7 +36,7 @@ def test_official_optimiser_and_crops() -> None:
     for recipe in (CAMVID_OFFICIAL, CITYSCAPES_OFFICIAL, MMSEG_680, MMSEG_512):
         optimiser = recipe.optimiser
         assert (optimiser.kind, optimiser.lr, optimiser.beta2) == ("adam", 1e-3, 0.999)
-        assert (optimiser.weight_decay, optimiser.decay_all) == (5e-4, True)
+        assert (optimiser.weight_decay, optimiser.decayed) == (5e-4, "all")
         assert recipe.ema == recipe.clip == 0
         assert recipe.augment.flip == 0.5
         assert recipe.blocks == (3, 21)
