@@ -21,7 +21,16 @@ from cgnet_deploy.engines.base import input_sides
 from cgnet_deploy.engines.gpu import Gpu, find_gpu
 from cgnet_deploy.engines.plan import ARCHITECTURE, PORTABLE
 from cgnet_deploy.engines.progress import watched
-from cgnet_deploy.engines.trtapi import PACKAGES, Builder, create, load_api, new_log, no_collection
+from cgnet_deploy.engines.trtapi import (
+    PACKAGES,
+    RTX_PORTABLE,
+    Builder,
+    create,
+    load_api,
+    new_log,
+    no_collection,
+    rtx_architectures,
+)
 from cgnet_deploy.engines.verifyplan import PlanVerification, verify_plan
 from cgnet_deploy.errors import ArtifactError, CgnetError, EngineUnavailable, UsageError, UserError, one_line
 from cgnet_deploy.files import replacing
@@ -92,12 +101,19 @@ def build_plan(
     chosen = choose_builder(builder)
     if chosen == "rtx" and timing_cache is not None:
         raise UsageError("TensorRT for RTX has no timing cache; leave it out, or build with --builder tensorrt")
-    architecture = _gpu_to_build_on().architecture if chosen == "tensorrt" else PORTABLE
+    gpu = _gpu_to_build_on() if chosen == "tensorrt" else None
     trt = load_api(chosen)
+    architecture = gpu.architecture if gpu else rtx_target(trt)
 
     with no_collection():
         content, convolutions = _serialised(
-            trt, source, plan.name, None if timing_cache is None else Path(timing_cache), workspace_mib, sizes
+            trt,
+            source,
+            plan.name,
+            architecture,
+            None if timing_cache is None else Path(timing_cache),
+            workspace_mib,
+            sizes,
         )
     ends = (sizes.least, sizes.most) if sizes else (source.shape, source.shape)
     n, h, w = (least if least == most else None for least, most in zip(*ends, strict=True))
@@ -123,24 +139,41 @@ def build_plan(
 def choose_builder(builder: Builder | Literal["auto"]) -> Builder:
     """`builder`, or for "auto" TensorRT where it and a GPU are, else TensorRT for RTX where that is installed.
 
-    Raises UserError, saying what to install, where there is neither.
+    TensorRT for RTX is not chosen beside a GPU that it doesn't run on. Raises UserError, saying what to install, where
+    there is neither.
     """
     if builder != "auto":
         return builder
     here = {name: importlib.util.find_spec(package) is not None for name, package in PACKAGES.items()}
+    gpu = None
     try:
-        find_gpu()
+        gpu = find_gpu()
         if here["tensorrt"]:
             return "tensorrt"
         missing = "TensorRT is not installed"
     except EngineUnavailable as error:
         missing = str(error)
     if here["rtx"]:
+        if gpu and gpu.architecture not in (supported := rtx_architectures(load_api("rtx"))):
+            raise UserError(
+                f"no plan that runs here can be built: TensorRT for RTX runs on {', '.join(supported)}, this GPU "
+                f"({gpu.name}) is {gpu.architecture}, and {missing}; pip install 'cgnet-deploy[trt]', or build for "
+                "another machine: --builder rtx, or keep the ONNX file: --no-engine"
+            )
         return "rtx"
     raise UserError(
         f"no plan can be built here: {missing}, and TensorRT for RTX, which needs no GPU to build, is not installed; "
         "install one with: pip install 'cgnet-deploy[trt]' or 'cgnet-deploy[rtx]', or keep the ONNX file: --no-engine"
     )
+
+
+def rtx_target(trt: ModuleType) -> str:
+    """What TensorRT for RTX builds for here: PORTABLE, or this machine's GPU where no portable plan runs on it."""
+    try:
+        architecture = find_gpu().architecture
+    except EngineUnavailable:
+        return PORTABLE
+    return PORTABLE if architecture in RTX_PORTABLE or architecture not in rtx_architectures(trt) else architecture
 
 
 def probe(builder: Builder) -> str:
@@ -181,6 +214,7 @@ def _serialised(
     trt: ModuleType,
     source: Artifact,
     name: str,
+    architecture: str,
     timing_cache: Path | None,
     workspace_mib: int | None,
     sizes: ShapeRange | None,
@@ -190,12 +224,18 @@ def _serialised(
     builder = create(trt.Builder, trt_log)
     network = _parse(trt, builder, source.path, trt_log)
     config = builder.create_builder_config()
+    config.clear_flag(trt.BuilderFlag.TF32)  # f32 has 24 bits here, as in the network that it is compared with
     if workspace_mib is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_mib << 20)
     if trt.__name__ == PACKAGES["rtx"]:
         config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)  # or no stream that runs it can be captured
+        if architecture != PORTABLE:
+            config.num_compute_capabilities = 1
+            target = getattr(trt.ComputeCapability, architecture.replace("sm_", "SM"))
+            if not config.set_compute_capability(target, 0):
+                raise CgnetError(f"{trt.__name__} can't build for {architecture}: {trt_log.reason()}")
     if sizes is not None:
-        _add_profile(builder, config, network, source, sizes)
+        _add_profile(builder, config, network, source, sizes, trt_log)
     if timing_cache is not None:
         _attach_timing_cache(config, timing_cache)
     with watched(trt, config, f"building {name}"):
@@ -223,14 +263,18 @@ def _parse(trt: ModuleType, builder: Any, onnx: Path, trt_log: Any) -> Any:
     return network
 
 
-def _add_profile(builder: Any, config: Any, network: Any, source: Artifact, sizes: ShapeRange) -> None:
+def _add_profile(builder: Any, config: Any, network: Any, source: Artifact, sizes: ShapeRange, trt_log: Any) -> None:
     ends = (sizes.least, sizes.best, sizes.most)
     sides = zip(*ends, source.shape, strict=True)
     if not all(0 < least <= best <= most and (own is None or least == own == most) for least, best, most, own in sides):
         raise UsageError(f"{sizes} doesn't fit {source.path}, whose N, H, W are {source.shape}")
     profile = builder.create_optimization_profile()
-    profile.set_shape(network.get_input(0).name, *(input_sides(source.io, end) for end in ends))
-    config.add_optimization_profile(profile)
+    try:
+        profile.set_shape(network.get_input(0).name, *(input_sides(source.io, end) for end in ends))
+    except ValueError as error:
+        raise UsageError(f"{sizes} doesn't fit {source.path}: {one_line(error)}") from error
+    if config.add_optimization_profile(profile) < 0:
+        raise UsageError(f"{sizes} doesn't fit {source.path}: {trt_log.reason()}")
 
 
 def _attach_timing_cache(config: Any, path: Path) -> None:

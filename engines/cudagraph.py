@@ -34,12 +34,17 @@ def capture(cudart: ModuleType, stream: int, enqueue: Callable[[], bool]) -> Cud
     """
     mode = cudart.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal  # other threads may go on allocating
     checked(cudart, cudart.cudaStreamBeginCapture(stream, mode))
-    recorded = enqueue()
-    status, graph = cudart.cudaStreamEndCapture(stream)
-    if not recorded or status != cudart.cudaError_t.cudaSuccess:
-        if status == cudart.cudaError_t.cudaSuccess:
-            checked(cudart, cudart.cudaGraphDestroy(graph))
-        cudart.cudaGetLastError()  # takes the error back, or whoever asks CUDA next would meet it
+    recorded = False
+    try:
+        recorded = enqueue()
+    finally:  # after an exception too, or the stream would go on recording whatever comes
+        status, graph = cudart.cudaStreamEndCapture(stream)
+        ended = status == cudart.cudaError_t.cudaSuccess
+        if ended and not recorded:
+            cudart.cudaGraphDestroy(graph)
+        if not (ended and recorded):
+            cudart.cudaGetLastError()  # takes the error back, or whoever asks CUDA next would meet it
+    if not (ended and recorded):
         return None
     executable = checked(cudart, cudart.cudaGraphInstantiate(graph, 0))
     checked(cudart, cudart.cudaGraphDestroy(graph))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -25,6 +26,8 @@ from cgnet_deploy.engines.onnxfile import OnnxFile, requested
 from cgnet_deploy.engines.request import Request
 from cgnet_deploy.errors import ArtifactError, CgnetError, EngineUnavailable, MissingPackage, one_line, require
 from cgnet_deploy.pixels import U8
+
+log = logging.getLogger(__name__)
 
 ONLY_ERRORS = 3  # of ONNX Runtime's log
 KERNEL = "_kernel_time"  # what its profile adds to the name of a node
@@ -77,11 +80,13 @@ class OrtEngine(GraphEngine):
         self._stream: CudaStream | None = None
         self._running = ort.RunOptions()
         if cuda:
+            find_gpu()  # says what is missing; CUDA's own message is about versions
             with contextlib.redirect_stdout(sys.stderr):  # where it prints what it can't load
                 ort.preload_dlls()  # from the packages that PyTorch brings, where the system's loader doesn't look
             self._stream = self._own_stream()
             if self._stream:
                 placed["user_compute_stream"] = str(self._stream.handle)
+            placed["use_tf32"] = "0"  # f32 has 24 bits here, as in the network that it is compared with
             # `run` needs not wait for the GPU: `sync` does.
             self._running.add_run_config_entry("disable_synchronize_execution_providers", "1")
         options = session_options(ort)
@@ -107,13 +112,17 @@ class OrtEngine(GraphEngine):
 
     @staticmethod
     def _own_stream() -> CudaStream | None:
-        """None without cuda-python: then it has no clock, and runs all the same."""
+        """None without a cuda-python that works with the driver: then it has no clock, and runs all the same."""
         try:
             return CudaStream(require("cuda.bindings.runtime", extra="gpu"))
         except MissingPackage:
             return None
-        except CgnetError as error:
-            raise EngineUnavailable(f"CUDA can't start here: {error}") from error
+        except (CgnetError, RuntimeError) as error:  # the latter by cuda-bindings up to 12.8 without a driver
+            log.warning(
+                f"running without a clock of the GPU's: {one_line(error)}; install the cuda-python of the driver's "
+                "CUDA release"
+            )
+            return None
 
     def _load(self, frames: U8) -> None:
         array = self._prepared(frames)

@@ -7,6 +7,7 @@ reads the same). Everything else about a plan is in its sidecar.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,14 +15,15 @@ from packaging.version import InvalidVersion, Version
 
 from cgnet_deploy.artifact import Artifact, read_artifact, sidecar_path
 from cgnet_deploy.engines.gpu import Gpu
-from cgnet_deploy.engines.trtapi import PACKAGES, Builder
+from cgnet_deploy.engines.trtapi import PACKAGES, RTX_PORTABLE, Builder
 from cgnet_deploy.errors import ArtifactError, EngineUnavailable
 from cgnet_deploy.spec import Precision
 
 HEADER_BYTES = 28
 TAGS: dict[bytes, Builder] = {b"ftrt": "tensorrt", b"vtrt": "rtx"}
 ARCHITECTURE = "architecture"  # its key in a plan's `made_with`, beside the builder's package
-PORTABLE = "portable"  # RTX compiles for the GPU that it finds when the plan is loaded
+PORTABLE = "portable"  # for RTX_PORTABLE: RTX compiles for the GPU that it finds when the plan is loaded
+UNKNOWN = "unknown"  # of a plan that no sidecar describes
 FLAGS = {Precision.F32: "--fp32", Precision.F16: "--fp16", Precision.INT8: "--int8"}
 
 
@@ -55,7 +57,7 @@ class TrustedPlan:
     path: Path
     builder: Builder
     version: str
-    architecture: str = PORTABLE
+    architecture: str = UNKNOWN
 
     @property
     def rebuild(self) -> str:
@@ -111,16 +113,26 @@ def read_plan(path: Path) -> Plan:
     return plan
 
 
-def check_fits(plan: Plan | TrustedPlan, gpu: Gpu, installed: str) -> None:
-    """Raise EngineUnavailable unless `plan` was built by the `installed` version and for `gpu`."""
+def check_fits(plan: Plan | TrustedPlan, gpu: Gpu, installed: str, runs_on: Sequence[str] | None = None) -> None:
+    """Raise EngineUnavailable unless `plan` was built by the `installed` version and for `gpu`.
+
+    runs_on: the architectures that the runtime supports, None for all.
+    """
     path, package = plan.path, PACKAGES[plan.builder]
-    if Version(installed) != Version(plan.version):
+    if runs_on is not None and gpu.architecture not in runs_on:
+        raise EngineUnavailable(
+            f"{path} was built by {package}, which doesn't run on this GPU ({gpu.name}, {gpu.architecture}), only on "
+            f"{', '.join(runs_on)}: build it here by TensorRT, pip install 'cgnet-deploy[trt]' and --builder tensorrt"
+        )
+    here, there = Version(installed).release, Version(plan.version).release
+    if any(a != b for a, b in zip(here, there, strict=False)):  # JetPack's package gives three numbers of four
         raise EngineUnavailable(
             f"{path} was built by {package} {plan.version}, and {installed} is installed, which can't read it; "
             f"build it here again: {plan.rebuild}"
         )
-    if plan.architecture not in (PORTABLE, gpu.architecture):
+    built_for = {PORTABLE: RTX_PORTABLE, UNKNOWN: (gpu.architecture,)}.get(plan.architecture, (plan.architecture,))
+    if gpu.architecture not in built_for:
         raise EngineUnavailable(
-            f"{path} was built for {plan.architecture}, and this GPU ({gpu.name}) is {gpu.architecture}; "
+            f"{path} was built for {', '.join(built_for)}, and this GPU ({gpu.name}) is {gpu.architecture}; "
             f"build it here again: {plan.rebuild}"
         )

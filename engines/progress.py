@@ -6,6 +6,7 @@ phase inside its current step is; the outermost phase is the build.
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -14,7 +15,10 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from cgnet_deploy.errors import one_line
 from cgnet_deploy.progress import task
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -27,7 +31,7 @@ class Phase:
 class Phases:
     """Where a build stands, from the three calls of TensorRT's IProgressMonitor, which come from any of its threads.
 
-    What they say is not relied on: an exception in such a call would be lost inside TensorRT, or end the process.
+    What they say is not relied on: an exception in such a call would cancel the build, or end the process.
 
     show: called with a fraction of 0 to 1 that only rises.
     """
@@ -84,16 +88,28 @@ def _monitor(trt: ModuleType, phases: Phases, interrupted: threading.Event) -> A
             trt.IProgressMonitor.__init__(self)  # not super(): pybind11 needs the base itself to be called
 
         def phase_start(self, name: str, parent: str | None, steps: int) -> None:
-            phases.start(name, parent, steps)
+            with _harmless():
+                phases.start(name, parent, steps)
 
         def step_complete(self, name: str, step: int) -> bool:
-            phases.step(name, step)
+            with _harmless():
+                phases.step(name, step)
             return not interrupted.is_set()
 
         def phase_finish(self, name: str) -> None:
-            phases.finish(name)
+            with _harmless():
+                phases.finish(name)
 
     return Monitor()
+
+
+@contextmanager
+def _harmless() -> Iterator[None]:
+    """A build goes on when its progress can't be shown, as on a closed terminal."""
+    try:
+        yield
+    except Exception as error:
+        log.debug(f"the progress of the build is not shown: {one_line(error)}")
 
 
 @contextmanager

@@ -1,6 +1,11 @@
-"""PyTorch, straight from a checkpoint: on the GPU if CUDA is there, else on the CPU. The reference."""
+"""PyTorch, straight from a checkpoint: on the GPU if CUDA is there, else on the CPU. The reference.
+
+Convolutions take f32 as it is, which cuDNN, left alone, rounds to TF32 with its 11 bits.
+"""
 
 from __future__ import annotations
+
+from contextlib import AbstractContextManager
 
 import torch
 
@@ -26,6 +31,15 @@ def open(request: Request, *, compiled: bool = False, bf16: bool = False) -> Eng
 
 def probe() -> str:
     return f"torch {torch.__version__}; CPU, {torch.cuda.get_device_name() if torch.cuda.is_available() else 'no CUDA'}"
+
+
+def exact() -> AbstractContextManager[None]:
+    """Convolutions in f32 rather than TF32, whatever else is set stays."""
+    cudnn = torch.backends.cudnn
+    flags: AbstractContextManager[None] = cudnn.flags(
+        enabled=cudnn.enabled, benchmark=cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False
+    )
+    return flags
 
 
 class TorchEngine(Engine):
@@ -63,13 +77,13 @@ class TorchEngine(Engine):
 
     @torch.inference_mode()
     def enqueue(self) -> None:
-        with self._autocast:
+        with self._autocast, exact():
             self._labels = self._model(self._input).argmax(1).to(torch.uint8)
 
     @torch.inference_mode()
     def logits(self, frames: U8) -> F32:
         self.load(frames)
-        with self._autocast:
+        with self._autocast, exact():
             logits: F32 = self._model(self._input).float().cpu().numpy()
         return logits
 
@@ -84,7 +98,7 @@ class TorchEngine(Engine):
         if isinstance(self._model, torch._dynamo.OptimizedModule):
             raise EngineUnavailable("what torch.compile makes has no layers; profile it as torch:FILE")
         self.load(frames)
-        with torch.inference_mode(), self._autocast:
+        with torch.inference_mode(), self._autocast, exact():
             return profile_modules(self._model, self._input, WARM_RUNS, runs)
 
     def fetch(self) -> U8:

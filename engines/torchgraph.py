@@ -144,6 +144,7 @@ def record(step: Callable[[], None]) -> Callable[[], None]:
             for _ in range(SETTLING_RUNS):
                 step()
         torch.cuda.current_stream().wait_stream(side)
-        with torch.cuda.graph(graph, stream=side):
+        # other engines of the process may go on allocating meanwhile, in threads of their own
+        with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
             step()
     return graph.replay

@@ -1,12 +1,16 @@
 """A TensorRT or TensorRT for RTX plan on the GPU. Written against the documentation; not yet run on a GPU.
 
-pycuda owns the context, the memory, the stream and the event; cudagraph.py records the network and replays it.
+pycuda owns the context, the memory, the stream and the events; cudagraph.py records the network and replays it.
 Sizes are bound once: buffers, addresses and the graph are made for one (N, H, W), and made again only when
 frames of another size come, which a plan with open sides may take.
+
+pycuda frees what it owns when Python lets go of it, but leaks it, with a warning, where that happens in another thread
+than the one that opened the engine, unless the context is current: so everything is let go of inside `_on_gpu`.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -30,11 +34,16 @@ from cgnet_deploy.engines.foreign import Port, describe
 from cgnet_deploy.engines.gpu import find_gpu
 from cgnet_deploy.engines.plan import Plan, TrustedPlan, check_fits, has_sidecar, read_plan, read_trusted
 from cgnet_deploy.engines.request import Request
-from cgnet_deploy.engines.trtapi import PACKAGES, create, load_api, new_log, no_collection
+from cgnet_deploy.engines.rtxruntime import KernelCache, execution_of
+from cgnet_deploy.engines.trtapi import PACKAGES, create, load_api, new_log, no_collection, rtx_architectures
 from cgnet_deploy.errors import ArtifactError, CgnetError, EngineUnavailable, FrameError, MissingPackage, require
 from cgnet_deploy.files import sha256_of
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Precision
+
+log = logging.getLogger(__name__)
+
+NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING of cuda.h: no waiting for what others put on the default stream
 
 
 def open(request: Request, *, graph: bool = True) -> Engine:
@@ -53,9 +62,14 @@ def probe() -> str:
     for builder in PACKAGES:
         try:
             trt = load_api(builder)
+            if builder == "rtx" and gpu.architecture not in (supported := rtx_architectures(trt)):
+                raise EngineUnavailable(
+                    f"{trt.__name__} runs on {', '.join(supported)}, this GPU ({gpu.name}) is {gpu.architecture}; "
+                    "install TensorRT with: pip install 'cgnet-deploy[trt]'"
+                )
             installed.append(f"{trt.__name__} {trt.__version__}")
         except CgnetError as error:
-            reason = reason or error
+            reason = error if isinstance(error, EngineUnavailable) else reason or error
     if reason and not installed:
         raise reason
     return f"{', '.join(installed)} on {gpu.name} ({gpu.architecture})"
@@ -86,31 +100,48 @@ class TensorRTEngine(GraphEngine):
             self._cudart = require("cuda.bindings.runtime", extra="trt")
         except (EngineUnavailable, MissingPackage) as error:
             raise EngineUnavailable(f"{path} can't run here: {error}") from error
-        check_fits(plan, gpu, trt.__version__)
+        check_fits(plan, gpu, trt.__version__, rtx_architectures(trt) if plan.builder == "rtx" else None)
 
         self._builder, self._nptype, self._profiler = plan.builder, trt.nptype, trt.IProfiler
-        self._log = new_log(trt)
+        self._input_mode = trt.TensorIOMode.INPUT
+        self._log, self._recording, self._gpu = new_log(trt), graph, gpu.name
+        self._sizes: tuple[int, int, int] | None = None
+        self._graph: CudaGraph | None = None
+        self._input: Any = None
+        self._result: Any = None
+        self._kernels: KernelCache | None = None
+        self._execution: Any = None
         self._cuda.init()
         self._context = self._cuda.Device(0).retain_primary_context()
         with self._on_gpu(), no_collection():
-            self._stream, self._uploaded = self._cuda.Stream(), self._cuda.Event()
             self._runtime = create(trt.Runtime, self._log)
             self._engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
-            self._execution = self._engine and self._engine.create_execution_context()
-        if self._execution is None:
-            raise EngineUnavailable(
-                f"{backend} refuses {path} on {gpu.name}: {self._log.reason()}; build it here again: {plan.rebuild}"
-            )
+            if self._engine is not None and plan.builder == "rtx":
+                self._execution, self._kernels = execution_of(trt, self._engine, path)
+            elif self._engine is not None:
+                self._execution = self._engine.create_execution_context()
+            if self._execution is None:
+                self._engine = self._runtime = None
+                raise EngineUnavailable(
+                    f"{backend} refuses {path} on {gpu.name}: {self._log.reason()}; build it here again: {plan.rebuild}"
+                )
+            self._stream = self._cuda.Stream(NON_BLOCKING)
+            self._uploaded, self._start, self._end = (self._cuda.Event() for _ in range(3))
+        try:
+            self._describe(plan, request)
+        except BaseException:
+            self.close()
+            raise
+
+    def _describe(self, plan: Plan | TrustedPlan, request: Request) -> None:
+        """Find the ends and say what runs; make the buffers if all sizes are known."""
+        path = plan.path
         names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
-        inputs = [name for name in names if self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
+        inputs = [name for name in names if self._engine.get_tensor_mode(name) == self._input_mode]
         outputs = [name for name in names if name not in inputs]
         if len(inputs) != 1 or len(outputs) != 1:
             raise ArtifactError(f"{path} has {len(inputs)} inputs and {len(outputs)} outputs, wanted 1 and 1")
         (self._input_name,), (self._output_name,) = inputs, outputs
-        self._sizes: tuple[int, int, int] | None = None
-        self._graph: CudaGraph | None = None
-        self._recording = graph
-        self._gpu = gpu.name
         if isinstance(plan, Plan):
             artifact = plan.artifact
             precision, spec, own, sha256 = artifact.precision, artifact.spec, artifact.shape, artifact.sha256
@@ -120,7 +151,7 @@ class TensorRTEngine(GraphEngine):
             precision, spec, own, sha256 = Precision.F32, it.spec, it.shape, sha256_of(path)
             self._ends, assumed = it.ends, (*it.assumed, "precision f32: a plan doesn't say")
         n, h, w = shape = request.shape_within(own)
-        self.info = EngineInfo(backend, self._gpu, precision, spec, shape, sha256, assumed)
+        self.info = EngineInfo(PACKAGES[plan.builder], self._gpu, precision, spec, shape, sha256, assumed)
         if n and h and w:
             with self._on_gpu():
                 self._bind((n, h, w))
@@ -148,12 +179,11 @@ class TensorRTEngine(GraphEngine):
 
     def device_ns(self) -> int:
         with self._on_gpu():
-            start, end = self._cuda.Event(), self._cuda.Event()
-            start.record(self._stream)
+            self._start.record(self._stream)
             self.enqueue()
-            end.record(self._stream)
-            end.synchronize()
-            return int(end.time_since(start) * 1e6)  # CUDA gives milliseconds
+            self._end.record(self._stream)
+            self._end.synchronize()
+            return int(self._end.time_since(self._start) * 1e6)  # CUDA gives milliseconds
 
     def profile(self, frames: U8, runs: int) -> tuple[Layer, ...]:
         """Without the graph, which hides its layers. A plan gives no kinds."""
@@ -166,10 +196,13 @@ class TensorRTEngine(GraphEngine):
         self.load(frames)
         with self._on_gpu(), no_collection():  # it is called from inside TensorRT, as a log is
             self._execution.profiler = Profiler()
-            for _ in range(WARM_RUNS + runs):
-                if not self._enqueue():
-                    raise CgnetError(f"TensorRT can't start: {self._log.reason()}")
-                self._stream.synchronize()
+            try:
+                for _ in range(WARM_RUNS + runs):
+                    if not self._enqueue():
+                        raise CgnetError(f"TensorRT can't start: {self._log.reason()}")
+                    self._stream.synchronize()
+            finally:
+                self._execution.profiler = None
         return mean_of_last(runs, timed)
 
     def _output(self) -> Any:
@@ -182,7 +215,8 @@ class TensorRTEngine(GraphEngine):
         if self._execution is not None:
             with self._on_gpu():
                 self._unbind()
-                self._execution = self._engine = self._runtime = None
+                self._kernels = self._execution = self._engine = self._runtime = None
+                self._stream = self._uploaded = self._start = self._end = None
 
     @contextmanager
     def _on_gpu(self) -> Iterator[None]:
@@ -205,7 +239,8 @@ class TensorRTEngine(GraphEngine):
         if not self._execution.set_input_shape(self._input_name, input_sides(self._ends.takes, sizes)):
             raise FrameError(f"the plan was not built for {spelled}: {self._log.reason()}")
         try:
-            self._input, self._result = self._buffer(self._input_name), self._buffer(self._output_name)
+            self._input = self._buffer(self._input_name)
+            self._result = self._buffer(self._output_name)
         except self._cuda.MemoryError as error:
             raise CgnetError(f"the GPU has no memory left for {spelled}") from error
         if not self._enqueue():
@@ -214,19 +249,29 @@ class TensorRTEngine(GraphEngine):
         if self._recording and (
             self._builder == "tensorrt" or self._execution.is_stream_capturable(self._stream.handle)
         ):
-            self._graph = capture(self._cudart, self._stream.handle, self._enqueue)
+            self._graph = self._recorded()
+        if self._kernels is not None:
+            self._kernels.keep()
         self._sizes = sizes
         # Whether a graph is replayed changes the latency of a small network, so it is shown.
         self.info = replace(self.info, provider=f"{self._gpu}, {'CUDA graph' if self._graph else 'no CUDA graph'}")
+
+    def _recorded(self) -> CudaGraph | None:
+        """None where cuda-python can't record, as one that is newer than the driver."""
+        try:
+            return capture(self._cudart, self._stream.handle, self._enqueue)
+        except CgnetError as error:
+            log.warning(f"running without a CUDA graph: {error}; install the cuda-python of the driver's CUDA release")
+            return None
 
     def _unbind(self) -> None:
         self._stream.synchronize()
         if self._graph is not None:
             self._graph.destroy()
-        if self._sizes is not None:
-            self._input.device.free()
-            self._result.device.free()
-        self._graph = self._sizes = None
+        for buffer in (self._input, self._result):
+            if buffer is not None:
+                buffer.device.free()
+        self._graph = self._sizes = self._input = self._result = None
 
     def _port(self, name: str) -> Port:
         sides = tuple(self._engine.get_tensor_shape(name))
@@ -239,7 +284,8 @@ class TensorRTEngine(GraphEngine):
         dtype = self._nptype(self._engine.get_tensor_dtype(name))
         host = self._cuda.pagelocked_empty(tuple(self._execution.get_tensor_shape(name)), dtype)
         device = self._cuda.mem_alloc(host.nbytes)
-        self._execution.set_tensor_address(name, int(device))
+        if not self._execution.set_tensor_address(name, int(device)):
+            raise CgnetError(f"TensorRT doesn't take the memory of {name}: {self._log.reason()}")
         return Buffer(host, device)
 
     def _enqueue(self) -> bool:

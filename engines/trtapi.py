@@ -7,6 +7,7 @@ which 10 has to be asked for, 11 always does and RTX always did; no call here di
 from __future__ import annotations
 
 import gc
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -14,7 +15,7 @@ from typing import Any, Literal
 
 from packaging.version import Version
 
-from cgnet_deploy.errors import EngineUnavailable, one_line, require
+from cgnet_deploy.errors import EngineUnavailable, MissingPackage, one_line, require
 
 Builder = Literal["tensorrt", "rtx"]
 PACKAGES: dict[Builder, str] = {"tensorrt": "tensorrt", "rtx": "tensorrt_rtx"}
@@ -23,16 +24,39 @@ EXTRAS: dict[Builder, str] = {"tensorrt": "trt", "rtx": "rtx"}
 # 10.2's builder looks for a library under a name that its own packages don't have (ultralytics pull request 24367).
 OLDEST = Version("10.3")
 
+# What TensorRT for RTX runs on, and where a plan runs that was built for no GPU in particular, by its support matrix.
+# Newer releases name more in ComputeCapability, which has 8.0 as well: an A100 is refused all the same.
+RTX_ARCHITECTURES = ("sm_75", "sm_86", "sm_89", "sm_120")
+RTX_PORTABLE = ("sm_86", "sm_89", "sm_120")
+RTX_REFUSED = ("sm_80",)
+
 
 def load_api(builder: Builder) -> ModuleType:
     """The Python package of `builder`. Raises MissingPackage, or EngineUnavailable for a release that can't work."""
-    trt = require(PACKAGES[builder], EXTRAS[builder])
+    try:
+        trt = require(PACKAGES[builder], EXTRAS[builder])
+    except MissingPackage as error:
+        if builder == "tensorrt" and platform.machine() == "aarch64":  # pip has no wheel for a Jetson
+            raise MissingPackage(
+                f"{error}; on a Jetson, TensorRT comes with JetPack: make the environment with "
+                "python3 -m venv --system-site-packages; on other Arm machines: pip install tensorrt"
+            ) from error
+        raise
     if builder == "tensorrt" and Version(trt.__version__) < OLDEST:
         raise EngineUnavailable(
             f"TensorRT {trt.__version__} is too old, wanted 10.3 or later; "
             "install it with: pip install 'cgnet-deploy[trt]'"
         )
     return trt
+
+
+def rtx_architectures(trt: ModuleType) -> tuple[str, ...]:
+    """The GPUs that this release of TensorRT for RTX runs on, such as sm_89."""
+    named = getattr(trt, "ComputeCapability", None)
+    numbers = [name.removeprefix("SM") for name in named.__members__ if name.startswith("SM")] if named else []
+    newer = [f"sm_{number}" for number in numbers if number.isdecimal()]
+    known = dict.fromkeys((*RTX_ARCHITECTURES, *newer))
+    return tuple(sorted(known.keys() - set(RTX_REFUSED), key=lambda name: int(name.removeprefix("sm_"))))
 
 
 def new_log(trt: ModuleType) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores; read when NumPy and torch are imported
@@ -70,6 +71,18 @@ def shared() -> Path:
     return SHARED
 
 
+@cache
+def with_gpu_tests() -> frozenset[Path]:
+    """Files in which a test is marked `gpu`, and the folders that they are in."""
+    files = [file for file in HERE.rglob("test_*.py") if "pytest.mark.gpu" in file.read_text(encoding="utf-8")]
+    return frozenset(path for file in files for path in (file, *file.parents))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `-m gpu`, leave alone what has no such test: its packages may not be on a machine that has a GPU."""
+    return True if config.getoption("markexpr") == "gpu" and collection_path not in with_gpu_tests() else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is slow, and start with it; keep a module, whose fixtures its tests share, on one worker."""
     for item in items:
@@ -79,7 +92,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if folder := within(path, TOGETHER):
             item.add_marker(pytest.mark.timeout(BUILD_S))
         item.add_marker(pytest.mark.xdist_group(folder or path.as_posix()))
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    # what compiles for minutes comes last: a run that is cut short loses nothing else
+    items.sort(key=lambda item: 2 if item.get_closest_marker("compiles") else item.get_closest_marker("slow") is None)
 
 
 def within(path: Path, places: tuple[str, ...]) -> str | None:

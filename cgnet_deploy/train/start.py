@@ -73,9 +73,9 @@ def start(
     `open_dataset` takes it. settings: changes of the recipe, as `--set` takes them. epochs, steps: its length, at most
     one of them. init: a checkpoint of any classes to start from. weights: which of its sets, as of `load_checkpoint`.
     teachers: checkpoints of the same classes, whose mean is learned beside the labels. holdout: pictures of such names,
-    such as "0001TP*", are left out and validated on, in place of val. time_limit_s: end cleanly after so many; for `OWN`
-    without epochs or steps, the length. workers: processes that read and augment, by default GPU_WORKERS with a GPU,
-    else none. multi_scale: measure mIoU (ms+flip) too, at the end.
+    such as "0001TP*", are left out and validated on, in place of val. time_limit_s: end cleanly after so many; for
+    `OWN` without epochs or steps, the length. workers: processes that read and augment, by default GPU_WORKERS with a
+    GPU, else none. multi_scale: measure mIoU (ms+flip) too, at the end.
 
     Raises UserError for what this machine or the recipe doesn't allow, and whatever `train` raises.
     """

@@ -111,7 +111,8 @@ class FastEngine(Engine):
             network.run()  # compiles, which can't be captured
             torch.cuda.synchronize()
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
+            # other engines of the process may go on allocating meanwhile, in threads of their own
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 network.run()
             self._run = graph.replay
         self._network = network

@@ -5,11 +5,12 @@ import hashlib
 import logging
 import os
 import signal
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -201,20 +202,21 @@ def test_progress_is_logged_in_quarters(
 @pytest.mark.parametrize(
     ("gpu", "installed", "chosen"),
     [
-        (True, {"tensorrt", "tensorrt_rtx"}, "tensorrt"),
-        (True, {"tensorrt"}, "tensorrt"),
-        (True, {"tensorrt_rtx"}, "rtx"),
-        (False, {"tensorrt", "tensorrt_rtx"}, "rtx"),
-        (False, {"tensorrt"}, "no GPU.*--no-engine"),
-        (True, set(), "TensorRT is not installed.*--no-engine"),
-        (False, set(), "no GPU.*--no-engine"),
+        ("sm_90", {"tensorrt", "tensorrt_rtx"}, "tensorrt"),
+        ("sm_90", {"tensorrt"}, "tensorrt"),
+        ("sm_89", {"tensorrt_rtx"}, "rtx"),
+        ("sm_90", {"tensorrt_rtx"}, r"RTX runs on sm_75.*is sm_90.*\[trt\].*--builder rtx.*--no-engine"),
+        ("", {"tensorrt", "tensorrt_rtx"}, "rtx"),
+        ("", {"tensorrt"}, "no GPU.*--no-engine"),
+        ("sm_90", set(), "TensorRT is not installed.*--no-engine"),
+        ("", set(), "no GPU.*--no-engine"),
     ],
 )
-def test_auto_takes_what_is_there(gpu: bool, installed: set[str], chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_takes_what_is_there(gpu: str, installed: set[str], chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def find_gpu() -> Gpu:
         if not gpu:
             raise EngineUnavailable("no GPU")
-        return Gpu("a card", "sm_90")
+        return Gpu("a card", gpu)
 
     def find_spec(package: str) -> ModuleSpec | None:
         return ModuleSpec(package, None) if package in installed else None
@@ -227,6 +229,51 @@ def test_auto_takes_what_is_there(gpu: bool, installed: set[str], chosen: str, m
         assert caught.value.exit_code == 2
     else:
         assert choose_builder("auto") == chosen
+
+
+def test_a_plan_for_rtx_is_built_for_the_gpu_where_a_portable_one_does_not_run(
+    tmp_path: Path, fixed_onnx: Artifact, plan: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "find_gpu", lambda: Gpu("a card", "sm_75"))
+    built = build_plan(fixed_onnx.path, tmp_path / "a.plan", builder="rtx")
+    assert built.architecture == built.artifact.made_with["architecture"] == "sm_75"
+    assert built.artifact.sha256 != plan.sha256
+    for other in ("sm_89", "sm_90"):  # the latter's plan is for another machine
+        monkeypatch.setattr(build, "find_gpu", lambda other=other: Gpu("a card", other))
+        assert build.rtx_target(rtx) == "portable"
+
+
+def test_f32_is_not_rounded_to_tf32(tmp_path: Path, fixed_onnx: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    flags: list[bool] = []
+    watched = build.watched
+
+    def noted(trt: ModuleType, config: Any, label: str) -> AbstractContextManager[None]:
+        flags.append(config.get_flag(rtx.BuilderFlag.TF32))
+        return watched(trt, config, label)
+
+    monkeypatch.setattr(build, "watched", noted)
+    build_plan(fixed_onnx.path, tmp_path / "a.plan", builder="rtx")
+    assert flags == [False]
+
+
+def test_a_profile_that_tensorrt_refuses_is_an_error(tmp_path: Path) -> None:
+    onnx = written(tmp_path / "a.onnx", "frames", DYNAMIC)
+    config = SimpleNamespace(add_optimization_profile=lambda _: -1)
+    sizes = ShapeRange(*[(1, 40, 56)] * 3)
+    network = SimpleNamespace(get_input=lambda _: SimpleNamespace(name="frames"))
+    builder = SimpleNamespace(create_optimization_profile=lambda: SimpleNamespace(set_shape=lambda *_: None))
+    with pytest.raises(UsageError, match=r"doesn't fit .*a\.onnx: too odd"):
+        build._add_profile(builder, config, network, onnx, sizes, SimpleNamespace(reason=lambda: "too odd"))
+
+
+def test_progress_that_cannot_be_shown_stops_no_build(
+    tmp_path: Path, fixed_onnx: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("no steps")
+
+    monkeypatch.setattr(Task, "update", broken)
+    assert build_plan(fixed_onnx.path, tmp_path / "a.plan", builder="rtx").artifact.path.exists()
 
 
 def test_tensorrt_without_a_gpu_points_to_what_builds_without(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -11,7 +11,7 @@ from cgnet_deploy.artifact import Artifact, sidecar_path
 from cgnet_deploy.engines.gpu import Gpu
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.engines.plan import Plan, check_fits, read_plan
-from cgnet_deploy.engines.trtapi import load_api
+from cgnet_deploy.engines.trtapi import load_api, rtx_architectures
 from cgnet_deploy.errors import ArtifactError, EngineUnavailable, MissingPackage
 from cgnet_deploy.files import sha256_of
 
@@ -110,6 +110,39 @@ def test_a_plan_of_another_version_names_both_and_the_command(plan: Artifact) ->
 def test_a_plan_for_another_gpu_names_both_and_the_command(plan: Artifact) -> None:
     with pytest.raises(EngineUnavailable, match=r"for sm_90, and this GPU \(a card\) is sm_89; build it here again: c"):
         check_fits(Plan(plan, "tensorrt", "10.13.3.9", "sm_90"), Gpu("a card", "sm_89"), "10.13.3.9")
+
+
+@pytest.mark.parametrize(
+    ("built_for", "here", "words"),
+    [
+        ("portable", "sm_75", "was built for sm_86, sm_89, sm_120, and this GPU .* sm_75; build it here again"),
+        ("sm_75", "sm_89", "was built for sm_75, and this GPU .* sm_89; build it here again"),
+        ("portable", "sm_90", "doesn't run on this GPU .*, only on .*sm_120.* --builder tensorrt"),
+        ("portable", "sm_80", "doesn't run on this GPU .*, only on .*sm_120.* --builder tensorrt"),
+        ("portable", "sm_87", "doesn't run on this GPU .*, only on .*sm_120.* --builder tensorrt"),
+    ],
+)
+def test_an_rtx_plan_says_what_helps_on_another_gpu(plan: Artifact, built_for: str, here: str, words: str) -> None:
+    runs_on = rtx_architectures(pytest.importorskip("tensorrt_rtx"))
+    with pytest.raises(EngineUnavailable, match=words):
+        check_fits(Plan(plan, "rtx", "1.7.1", built_for), Gpu("a card", here), "1.7.1", runs_on)
+    check_fits(Plan(plan, "rtx", "1.7.1", "sm_75"), Gpu("a card", "sm_75"), "1.7.1", runs_on)
+
+
+def test_the_gpus_of_rtx_are_those_that_the_package_names_and_its_documentation_does_not_exclude() -> None:
+    assert {"sm_75", "sm_86", "sm_89", "sm_120"} <= set(rtx_architectures(pytest.importorskip("tensorrt_rtx")))
+    named = SimpleNamespace(__members__={"NONE": 0, "CURRENT": 1, "SM80": 80, "SM89": 89, "SM130": 130})
+    trt = ModuleType("tensorrt_rtx")
+    assert rtx_architectures(trt) == ("sm_75", "sm_86", "sm_89", "sm_120")  # releases that don't tell
+    trt.ComputeCapability = named  # type: ignore[attr-defined]
+    assert rtx_architectures(trt) == ("sm_75", "sm_86", "sm_89", "sm_120", "sm_130")
+
+
+def test_a_jetson_is_told_that_its_tensorrt_comes_with_jetpack(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    with pytest.raises(MissingPackage, match=r"on a Jetson, TensorRT comes with JetPack: .*--system-site-packages"):
+        load_api("tensorrt")
 
 
 @pytest.mark.parametrize("version", ["8.6.1", "10.0.1", "10.2.0", "10.2.0.19"])

@@ -35,6 +35,8 @@ def test_the_time_of_each_kernel(path: Path) -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.compiles
+@pytest.mark.timeout(300)
 @GPU
 def test_compiled_it_gives_the_same_labels(path: Path) -> None:
     frames = drawn_frames(1, 40, 56)  # one size only: each takes its time to compile

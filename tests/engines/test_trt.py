@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -14,8 +18,9 @@ from cgnet_deploy.engines.gpu import Gpu, find_gpu
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.errors import ArtifactError, CgnetError, EngineUnavailable, FrameError
 from cgnet_deploy.spec import Precision, Res
+from tests.engines import fake_gpu
 from tests.engines.contract import EngineContract
-from tests.engines.fake_gpu import MAX_SIDE, VERSION, FakeGpu
+from tests.engines.fake_gpu import MAX_SIDE, NON_BLOCKING, VERSION, Execution, FakeGpu
 from tests.engines.graphs import DYNAMIC, SPEC, drawn_frames, logits_of
 
 NO_GPU = ""
@@ -26,8 +31,11 @@ except EngineUnavailable as error:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(bool(NO_GPU), reason=NO_GPU)
 def test_replays_a_graph(fixed_onnx: Artifact, tmp_path: Path) -> None:
+    try:
+        trt.probe()
+    except CgnetError as error:
+        pytest.skip(str(error))
     with open_engine(build_plan(fixed_onnx.path, tmp_path / "tiny.plan").artifact.path) as engine:
         engine.infer(drawn_frames(1, 40, 56))
         assert engine.info.provider.endswith(", CUDA graph")
@@ -61,14 +69,15 @@ def gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Fake
     io: IO = getattr(request, "param", "frames")
     gpu = FakeGpu(io)
     modules = {"pycuda.driver": gpu.cuda, "cuda.bindings.runtime": gpu.cudart}
-    monkeypatch.setattr(trt, "find_gpu", lambda: Gpu("a card", "sm_90"))
+    monkeypatch.setattr(trt, "find_gpu", lambda: Gpu("a card", gpu.architecture))
     monkeypatch.setattr(trt, "load_api", lambda _: gpu.trt)
     monkeypatch.setattr(trt, "require", lambda module, extra: modules[module])
     return gpu
 
 
-def faked_plan(path: Path, io: IO, version: str = VERSION) -> Path:
-    content = b"ftrt" + bytes(20) + bytes(map(int, version.split("."))) + bytes(100)
+def faked_plan(path: Path, io: IO, version: str = VERSION, *, said: str = "", rtx: bool = False) -> Path:
+    """version: in its header. said: in its sidecar."""
+    content = (b"vtrt" if rtx else b"ftrt") + bytes(20) + bytes(map(int, version.split("."))) + bytes(100)
     write_artifact(
         path,
         content,
@@ -78,7 +87,10 @@ def faked_plan(path: Path, io: IO, version: str = VERSION) -> Path:
         io=io,
         shape=DYNAMIC,
         parent_sha256="0" * 64,
-        made_with={"tensorrt": version, "architecture": "sm_90"},
+        made_with={
+            "tensorrt_rtx" if rtx else "tensorrt": said or version,
+            "architecture": "portable" if rtx else "sm_90",
+        },
     )
     return path
 
@@ -225,3 +237,119 @@ def test_layers_are_timed_without_the_graph_that_hides_them(gpu: FakeGpu, tmp_pa
     # The faked convolution takes as many ms as there have been inferences: those after the 5 of warm-up count.
     assert layers == (Layer("stem.0.conv/Conv", "", (before + 5 + 2.5) * 1e6), Layer("Reformat", "", 250_000))
     assert gpu.contexts == 0
+    engine.enqueue()
+    engine.sync()
+    assert gpu.profiled == 4 + 5  # and none of those after
+
+
+@pytest.mark.parametrize("trust", [False, True])
+def test_a_plan_of_a_jetpack_whose_package_gives_three_numbers_runs(gpu: FakeGpu, tmp_path: Path, trust: bool) -> None:
+    """JetPack 6 has 10.3.0, and its plans say 10.3.0.30."""
+    gpu.trt.__version__ = "10.3.0"
+    path = faked_plan(tmp_path / "fake.plan", "frames", "10.3.0.30", said="10.3.0")
+    names = tmp_path / "names.txt"
+    names.write_text("\n".join(SPEC.class_names))
+    if trust:
+        sidecar_path(path).unlink()
+        size = Res(40, 56)
+        engine = open_engine(path, res=size, names=names, mean=(0, 0, 0), std=(1, 1, 1), color="bgr", trust=True)
+    else:
+        engine = open_engine(path)
+    assert engine.infer(drawn_frames(1, 40, 56)).shape == (1, 40, 56)
+
+
+def test_it_runs_and_closes_in_other_threads_than_the_one_that_opened_it(gpu: FakeGpu, tmp_path: Path) -> None:
+    """As in cgnet-video. pycuda leaks what is let go of in another thread, unless the context is current there."""
+    engines = [open_engine(faked_plan(tmp_path / "fake.plan", "frames"))]
+
+    def work() -> None:
+        engine = engines.pop()
+        for side in (40, 48):
+            engine.infer(drawn_frames(1, side, side))
+            engine.device_ns()
+        engine.close()
+        engine.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(work).result()
+    assert (gpu.leaked, gpu.contexts, gpu.graphs, len(gpu.memory)) == ([], 0, 0, 0)
+
+
+def test_its_stream_does_not_wait_for_the_default_one(gpu: FakeGpu, tmp_path: Path) -> None:
+    open_engine(faked_plan(tmp_path / "fake.plan", "frames")).close()
+    assert gpu.stream_flags == [NON_BLOCKING]
+
+
+def test_a_cuda_python_that_the_driver_is_too_old_for_runs_without_a_graph(
+    gpu: FakeGpu, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    gpu.cudart.cudaStreamBeginCapture = lambda *_: (SimpleNamespace(name="cudaErrorInsufficientDriver"),)
+    with open_engine(faked_plan(tmp_path / "fake.plan", "frames")) as engine, caplog.at_level(logging.WARNING):
+        engine.infer(drawn_frames(1, 40, 56))
+        assert engine.info.provider == "a card, no CUDA graph"
+    assert "without a CUDA graph: CUDA: cudaErrorInsufficientDriver; install the cuda-python" in caplog.text
+
+
+def test_an_exception_ends_the_recording(gpu: FakeGpu) -> None:
+    gpu.contexts = 1
+
+    def failing() -> NoReturn:
+        raise CgnetError("no more memory")
+
+    with pytest.raises(CgnetError, match="no more memory"):
+        capture(gpu.cudart, 7, failing)
+    assert capture(gpu.cudart, 7, lambda: True) is not None
+
+
+def test_memory_that_tensorrt_does_not_take_is_an_error(
+    gpu: FakeGpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_engine(faked_plan(tmp_path / "fake.plan", "frames"))
+    monkeypatch.setattr(Execution, "set_tensor_address", lambda *_: False)
+    with pytest.raises(CgnetError, match=r"doesn't take the memory of in: no reason given"):
+        engine.infer(drawn_frames(1, 40, 56))
+
+
+@pytest.fixture
+def for_rtx(gpu: FakeGpu, tmp_path: Path) -> Path:
+    gpu.architecture = "sm_89"
+    gpu.trt.__version__ = "1.7.1.116"
+    return faked_plan(tmp_path / "fake.plan", "frames", "1.7.1.116", rtx=True)
+
+
+def test_rtx_compiles_for_a_size_before_it_is_recorded_and_keeps_the_kernels(gpu: FakeGpu, for_rtx: Path) -> None:
+    kept = for_rtx.with_name("fake.plan.cache")
+    with open_engine(for_rtx) as engine:
+        engine.infer(drawn_frames(1, 40, 56))
+        assert engine.info.provider == "a card, CUDA graph"
+        assert kept.read_text().splitlines() == ["ours", "(1, 40, 56, 3)"]
+    with open_engine(for_rtx) as engine:
+        engine.infer(drawn_frames(1, 48, 56))
+    assert kept.read_text().splitlines() == ["ours", "(1, 40, 56, 3)", "(1, 48, 56, 3)"]
+    assert gpu.fallbacks == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"of another GPU"])
+def test_kernels_of_another_gpu_are_replaced(gpu: FakeGpu, for_rtx: Path, content: bytes) -> None:
+    (kept := for_rtx.with_name("fake.plan.cache")).write_bytes(content)
+    with open_engine(for_rtx) as engine:
+        engine.infer(drawn_frames(1, 40, 56))
+    assert kept.read_bytes().startswith(b"ours")
+
+
+def test_an_rtx_plan_on_a_gpu_that_it_cannot_run_on_points_to_tensorrt(gpu: FakeGpu, for_rtx: Path) -> None:
+    gpu.architecture = "sm_90"
+    with pytest.raises(EngineUnavailable) as caught:
+        open_engine(for_rtx)
+    assert str(caught.value) == (
+        f"{for_rtx} was built by tensorrt_rtx, which doesn't run on this GPU (a card, sm_90), only on sm_75, sm_86, "
+        "sm_89, sm_120: build it here by TensorRT, pip install 'cgnet-deploy[trt]' and --builder tensorrt"
+    )
+
+
+def test_the_faked_gpu_has_no_call_that_tensorrt_lacks() -> None:
+    """What the engine calls is on the faked classes, so it is known to the real ones too."""
+    real = pytest.importorskip("tensorrt_rtx")
+    for fake, name in fake_gpu.STAND_INS.items():
+        unknown = {call for call in vars(fake) if not call.startswith("_")} - set(dir(getattr(real, name)))
+        assert unknown <= fake_gpu.OWN, f"{name} has no {unknown}"

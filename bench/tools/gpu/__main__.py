@@ -22,7 +22,7 @@ from pathlib import Path
 
 import cgnet_deploy
 from cgnet_deploy.bench.machine.environment import describe
-from cgnet_deploy.bench.tools.gpu.contenders import CELLS, gpu_missing
+from cgnet_deploy.bench.tools.gpu.contenders import gpu_missing
 from cgnet_deploy.bench.tools.gpu.parts import PARTS, Job, Part, spelled
 from cgnet_deploy.bench.tools.gpu.rows import Result, read_record, table, write_record
 from cgnet_deploy.child import program
@@ -85,7 +85,7 @@ def prove(names: Sequence[str], out: Path, files: Path, ckpt: Path, data: str, l
         except OSError as error:
             raise UserError(f"{folder} can't be made: {error.strerror}") from error
         check_writable(folder / "record.json")
-    template = Job(str(out), str(files), str(ckpt), data, cells_of(parts), find_gpu().name, 0.0)
+    template = Job(str(out), str(files), str(ckpt), data, find_gpu().name, 0.0)
     rows = all_parts(parts, template, CLOCK.now_s() + limit_s)
     print(table(rows))
     if failed := [f"{part}: {row.subject}" for part, row in rows if row.state == "failed"]:
@@ -103,12 +103,6 @@ def absent(parts: Sequence[Part]) -> list[tuple[str, Result]]:
 
 def _together(names: Sequence[str]) -> str:
     return f"{names[0]} ... {names[-1]} ({len(names)})" if len(names) > 1 else names[0]
-
-
-def cells_of(parts: Sequence[Part]) -> tuple[str, ...]:
-    """The cells of the matrix that are among the parts; all of them if none is."""
-    cells = tuple(str(cell) for cell in CELLS if any(str(cell) == part.name for part in parts))
-    return cells or tuple(map(str, CELLS))
 
 
 def all_parts(parts: Sequence[Part], template: Job, until: float) -> list[tuple[str, Result]]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from cgnet_deploy.engines.backends import BACKENDS, Backend
 from cgnet_deploy.engines.gpu import find_gpu
+from cgnet_deploy.engines.trtapi import load_api, rtx_architectures
 from cgnet_deploy.errors import EngineUnavailable
 from cgnet_deploy.spec import Precision, Res
 
@@ -66,16 +67,30 @@ def gpu_missing() -> str:
     return ""
 
 
+def builder_missing() -> str:
+    """What to install to build plans that run here; empty if it is there."""
+    if importlib.util.find_spec("tensorrt"):
+        return ""
+    try:
+        architecture = find_gpu().architecture
+    except EngineUnavailable:
+        architecture = ""
+    if not importlib.util.find_spec("tensorrt_rtx"):
+        return "tensorrt or tensorrt_rtx"
+    supported = rtx_architectures(load_api("rtx"))
+    if not architecture or architecture in supported:
+        return ""
+    return f"tensorrt (tensorrt_rtx runs on {', '.join(supported)}, not on {architecture})"
+
+
 def missing(contender: Contender) -> str:
     """Why this one can't run here, as far as is known without starting it; empty if it may."""
     backend = contender.backend
     reasons = [gpu_missing()]
     modules = dict.fromkeys(name.partition(".")[0] for name in backend.runtime.imports)
     absent = [name for name in modules if importlib.util.find_spec(name) is None]
-    if backend.runtime.reads == "plan" and not any(
-        importlib.util.find_spec(name) for name in ("tensorrt", "tensorrt_rtx")
-    ):
-        absent.append("tensorrt or tensorrt_rtx")
+    if backend.runtime.reads == "plan" and (why := builder_missing()):
+        absent.append(why)
     if absent:
         reasons.append(f"not installed: {', '.join(absent)}")
     elif backend.runtime.reads == "onnx" and not list(metadata.distributions(name="onnxruntime-gpu")):

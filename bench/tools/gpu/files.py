@@ -1,7 +1,7 @@
-"""The ONNX files and plans of the matrix, made once and kept: f32, f16 and int8 for each size and batch.
+"""The ONNX files and plans of one size and batch, made once and kept: f16, for which the aims are stated, f32, int8.
 
-ONNX files are exported beside each other, each verified as cgnet-export does. Plans follow: TensorRT times kernels on
-the GPU while it builds, so its plans are built one after another; TensorRT for RTX does not, so its are built at once.
+ONNX files are exported beside each other, each verified as cgnet-export does, and each is followed by its plan. As
+TensorRT times kernels on the GPU while it builds, its plans are built one by one; TensorRT for RTX does not.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,9 +29,13 @@ EXPORT_THREADS = 4
 CANT_RUN = (UserError.exit_code, EngineUnavailable.exit_code)  # a package or a builder that this machine lacks
 CALIBRATION_FRAMES = 16  # drawn ones: the matrix compares speed; accuracy is measured elsewhere
 FLAGS = {
-    Precision.F32: ("--fp32",),
     Precision.F16: ("--fp16",),
-    Precision.INT8: ("--int8", "--calib-data", "scenes", "--calib-images", str(CALIBRATION_FRAMES)),
+    Precision.F32: ("--fp32",),
+    # for TensorRT, what is not int8 is f16
+    Precision.INT8: (
+        *("--int8", "--target", "tensorrt"),
+        *("--calib-data", "scenes", "--calib-images", str(CALIBRATION_FRAMES)),
+    ),
 }
 
 EXPORT = program("cgnet_deploy.export.cli")
@@ -48,25 +51,33 @@ class FileTask:
     after: Path | None = None
 
 
-def make(cells: Sequence[Cell], ckpt: Path, folder: Path, until: float) -> list[Result]:
-    """Make what is missing in `folder`. until: by CLOCK, in seconds. One row a file, in the order of `cells`."""
+def make(cell: Cell, ckpt: Path, folder: Path, until: float) -> list[Result]:
+    """Make what is missing in `folder`. until: by CLOCK, in seconds. One row a file."""
     folder.mkdir(parents=True, exist_ok=True)
-    exports, plans = [], []
-    for cell in cells:
-        for precision, flags in FLAGS.items():
-            onnx, plan = (folder / f"{precision.value}_{cell}.{kind}" for kind in ("onnx", "plan"))
-            size = ("--res", str(cell.res), "--batch", str(cell.batch))
-            export = (*EXPORT, "--ckpt", str(ckpt), *flags, *size, "--no-engine", "--onnx", str(onnx))
-            exports.append(FileTask(onnx, export))
-            plans.append(FileTask(plan, (*BUILD, str(onnx), str(plan)), after=onnx))
     workers = max(cores() // EXPORT_THREADS, 1)
     alone = importlib.util.find_spec("tensorrt") is not None
-    return all_of(exports, workers, until) + all_of(plans, 1 if alone else workers, until)
+    rows: list[Future[Result]] = []
+    with ThreadPoolExecutor(workers) as exporting, ThreadPoolExecutor(1 if alone else workers) as building:
+        for export, plan in tasks(cell, ckpt, folder):
+            exported = exporting.submit(done, export, until)
+            rows += [exported, building.submit(done_after, exported, plan, until)]
+    return [row.result() for row in rows]
 
 
-def all_of(tasks: Sequence[FileTask], workers: int, until: float) -> list[Result]:
-    with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(lambda task: done(task, until), tasks))
+def tasks(cell: Cell, ckpt: Path, folder: Path) -> list[tuple[FileTask, FileTask]]:
+    """The export and the plan of each precision."""
+    size = ("--res", str(cell.res), "--batch", str(cell.batch))
+    pairs = []
+    for precision, flags in FLAGS.items():
+        onnx, plan = (folder / f"{precision.value}_{cell}.{kind}" for kind in ("onnx", "plan"))
+        export = (*EXPORT, "--ckpt", str(ckpt), *flags, *size, "--no-engine", "--onnx", str(onnx))
+        pairs.append((FileTask(onnx, export), FileTask(plan, (*BUILD, str(onnx), str(plan)), after=onnx)))
+    return pairs
+
+
+def done_after(exported: Future[Result], plan: FileTask, until: float) -> Result:
+    exported.result()
+    return done(plan, until)
 
 
 def done(task: FileTask, until: float) -> Result:

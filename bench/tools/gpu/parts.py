@@ -7,21 +7,25 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from cgnet_deploy.bench.machine.environment import describe
+from cgnet_deploy.bench.tools.gpu import testlog
 from cgnet_deploy.bench.tools.gpu.cell import BOUNDARIES, THREADS, run_cell, subject
 from cgnet_deploy.bench.tools.gpu.contenders import CELLS, CONTENDERS, HEADLINE, Cell, gpu_missing, missing
-from cgnet_deploy.bench.tools.gpu.files import FLAGS, make
+from cgnet_deploy.bench.tools.gpu.files import make
 from cgnet_deploy.bench.tools.gpu.ideal import Ideal
-from cgnet_deploy.bench.tools.gpu.rows import Result, read_record, write_record
+from cgnet_deploy.bench.tools.gpu.rows import Result, State, read_record, write_record
 from cgnet_deploy.child import program
 from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.errors import CgnetError, EngineUnavailable, MissingPackage, last_line, one_line, require
@@ -36,14 +40,13 @@ MAX_JOB_BYTES = 1 << 20
 class Job:
     """out: of records. files: of ONNX files and plans. data: CamVid, for training; empty for none.
 
-    cells: the chosen ones, as text. gpu: its name. until: by CLOCK, in seconds, when the part must have ended.
+    gpu: its name. until: by CLOCK, in seconds, when the part must have ended.
     """
 
     out: str
     files: str
     ckpt: str
     data: str
-    cells: tuple[str, ...]
     gpu: str
     until: float
 
@@ -62,7 +65,7 @@ def record_name(gpu: str, part: str) -> str:
 def environment(job: Job) -> list[Result]:
     """The GPU, its driver, and the packages."""
     fields = "name,driver_version,memory.total,power.limit,clocks.max.sm,clocks.max.mem,mig.mode.current"
-    reported = _lines(["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader"], 20)
+    reported = _lines(["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader"], max(job.left_s - 2, 1))
     packages = describe(THREADS, ()).packages
     return [
         Result("GPU", "ran", job.gpu, {"nvidia-smi": reported, "fields": fields}),
@@ -70,30 +73,57 @@ def environment(job: Job) -> list[Result]:
     ]
 
 
+TESTS = "pytest -m gpu"
+TEST_LIMIT_S = 20  # of one test: one that hangs must not take the others' time
+
+
 def tests(job: Job) -> list[Result]:
-    """pytest -m gpu."""
+    """pytest -m gpu: one row for all, and one for each that failed. What is stopped keeps the results that it had."""
     if not (ROOT / "tests").is_dir():
-        return [Result("pytest -m gpu", "not run", "the tests aren't installed: run this in a checkout")]
-    if importlib.util.find_spec("pytest") is None:
-        return [Result("pytest -m gpu", "not run", "not installed: pytest")]
-    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider"]
-    try:
-        ended = subprocess.run(
-            command,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            timeout=max(job.left_s - 2, 1),
-        )
-    except subprocess.TimeoutExpired as error:
-        why = f"stopped after {error.timeout:.0f} s; pytest's last line: {last_line((error.stdout or b'').decode())}"
-        return [Result("pytest -m gpu", "not run", why)]
-    lines = [line for line in ended.stdout.splitlines() if line.strip()]
-    last = last_line(ended.stdout or ended.stderr)
-    kept = [line for line in lines if line.startswith(("FAILED", "ERROR", "SKIPPED"))]
-    return [Result("pytest -m gpu", "failed" if ended.returncode else "ran", last, {"lines": kept[:200]})]
+        return [Result(TESTS, "not run", "the tests aren't installed: run this in a checkout")]
+    absent = [name for name in ("pytest", "pytest_timeout") if importlib.util.find_spec(name) is None]
+    if absent:
+        return [Result(TESTS, "not run", f"not installed: {', '.join(absent)}")]
+    command = [
+        *(sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider"),
+        *("-p", testlog.__name__, f"--timeout={TEST_LIMIT_S}"),
+    ]
+    with tempfile.TemporaryDirectory(prefix="cgnet-gpu-") as folder:
+        log = Path(folder) / "tests.jsonl"
+        stopped, said, code = "", "", 0
+        try:
+            ended = subprocess.run(
+                command,
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                check=False,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, testlog.VARIABLE: str(log)},
+                timeout=max(job.left_s - 2, 1),
+            )
+            said, code = last_line(ended.stdout or ended.stderr), ended.returncode
+        except subprocess.TimeoutExpired as error:
+            stopped = f"stopped after {error.timeout:.0f} s"
+        return tested(testlog.read(log), stopped, said, code)
+
+
+def tested(results: Sequence[testlog.Verdict], stopped: str, said: str, code: int) -> list[Result]:
+    """The rows. stopped: why pytest didn't end by itself, or empty. said: its last line. code: its exit code."""
+    kinds = Counter(one.outcome for one in results)
+    counts = ", ".join(f"{kinds[kind]} {kind}" for kind in testlog.OUTCOMES if kinds[kind])
+    begun = [one.name for one in results if one.outcome == testlog.BEGUN]
+    failed = [one for one in results if one.outcome == "failed"]
+    died = not stopped and (bool(begun) or code not in (0, 1))  # pytest's 1: a test failed
+    why = stopped
+    if died:
+        why = f"pytest ended with code {code}" if begun else said
+    if begun:
+        why += f" in {begun[0]}"
+    state: State = "failed" if failed or died else "ran" if counts else "not run"
+    outcome = "; ".join(filter(None, (counts or "no test ended", why)))
+    everything = {"tests": [asdict(one) for one in results]}
+    return [Result(TESTS, state, outcome, everything), *(Result(one.name, "failed", one.why) for one in failed)]
 
 
 def copy(job: Job) -> list[Result]:
@@ -106,22 +136,12 @@ def copy(job: Job) -> list[Result]:
     return [Result("copy within the GPU's memory", "ran", shown, {"bytes_per_s": rate})]
 
 
-def files(job: Job) -> list[Result]:
-    """ONNX files and plans, for all cells that were chosen."""
-    return make(chosen(job), Path(job.ckpt), Path(job.files), job.until - 2)
-
-
-def chosen(job: Job) -> list[Cell]:
-    return [cell for cell in CELLS if str(cell) in job.cells]
-
-
 def matrix(cell: Cell, job: Job) -> list[Result]:
-    """One size and batch; its files are made first where they are missing."""
-    made = read_record(job.record("files"))
-    if not {row.subject for row in made} >= {f"{precision.value}_{cell}.onnx" for precision in FLAGS}:
-        made += make([cell], Path(job.ckpt), Path(job.files), CLOCK.now_s() + job.left_s / 2)
+    """One size and batch; its files are made first where they are missing, in half of the time at most."""
+    made = make(cell, Path(job.ckpt), Path(job.files), CLOCK.now_s() + job.left_s / 2)
     reasons = {row.subject: row.outcome for row in made if row.state != "ran"}
-    return run_cell(cell, Path(job.ckpt), Path(job.files), reasons, Ideal.of(Path(job.ckpt), _rate(job)), job.until)
+    ideal = Ideal.of(Path(job.ckpt), _rate(job))
+    return run_cell(cell, Path(job.ckpt), Path(job.files), reasons, ideal, job.until) + made
 
 
 def _rate(job: Job) -> float | None:
@@ -258,11 +278,10 @@ def _without_gpu(*subjects: str) -> Callable[[], dict[str, str]]:
 
 PARTS = (
     Part("environment", 15, environment, _without_gpu("GPU")),
-    Part("tests", 50, tests, _without_gpu("pytest -m gpu")),
     Part("copy", 20, copy, _without_gpu("copy within the GPU's memory")),
-    Part("files", 70, files, _without_gpu("ONNX files and plans of the matrix")),
-    _cell_part(HEADLINE, 130),
-    *(_cell_part(cell, 30 if cell.batch == 1 else 25) for cell in CELLS if cell != HEADLINE),
+    _cell_part(HEADLINE, 160),
+    Part("tests", 50, tests, _without_gpu(TESTS)),
+    *(_cell_part(cell, 38 if cell.batch == 1 else 29) for cell in CELLS if cell != HEADLINE),
     Part("profile", 20, profile, _without_gpu(PROFILED)),
     Part("training", 30, training, _without_gpu(*(f"training, {name}" for name in TRAINED))),
 )
@@ -296,7 +315,7 @@ def spelled(job: Job) -> str:
 
 def parsed(text: bytes) -> Job:
     fields: dict[str, Any] = json.loads(text)
-    return Job(**{**fields, "cells": tuple(fields["cells"])})
+    return Job(**fields)
 
 
 if __name__ == "__main__":

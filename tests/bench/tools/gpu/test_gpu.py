@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +19,11 @@ from cgnet_deploy.bench.tools.gpu.files import FileTask, done
 from cgnet_deploy.bench.tools.gpu.ideal import Ideal
 from cgnet_deploy.bench.tools.gpu.parts import PARTS, Job, Part, images_per_s, parsed, spelled
 from cgnet_deploy.bench.tools.gpu.rows import Result, read_record, table, write_record
+from cgnet_deploy.bench.tools.gpu.testlog import Verdict
 from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.errors import CgnetError
 from cgnet_deploy.spec import Precision, Res
+from tests.conftest import with_gpu_tests
 
 NO_GPU = contenders.gpu_missing()
 
@@ -35,7 +39,7 @@ def test_without_a_gpu_every_row_says_why_and_nothing_is_written(
     assert all("not run" in row and NO_GPU in row for row in rows)
     for who in CONTENDERS:
         assert sum(f"{who.backend.title}, {who.precision.value}, " in row for row in rows) == 2  # boundaries
-    for part in ("environment", "tests", "copy", "files", "profile", "training"):
+    for part in ("environment", "tests", "copy", "profile", "training"):
         assert any(row.startswith(f"{part} ") for row in rows)
     assert (
         captured.err.strip()
@@ -74,7 +78,7 @@ def test_usage(flags: list[str], words: str, capsys: pytest.CaptureFixture[str])
 
 
 def job(tmp_path: Path, seconds: float = 30.0) -> Job:
-    return Job(str(tmp_path), str(tmp_path), "model.pth", "", (str(HEADLINE),), "A Card 9000", CLOCK.now_s() + seconds)
+    return Job(str(tmp_path), str(tmp_path), "model.pth", "", "A Card 9000", CLOCK.now_s() + seconds)
 
 
 PART = Part("tests", 1.0, lambda _: [], lambda: {"one": "", "two": ""})
@@ -183,29 +187,124 @@ def test_files_are_made_once_and_say_why_they_are_not(tmp_path: Path) -> None:
     assert "stopped after" in done(FileTask(tmp_path / "d", waiting), CLOCK.now_s() + 0.5).outcome
 
 
-def test_every_file_of_a_cell_is_requested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    requested: list[FileTask] = []
-
-    def noted(tasks: list[FileTask], workers: int, until: float) -> list[Result]:
-        requested.extend(tasks)
-        return []
-
-    monkeypatch.setattr(files, "all_of", noted)
-    files.make([HEADLINE], Path("m.pth"), tmp_path, 0)
-    assert {task.path.name for task in requested} == {
-        f"{precision.value}_{HEADLINE}.{kind}" for precision in Precision for kind in ("onnx", "plan")
-    }
-    assert {task.path for task in requested} >= {
+def test_every_file_of_a_cell_is_requested_with_f16_first_and_no_f32_in_int8(tmp_path: Path) -> None:
+    pairs = files.tasks(HEADLINE, Path("m.pth"), tmp_path)
+    assert [export.path.name for export, _ in pairs] == [f"{one}_{HEADLINE}.onnx" for one in ("f16", "f32", "int8")]
+    assert {task.path for pair in pairs for task in pair} >= {
         contenders.file_of(who, tmp_path, HEADLINE) for who in CONTENDERS if who.backend.runtime.reads != "checkpoint"
     }
+    assert "--target tensorrt" in " ".join(pairs[2][0].command)  # there what is not int8 is f16
+
+
+def test_a_plan_is_built_as_soon_as_its_file_is_there_and_what_failed_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In order on one core; the second run makes what the first had no time for."""
+    begun: list[str] = []
+
+    def noted(task: FileTask, until: float) -> Result:
+        begun.append(task.path.name.partition("_")[0] + task.path.suffix)
+        return done(replace(task, command=(sys.executable, "-c", "raise SystemExit(1)")), until)
+
+    monkeypatch.setattr(files, "cores", lambda: 1)
+    monkeypatch.setattr(files, "done", noted)
+    for until in (CLOCK.now_s(), CLOCK.now_s() + 60):
+        rows = files.make(HEADLINE, Path("m.pth"), tmp_path, until)
+    assert [row.subject for row in rows] == [
+        f"{one}_{HEADLINE}.{kind}" for one in ("f16", "f32", "int8") for kind in ("onnx", "plan")
+    ]
+    assert [row.state for row in rows] == ["failed", "not run"] * 3
+    assert begun.index("f16.onnx") == 0
+    assert all(begun.index(f"{one}.onnx") < begun.index(f"{one}.plan") for one in ("f16", "f32", "int8"))
+    assert len(begun) == 12
 
 
 def test_the_exporter_runs(tmp_path: Path) -> None:
     """With a checkpoint that isn't there: the command runs, and says what cgnet-export says."""
-    rows = files.make([Cell(Res(64, 96), 1)], tmp_path / "none.pth", tmp_path, CLOCK.now_s() + 60)
+    rows = files.make(Cell(Res(64, 96), 1), tmp_path / "none.pth", tmp_path, CLOCK.now_s() + 60)
     assert [row.state for row in rows] == ["not run"] * 6
-    assert all("none.pth" in row.outcome for row in rows[:3])
-    assert rows[3].outcome == "f32_64x96x1.onnx is missing"
+    assert all("none.pth" in row.outcome for row in rows[::2])
+    assert rows[1].outcome == "f16_64x96x1.onnx is missing"
+
+
+def test_the_headline_comes_before_all_that_takes_long() -> None:
+    names = [part.name for part in PARTS]
+    assert names.index(str(HEADLINE)) < min(names.index("tests"), *(names.index(str(c)) for c in CELLS[1:]))
+    assert next(iter(files.FLAGS)) is Precision.F16
+
+
+TESTS_OF_A_GPU = """
+import pytest
+
+@MARK
+def test_good(): pass
+
+@MARK
+def test_bad(): assert 1 + 1 == 3, "sums are off"
+
+@MARK
+def test_absent(): pytest.skip("no card")
+
+@MARK
+def test_at_the_end():
+    END
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """A folder with a conftest.py of ours and one file of tests, whose last one does as it is told."""
+
+    def written(end: str) -> Path:
+        (folder := tmp_path / "checkout" / "tests").mkdir(parents=True)
+        (folder / "test_it.py").write_text(TESTS_OF_A_GPU.replace("END", end).replace("MARK", "pytest.mark." + "gpu"))
+        (folder.parent / "pytest.ini").write_text("[pytest]\nmarkers = gpu\n")
+        monkeypatch.setattr(parts, "ROOT", folder.parent)
+        return folder.parent
+
+    return written
+
+
+def test_each_test_that_fails_has_a_row(checkout: Callable[[str], Path], tmp_path: Path) -> None:
+    checkout("pass")
+    whole, failed = parts.tests(job(tmp_path, 60))
+    assert (whole.state, whole.outcome) == ("failed", "2 passed, 1 failed, 1 skipped")
+    assert failed.subject == "tests/test_it.py::test_bad"
+    assert "sums are off" in failed.outcome
+    assert [(one["outcome"], one["why"]) for one in whole.details["tests"]][2] == ("skipped", "Skipped: no card")
+
+
+def test_a_run_that_dies_keeps_the_results_that_it_had(checkout: Callable[[str], Path], tmp_path: Path) -> None:
+    checkout("import os; os._exit(9)")
+    whole, failed = parts.tests(job(tmp_path, 60))
+    words = "pytest ended with code 9 in tests/test_it.py::test_at_the_end"
+    assert whole.outcome == f"1 passed, 1 failed, 1 skipped; {words}"
+    assert (whole.state, failed.subject) == ("failed", "tests/test_it.py::test_bad")
+
+
+@pytest.mark.parametrize(
+    ("results", "stopped", "code", "row"),
+    [
+        (["passed", "begun"], "stopped after 48 s", 0, ("ran", "1 passed; stopped after 48 s in test 1")),
+        (["begun"], "stopped after 48 s", 0, ("not run", "no test ended; stopped after 48 s in test 0")),
+        ([], "stopped after 48 s", 0, ("not run", "no test ended; stopped after 48 s")),
+        ([], "", 4, ("failed", "no test ended; no such option")),
+        (["passed", "skipped"], "", 0, ("ran", "1 passed, 1 skipped")),
+    ],
+)
+def test_what_is_said_of_a_run(results: list[str], stopped: str, code: int, row: tuple[str, str]) -> None:
+    log = [Verdict(f"test {number}", outcome) for number, outcome in enumerate(results)]
+    whole = parts.tested(log, stopped, "no such option", code)[0]
+    assert (whole.state, whole.outcome) == row
+
+
+def test_only_files_with_a_gpu_test_are_read_for_m_gpu() -> None:
+    """Others may import what a machine with a GPU lacks, such as av and playwright."""
+    marked = {path.relative_to(parts.ROOT / "tests").as_posix() for path in with_gpu_tests() if path.suffix == ".py"}
+    assert {"engines/test_trt.py", "engines/test_contract.py", "engines/fast/test_engine.py"} <= marked
+    optional = re.compile(r"^(import|from) (av|playwright)\b", re.MULTILINE)
+    assert not [path for path in marked if optional.search((parts.ROOT / "tests" / path).read_text())]
+    assert "video/test_cli.py" not in marked
 
 
 def test_the_tests_of_a_checkout_are_found() -> None:
