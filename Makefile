@@ -24,6 +24,7 @@ demo: $(READY)
 	$(BIN)/cgnet-export --ckpt $(SCENES) --fp16 --onnx demo/f16.onnx --engine demo/cgnet.plan
 	$(BIN)/cgnet-bench --engine $(SCENES) --engine demo/f32.onnx --engine demo/f16.onnx --data scenes --limit 20 \
 	    --iterations 30 --duration 1
+	@echo 'In a browser, with the camera: $(BIN)/cgnet-export --ckpt $(SCENES) --no-engine --onnx demo/f32.onnx --web demo/page'
 	@echo 'demo/cgnet.plan is built, and runs where there is an NVIDIA GPU: $(BIN)/cgnet-bench --engine demo/cgnet.plan'
 
 bench: $(READY) $(NATIVE)

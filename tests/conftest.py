@@ -41,6 +41,7 @@ SLOW = (
     "export/test_raw_results.py",
     "export/test_released.py",
     "export/test_rules.py",
+    "export/web/test_page.py",
     "label/test_label.py",
     "test_api.py",
     "test_docs.py",
