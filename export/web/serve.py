@@ -7,6 +7,7 @@ which browsers want before they let WebAssembly use threads. `python -m http.ser
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -52,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _serve(args: argparse.Namespace) -> int:
     with server(args.folder, args.port) as serving:
-        show(f"http://localhost:{serving.server_address[1]}", None)
+        show(f"http://localhost:{serving.server_address[1]}")
+        sys.stdout.flush()  # it is all that is printed, and perhaps into a pipe
         serving.serve_forever()
     return 0
 

@@ -18,7 +18,7 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cgnet_deploy.artifact import read_artifact
 from cgnet_deploy.bench.machine.environment import describe
@@ -28,6 +28,9 @@ from cgnet_deploy.export.web.serve import server
 from cgnet_deploy.files import write_json
 from cgnet_deploy.terminal import Parser, run, show
 from cgnet_deploy.threads import cores
+
+if TYPE_CHECKING:  # a package of the extra `dev`
+    from playwright.sync_api import Browser
 
 HERE = Path(__file__).parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -48,7 +51,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _measure(args: argparse.Namespace, command: tuple[str, ...]) -> int:
-    found = turns(args.page, args.plain, rounds=args.rounds, frames=args.frames, threads=args.threads)
+    from playwright.sync_api import sync_playwright
+
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        raise EngineUnavailable(f"no Chromium is installed here: looked for {', '.join(BROWSERS)}")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        found = turns(browser, args.page, args.plain, rounds=args.rounds, frames=args.frames, threads=args.threads)
+        browser.close()
     p50 = {name: statistics.median(samples) for name, samples in found["ms"].items()}
     for name, ms in p50.items():
         show(f"{name:5}  p50 {ms:7.1f} ms a frame, {1000 / ms:5.2f} frames per second", args.json)
@@ -60,16 +71,11 @@ def _measure(args: argparse.Namespace, command: tuple[str, ...]) -> int:
     return 0
 
 
-def turns(page: Path, plain: Path, *, rounds: int, frames: int, threads: int) -> dict[str, Any]:
+def turns(browser: Browser, page: Path, plain: Path, *, rounds: int, frames: int, threads: int) -> dict[str, Any]:
     """Share of equal labels, samples of "page" and "plain" in ms, and the browser.
 
-    Raises AccuracyError if they are not one network, UsageError, EngineUnavailable.
+    Raises AccuracyError if they are not one network, UsageError.
     """
-    from playwright.sync_api import sync_playwright
-
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        raise EngineUnavailable("no Chromium is installed here")
     spec = read_artifact(page / "cgnet.onnx").spec.input
     facts = json.loads((page / "page.json").read_text(encoding="utf-8"))
     files = [file["url"] for file in facts["runtime"]["wasm"]]
@@ -84,28 +90,24 @@ def turns(page: Path, plain: Path, *, rounds: int, frames: int, threads: int) ->
         "std": spec.std,
         "order": [0, 1, 2] if spec.color == "rgb" else [2, 1, 0],
     }
-    with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as temporary:
         site = Path(temporary) / "site"
         shutil.copytree(page, site)
         shutil.copy(plain, site / "plain.onnx")
         shutil.copy(HERE / "plain.js", site)
-        with server(site, 0) as serving:
+        with server(site, 0) as serving, browser.new_page() as tab:
             threading.Thread(target=serving.serve_forever, daemon=True).start()
-            browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-            tab = browser.new_page()
             tab.goto(f"http://localhost:{serving.server_address[1]}/?backend=wasm")
             tab.locator("#open:enabled").wait_for(timeout=START_MS)
             script = (HERE / "turns.js").read_text(encoding="utf-8")
             asked = {"rounds": rounds, "frames": frames, "threads": threads, "plain": usual}
             found: dict[str, Any] = tab.evaluate(script, asked)
-            version = browser.version
-            browser.close()
             serving.shutdown()
     if found["equal"] < 0.999:
         raise AccuracyError(
             f"only {100 * found['equal']:.2f} % equal labels: {plain} is another network than the page's"
         )
-    return {**found, "browser": f"Chromium {version}", "runtime": files[0]}
+    return {**found, "browser": f"Chromium {browser.version}", "runtime": files[0]}
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 import cgnet_deploy as cg
 from cgnet_deploy.artifact import read_artifact
+from cgnet_deploy.bench.tools.web.__main__ import turns
 from cgnet_deploy.checkpoint.writing import save_checkpoint
 from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.engines.open import open_engine
@@ -299,6 +300,11 @@ def test_what_is_missing_is_said_in_plain_words(browser: Browser, small: str, sc
         assert tab.said == []
 
 
+def test_a_page_that_is_opened_as_a_file_says_to_use_a_server(browser: Browser, small_folder: Path) -> None:
+    with browser.new_context(**context_options()) as context:
+        assert "python -m http.server" in opened(context, (small_folder / "index.html").as_uri()).message()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1440])
 def test_it_fits_a_phone_and_a_desk(browser: Browser, small: str, picture: Path, width: int, scheme: str) -> None:
@@ -321,6 +327,16 @@ def test_webgpu_is_taken_only_where_it_gives_the_same_labels(browser: Browser, s
         assert tab.text("backend").startswith(("WebAssembly", "WebGPU"))
         assert any("asyncify" in url for url in tab.asked)  # it was tried
         assert tab.page.locator("#message").is_hidden()
+
+
+def test_it_is_measured_beside_the_exporter_s_graph_of_the_same_network(
+    browser: Browser, small_folder: Path, tmp_path: Path
+) -> None:
+    home = small_folder.parent
+    cg.export(home / "model.pth", tmp_path / "plain.onnx", res=SMALL, io="tensor")
+    found = turns(browser, small_folder, tmp_path / "plain.onnx", rounds=2, frames=2, threads=2)
+    assert found["equal"] >= 0.9999
+    assert {name: len(samples) for name, samples in found["ms"].items()} == {"page": 4, "plain": 4}
 
 
 @pytest.mark.parametrize("spoiled", [False, True])
