@@ -26,6 +26,7 @@ demo: $(READY)
 	    --iterations 30 --duration 1
 	$(BIN)/cgnet-tune --ckpt $(SCENES) --data scenes --limit 10 --max-drop 0.5 --calib-images 16 --time 2 --out demo/tuned \
 	    --only '(openvino|native).*(f32|int8-(most|all)).onnx'
+	@echo 'In a browser, with the camera: $(BIN)/cgnet-export --ckpt $(SCENES) --no-engine --onnx demo/f32.onnx --web demo/page'
 	@echo 'demo/cgnet.plan is built, and runs where there is an NVIDIA GPU: $(BIN)/cgnet-bench --engine demo/cgnet.plan'
 
 bench: $(READY) $(NATIVE)

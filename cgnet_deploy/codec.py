@@ -70,7 +70,7 @@ def _decoder(kind: Any) -> Decode:
     origin, args = get_origin(kind), get_args(kind)
     if (
         aliased := getattr(origin, "__value__", None)
-    ) is not None:  # `type X[T] = ...`, as NDArray is from NumPy 2.5 on
+    ) is not None:  # `type X[T] = ...`, as NumPy 2.5's NDArray is
         return _decoder(aliased[args])
     if origin is Literal:
         return lambda data: _member(data, args)

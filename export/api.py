@@ -36,6 +36,7 @@ from cgnet_deploy.export.choices import (
 )
 from cgnet_deploy.export.exported import Exported
 from cgnet_deploy.export.frames import frames_to_verify, frames_to_watch
+from cgnet_deploy.export.web.folder import check_web, write_web
 from cgnet_deploy.spec import MIN_SIDE_PX, Color, Precision, Res, Triple
 
 if TYPE_CHECKING:  # torch and onnx_ir are optional, and slow to import
@@ -85,6 +86,8 @@ def export(
     timing_cache: str | Path | None = None,
     triton: str | Path | None = None,
     deepstream: str | Path | None = None,
+    web: str | Path | None = None,
+    web_runtime: str | Path | None = None,
 ) -> Exported:
     """Export a checkpoint to `onnx`, and to a plan at `engine` if that is given. Files are replaced atomically.
 
@@ -120,6 +123,8 @@ def export(
     builder, timing_cache         see `build_plan`
     triton, deepstream            folders to write for those servers too; `triton`, and `deepstream` with a `batch` of
                    more than 1, open the batch
+    web            a folder to write a page to, which runs the network in a browser, on its camera; it loads ONNX
+                   Runtime Web from a CDN, or from a copy of the npm package in the folder `web_runtime`
 
     Raises UserError for arguments and files that can't be used, before any work; AccuracyError, leaving `onnx` as it
     was, if a step changes what the network computes or `max_drop` can't be met, and PerformanceError if `min_speedup`
@@ -128,6 +133,7 @@ def export(
     """
     ckpt, onnx, engine = Path(ckpt), Path(onnx), _path(engine)
     calib_cache, triton, deepstream = _path(calib_cache), _path(triton), _path(deepstream)
+    web, web_runtime = _path(web), _path(web_runtime)
     kind = Precision(one_of("--precision", precision, [p.value for p in Precision]))
     size = None if res is None else Res.parse(res) if isinstance(res, str) else res.checked()
     for option, word, words in (
@@ -152,6 +158,7 @@ def export(
     check_int8(kind, calib_data, calib_images, calib_cache, exclude, distill)
     check_max_drop(kind, max_drop, data)
     check_outputs(ckpt, onnx, engine, calib_cache)
+    page_runtime = check_web(web, web_runtime, io, batch, dynamic)
     for package, extra in (
         ("torch", "export"),
         ("onnx_ir", "export"),
@@ -212,6 +219,8 @@ def export(
         # the server has no TensorRT for RTX
         served = plan.artifact.path if plan is not None and plan.builder == "tensorrt" else None
         folders += write_repository(triton, written.artifact, served, batch=batch, res=size)
+    if web and page_runtime:
+        folders.append(write_web(web, written.artifact, size, page_runtime))
     return Exported(
         written.artifact,
         size,

@@ -102,6 +102,10 @@ def _parser() -> Parser:
     text = "write a Triton model repository too; it opens the batch (--dynamic)"
     add("--triton", type=Path, metavar="DIR", help=text)
     add("--deepstream", type=Path, metavar="DIR", help="write a DeepStream nvinfer folder too")
+    text = "write a page too, which runs the network in a browser on its camera: a folder for any static server"
+    add("--web", type=Path, metavar="DIR", help=text)
+    text = "with --web: copy ONNX Runtime Web from its npm package in DIR, instead of naming a CDN's address"
+    add("--web-runtime", type=Path, metavar="DIR", help=text)
     add("--json", type=Path, default=None, metavar="FILE", help="write what was done and measured")
     return parser
 

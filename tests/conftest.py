@@ -43,6 +43,7 @@ SLOW = (
     "export/test_released.py",
     "export/test_rules.py",
     "export/test_speed.py",
+    "export/web/test_page.py",
     "label/test_label.py",
     "test_api.py",
     "test_docs.py",

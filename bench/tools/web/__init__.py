@@ -1,0 +1,1 @@
+"""A page of `cgnet-export --web` beside the exporter's graph in the same browser and runtime."""
