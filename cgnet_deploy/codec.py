@@ -68,9 +68,7 @@ def from_json(kind: type[T], data: object) -> T:
 def _decoder(kind: Any) -> Decode:
     """How a value annotated with `kind` is read. Raises TypeError for an annotation that has no JSON."""
     origin, args = get_origin(kind), get_args(kind)
-    if (
-        aliased := getattr(origin, "__value__", None)
-    ) is not None:  # `type X[T] = ...`, as NumPy 2.5's NDArray is
+    if (aliased := getattr(origin, "__value__", None)) is not None:  # `type X[T] = ...`, as NumPy 2.5's NDArray is
         return _decoder(aliased[args])
     if origin is Literal:
         return lambda data: _member(data, args)
