@@ -17,9 +17,12 @@ from cgnet_deploy.files import write_bytes
 from cgnet_deploy.spec import Res
 
 
-def export_plain(ckpt: Path, res: Res, path: Path) -> None:
-    """Write the exporter's own graph of a checkpoint, batch 1, its optimiser on. Raises CheckpointError."""
-    model = load_checkpoint(ckpt).model
+def export_plain(ckpt: Path, res: Res, path: Path, weights: str | None = None) -> None:
+    """Write the exporter's own graph of a checkpoint, batch 1, its optimiser on. Raises CheckpointError.
+
+    weights: which of its sets of weights, as of `load_checkpoint`.
+    """
+    model = load_checkpoint(ckpt, weights=weights).model
     with torch.no_grad(), quiet():
         program = torch.onnx.export(
             model,

@@ -56,6 +56,7 @@ COMMANDS: dict[str, tuple[Callable[[], int], tuple[str, ...]]] = {
     "export": (start.export, ("--ckpt", "both.pth", "--no-engine")),
     "label": (start.label, ("--engine", "both.pth", "--input", ".", "--output", "masks")),
     "train": (start.train, ("--init", "both.pth", "--data", "scenes", "--out", "run")),
+    "tune": (start.tune, ("--ckpt", "both.pth", "--data", "scenes")),
     "video": (start.video, ("--engine", "both.pth", "--input", "a.png", "--masks", "masks")),
 }
 

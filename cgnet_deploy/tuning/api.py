@@ -61,6 +61,7 @@ def tune(
     calib_data: str | Path | None = None,
     calib_images: int = 128,
     contract: str | None = None,
+    weights: str | None = None,
     out: str | Path = "tuned",
     command: tuple[str, ...] = (),
 ) -> Tuned:
@@ -77,6 +78,7 @@ def tune(
     time_min       stop trying further candidates in time to be done after so many minutes
     calib_data, calib_images    frames that int8 is calibrated on; default: the train split of `data`
     contract       of a checkpoint that has none of its own
+    weights        which of a checkpoint's sets of weights: see `load_checkpoint`
     out            folder for cgnet.onnx or cgnet.plan, tune.json, report.html and the files tried; a run that was
                    killed goes on from it
     command        what to record as the command that was run
@@ -111,17 +113,17 @@ def tune(
         require(package, extra)
     from cgnet_deploy.checkpoint.reading import load_checkpoint
 
-    out = Path(out)
-    make_folder(files := out / "files")
-    check_writable(out / "tune.json")
     size = None if res is None else Res.parse(str(res))
-    checkpoint = load_checkpoint(ckpt, contract=contract, res=size)
+    checkpoint = load_checkpoint(ckpt, contract=contract, res=size, weights=weights)
     spec = checkpoint.spec
     size = size or spec.input.res
     dataset = open_dataset(str(data), split)
     check_classes(dataset, spec.classes)
     images = min(len(dataset), limit or len(dataset))
     scored_images(dataset, range(images))
+    out = Path(out)
+    make_folder(files := out / "files")
+    check_writable(out / "tune.json")
     counts = (threads,) if threads else thread_counts()
     table = ClassTable(spec.class_names, spec.palette, spec.ignore_label)
     settings = Settings(
@@ -137,10 +139,11 @@ def tune(
         warmup_ms=WARMUP_MS,
         least_s=RACE_S,
         least_samples=RACE_SAMPLES,
-        said=Said(contract, table, spec.input.mean, spec.input.std, spec.input.color),
+        said=Said(contract, table, spec.input.mean, spec.input.std, spec.input.color, weights=weights),
     )
     calibration = ("--calib-data", str(calib_data or data), "--calib-images", str(calib_images))
-    common = ("--ckpt", str(ckpt), *(("--contract", contract) if contract else ()), "--res", str(size))
+    common = ("--ckpt", str(ckpt), *(("--weights", weights) if weights else ()))
+    common += (*(("--contract", contract) if contract else ()), "--res", str(size))
     common += ("--batch", str(batch), "--data", str(data), "--split", split)
     here = describe(settings.threads, command or tuple(sys.argv))
     asked = asked_in_words(

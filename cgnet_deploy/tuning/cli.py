@@ -13,7 +13,7 @@ from pathlib import Path
 from cgnet_deploy.bench.measure.latency import BOUNDARIES
 from cgnet_deploy.contracts import CONTRACTS
 from cgnet_deploy.data.formats import WHAT
-from cgnet_deploy.terminal import Parser, integer, number, res_argument, run, show
+from cgnet_deploy.terminal import WEIGHTS, Parser, integer, number, res_argument, run, show
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,6 +60,7 @@ def _parser() -> Parser:
     text = "frames that int8 is calibrated on, no labels (default: the train split of --data)"
     add("--calib-data", metavar="DIR", help=text)
     add("--calib-images", type=integer(8, 4096), metavar="N", help="use at most this many (default 128)")
+    add("--weights", metavar="SET", help=WEIGHTS)
     add("--contract", choices=tuple(CONTRACTS), help="input contract, where the checkpoint's is missing or wrong")
     text = "folder for cgnet.onnx or cgnet.plan, tune.json, report.html and the files tried (default tuned); a run "
     add("--out", type=Path, metavar="DIR", help=text + "that was killed goes on from it")

@@ -178,7 +178,7 @@ class Session:
                 from cgnet_deploy.export.plain import export_plain
 
                 log.info("exporting what torch.onnx.export writes by itself, to compare with")
-                export_plain(self.ckpt, self.settings.res, plain)
+                export_plain(self.ckpt, self.settings.res, plain, self.settings.said.weights)
             for backend in runtimes:
                 yield f"torch.onnx.export's graph, {backend}", f"{backend}:{plain}"
         yield "PyTorch", f"torch:{self.ckpt}"

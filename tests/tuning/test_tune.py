@@ -42,7 +42,9 @@ def on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, weights: Path) -> Run:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("cgnet_deploy.tuning.make.export_as", export_nothing)
     monkeypatch.setattr("cgnet_deploy.tuning.kept.page", names_of_rows)  # charts take seconds
-    monkeypatch.setattr("cgnet_deploy.export.plain.export_plain", lambda ckpt, res, path: path.write_bytes(b""))
+    monkeypatch.setattr(
+        "cgnet_deploy.export.plain.export_plain", lambda ckpt, res, path, weights: path.write_bytes(b"")
+    )
     monkeypatch.setattr(
         "cgnet_deploy.tuning.api.why_not", lambda backend: None if backend in HERE else f"no {backend} here"
     )
