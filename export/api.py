@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from cgnet_deploy.artifact import IO
+from cgnet_deploy.checkpoint.unparsed import read_unparsed
 from cgnet_deploy.contracts import CONTRACTS
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.errors import UsageError, require
@@ -159,12 +160,8 @@ def export(
     check_max_drop(kind, max_drop, data)
     check_outputs(ckpt, onnx, engine, calib_cache)
     page_runtime = check_web(web, web_runtime, io, batch, dynamic)
-    for package, extra in (
-        ("torch", "export"),
-        ("onnx_ir", "export"),
-        ("onnxscript", "export"),
-        ("onnxruntime", "ort"),
-    ):
+    read_unparsed(ckpt)  # before torch is imported, for a quick answer where it can't be used
+    for package, extra in (("torch", "export"), ("onnx_ir", "export"), ("onnxruntime", "ort")):
         require(package, extra)
     from cgnet_deploy.checkpoint.reading import load_checkpoint
     from cgnet_deploy.export.guard import guard

@@ -91,7 +91,8 @@ class Prepared:
     """A fused f32 network, verified, and how to lower its precision: what every file of this export is made from.
 
     tensor_graph: normalised tensors to logits. frame_graph: frames to labels, None with io "tensor".
-    frames, inputs: what to verify on, as frames and as normalised tensors. logits: PyTorch's, of those.
+    frames, inputs: what to verify on, as frames and as normalised tensors. logits: PyTorch's, of those; fused_logits:
+    the fused graph's.
     """
 
     checkpoint: Checkpoint
@@ -101,6 +102,7 @@ class Prepared:
     frames: Sequence[U8]
     inputs: Sequence[F32]
     logits: Sequence[F32]
+    fused_logits: Sequence[F32]
     fusion: FusionReport
     pruning: PruneReport | None
     verification: Verification
@@ -139,35 +141,48 @@ def prepare(checkpoint: Checkpoint, request: Request, frames: Sequence[U8]) -> P
     log.info(f"tracing {spec.name}, {spec.classes} classes, at {request.res.spelled()}, batch {request.batch}")
     model = without_tiny(checkpoint.model)
     tensor_graph = trace(model, request.res, batch=request.batch, dynamic=request.dynamic)
-    frame_graph = tensor_graph.clone() if request.io == "frames" else None
     inputs = [to_tensor(batch, spec.input) for batch in frames]
     with torch.inference_mode():
         logits: list[F32] = [model(torch.from_numpy(batch)).numpy() for batch in inputs]
 
-    fusion, pruning = _fuse(tensor_graph, request, spec.input)
+    folding, pruning = _fold(tensor_graph, request, spec.input)
+    frame_graph = tensor_graph.clone() if request.io == "frames" else None
+    fusion = folding.then(_choose_forms(tensor_graph, request))
     step = "fused and pruned" if request.prune else "fused"
-    verification = _verified(logits, finished(tensor_graph, request.file_opset), inputs, Precision.F32, step)
+    content = finished(tensor_graph, request.file_opset)
+    verification, fused_logits = _verified(logits, content, inputs, Precision.F32, step)
     lowering = _lowering(tensor_graph, checkpoint, request, inputs)
     if frame_graph is not None:
         take_frames(frame_graph, spec.input)
         give_labels(frame_graph, by_float=request.target.labels_by_float)
-        fusion, pruning = _fuse(frame_graph, request, spec.input)
+        fusion = folding.then(_choose_forms(frame_graph, request))
     return Prepared(
-        checkpoint, request, tensor_graph, frame_graph, frames, inputs, logits, fusion, pruning, verification, lowering
+        checkpoint,
+        request,
+        tensor_graph,
+        frame_graph,
+        frames,
+        inputs,
+        logits,
+        fused_logits,
+        fusion,
+        pruning,
+        verification,
+        lowering,
     )
 
 
 def write(prepared: Prepared, path: Path, keep: frozenset[str] = NOTHING) -> ExportedOnnx:
     """Lower all but the convolutions named in `keep`, verify, and write. Raises as `export_onnx` does."""
     checkpoint, request, lowering = prepared.checkpoint, prepared.request, prepared.lowering
-    graph, verification = lowering.apply(prepared.tensor_graph, keep), prepared.verification
+    graph = lowering.apply(prepared.tensor_graph, keep)
     content = finished(graph, request.file_opset)
+    verification, logits = prepared.verification, prepared.fused_logits
     if request.precision is not Precision.F32:
         _check_pairs(graph, lowering)
         step = "halved" if request.precision is Precision.F16 else "quantised"
-        verification = _verified(prepared.logits, content, prepared.inputs, request.precision, step)
+        verification, logits = _verified(prepared.logits, content, prepared.inputs, request.precision, step)
     if prepared.frame_graph is not None:
-        logits = run_single(content, prepared.inputs)
         content = finished(lowering.apply(prepared.frame_graph, keep), request.file_opset)
         demand_labels(logits, run_single(content, prepared.frames), request.precision)
     artifact = write_artifact(
@@ -208,18 +223,21 @@ def _lowering(tensor_graph: ir.Model, checkpoint: Checkpoint, request: Request, 
     return replace(lowering, f16_overflow=overflow)
 
 
-def _fuse(model: ir.Model, request: Request, spec: InputSpec) -> tuple[FusionReport, PruneReport | None]:
-    """Fold, prune if asked for, and choose the target's forms."""
-    target, watch = request.target, request.watch
+def _fold(model: ir.Model, request: Request, spec: InputSpec) -> tuple[FusionReport, PruneReport | None]:
+    """What comes before the target's forms, and is one for tensors and for frames: fold, and prune if asked for."""
     folded = apply(model, _chosen(FOLD, request))
-    pruning = None
-    if request.prune:
-        frames = watch if model.graph.inputs[0].name == "frames" else [to_tensor(f, spec) for f in watch]
-        pruning = prune_dead(model, target.block, observe(model, frames) if watch else {})
-    forms = target.forms if request.int8 is None else target.int8_forms
-    fused = folded.then(apply(model, _chosen(forms, request)))
+    if not request.prune:
+        return folded, None
+    watched = observe(model, [to_tensor(frames, spec) for frames in request.watch]) if request.watch else {}
+    return folded, prune_dead(model, request.target.block, watched)
+
+
+def _choose_forms(model: ir.Model, request: Request) -> FusionReport:
+    """The target's forms of what is left."""
+    target = request.target
+    fused = apply(model, _chosen(target.forms if request.int8 is None else target.int8_forms, request))
     drop_tiny(model)
-    return fused, pruning
+    return fused
 
 
 def _chosen(rules: Rules, request: Request) -> Rules:
@@ -228,11 +246,13 @@ def _chosen(rules: Rules, request: Request) -> Rules:
 
 def _verified(
     logits: Sequence[F32], content: bytes, inputs: Sequence[F32], precision: Precision, step: str
-) -> Verification:
-    verification = compare(logits, run_single(content, inputs))
+) -> tuple[Verification, list[F32]]:
+    """How far the graph's logits are from `logits`, and they themselves; AccuracyError if that is too far."""
+    own = run_single(content, inputs)
+    verification = compare(logits, own)
     demand(verification, precision, step)
     log.info(
         f"{step}: argmax equal on {verification.argmax_agreement:.4%} of {verification.images} images, "
         f"max |d| {verification.max_abs_diff:.2g} at |logit| {verification.max_abs_logit:.3g}"
     )
-    return verification
+    return verification, own

@@ -1,7 +1,7 @@
 """A file of named tensors, read without trusting it: safetensors, torch's zip or torch's older pickle.
 
-No code in the file runs: safetensors holds none, and torch's files are read with `weights_only=True`. Sizes,
-including the unpacked size of a zip, are bounded by MAX_BYTES before torch sees a byte.
+No code in the file runs: safetensors holds none, and torch's files are read with `weights_only=True`. Sizes are
+bounded before torch sees a byte (unparsed.py).
 
 mmengine saves its training log beside the weights, as objects of mmengine and numpy that `weights_only`
 refuses. Those names (LOG_OBJECTS and no others) are read as `Inert`, which does nothing and keeps nothing, so
@@ -14,7 +14,6 @@ import hashlib
 import io
 import json
 import warnings
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +24,10 @@ import torch
 from cgnet_deploy.checkpoint.meta import Meta, read_meta
 from cgnet_deploy.checkpoint.refused import Inert, advice, refused_name
 from cgnet_deploy.checkpoint.selection import select
+from cgnet_deploy.checkpoint.unparsed import read_unparsed, reason
 from cgnet_deploy.checkpoint.wrappers import Weights, weight_sets
-from cgnet_deploy.errors import CheckpointError, one_line, require
+from cgnet_deploy.errors import CheckpointError, require
 
-MAX_BYTES = 1 << 28  # 256 MiB; the largest CGNet (128 + 128 blocks) is 9 MiB, with an optimiser's state 30 MiB
 MAX_NOTES = 64
 MAX_NOTE_CHARS = 256
 
@@ -64,17 +63,11 @@ def read_container(path: Path, weights: str | None = None) -> Contents:
 
     Raises CheckpointError unless all of it can be read safely.
     """
-    data = _read(path)
+    data = read_unparsed(path)
     sha256 = hashlib.sha256(data).hexdigest()
     if data[8:9] == b"{":
         chosen = select(path, weight_sets(_safetensors(path, data)), weights)
         return Contents(chosen, {}, _metadata(data), sha256, Meta())
-    if data.startswith(b"PK\x03\x04"):
-        _check_zip(path, data)
-    elif not data.startswith(b"\x80\x02"):
-        raise CheckpointError(
-            f"{path} is not a checkpoint: it begins with {data[:8]!r}, which neither torch nor safetensors writes"
-        )
     loaded = _torch(path, data)
     sets = weight_sets(loaded)
     if not sets:
@@ -92,40 +85,6 @@ def short_notes(notes: Mapping[Any, Any]) -> dict[str, str]:
         if all(len(text) <= MAX_NOTE_CHARS and text.isprintable() for text in (key, str(value)))
     }
     return dict(list(kept.items())[:MAX_NOTES])
-
-
-def _read(path: Path) -> bytes:
-    if not path.is_file():
-        raise CheckpointError(f"{path} is not a file" if path.exists() else f"{path} does not exist")
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise CheckpointError(f"{path} can't be read: {error.strerror}") from error
-    if not data:
-        raise CheckpointError(f"{path} is empty")
-    if len(data) > MAX_BYTES:
-        raise CheckpointError(f"{path} is larger than {MAX_BYTES >> 20} MiB: not a checkpoint of a CGNet")
-    return data
-
-
-def _check_zip(path: Path, data: bytes) -> None:
-    """torch stores its records uncompressed: a compressed one is not from torch, and may be a zip bomb."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise CheckpointError(f"{path} is damaged or cut short: {reason(error)}") from error
-    inside = {m.filename.partition("/")[2] for m in members}
-    if any(name.startswith("code/") for name in inside):
-        raise CheckpointError(
-            f"{path} is TorchScript, which holds code: save its weights, "
-            "torch.save(torch.jit.load(OLD).state_dict(), NEW)"
-        )
-    if "data.pkl" not in inside:
-        raise CheckpointError(f"{path} is a zip without a data.pkl: no checkpoint that torch.save writes")
-    if any(m.compress_type != zipfile.ZIP_STORED for m in members) or sum(m.file_size for m in members) > MAX_BYTES:
-        raise CheckpointError(f"{path} is a compressed zip, which torch doesn't write: not a checkpoint")
 
 
 def _torch(path: Path, data: bytes) -> Any:
@@ -157,8 +116,3 @@ def _metadata(data: bytes) -> dict[str, str]:
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     metadata: dict[str, str] = header.get("__metadata__") or {}
     return metadata
-
-
-def reason(error: BaseException) -> str:
-    """A library's message in one line; of torch's advice about a refused pickle, only the reason."""
-    return one_line(str(error).partition("WeightsUnpickler error: ")[2] or error)

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cgnet_deploy.checkpoint.assemble import assemble
-from cgnet_deploy.checkpoint.container import Contents, read_container, reason, short_notes
+from cgnet_deploy.checkpoint.container import Contents, read_container, short_notes
 from cgnet_deploy.checkpoint.keys import Format
 from cgnet_deploy.checkpoint.meta import Meta
 from cgnet_deploy.checkpoint.settle import Said, settle
+from cgnet_deploy.checkpoint.unparsed import reason
 from cgnet_deploy.contracts import ClassTable, known_as
 from cgnet_deploy.errors import CheckpointError, UsageError
 from cgnet_deploy.model import CGNet

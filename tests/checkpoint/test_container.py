@@ -17,8 +17,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cgnet_deploy.checkpoint.container import MAX_BYTES, read_container, short_notes
+from cgnet_deploy.checkpoint.container import read_container, short_notes
 from cgnet_deploy.checkpoint.reading import read_network
+from cgnet_deploy.checkpoint.unparsed import MAX_BYTES
 from cgnet_deploy.errors import CheckpointError
 from tests.files import Hostile, saved
 from tests.networks import drawn

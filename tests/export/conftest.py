@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from tests.export.networks import graph_of
-
 pytest.register_assert_rewrite("tests.export.graphs")
 
 
@@ -22,9 +20,8 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder of a test that exports; the graph of each size is traced once for all of them."""
+    """The working folder of a test that exports."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("cgnet_deploy.export.pipeline.trace", graph_of)
     return tmp_path
 
 

@@ -1,41 +1,24 @@
-"""Networks like trained ones, and their graphs.
-
-Tracing takes seconds, and the graph depends on the depth and the sizes alone: each is traced once, and takes the
-weights of every other network of its depth. test_trace.py holds this to what tracing that network would give.
-"""
+"""Networks like trained ones."""
 
 from __future__ import annotations
 
 import copy
 import math
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnx_ir as ir
 import torch
 from torch import nn
 
 from cgnet_deploy.checkpoint.writing import save_checkpoint
 from cgnet_deploy.contracts import model_spec
-from cgnet_deploy.export.choices import Dynamic
-from cgnet_deploy.export.graph import tidy, weights
-from cgnet_deploy.export.trace import trace
 from cgnet_deploy.model import CGNet, Gate
 from cgnet_deploy.spec import Res
 from tests.networks import drawn
 
 F64 = npt.NDArray[np.float64]
-
-# What a node takes from its module, in the order of its inputs.
-LEAVES = {
-    "Conv": ("weight", "bias"),
-    "Gemm": ("weight", "bias"),
-    "BatchNormalization": ("weight", "bias", "running_mean", "running_var"),
-    "PRelu": ("weight",),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,44 +94,3 @@ def logits(model: CGNet, x: torch.Tensor) -> F64:
     with torch.inference_mode():
         y: F64 = copy.deepcopy(model).double()(x.double()).numpy()
     return y
-
-
-def graph_of(model: CGNet, res: Res, *, batch: int = 1, dynamic: Dynamic = "none") -> ir.Model:
-    """What `trace` gives for the model."""
-    if dynamic == "both":
-        res = Res(32, 32)  # of which nothing is left in the graph
-    graph = _traced(model.blocks, res, batch if dynamic == "none" else 1, dynamic).clone()
-    state = {"classifier.bias": torch.zeros(model.classes), **model.state_dict()}
-    for node in graph.graph:
-        module = (node.name or "").partition("/")[0]
-        for value, leaf in zip(node.inputs[1:], LEAVES.get(node.op_type, ()), strict=False):
-            tensor = state.get(f"{module}.{leaf}")
-            if tensor is not None and value is not None:
-                _set(value, tensor.numpy()[:, None, None] if node.op_type == "PRelu" else tensor.numpy())
-    _set_classes(graph, model.classes)
-    return graph
-
-
-def _set(value: ir.Value, array: npt.NDArray[np.generic]) -> None:
-    value.const_value, value.shape = ir.tensor(array, name=value.name), ir.Shape(array.shape)
-
-
-def _set_classes(graph: ir.Model, classes: int) -> None:
-    """Give a graph as many logits as its classifier now has, where its sizes are fixed."""
-    logits = graph.graph.outputs[0]
-    resize = logits.producer()
-    assert resize is not None
-    assert logits.shape is not None
-    sizes = weights(resize.inputs[3])
-    if sizes is not None:
-        assert resize.inputs[3] is not None
-        _set(resize.inputs[3], np.asarray([sizes[0], classes, *sizes[2:]]))
-    logits.shape = ir.Shape([logits.shape[0], classes, *logits.shape[2:]])
-    assert resize.inputs[0] is not None
-    resize.inputs[0].shape = None
-    tidy(graph)
-
-
-@cache
-def _traced(blocks: tuple[int, int], res: Res, batch: int, dynamic: Dynamic) -> ir.Model:
-    return trace(drawn(3, blocks, bias=True), res, batch=batch, dynamic=dynamic)

@@ -21,10 +21,11 @@ from cgnet_deploy.export.deepstream import as_nvinfer_feeds, write_deepstream
 from cgnet_deploy.export.int8 import Int8
 from cgnet_deploy.export.pipeline import Prepared, Request, prepare
 from cgnet_deploy.export.targets import target_named
+from cgnet_deploy.export.trace import trace
 from cgnet_deploy.pixels import to_tensor
 from cgnet_deploy.spec import Color, Precision, Res, Triple
 from tests.engines.graphs import drawn_frames
-from tests.export.networks import graph_of, trained
+from tests.export.networks import trained
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
@@ -71,7 +72,7 @@ def prepared(
     precision: Precision = Precision.F32,
     dynamic: Dynamic = "batch",
 ) -> Prepared:
-    monkeypatch.setattr(pipeline, "trace", graph_of)
+    monkeypatch.setattr(pipeline, "trace", trace)
     spec = model_spec("camvid-official", MODEL.classes, MODEL.blocks, mean=(90.5, 100.25, 120.0), std=std, color=color)
     save_checkpoint(folder / "model.safetensors", MODEL, spec, {})
     int8 = Int8(calibration_frames("scenes", 8, RES)) if precision is Precision.INT8 else None

@@ -31,9 +31,10 @@ from cgnet_deploy.export.ranges_file import Origin, Ranges, read_ranges, write_r
 from cgnet_deploy.export.replay import Replay, fake, stored_scale
 from cgnet_deploy.export.sites import chosen, sites
 from cgnet_deploy.export.targets import TARGETS, Target, target_named
+from cgnet_deploy.export.trace import trace
 from cgnet_deploy.pixels import F32
 from cgnet_deploy.spec import InputSpec, Precision, Res
-from tests.export.networks import Character, graph_of, save, trained
+from tests.export.networks import Character, save, trained
 from tests.export.test_quantize import DEAD, SMALL, frames, fused
 
 GENERIC, ORT_CPU = target_named("generic"), target_named("ort-cpu")
@@ -104,7 +105,7 @@ def test_what_every_pair_learned_comes_back_to_the_file(target: Target) -> None:
 
 
 def test_an_open_graph_is_replayed_without_what_computes_its_sizes() -> None:
-    model = graph_of(trained(), SMALL, dynamic="both")
+    model = trace(trained(), SMALL, dynamic="both")
     apply(model, (*FOLD, *ORT_CPU.int8_forms))
     assert {"Shape", "Cast"} <= set(count_ops(model))
     x = frames()[0]

@@ -15,11 +15,12 @@ from cgnet_deploy.export.graph import serialise, tidy
 from cgnet_deploy.export.half import out_of_range, to_half
 from cgnet_deploy.export.io_nodes import give_labels, take_frames
 from cgnet_deploy.export.runtime import run_single
+from cgnet_deploy.export.trace import trace
 from cgnet_deploy.model import CGNet
 from cgnet_deploy.pixels import to_tensor
 from cgnet_deploy.spec import Res
 from tests.export.graphs import Array, check_onnx, example, graph
-from tests.export.networks import F64, graph_of, logits, planes, trained, trained_overflowing
+from tests.export.networks import F64, logits, planes, trained, trained_overflowing
 from tests.export.test_io_nodes import spec
 
 SMALL = Res(33, 47)
@@ -28,7 +29,7 @@ F16 = ir.DataType.FLOAT16
 
 
 def fused(model: CGNet) -> ir.Model:
-    planes_in = graph_of(model, SMALL, batch=2)
+    planes_in = trace(model, SMALL, batch=2)
     apply(planes_in, FOLD)
     return planes_in
 
@@ -86,7 +87,7 @@ def test_the_tensor_input_and_the_logits_keep_their_types() -> None:
 
 
 def test_frames_and_labels_keep_their_types_and_pixels_are_normalised_in_f32() -> None:
-    whole = graph_of(trained(), SMALL, batch=2)
+    whole = trace(trained(), SMALL, batch=2)
     take_frames(whole, spec("rgb", (58, 57, 59)))
     give_labels(whole)
     apply(whole, FOLD)
@@ -102,7 +103,7 @@ def test_frames_and_labels_keep_their_types_and_pixels_are_normalised_in_f32() -
 @pytest.mark.parametrize("by_float", [False, True])
 def test_labels_are_those_of_the_same_network_s_half_logits(by_float: bool) -> None:
     model, given = trained(), spec("bgr")
-    half, whole = fused(model), graph_of(model, SMALL, batch=2)
+    half, whole = fused(model), trace(model, SMALL, batch=2)
     take_frames(whole, given)
     give_labels(whole, by_float=by_float)
     apply(whole, FOLD)

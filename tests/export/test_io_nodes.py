@@ -11,10 +11,11 @@ from cgnet_deploy.export.graph import serialise
 from cgnet_deploy.export.half import to_half
 from cgnet_deploy.export.io_nodes import give_labels, take_frames
 from cgnet_deploy.export.runtime import run_single
+from cgnet_deploy.export.trace import trace
 from cgnet_deploy.pixels import F32, U8, to_tensor
 from cgnet_deploy.spec import Color, InputSpec, Res, Triple
 from tests.export.graphs import check_onnx, graph
-from tests.export.networks import graph_of, trained
+from tests.export.networks import trained
 
 MEAN: Triple = (103.53, 116.28, 123.675)
 # Takes planes and gives them back: what comes out is what the way in makes of a frame.
@@ -68,7 +69,7 @@ def labelled(model: ir.Model, given: InputSpec) -> ir.Model:
 @pytest.mark.parametrize(("batch", "res"), [(1, Res(33, 47)), (2, Res(64, 40)), (3, Res(35, 96))])
 @pytest.mark.parametrize("color", ["rgb", "bgr"])
 def test_labels_are_the_argmax_of_the_logits_at_every_size(color: Color, batch: int, res: Res) -> None:
-    planes = graph_of(trained(), Res(33, 47), dynamic="both")
+    planes = trace(trained(), Res(33, 47), dynamic="both")
     frames = np.random.default_rng(1).integers(0, 256, (batch, *res, 3), np.uint8)
     (logits,) = run_single(serialise(planes), [to_tensor(frames, spec(color))])
     (labels,) = run_single(serialise(labelled(planes, spec(color))), [frames])
@@ -105,6 +106,6 @@ def test_tensorrt_casts_no_integer_to_u8_and_every_label_is_exact() -> None:
 
 
 def test_the_file_says_what_it_takes_and_gives() -> None:
-    whole = labelled(graph_of(trained(), Res(33, 47), batch=2), spec("rgb"))
+    whole = labelled(trace(trained(), Res(33, 47), batch=2), spec("rgb"))
     described = [(v.name, str(v.dtype), str(v.shape)) for v in (*whole.graph.inputs, *whole.graph.outputs)]
     assert described == [("frames", "UINT8", "[2,33,47,3]"), ("labels", "UINT8", "[2,33,47]")]

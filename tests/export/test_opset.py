@@ -14,10 +14,10 @@ from cgnet_deploy.export.graph import serialise
 from cgnet_deploy.export.opset import finished
 from cgnet_deploy.export.runtime import run_single
 from cgnet_deploy.export.targets import TARGETS, Target
-from cgnet_deploy.export.trace import TRACED_OPSET
+from cgnet_deploy.export.trace import TRACED_OPSET, trace
 from cgnet_deploy.spec import Res
 from tests.export.graphs import assert_same_outputs, example, graph
-from tests.export.networks import graph_of, planes, trained
+from tests.export.networks import planes, trained
 
 IR_VERSIONS = {13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9}  # the first of each opset, by ONNX's own table
 OPERATORS = """(float[2, 6, 8, 4] x) => (float[2, 6] y) {
@@ -74,7 +74,7 @@ def test_what_an_older_opset_cannot_say_is_an_error(text: str, name: str) -> Non
 @pytest.mark.parametrize("target", TARGETS, ids=str)
 def test_an_open_graph_says_no_size_but_those_of_its_ends(target: Target) -> None:
     model = trained()
-    made = graph_of(model, Res(33, 47), dynamic="both")
+    made = trace(model, Res(33, 47), dynamic="both")
     apply(made, FOLD)
     apply(made, target.forms)
     x = planes(Res(40, 56), batch=2).numpy()

@@ -14,8 +14,9 @@ from cgnet_deploy.export.graph import global_context, serialise
 from cgnet_deploy.export.half import to_half
 from cgnet_deploy.export.io_nodes import give_labels, take_frames
 from cgnet_deploy.export.targets import TARGETS, Target
+from cgnet_deploy.export.trace import trace
 from cgnet_deploy.spec import Precision, Res
-from tests.export.networks import Character, graph_of, trained
+from tests.export.networks import Character, trained
 from tests.export.test_rules import fuse
 
 RES = Res(33, 47)
@@ -28,7 +29,7 @@ def test_builds_and_keeps_its_types(tmp_path: Path, target: Target, precision: P
     pytest.importorskip("tensorrt_rtx")
     model = trained(character=Character(dead=0.3, constant_gates=prune))
     spec = model_spec("camvid-official", model.classes, model.blocks)
-    graph = graph_of(model, RES, batch=2)
+    graph = trace(model, RES, batch=2)
     take_frames(graph, CONTRACTS["camvid-official"])
     give_labels(graph, by_float=target.labels_by_float)
     fuse(graph, target, prune=prune)

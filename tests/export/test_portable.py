@@ -22,9 +22,10 @@ from cgnet_deploy.export.io_nodes import give_labels, take_frames
 from cgnet_deploy.export.opset import finished
 from cgnet_deploy.export.runtime import run_single
 from cgnet_deploy.export.targets import target_named
+from cgnet_deploy.export.trace import trace
 from cgnet_deploy.spec import Res
 from tests.engines.graphs import drawn_frames
-from tests.export.networks import Character, graph_of, trained
+from tests.export.networks import Character, trained
 from tests.export.test_io_nodes import spec
 
 RES = Res(64, 48)
@@ -50,7 +51,7 @@ READERS = {
 
 
 def network(*, half: bool = False, batch: int = 1, dynamic: Dynamic = "none", labels: bool = True) -> ir.Model:
-    model = graph_of(trained(character=STEEP), RES, batch=batch, dynamic=dynamic)
+    model = trace(trained(character=STEEP), RES, batch=batch, dynamic=dynamic)
     if labels:
         take_frames(model, spec("rgb"))
         give_labels(model)

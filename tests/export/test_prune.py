@@ -19,10 +19,11 @@ from cgnet_deploy.export.graph import count_macs, serialise
 from cgnet_deploy.export.prune import PruneReport, prune_dead
 from cgnet_deploy.export.runtime import run_single
 from cgnet_deploy.export.targets import TARGETS, Target
+from cgnet_deploy.export.trace import trace
 from cgnet_deploy.pixels import F32, to_tensor
 from cgnet_deploy.spec import Res
 from tests.export.graphs import Array, assert_same_outputs, check_onnx, example, graph
-from tests.export.networks import Character, graph_of, trained
+from tests.export.networks import Character, trained
 
 SMALL = Res(33, 47)
 
@@ -202,7 +203,7 @@ def test_constants_are_what_the_runtime_computes(rng: np.random.Generator) -> No
 @pytest.mark.parametrize("dynamic", ["batch", "both"])
 def test_open_sizes_can_be_pruned_and_are_not_counted(dynamic: Dynamic) -> None:
     model = trained(character=Character(dead=0.3))
-    pruning = graph_of(model, SMALL, dynamic=dynamic)
+    pruning = trace(model, SMALL, dynamic=dynamic)
     apply(pruning, FOLD)
     before = serialise(pruning)
     report = prune_dead(pruning)
@@ -221,7 +222,7 @@ def test_open_sizes_can_be_pruned_and_are_not_counted(dynamic: Dynamic) -> None:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_pruning_never_costs_multiplications(target: Target, constant_gates: bool, seed: int) -> None:
     model = trained(character=Character(dead=0.4, constant_gates=constant_gates), seed=seed)
-    pruning = graph_of(model, SMALL, batch=2)
+    pruning = trace(model, SMALL, batch=2)
     apply(pruning, FOLD)
     report = pruned(pruning, multiple=target.block, inputs=[80 * example(pruning, seed=seed)])
     assert report.macs_after is not None
@@ -231,7 +232,7 @@ def test_pruning_never_costs_multiplications(target: Target, constant_gates: boo
 
 def test_what_frames_showed_holds_on_others() -> None:
     model = trained(character=Character(dead=0.3))
-    pruning = graph_of(model, SMALL, batch=2)
+    pruning = trace(model, SMALL, batch=2)
     apply(pruning, FOLD)
     watched, others = ([80 * example(pruning, seed=seed) for seed in seeds] for seeds in ((0, 1), (2, 3)))
     report = pruned(pruning, watched=watched, inputs=others)
@@ -244,7 +245,7 @@ def test_what_frames_showed_holds_on_others() -> None:
 def official(shared: Path) -> tuple[ir.Model, Mapping[str, list[F32]]]:
     """The released weights, folded, at a small size, and real frames: to watch and to judge by."""
     checkpoint, res = load_checkpoint(shared / "checkpoints/cgnet_camvid_official.pth"), Res(97, 131)
-    graph = graph_of(checkpoint.model, res, batch=2)
+    graph = trace(checkpoint.model, res, batch=2)
     apply(graph, FOLD)
     frames = {}
     for split, step in (("train", 37), ("val", 10)):
@@ -278,7 +279,7 @@ def test_the_released_weights_lose_a_quarter_and_no_label(
 @pytest.mark.parametrize("multiple", sorted({target.block for target in TARGETS}))
 @pytest.mark.parametrize("name", ["official_k19", "mmseg_k19"])
 def test_the_fixtures_have_no_dead_channels_and_stay_as_they_are(shared: Path, name: str, multiple: int) -> None:
-    graph = graph_of(load_checkpoint(shared / f"fixtures/{name}.pth").model, Res(97, 131), batch=2)
+    graph = trace(load_checkpoint(shared / f"fixtures/{name}.pth").model, Res(97, 131), batch=2)
     apply(graph, FOLD)
     before = serialise(graph)
     report = prune_dead(graph, multiple)

@@ -24,11 +24,12 @@ from cgnet_deploy.export.ranges import LEVELS
 from cgnet_deploy.export.runtime import run_single
 from cgnet_deploy.export.sites import chosen, sites
 from cgnet_deploy.export.targets import TARGETS, Target, target_named
+from cgnet_deploy.export.trace import trace
 from cgnet_deploy.model import CGNet
 from cgnet_deploy.pixels import F32
 from cgnet_deploy.spec import Res
 from tests.export.graphs import Array, check_onnx, example, graph
-from tests.export.networks import Character, graph_of, planes, trained
+from tests.export.networks import Character, planes, trained
 from tests.export.test_io_nodes import spec
 from tests.export.test_rules import FIXTURE
 
@@ -39,7 +40,7 @@ DEAD = Character(dead=0.4, constant_gates=True)
 
 
 def fused(model: CGNet, target: Target = GENERIC, *, prune: bool = False) -> ir.Model:
-    made = graph_of(model, SMALL, batch=2)
+    made = trace(model, SMALL, batch=2)
     apply(made, FOLD)
     if prune:
         prune_dead(made, target.block)
@@ -226,7 +227,7 @@ def test_frames_to_labels_are_those_of_the_same_network_s_logits() -> None:
     """The scales are measured on the tensor graph and go to the frame graph by the convolutions' names."""
     network, given = trained(), spec("bgr")
     for target in TARGETS:
-        whole = graph_of(network, SMALL, batch=2)
+        whole = trace(network, SMALL, batch=2)
         take_frames(whole, given)
         give_labels(whole)
         apply(whole, FOLD)
@@ -332,7 +333,7 @@ def test_the_official_weights_quantise_without_a_zero_scale(shared: Path) -> Non
     from cgnet_deploy.checkpoint.reading import load_checkpoint
 
     model = load_checkpoint(shared / "checkpoints/cgnet_camvid_official.pth").model
-    made = graph_of(model, FIXTURE, batch=2)
+    made = trace(model, FIXTURE, batch=2)
     apply(made, FOLD)
     apply(made, GENERIC.int8_forms)
     x = planes(FIXTURE, batch=2).numpy()

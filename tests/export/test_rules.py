@@ -18,9 +18,10 @@ from cgnet_deploy.export.graph import count_ops, serialise
 from cgnet_deploy.export.prune import prune_dead
 from cgnet_deploy.export.runtime import run_single
 from cgnet_deploy.export.targets import TARGETS, Target, target_named
+from cgnet_deploy.export.trace import trace
 from cgnet_deploy.spec import Res
 from tests.export.graphs import ROUNDING, Array, check_onnx
-from tests.export.networks import Character, graph_of, logits, planes, trained
+from tests.export.networks import Character, logits, planes, trained
 
 BATCHNORM = ("batchnorm-conv", "batchnorm-depthwise", "batchnorm-join")
 FIXTURE = Res(97, 131)  # of the published inputs, which are two in a batch
@@ -61,7 +62,7 @@ def test_fused_fixtures_give_the_published_logits(shared: Path, name: str) -> No
     pair = np.load(shared / f"fixtures/{name}_97x131.npz")
     model = load_checkpoint(shared / f"fixtures/{name}.pth").model
     for target in TARGETS:
-        graph = graph_of(model, FIXTURE, batch=2)
+        graph = trace(model, FIXTURE, batch=2)
         report = fuse(graph, target)
         assert_every_norm_is_folded(report, (3, 21), target)
         assert_places(report, "gate-constant", fired=0, skipped=24)  # every gate is alive
@@ -73,7 +74,7 @@ def test_fused_fixtures_give_the_published_logits(shared: Path, name: str) -> No
 @pytest.mark.parametrize("name", ["official_k19", "mmseg_k19"])
 def test_live_gates_of_one_image_become_kernels(shared: Path, name: str) -> None:
     pair = np.load(shared / f"fixtures/{name}_97x131.npz")
-    graph = graph_of(load_checkpoint(shared / f"fixtures/{name}.pth").model, FIXTURE, batch=1)
+    graph = trace(load_checkpoint(shared / f"fixtures/{name}.pth").model, FIXTURE, batch=1)
     report = fuse(graph, target_named("ort-cpu"))
     assert_places(report, "gate-conv", fired=24, skipped=0)
     assert_logits(graph, pair["input"][:1], pair["logits"][:1])
@@ -86,7 +87,7 @@ def test_fused_official_weights_give_the_network_s_logits(shared: Path) -> None:
     x = planes(FIXTURE, batch=2)
     wanted = logits(model, x)
     for target in TARGETS:
-        graph = graph_of(model, FIXTURE, batch=2)
+        graph = trace(model, FIXTURE, batch=2)
         report = fuse(graph, target)
         assert_every_norm_is_folded(report, (3, 21), target)
         assert_places(report, "gate-constant", fired=24, skipped=0)  # none is
@@ -100,7 +101,7 @@ def test_fused_official_weights_give_the_network_s_logits(shared: Path) -> None:
 
 
 def test_folding_leaves_one_node_less_for_each_norm_but_the_joins() -> None:
-    graph = graph_of(trained(), Res(33, 47), batch=2)
+    graph = trace(trained(), Res(33, 47), batch=2)
     report = apply(graph, FOLD)
     before, after = sum(report.ops_before.values()), sum(report.ops_after.values())
     assert after == before - report.ops_before["BatchNormalization"] + JOIN_NODES
@@ -137,7 +138,7 @@ def test_any_network_is_fused_to_the_same_function(
     blocks, res, batch = network
     model = trained(classes, blocks, character, bias=bool(seed % 2), seed=seed)
     x = planes(res, batch=batch, generator=torch.Generator().manual_seed(seed))
-    graph = graph_of(model, res, batch=batch)
+    graph = trace(model, res, batch=batch)
     report = fuse(graph, target, prune=prune)
     assert_every_norm_is_folded(report, blocks, target)
     if target.name == "ort-cpu" and character.steepest <= 1:  # a slope above 1 leaves a Min, which needs no convolution
@@ -148,7 +149,7 @@ def test_any_network_is_fused_to_the_same_function(
 @pytest.mark.parametrize("target", TARGETS, ids=str)
 def test_an_open_graph_is_fused_and_stays_open(target: Target) -> None:
     model = trained()
-    graph = graph_of(model, Res(33, 47), dynamic="both")
+    graph = trace(model, Res(33, 47), dynamic="both")
     assert_every_norm_is_folded(fuse(graph, target), model.blocks, target)
     for batch, res in ((1, Res(33, 47)), (3, Res(64, 40))):
         x = planes(res, batch=batch)
