@@ -6,7 +6,9 @@
 #   make gpu      everything that needs an NVIDIA GPU: tested, measured, recorded; PART=, DATA= (CamVid) and CKPT= choose
 #   make interop  every kind of ONNX file in every runtime of docs/runtimes.md, which it writes; DATA=, CONSTANT= a
 #                 checkpoint with constant gates: an hour, and 22 GB of environments in .interop; it can be stopped
-.PHONY: demo quick test check gpu bench interop
+#   make lowest   make quick with the lowest versions that setup.cfg allows, in an environment of their own
+#   make audit    known faults of the installed packages, by pip-audit, which asks PyPI
+.PHONY: demo quick test check gpu bench interop lowest audit
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -41,6 +43,19 @@ test: $(READY) $(NATIVE)
 
 quick: $(READY) $(NATIVE)
 	$(PYTEST) -m 'not slow'
+
+# Other faults come with the lowest versions than with the newest: an option that they lack, a name that has moved.
+LOWEST := .venv/lowest/bin
+lowest:
+	$(PYTHON) -m venv .venv/lowest
+	$(LOWEST)/python -m pip install uv
+	$(LOWEST)/uv pip install --python .venv/lowest --resolution lowest-direct -e '.[dev]'
+	$(patsubst $(BIN)/%,$(LOWEST)/%,$(PYTEST)) -m 'not slow'
+
+# Not part of check, which needs no network.
+audit: $(READY)
+	$(BIN)/python -m pip install --quiet pip-audit
+	$(BIN)/pip-audit --skip-editable
 
 check: $(READY)
 	$(BIN)/ruff check

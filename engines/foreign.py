@@ -71,8 +71,8 @@ def describe(request: Request, source: Port, result: Port, metadata: Mapping[str
     texts = metadata or {}
     if said.contract is not None:
         named_contract(said.contract)  # refuses an unknown one
-    takes, shape = _taken(path, source, said, assumed)
-    gives, classes = _given(path, result, shape, assumed)
+    takes, shape = _takes(path, source, said, assumed)
+    gives, classes = _gives(path, result, shape, assumed)
     named, theirs = _ultralytics(path, texts) if texts.get("author") == "Ultralytics" else (None, None)
     table = _table(path, said, named, classes, assumed)
     size = _size(path, request, shape, theirs, len(table.names), assumed)
@@ -86,7 +86,7 @@ def describe(request: Request, source: Port, result: Port, metadata: Mapping[str
     return Described(model, Ends(takes, gives), shape, tuple(assumed))
 
 
-def _taken(path: Path, source: Port, said: Said, assumed: list[str]) -> tuple[Takes, Shape]:
+def _takes(path: Path, source: Port, said: Said, assumed: list[str]) -> tuple[Takes, Shape]:
     sides = source.sides
     if source.type == TENSOR and len(sides) == 4 and sides[1] in (3, None):
         return "tensor", (sides[0], sides[2], sides[3])
@@ -97,7 +97,7 @@ def _taken(path: Path, source: Port, said: Said, assumed: list[str]) -> tuple[Ta
     raise ArtifactError(f"{path} takes {source}; wanted (N, 3, H, W) float32 or (N, H, W, 3) uint8: export it that way")
 
 
-def _given(path: Path, result: Port, shape: Shape, assumed: list[str]) -> tuple[Gives, int | None]:
+def _gives(path: Path, result: Port, shape: Shape, assumed: list[str]) -> tuple[Gives, int | None]:
     """K is None where the file doesn't say it."""
     sides, (_, height, width) = result.sides, shape
     given = sides[-2:]

@@ -42,10 +42,10 @@ def open(request: Request) -> Engine:
     return NativeEngine(*requested(request), threads=request.threads, profile=request.profile)
 
 
-def native_or_none(request: Request) -> Engine | None:
+def native_or_none(file: OnnxFile, shape: Shape, request: Request) -> Engine | None:
     """The engine where nobody chose one, if it is installed and the file is of `--target native`; else None."""
     try:
-        return open(request)
+        return NativeEngine(file, shape, threads=request.threads, profile=request.profile)
     except (MissingPackage, EngineUnavailable, ArtifactError) as reason:
         log.debug(f"{request.path}: running by ONNX Runtime: {reason}")
         return None

@@ -37,9 +37,10 @@ CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
 
 def open(request: Request, *, cuda: bool = False) -> Engine:
-    if not (request.chosen or cuda) and (native := native_or_none(request)):
+    file, shape = requested(request)
+    if not (request.chosen or cuda) and (native := native_or_none(file, shape, request)):
         return native
-    return OrtEngine(*requested(request), threads=request.threads, cuda=cuda, profile=request.profile)
+    return OrtEngine(file, shape, threads=request.threads, cuda=cuda, profile=request.profile)
 
 
 def probe(*, cuda: bool = False) -> str:

@@ -26,7 +26,7 @@ def listed_pairs(file: Path, root: Path, entry: Any, masks_dir: str) -> Pairs:
 
 
 def _pictures(file: Path, root: Path, item: Any) -> list[Path]:
-    path = _inside(file, root, item)
+    path = _inside(file, root, _without_step(root, item))
     if path.is_dir():
         return pictures_below(path)
     if path.suffix.lower() != ".txt" or not path.is_file():
@@ -37,6 +37,12 @@ def _pictures(file: Path, root: Path, item: Any) -> list[Path]:
     if missing := [one for one in found if not one.is_file()]:
         raise DataError(f"{path}: {missing[0]} is missing ({len(missing)} of {len(lines)} lines)")
     return found
+
+
+def _without_step(root: Path, item: Any) -> Any:
+    """Roboflow writes ../train/images of the folder train beside its data.yaml: Ultralytics drops that step too."""
+    inside = item.removeprefix("../") if isinstance(item, str) else item
+    return inside if inside != item and "\0" not in inside and (root / inside).exists() else item
 
 
 def _inside(file: Path, root: Path, item: Any) -> Path:

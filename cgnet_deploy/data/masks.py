@@ -5,6 +5,7 @@ Pillow decodes: OpenCV turns a palette's indices into colours, and scales 1, 2 a
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,8 @@ def read_mask(path: Path) -> Mask:
         )
     mode, layout = header.mode, _raw_mode(header.tile)
     try:
-        several = getattr(header, "n_frames", 1) > 1  # looks for the header of the second
+        with warnings.catch_warnings(action="ignore"):
+            several = getattr(header, "n_frames", 1) > 1  # looks for the header of the second
     except DAMAGED as error:
         raise DataError(f"{path} can't be decoded: it is cut or damaged") from error
     if mode not in GREY + COLOUR or layout.endswith("I") or several:
@@ -53,7 +55,8 @@ def read_mask(path: Path) -> Mask:
             f"{path} is no mask: {header.format} of mode {layout or mode}; wanted one grey, palette or RGB picture"
         )
     try:
-        pixels = upright(np.asarray(header), content, header)
+        with warnings.catch_warnings(action="ignore"):  # of Pillow, about damaged metadata
+            pixels = upright(np.asarray(header), content, header)
     except DAMAGED as error:
         raise DataError(f"{path} can't be decoded: it is cut or damaged") from error
     if mode in COLOUR:

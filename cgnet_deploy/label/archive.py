@@ -46,6 +46,7 @@ def items_of(archive: str) -> list[Item]:
     else:
         paths = sorted(os.path.abspath(path) for path in glob.glob(archive, recursive=True) if os.path.isfile(path))
         root = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ""
+        paths = [path for path in paths if not any(map(is_system, Path(os.path.relpath(path, root)).parts))]
     items = [item for path in paths if (item := _item(path, root))]
     if len(items) < len(paths):
         log.warning("%s: %d files are neither pictures nor videos", archive, len(paths) - len(items))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cgnet_deploy.errors import one_line, require
+from cgnet_deploy.video.source import LOCAL
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +25,8 @@ class Sound:
         self._out, self._held, self._name = out, None, source
         self._packets: Iterator[Any] = iter(())
         try:
-            self._input = av.open(str(source))
-        except av.FFmpegError:  # OpenCV reads it all the same; its sound is lost
+            self._input = av.open(str(source), options=LOCAL)
+        except (av.FFmpegError, ValueError):  # OpenCV reads it all the same; its sound is lost
             self._input = None
             return
         track = next(iter(self._input.streams.audio), None)

@@ -40,7 +40,7 @@ OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 KINDS = "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,mxf,gif,h264,hevc,m4v,mjpeg,ivf,yuv4mpegpipe"
 NUMBERED = re.compile(r"%(0?\d{0,2})d")  # as in f%03d.png
 HDR = {16: "PQ", 18: "HLG"}  # AVColorTransferCharacteristic
-LOCAL = f"protocol_whitelist;file|format_whitelist;{KINDS}"
+LOCAL = {"protocol_whitelist": "file", "format_whitelist": KINDS}  # what FFmpeg is told of a file
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -241,7 +241,7 @@ def _refuse_hdr(path: Path) -> None:
         return
     av = require("av", extra="video")
     try:
-        with av.open(str(path), options={"protocol_whitelist": "file", "format_whitelist": KINDS}) as opened:
+        with av.open(str(path), options=LOCAL) as opened:
             curve = next((HDR.get(track.codec_context.color_trc) for track in opened.streams.video), None)
     except (av.FFmpegError, OSError, ValueError):
         return  # OpenCV says what is wrong with it
@@ -258,7 +258,7 @@ def _local_only() -> Iterator[None]:
     if OPTIONS in os.environ:
         yield
         return
-    os.environ[OPTIONS] = LOCAL
+    os.environ[OPTIONS] = "|".join(map(";".join, LOCAL.items()))
     try:
         yield
     finally:

@@ -86,6 +86,17 @@ def yaml_grey(folder: Path, samples: Sequence[Sample]) -> None:
     put(folder / "data.yaml", yaml.safe_dump(entries | {"names": dict(enumerate(NAMES))} | palette))
 
 
+def yaml_roboflow(folder: Path, samples: Sequence[Sample]) -> None:
+    """As Roboflow lays folders out, and names them in the description: one step too high."""
+    for one in samples:
+        split = folder / {"train": "train", "val": "valid"}[one.split]
+        picture(split / "images" / f"{one.name}.png", one.frame)
+        grey(split / "masks" / f"{one.name}.png", one.labels)
+    entries = {"train": "../train/images", "val": "../valid/images", "masks_dir": "masks", "nc": 4}
+    palette = {"palette": [list(colour) for colour in PALETTE]}
+    put(folder / "data.yaml", yaml.safe_dump(entries | {"names": list(NAMES)} | palette))
+
+
 def yaml_colours(folder: Path, samples: Sequence[Sample]) -> None:
     """RGB masks as BMP, text files of pictures, and the meaning of each colour."""
     for one in samples:
@@ -207,6 +218,7 @@ def described(folder: Path, **entries: object) -> None:
 # How it is written, what it is recognised as, and whether its own splits are kept.
 WRITERS: dict[str, tuple[Callable[[Path, Sequence[Sample]], None], str, bool]] = {
     "yaml, grey": (yaml_grey, "YAML", True),
+    "yaml, as Roboflow": (yaml_roboflow, "YAML", True),
     "yaml, colours": (yaml_colours, "YAML", True),
     "yaml, values": (yaml_values, "YAML", True),
     "cvat": (cvat, "VOC", True),

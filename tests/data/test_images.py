@@ -120,7 +120,7 @@ def webp_of_size(width: int, height: int) -> bytes:
         (png_of_size(100_000, 100_000), "is 100000x100000"),
         (png_of_size(10_000, 9_000), "is 9000x10000"),
         (webp_of_size(10_000, 9_000), "is 9000x10000"),
-        (webp_of_size(16_383, 16_383), "has more than 33554432 pixels"),
+        (webp_of_size(16_383, 16_383), "has more than 33554432 pixels|is 16383x16383"),  # Pillow reads it, or not
         (png_of_size(0, 5), "can't be decoded"),
     ],
 )

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cgnet_deploy.artifact import read_artifact
@@ -13,6 +14,7 @@ from cgnet_deploy.checkpoint.writing import save_official
 from cgnet_deploy.export import pipeline
 from cgnet_deploy.export.cli import main
 from cgnet_deploy.export.fuse.rules import FOLD
+from tests.data.own import Sample, yaml_grey
 from tests.export.networks import Character, save, trained
 from tests.export.test_pipeline import fault
 from tests.files import BAD
@@ -191,6 +193,21 @@ def assert_refused(folder: Path, flags: list[str], message: str, capsys: pytest.
 def test_refuses_flags(case: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags, message = BAD_FLAGS[case]
     assert_refused(folder, ["--ckpt", "model.safetensors", *flags], message, capsys)
+
+
+@pytest.mark.parametrize("flags", [["--fp16"], ["--int8", "--calib-data", "scenes:0:64x96"]], ids=["f16", "int8"])
+def test_a_limit_on_labels_without_a_scored_pixel_is_refused_before_the_work(
+    flags: list[str], folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def traced(*_: object, **__: object) -> None:
+        pytest.fail("the work began")
+
+    monkeypatch.setattr(pipeline, "prepare", traced)
+    ignored = np.full((40, 56), 255, np.uint8)
+    yaml_grey(folder / "own", [Sample("val", str(i), np.zeros((40, 56, 3), np.uint8), ignored) for i in range(3)])
+    (folder / "own" / "data.yaml").write_text("val: images/val\nmasks_dir: masks\nnames: [a, b, c]\n")
+    flags = ["--ckpt", "model.safetensors", "--res", "33x47", *flags, "--max-drop", "1", "--data", "own"]
+    assert_refused(folder, flags, "no pixel of 3 label maps is of a class, all are ignored", capsys)
 
 
 def test_refuses_no_checkpoint_at_all(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,6 +25,8 @@ def archive(tmp_path: Path) -> Path:
         ".hidden.png",
         "._a.png",
         ".git/x.png",
+        "street/@eaDir/a.png",
+        "__MACOSX/street/a.png",
     ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()

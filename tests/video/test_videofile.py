@@ -110,6 +110,18 @@ def test_sound_that_the_container_can_t_hold_is_left_out_with_a_note(
     assert len(frames_of(tmp_path / "out.mp4")) == 10
 
 
+def test_sound_is_taken_of_plain_files_only(tmp_path: Path) -> None:
+    """A playlist names other files and hosts."""
+    clip(tmp_path / "a.ts", drawn(9), codec="libx264", format="mpegts", sound="aac")
+    (source := tmp_path / "in.m3u8").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\na.ts\n#EXT-X-ENDLIST\n")
+    write(tmp_path / "out.mp4", drawn(9), sound=source)
+    with av.open(str(tmp_path / "out.mp4")) as opened:
+        assert not opened.streams.audio
+    write(tmp_path / "with.mp4", drawn(9), sound=tmp_path / "a.ts")
+    with av.open(str(tmp_path / "with.mp4")) as opened:
+        assert opened.streams.audio
+
+
 def test_a_source_without_sound(tmp_path: Path) -> None:
     write(tmp_path / "out.mp4", drawn(3), sound=clip(tmp_path / "in.avi", drawn(3)))
     assert len(frames_of(tmp_path / "out.mp4")) == 3

@@ -11,6 +11,14 @@
 
 namespace fs = std::filesystem;
 
+namespace {
+
+// In a row, these are the end, or as many as the file still announces: each damaged packet is one (Python's source.py).
+constexpr long failed_reads = 1000;
+constexpr long most_failed_reads = 250'000;
+
+}  // namespace
+
 Reader::Reader(const fs::path& path) : path_(path) {
   if (!fs::is_regular_file(path)) throw cgnet::Error(path.string() + " is not a file", 2);
   if (!capture_.open(path.string(), cv::CAP_FFMPEG) || !capture_.isOpened())
@@ -23,7 +31,9 @@ Reader::Reader(const fs::path& path) : path_(path) {
 
 cv::Mat Reader::next() {
   cv::Mat frame;  // a new one each time: another thread may still use the last one
-  if (!capture_.read(frame) || frame.empty()) {
+  const long most = std::min(std::max(failed_reads, announced_ - read_), most_failed_reads);
+  for (long failed = 0; !capture_.read(frame) || frame.empty();) {
+    if (++failed < most) continue;
     if (read_ == 0) throw cgnet::Error(path_.string() + " holds no frame that can be read", 2);
     return {};
   }

@@ -19,7 +19,7 @@ class Reader {
   /// Throws cgnet::Error with exit code 2 if it is not a video.
   explicit Reader(const std::filesystem::path& path);
 
-  /// The next frame, (H, W) of u8 BGR in new memory; an empty one at the end.
+  /// The next frame, (H, W) of u8 BGR in new memory; an empty one at the end. What is damaged is passed over.
   cv::Mat next();
 
   cv::Size size() const noexcept { return size_; }  ///< of the frames read

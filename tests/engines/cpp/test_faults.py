@@ -17,6 +17,7 @@ from tests.children import interruptible
 from tests.engines.cpp.conftest import read_video
 from tests.engines.graphs import FIXED, drawn_frames, written
 from tests.video.clips import clip, drawn
+from tests.video.test_source import decoded, zeroed
 
 FRAMES = drawn_frames(9, 40, 56)
 MakeVideo = Callable[[str, U8], Path]
@@ -83,6 +84,16 @@ def test_a_source_without_frames_is_refused(name: str, says: str, program: Path,
     assert f"{name} " in error_of(done)
     assert says in error_of(done)
     assert list(out.iterdir()) == []
+
+
+def test_frames_behind_damage_are_read(program: Path, engine: Path, tmp_path: Path) -> None:
+    video, masks = clip(tmp_path / "a.mp4", drawn(100), codec="libx264", format="mp4"), tmp_path / "m.u8"
+    zeroed(video, 0.4, 0.5)
+    done = run(*command(program, engine, video, "--masks", masks))
+    count = masks.stat().st_size // (40 * 56)
+    assert done.returncode == 1
+    assert error_of(done).endswith(f"a.mp4 is cut or damaged: {count} frames could be read, it announces 100")
+    assert count == decoded(video)
 
 
 @pytest.mark.parametrize(
