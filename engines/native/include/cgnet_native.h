@@ -13,7 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(__GNUC__)
+#if defined(CGNET_NATIVE_API)  /* what is built into another library is not its interface */
+#elif defined(__GNUC__)
 #define CGNET_NATIVE_API __attribute__((visibility("default")))
 #else
 #define CGNET_NATIVE_API
@@ -38,8 +39,8 @@ CGNET_NATIVE_API const char *cgnet_native_version(void);
 /* What went wrong in the calling thread's last call that did, in one line. */
 CGNET_NATIVE_API const char *cgnet_native_error(void);
 
-/* Open the ONNX file at `path`. threads: 0 for one a core. instructions: "avx512", "avx2" or "generic"; NULL or "" for
- * the best that this CPU has. */
+/* Open the ONNX file at `path`. threads: 0 for one a core. instructions: "avx512", "avx2", "i8mm", "dotprod" or
+ * "generic"; NULL or "" for the best that this CPU has. */
 CGNET_NATIVE_API cgnet_native_status cgnet_native_open(const char *path, int threads, const char *instructions,
                                                        cgnet_native **net);
 

@@ -8,7 +8,7 @@
 #include "engine.hpp"
 
 struct cgnet_native {
-  cgnet::Engine engine;
+  cgnet::native::Engine engine;
 };
 
 namespace {
@@ -21,10 +21,10 @@ cgnet_native_status guarded(Body body) {
   try {
     body();
     return CGNET_NATIVE_OK;
-  } catch (const cgnet::Unavailable& error) {
+  } catch (const cgnet::native::Unavailable& error) {
     last_error = error.what();
     return CGNET_NATIVE_UNAVAILABLE;
-  } catch (const cgnet::Error& error) {
+  } catch (const cgnet::native::Error& error) {
     last_error = error.what();
     return CGNET_NATIVE_BAD_INPUT;
   } catch (const std::exception& error) {
@@ -42,7 +42,7 @@ cgnet_native_status cgnet_native_open(const char* path, int threads, const char*
   return guarded([&] {
     *net = nullptr;
     std::ifstream stream(path, std::ios::binary);
-    if (!stream) throw cgnet::Error(std::string(path) + " can't be opened");
+    if (!stream) throw cgnet::native::Error(std::string(path) + " can't be opened");
     std::vector<uint8_t> file;
     std::vector<char> piece(1 << 16);
     while (stream && file.size() <= kMaxFileBytes) {
@@ -76,7 +76,7 @@ size_t cgnet_native_memory(const cgnet_native* net) { return net->engine.memory_
 void cgnet_native_profile(cgnet_native* net, int on) { net->engine.profile(on != 0); }
 
 int cgnet_native_operator(const cgnet_native* net, int i, const char** name, const char** kind, int64_t* macs, int64_t* ns) {
-  const std::vector<cgnet::Op>& ops = net->engine.network().ops;
+  const std::vector<cgnet::native::Op>& ops = net->engine.network().ops;
   const std::vector<int64_t> times = net->engine.times_ns();
   if (i < 0 || static_cast<size_t>(i) >= times.size()) return 0;
   static const char* const kKinds[] = {"image", "dense", "depthwise", "pool", "gates", "labels"};
@@ -84,10 +84,10 @@ int cgnet_native_operator(const cgnet_native* net, int i, const char** name, con
   const bool is_op = at < ops.size();
   *kind = kKinds[is_op ? static_cast<size_t>(ops[at].kind) : at - ops.size() + 4];
   *name = is_op ? ops[at].name.c_str() : *kind;
-  *macs = is_op ? static_cast<int64_t>(ops[at].weight.size()) : 0;
+  *macs = is_op ? ops[at].macs : 0;
   *ns = times[at];
   return 1;
 }
 
-const char* cgnet_native_best_instructions(void) { return cgnet::kernels_for("").name; }
+const char* cgnet_native_best_instructions(void) { return cgnet::native::kernels_for("").name; }
 void cgnet_native_close(cgnet_native* net) { delete net; }

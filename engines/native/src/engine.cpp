@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstring>
 
-namespace cgnet {
+namespace cgnet::native {
 namespace {
 
 constexpr int kMinSide = 32, kMaxSide = 8192, kMaxThreads = 64;
@@ -30,6 +30,10 @@ void between(int i, int small, int large, int& before, int& after, float& weight
 Engine::Engine(const uint8_t* file, size_t size, int threads, const char* instructions)
     : net_(recognise(read_onnx(file, size))), kernels_(&kernels_for(instructions)), threads_(thread_count(threads)),
       packed_(pack(net_, *kernels_)) {
+  for (Op& op : net_.ops) {
+    op.macs = static_cast<int64_t>(op.weight.size());
+    std::vector<float>().swap(op.weight);  // as packed they are kept
+  }
   for (int i = 0; i < 3; i++) {
     frame_mean_[net_.order[i]] = net_.mean[i];
     frame_scale_[net_.order[i]] = net_.scale[i];
@@ -46,7 +50,8 @@ void Engine::bind(int height, int width) {
   plan_ = make_plan(net_, packed_, *kernels_, height, width, threads_);
   memory_ = Block();
   memory_ = Block(plan_.shared_bytes);
-  for (const auto& [offset, bytes] : plan_.zeros) std::memset(memory_.data() + offset, 128, bytes);
+  for (const Plane& plane : plan_.bordered)  // of f32, fresh memory is zero
+    for (int y = 0; y < plane.rows; y++) draw_border(plane, memory_.data() + plane.offset + y * plane.row, y);
   own_.clear();
   own_.resize(static_cast<size_t>(threads_));
   for (Thread& thread : own_) {
@@ -61,6 +66,16 @@ void Engine::bind(int height, int width) {
   for (const Pass& pass : plan_.passes) items.push_back((pass.rows + pass.rows_of_item - 1) / pass.rows_of_item);
   pool_ = std::make_unique<Threads>(
       threads_, items, [this](int pass, int item, int thread) { work(pass, item, thread); }, kernels_->flush_denormals);
+}
+
+// What a map has beyond row y's ends, and above the first row and below the last.
+void Engine::draw_border(const Plane& plane, uint8_t* row, int y) const {
+  const auto bytes = static_cast<size_t>(plane.row), side = static_cast<size_t>(plane.pad * plane.pixel);
+  uint8_t* const begin = row - side;
+  std::memset(begin, plane.zero, side);
+  std::memset(begin + bytes - side, plane.zero, side);
+  if (y == 0) std::memset(begin - plane.pad * plane.row, plane.zero, static_cast<size_t>(plane.pad) * bytes);
+  if (y == plane.rows - 1) std::memset(begin + plane.row, plane.zero, static_cast<size_t>(plane.pad) * bytes);
 }
 
 void Engine::run(const uint8_t* frames, int count, int height, int width, uint8_t* labels) {
@@ -131,6 +146,7 @@ std::vector<int64_t> Engine::times_ns() const {
 
 Store Engine::store_of(size_t index, size_t out, const Thread& thread, int y) const {
   const Plane& to = plan_.planes[index][out];
+  if (to.shares) draw_border(to, at(to, thread, y), y);
   const PackedOut& it = packed_[index].outs[out];
   const auto array = [](const Block& block) { return block.size() ? block.floats() : nullptr; };
   return {at(to, thread, y), to.pixel, array(it.scale), array(it.shift), array(it.slope), it.inverse, it.u8};
@@ -311,4 +327,4 @@ void Engine::label_rows(int begin, int end, Thread& thread) {
   }
 }
 
-}  // namespace cgnet
+}  // namespace cgnet::native

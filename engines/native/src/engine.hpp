@@ -8,7 +8,7 @@
 #include "plan.hpp"
 #include "threads.hpp"
 
-namespace cgnet {
+namespace cgnet::native {
 
 class Engine {
  public:
@@ -38,6 +38,7 @@ class Engine {
   };
 
   void bind(int height, int width);
+  void draw_border(const Plane& plane, uint8_t* row, int y) const;
   void work(int pass, int item, int thread);
   void run_task(const Task& task, int begin, int end, Thread& thread);
   void run_row(const Op& op, size_t index, int y, Thread& thread, bool measure);
@@ -52,7 +53,7 @@ class Engine {
   const Plane& plane(Source source) const { return plan_.planes[static_cast<size_t>(source.op)][static_cast<size_t>(source.out)]; }
   Store store_of(size_t index, size_t out, const Thread& thread, int y) const;
 
-  const Network net_;
+  Network net_;
   const Kernels* const kernels_;
   const int threads_;
   const std::vector<PackedOp> packed_;
@@ -69,4 +70,4 @@ class Engine {
   std::unique_ptr<Threads> pool_;         // last: its threads stop before the rest goes
 };
 
-}  // namespace cgnet
+}  // namespace cgnet::native

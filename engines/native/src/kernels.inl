@@ -8,7 +8,7 @@
 
 namespace {
 
-using cgnet::Dense, cgnet::Depthwise, cgnet::Head, cgnet::Run, cgnet::Store, cgnet::Tail;
+using cgnet::native::Dense, cgnet::native::Depthwise, cgnet::native::Head, cgnet::native::Run, cgnet::native::Store, cgnet::native::Tail;
 
 // f, `N` vectors of one pixel from `slot` on, through a Store. Mixed: their order is that of Vec::mix.
 template <class Vec, int N, bool kMixed>

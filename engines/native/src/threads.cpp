@@ -1,6 +1,6 @@
 #include "threads.hpp"
 
-namespace cgnet {
+namespace cgnet::native {
 namespace {
 
 constexpr int kSpins = 4000;  // some 40 to 150 us, by how long a CPU pauses
@@ -101,4 +101,4 @@ void Threads::work_until_stopped(int thread) {
   }
 }
 
-}  // namespace cgnet
+}  // namespace cgnet::native

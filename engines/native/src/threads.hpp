@@ -14,7 +14,7 @@
 #include <thread>
 #include <vector>
 
-namespace cgnet {
+namespace cgnet::native {
 
 class Threads {
  public:
@@ -53,4 +53,4 @@ class Threads {
   std::vector<std::thread> threads_;
 };
 
-}  // namespace cgnet
+}  // namespace cgnet::native
