@@ -56,6 +56,10 @@ CGNET_NATIVE_API cgnet_native_status cgnet_native_run(cgnet_native *net, const u
 /* The scores of the last frame, before they are enlarged: (classes, ceil(height / 8), ceil(width / 8)). */
 CGNET_NATIVE_API cgnet_native_status cgnet_native_scores(const cgnet_native *net, float *scores);
 
+/* Keep each of its threads but the caller's on a core of its own, among those that the process may use, from the next
+ * frame on (on: 1), or leave them to the system (0, as at first). On Linux; elsewhere it does nothing. */
+CGNET_NATIVE_API void cgnet_native_pin(cgnet_native *net, int on);
+
 /* How many classes it tells apart; 1 if it computes in int8, 0 in f32; the instructions that it uses; its threads; the
  * bytes that it holds for frames of the last size. */
 CGNET_NATIVE_API int cgnet_native_classes(const cgnet_native *net);

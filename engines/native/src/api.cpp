@@ -1,6 +1,7 @@
 // The C functions of cgnet_native.h: exceptions end here.
 #include "cgnet_native.h"
 
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <new>
@@ -13,8 +14,15 @@ struct cgnet_native {
 
 namespace {
 
-constexpr size_t kMaxFileBytes = size_t{1} << 26;
+constexpr size_t kMaxFileBytes = size_t{1} << 26, kMostOfError = 400;
 thread_local std::string last_error;
+
+// On one line, whatever names the file holds: control characters become question marks.
+void remember(const char* what) {
+  last_error.assign(what, strnlen(what, kMostOfError));
+  for (char& c : last_error)
+    if (static_cast<unsigned char>(c) < ' ' || c == 127) c = '?';
+}
 
 template <class Body>
 cgnet_native_status guarded(Body body) {
@@ -22,13 +30,13 @@ cgnet_native_status guarded(Body body) {
     body();
     return CGNET_NATIVE_OK;
   } catch (const cgnet::native::Unavailable& error) {
-    last_error = error.what();
+    remember(error.what());
     return CGNET_NATIVE_UNAVAILABLE;
   } catch (const cgnet::native::Error& error) {
-    last_error = error.what();
+    remember(error.what());
     return CGNET_NATIVE_BAD_INPUT;
   } catch (const std::exception& error) {
-    last_error = error.what();
+    remember(error.what());
     return CGNET_NATIVE_FAILED;
   }
 }
@@ -73,6 +81,7 @@ int cgnet_native_is_int8(const cgnet_native* net) { return net->engine.network()
 const char* cgnet_native_instructions(const cgnet_native* net) { return net->engine.kernels().name; }
 int cgnet_native_threads(const cgnet_native* net) { return net->engine.threads(); }
 size_t cgnet_native_memory(const cgnet_native* net) { return net->engine.memory_bytes(); }
+void cgnet_native_pin(cgnet_native* net, int on) { net->engine.pin(on != 0); }
 void cgnet_native_profile(cgnet_native* net, int on) { net->engine.profile(on != 0); }
 
 int cgnet_native_operator(const cgnet_native* net, int i, const char** name, const char** kind, int64_t* macs, int64_t* ns) {

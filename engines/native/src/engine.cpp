@@ -65,7 +65,8 @@ void Engine::bind(int height, int width) {
   std::vector<int> items;
   for (const Pass& pass : plan_.passes) items.push_back((pass.rows + pass.rows_of_item - 1) / pass.rows_of_item);
   pool_ = std::make_unique<Threads>(
-      threads_, items, [this](int pass, int item, int thread) { work(pass, item, thread); }, kernels_->flush_denormals);
+      threads_, items, [this](int pass, int item, int thread) { work(pass, item, thread); }, kernels_->flush_denormals,
+      pins_);
 }
 
 // What a map has beyond row y's ends, and above the first row and below the last.
@@ -129,6 +130,11 @@ void Engine::run_task(const Task& task, int begin, int end, Thread& thread) {
   const Op& op = net_.ops[index];
   if (op.kind == Op::kPool) pool_row(op, index, begin, thread);
   else run_row(op, index, begin, thread, task.kind == Task::kMeasure);
+}
+
+void Engine::pin(bool on) {
+  if (on != pins_) pool_.reset();
+  pins_ = on;
 }
 
 void Engine::profile(bool on) {

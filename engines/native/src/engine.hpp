@@ -20,6 +20,8 @@ class Engine {
   void run(const uint8_t* frames, int count, int height, int width, uint8_t* labels);
   // The scores of the last frame that was run, (classes, ceil(height / 8), ceil(width / 8)).
   void scores(float* to) const;
+  // From the next frame on, keep each thread but the caller's on a core of its own, or leave that to the system.
+  void pin(bool on);
   // Add up the time of each operator from now on, over all threads and in ns, or stop it. The last two are those of the
   // gates and of the labels.
   void profile(bool on);
@@ -66,7 +68,7 @@ class Engine {
   std::vector<float> weight_;             // of the right one
   const uint8_t* frame_ = nullptr;
   uint8_t* labels_ = nullptr;
-  bool profiles_ = false;
+  bool profiles_ = false, pins_ = false;
   std::unique_ptr<Threads> pool_;         // last: its threads stop before the rest goes
 };
 

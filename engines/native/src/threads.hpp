@@ -21,8 +21,8 @@ class Threads {
   using Work = std::function<void(int pass, int item, int thread)>;
 
   // items: of each pass. `work` is called once for each item of each pass in `run`, by any of `count` threads, one of
-  // which is the caller's; start: by each thread before its first item.
-  Threads(int count, std::vector<int> items, Work work, std::function<void()> start);
+  // which is the caller's; start: by each thread before its first item. pin: keep the others on a core each.
+  Threads(int count, std::vector<int> items, Work work, std::function<void()> start, bool pin);
   ~Threads();
   Threads(const Threads&) = delete;
   Threads& operator=(const Threads&) = delete;
