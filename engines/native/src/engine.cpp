@@ -32,7 +32,7 @@ Engine::Engine(const uint8_t* file, size_t size, int threads, const char* instru
       packed_(pack(net_, *kernels_)) {
   for (Op& op : net_.ops) {
     op.macs = static_cast<int64_t>(op.weight.size());
-    std::vector<float>().swap(op.weight);  // as packed they are kept
+    if (!averages_inputs(op)) std::vector<float>().swap(op.weight);  // as packed they are kept
   }
   for (int i = 0; i < 3; i++) {
     frame_mean_[net_.order[i]] = net_.mean[i];
@@ -165,7 +165,8 @@ void Engine::run_row(const Op& op, size_t index, int y, Thread& thread, bool mea
   tail.scale = packed.scale.floats(), tail.bias = packed.bias.floats();
   tail.slope = packed.slope.size() ? packed.slope.floats() : nullptr;
   if (measure) {
-    tail.sums = reinterpret_cast<float*>(memory_.data() + plan_.sums[index]) + static_cast<ptrdiff_t>(y) * packed.slots;
+    tail.sums = reinterpret_cast<float*>(memory_.data() + plan_.sums[index]) + static_cast<size_t>(y) * plan_.sums_of_row[index];
+    if (averages_inputs(op)) return sum_inputs(op, y, thread, tail.sums);
     std::memset(tail.sums, 0, 4 * static_cast<size_t>(packed.slots));
   } else {
     if (op.gate >= 0) {
@@ -202,6 +203,17 @@ void Engine::run_row(const Op& op, size_t index, int y, Thread& thread, bool mea
   }
   const Dense d{runs, count, width, packed.slots / kernels_->lanes, packed.weights.data(), tail};
   net_.int8 ? kernels_->dense_u8(d) : kernels_->dense_f32(d);
+}
+
+void Engine::sum_inputs(const Op& op, int y, const Thread& thread, float* sums) const {
+  const int width = plan_.widths[op.level];
+  for (const Source& source : op.inputs) {
+    const Plane& from = plane(source);
+    const PackedOut& stored = packed_[static_cast<size_t>(source.op)].outs[static_cast<size_t>(source.out)];
+    const auto channels = static_cast<int>(stored.order.size());
+    (stored.u8 ? kernels_->row_sums_u8 : kernels_->row_sums_f32)(at(from, thread, y), from.pixel, width, channels, sums);
+    sums += channels;
+  }
 }
 
 // The three rows of the image under output row y, with a pixel of zeros on either side: u8 as in the frame, whose zero
@@ -262,23 +274,46 @@ void Engine::pool_row(const Op& op, size_t index, int y, Thread& thread) {
   for (size_t o = 0; o < op.outs.size(); o++) kernels_->store(pooled, 4 * width, store_of(index, o, thread, y));
 }
 
+// The mean of each of a gated operator's results.
+void Engine::mean_of(size_t index, float* mean) const {
+  const Op& op = net_.ops[index];
+  const size_t count = plan_.sums_of_row[index];
+  const auto* const sums = reinterpret_cast<const float*>(memory_.data() + plan_.sums[index]);
+  const int rows = plan_.heights[op.level];
+  std::vector<double> total(count);
+  for (size_t y = 0; y < static_cast<size_t>(rows); y++)
+    for (size_t s = 0; s < count; s++) total[s] += static_cast<double>(sums[y * count + s]);
+  for (double& number : total) number = number / rows / plan_.widths[op.level];
+  if (!averages_inputs(op)) {
+    for (size_t s = 0; s < count; s++)
+      if (const int c = packed_[index].order[s]; c >= 0) mean[c] = static_cast<float>(total[s]);
+    return;
+  }
+  std::vector<double> inputs;  // the mean of each channel that it reads
+  size_t first = 0;
+  for (size_t i = 0; i < op.inputs.size(); i++) {
+    const Source& source = op.inputs[i];
+    const PackedOut& stored = packed_[static_cast<size_t>(source.op)].outs[static_cast<size_t>(source.out)];
+    const size_t begin = inputs.size();
+    inputs.resize(begin + static_cast<size_t>(op.input_channels[i]));
+    for (size_t s = 0; s < stored.order.size(); s++)
+      if (stored.order[s] >= 0)
+        inputs[begin + static_cast<size_t>(stored.order[s])] = stored.u8 ? (total[first + s] - 128) * static_cast<double>(op.read_step) : total[first + s];
+    first += stored.order.size();
+  }
+  for (size_t q = 0; q < static_cast<size_t>(op.channels); q++) {
+    double sum = op.bias[q];
+    for (size_t c = 0; c < inputs.size(); c++) sum += static_cast<double>(op.weight[q * inputs.size() + c]) * inputs[c];
+    mean[q] = static_cast<float>(sum);
+  }
+}
+
 void Engine::gate(size_t index) {
   const Gate& gate = net_.gates[index];
   const auto channels = static_cast<size_t>(gate.channels), hidden = static_cast<size_t>(gate.hidden);
   std::vector<float> mean(channels), squeezed(gate.squeeze_bias);
-  for (size_t i = 0; i < net_.ops.size(); i++) {
-    const Op& op = net_.ops[i];
-    if (op.gate != static_cast<int>(index)) continue;
-    const auto slots = static_cast<size_t>(packed_[i].slots);
-    const auto* const sums = reinterpret_cast<const float*>(memory_.data() + plan_.sums[i]);
-    const int rows = plan_.heights[op.level];
-    std::vector<double> total(slots);
-    for (size_t y = 0; y < static_cast<size_t>(rows); y++)
-      for (size_t s = 0; s < slots; s++) total[s] += static_cast<double>(sums[y * slots + s]);
-    for (size_t s = 0; s < slots; s++)
-      if (const int c = packed_[i].order[s]; c >= 0)
-        mean[static_cast<size_t>(op.gate_channel + c)] = static_cast<float>(total[s] / rows / plan_.widths[op.level]);
-  }
+  for (size_t i = 0; i < net_.ops.size(); i++)
+    if (net_.ops[i].gate == static_cast<int>(index)) mean_of(i, mean.data() + net_.ops[i].gate_channel);
   for (size_t k = 0; k < hidden; k++) {
     for (size_t c = 0; c < channels; c++) squeezed[k] += gate.squeeze[k * channels + c] * mean[c];
     squeezed[k] = std::max(squeezed[k], 0.0f);

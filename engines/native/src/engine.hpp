@@ -46,6 +46,8 @@ class Engine {
   void run_row(const Op& op, size_t index, int y, Thread& thread, bool measure);
   void pool_row(const Op& op, size_t index, int y, Thread& thread);
   void image_rows(int y, Thread& thread);
+  void sum_inputs(const Op& op, int y, const Thread& thread, float* sums) const;
+  void mean_of(size_t index, float* mean) const;
   void gate(size_t index);
   void label_rows(int begin, int end, Thread& thread);
   void enlarge_row(int y, float* to) const;

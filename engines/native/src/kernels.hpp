@@ -83,6 +83,9 @@ struct Kernels {
   // sums[i] = rows[0][i] + rows[1][i] + rows[2][i] - mean of as many rows; a null row is not there
   void (*column_sums_u8)(const uint8_t* const rows[3], const float mean[3], int count, float* sums);
   void (*column_sums_f32)(const float* const rows[3], int count, float* sums);
+  // sums[c] = at[c] of all pixels of a row; channels: a multiple of 16
+  void (*row_sums_u8)(const uint8_t* at, ptrdiff_t pixel, int width, int channels, float* sums);
+  void (*row_sums_f32)(const uint8_t* at, ptrdiff_t pixel, int width, int channels, float* sums);
   // to[4 x + i] = factor[i] * (sums[2 step x + i] + sums[2 step x + step + i] + sums[2 step x + 2 step + i])
   void (*pool)(const float* sums, int step, int width, const float factor[4], float* to);
   // to[i] = (from[i] - mean[i % 3]) * scale[i % 3]

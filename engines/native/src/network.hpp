@@ -55,6 +55,12 @@ struct Op {
   int level = 0;                      // its result has 1 / 2^level of the frame's rows and columns
 };
 
+// Whether the mean of its result, which its gate reads, is the same map of its inputs' means: then nothing but those is
+// added up, and it runs once. What follows it, a PReLU, would forbid it.
+inline bool averages_inputs(const Op& op) {
+  return op.gate >= 0 && op.kind == Op::kDense && op.kernel == 1 && op.slope.empty();
+}
+
 struct Network {
   std::vector<Op> ops;
   std::vector<Gate> gates;

@@ -86,6 +86,15 @@ class Planner {
     return all;
   }
 
+  // How many numbers a gated operator adds up.
+  size_t summed(const Op& op, const PackedOp& packed) const {
+    if (!averages_inputs(op)) return static_cast<size_t>(packed.slots);
+    size_t count = 0;
+    for (const Source& source : op.inputs)
+      count += packed_[static_cast<size_t>(source.op)].outs[static_cast<size_t>(source.out)].order.size();
+    return count;
+  }
+
   size_t shared(size_t bytes) {
     const size_t at = plan_.shared_bytes;
     plan_.shared_bytes += aligned(bytes);
@@ -176,11 +185,12 @@ class Planner {
       trunk.offset = shared(static_cast<size_t>(trunk.row) * static_cast<size_t>(plan_.heights[level]));
       plan_.trunks.push_back(trunk);
     }
-    plan_.sums.resize(net_.ops.size()), plan_.gated.resize(net_.ops.size());
+    plan_.sums.resize(net_.ops.size()), plan_.sums_of_row.resize(net_.ops.size()), plan_.gated.resize(net_.ops.size());
     for (size_t i = 0; i < net_.ops.size(); i++) {
       if (net_.ops[i].gate < 0) continue;
       const auto bytes = 4 * static_cast<size_t>(packed_[i].slots);
-      plan_.sums[i] = shared(bytes * static_cast<size_t>(height_of(net_.ops[i])));
+      plan_.sums_of_row[i] = summed(net_.ops[i], packed_[i]);
+      plan_.sums[i] = shared(4 * plan_.sums_of_row[i] * static_cast<size_t>(height_of(net_.ops[i])));
       plan_.gated[i] = shared(2 * bytes);
     }
     const auto width = static_cast<size_t>(plan_.width);

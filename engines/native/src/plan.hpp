@@ -36,7 +36,7 @@ struct Plan {
   std::vector<Pass> passes;
   std::vector<std::vector<Plane>> planes;  // of each operator's outs
   std::vector<Plane> trunks;
-  std::vector<size_t> sums;                // of each gated operator, (rows, slots) f32 in the shared memory
+  std::vector<size_t> sums, sums_of_row;   // of each gated operator, (rows, sums_of_row) f32 in the shared memory
   std::vector<size_t> gated;               // scale and bias of each gated operator, in the shared memory
   std::vector<Plane> bordered;             // maps of u8 that nothing else writes over, so that their border stays
   size_t shared_bytes = 0, own_bytes = 0;
