@@ -212,6 +212,7 @@ int run(const Settings& settings) {
   if (!settings.masks.empty()) masks.emplace(settings.masks);
   cgnet::Options options;
   options.threads = settings.threads;
+  options.backend = settings.backend;
   options.contexts = settings.contexts > 0 ? settings.contexts : default_contexts(settings.engine);
   const cgnet::Segmenter segmenter(settings.engine, options);
   if (!segmenter.info().warning.empty()) std::fprintf(stderr, "cgnet_video: %s\n", segmenter.info().warning.c_str());

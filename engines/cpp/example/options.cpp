@@ -4,6 +4,8 @@
 #include <cstring>
 #include <string_view>
 #include <system_error>
+#include <tuple>
+#include <utility>
 
 #include <cgnet/segmenter.hpp>
 
@@ -13,7 +15,7 @@ const char* const usage =
     "\n"
     "Label a video with a file of cgnet-export.\n"
     "\n"
-    "  --engine FILE   .onnx for OpenVINO, .plan or .engine for TensorRT\n"
+    "  --engine FILE   .onnx for our CPU engine or OpenVINO, .plan or .engine for TensorRT; openvino:FILE chooses\n"
     "  --input FILE    any video that OpenCV reads\n"
     "  --output FILE   .avi, .mp4 or .mkv: the overlay\n"
     "  --masks FILE    the raw labels: u8, (frames, height, width), without a header\n"
@@ -36,6 +38,13 @@ Number number(std::string_view flag, std::string_view text, Number least, Number
   return value;
 }
 
+/// openvino:FILE or native:FILE, else FILE.
+std::pair<std::string, std::string> reference(const std::string& text) {
+  for (const std::string backend : {"openvino", "native"})
+    if (text.rfind(backend + ":", 0) == 0) return {backend, text.substr(backend.size() + 1)};
+  return {"", text};
+}
+
 }  // namespace
 
 Settings parse(int argc, const char* const* argv) {
@@ -45,7 +54,7 @@ Settings parse(int argc, const char* const* argv) {
     if (i + 1 == argc) throw cgnet::UsageError(std::string(flag) + " needs a value; see cgnet_video --help");
     const char* const value = argv[i + 1];
     if (flag == "--engine")
-      settings.engine = value;
+      std::tie(settings.backend, settings.engine) = reference(value);
     else if (flag == "--input")
       settings.input = value;
     else if (flag == "--output")

@@ -5,6 +5,7 @@
 
 struct Settings {
   std::filesystem::path engine;
+  std::string backend;           ///< of an ONNX file; empty: native where it takes the file
   std::filesystem::path input;
   std::filesystem::path output;  ///< empty: none
   std::filesystem::path masks;   ///< empty: none

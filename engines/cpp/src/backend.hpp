@@ -46,11 +46,13 @@ class Engine {
   virtual ~Engine() = default;
 
   virtual std::unique_ptr<Context> new_context() = 0;
+  virtual std::string backend() const = 0;
   virtual std::string provider() const = 0;
   virtual std::size_t device_bytes() const noexcept { return 0; }
 };
 
 // Each is compiled in where CMake chose its backend. `file` is checked; `shape` is what it is opened for.
+std::unique_ptr<Engine> open_native(const File& file, const Options& options);
 std::unique_ptr<Engine> open_openvino(const File& file, const Shape& shape, const Options& options);
 std::unique_ptr<Engine> open_tensorrt(const File& file, const Shape& shape, const Options& options);
 

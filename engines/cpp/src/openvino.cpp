@@ -127,6 +127,7 @@ class OpenVinoEngine final : public Engine {
                                              artifact_.classes.size());
   }
 
+  std::string backend() const override { return "openvino"; }
   std::string provider() const override { return "CPU " + runs_in_; }
 
  private:

@@ -20,15 +20,35 @@ EngineUnavailable::~EngineUnavailable() = default;
 
 namespace {
 
+/// Our own CPU engine where it takes the file and nobody chose another, else OpenVINO.
+std::unique_ptr<Engine> open_onnx(const File& file, [[maybe_unused]] const Shape& shape, const Options& options) {
+  const bool chosen = options.backend == "native";
+  [[maybe_unused]] const std::string path = file.artifact.path.string();
+#ifdef CGNET_NATIVE
+  if (options.backend != "openvino") {
+    try {
+      return open_native(file, options);
+    } catch (const ArtifactError&) {  // a file of another target
+#ifdef CGNET_OPENVINO
+      if (chosen) throw;
+#else
+      throw;
+#endif
+    }
+  }
+#endif
+#ifdef CGNET_OPENVINO
+  if (!chosen) return open_openvino(file, shape, options);
+#endif
+  throw EngineUnavailable(path + (chosen ? " needs the CPU engine, which this build of cgnet lacks: -DCGNET_NATIVE=ON"
+                                         : " needs OpenVINO, which this build of cgnet lacks: -DCGNET_OPENVINO=ON"));
+}
+
 std::unique_ptr<Engine> open_engine(const File& file, const Shape& shape, const Options& options) {
   const std::string path = file.artifact.path.string();
   switch (file.artifact.kind) {
     case Kind::onnx:
-#ifdef CGNET_OPENVINO
-      return open_openvino(file, shape, options);
-#else
-      throw EngineUnavailable(path + " needs OpenVINO, which this build of cgnet lacks: -DCGNET_OPENVINO=ON");
-#endif
+      return open_onnx(file, shape, options);
     case Kind::plan:
       check_plan(file);
 #ifdef CGNET_TENSORRT
@@ -75,13 +95,15 @@ class Segmenter::Impl {
     if (options.contexts < 1 || options.contexts > 64)
       throw UsageError("contexts " + std::to_string(options.contexts) + ": must be between 1 and 64");
     if (options.threads < 0) throw UsageError("threads " + std::to_string(options.threads) + ": must be 0 or more");
+    if (!options.backend.empty() && options.backend != "native" && options.backend != "openvino")
+      throw UsageError("backend " + options.backend + ": wanted native or openvino, or none for the file's own");
     const File file = read_file(path);
     const Artifact& artifact = file.artifact;
     shape_ = narrowed(artifact, {options.batch, options.height, options.width});
     engine_ = open_engine(file, shape_, options);
     for (int i = 0; i < options.contexts; ++i) contexts_.push_back(engine_->new_context());
     for (const auto& context : contexts_) idle_.push_back(context.get());
-    info_.backend = artifact.kind == Kind::onnx ? "openvino" : "tensorrt";
+    info_.backend = engine_->backend();
     info_.provider = engine_->provider();
     info_.precision = artifact.precision;
     info_.sha256 = artifact.sha256;

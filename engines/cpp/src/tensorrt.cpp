@@ -322,6 +322,8 @@ class TensorRTEngine final : public Engine {
     return context;
   }
 
+  std::string backend() const override { return "tensorrt"; }
+
   // Whether a graph is replayed changes the latency of a small network, so it is reported where it is known.
   std::string provider() const override { return loaded_->gpu.name + replays_; }
 

@@ -13,7 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(__GNUC__)
+#if defined(CGNET_NATIVE_API)  /* what is built into another library is not its interface */
+#elif defined(__GNUC__)
 #define CGNET_NATIVE_API __attribute__((visibility("default")))
 #else
 #define CGNET_NATIVE_API
@@ -38,8 +39,8 @@ CGNET_NATIVE_API const char *cgnet_native_version(void);
 /* What went wrong in the calling thread's last call that did, in one line. */
 CGNET_NATIVE_API const char *cgnet_native_error(void);
 
-/* Open the ONNX file at `path`. threads: 0 for one a core. instructions: "avx512", "avx2" or "generic"; NULL or "" for
- * the best that this CPU has. */
+/* Open the ONNX file at `path`. threads: 0 for one a core. instructions: "avx512", "avx2", "i8mm", "dotprod" or
+ * "generic"; NULL or "" for the best that this CPU has. */
 CGNET_NATIVE_API cgnet_native_status cgnet_native_open(const char *path, int threads, const char *instructions,
                                                        cgnet_native **net);
 
@@ -54,6 +55,10 @@ CGNET_NATIVE_API cgnet_native_status cgnet_native_run(cgnet_native *net, const u
 
 /* The scores of the last frame, before they are enlarged: (classes, ceil(height / 8), ceil(width / 8)). */
 CGNET_NATIVE_API cgnet_native_status cgnet_native_scores(const cgnet_native *net, float *scores);
+
+/* Keep each of its threads but the caller's on a core of its own, among those that the process may use, from the next
+ * frame on (on: 1), or leave them to the system (0, as at first). On Linux; elsewhere it does nothing. */
+CGNET_NATIVE_API void cgnet_native_pin(cgnet_native *net, int on);
 
 /* How many classes it tells apart; 1 if it computes in int8, 0 in f32; the instructions that it uses; its threads; the
  * bytes that it holds for frames of the last size. */

@@ -1,6 +1,7 @@
 // The C functions of cgnet_native.h: exceptions end here.
 #include "cgnet_native.h"
 
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <new>
@@ -8,27 +9,34 @@
 #include "engine.hpp"
 
 struct cgnet_native {
-  cgnet::Engine engine;
+  cgnet::native::Engine engine;
 };
 
 namespace {
 
-constexpr size_t kMaxFileBytes = size_t{1} << 26;
+constexpr size_t kMaxFileBytes = size_t{1} << 26, kMostOfError = 400;
 thread_local std::string last_error;
+
+// On one line, whatever names the file holds: control characters become question marks.
+void remember(const char* what) {
+  last_error.assign(what, strnlen(what, kMostOfError));
+  for (char& c : last_error)
+    if (static_cast<unsigned char>(c) < ' ' || c == 127) c = '?';
+}
 
 template <class Body>
 cgnet_native_status guarded(Body body) {
   try {
     body();
     return CGNET_NATIVE_OK;
-  } catch (const cgnet::Unavailable& error) {
-    last_error = error.what();
+  } catch (const cgnet::native::Unavailable& error) {
+    remember(error.what());
     return CGNET_NATIVE_UNAVAILABLE;
-  } catch (const cgnet::Error& error) {
-    last_error = error.what();
+  } catch (const cgnet::native::Error& error) {
+    remember(error.what());
     return CGNET_NATIVE_BAD_INPUT;
   } catch (const std::exception& error) {
-    last_error = error.what();
+    remember(error.what());
     return CGNET_NATIVE_FAILED;
   }
 }
@@ -42,7 +50,7 @@ cgnet_native_status cgnet_native_open(const char* path, int threads, const char*
   return guarded([&] {
     *net = nullptr;
     std::ifstream stream(path, std::ios::binary);
-    if (!stream) throw cgnet::Error(std::string(path) + " can't be opened");
+    if (!stream) throw cgnet::native::Error(std::string(path) + " can't be opened");
     std::vector<uint8_t> file;
     std::vector<char> piece(1 << 16);
     while (stream && file.size() <= kMaxFileBytes) {
@@ -73,10 +81,11 @@ int cgnet_native_is_int8(const cgnet_native* net) { return net->engine.network()
 const char* cgnet_native_instructions(const cgnet_native* net) { return net->engine.kernels().name; }
 int cgnet_native_threads(const cgnet_native* net) { return net->engine.threads(); }
 size_t cgnet_native_memory(const cgnet_native* net) { return net->engine.memory_bytes(); }
+void cgnet_native_pin(cgnet_native* net, int on) { net->engine.pin(on != 0); }
 void cgnet_native_profile(cgnet_native* net, int on) { net->engine.profile(on != 0); }
 
 int cgnet_native_operator(const cgnet_native* net, int i, const char** name, const char** kind, int64_t* macs, int64_t* ns) {
-  const std::vector<cgnet::Op>& ops = net->engine.network().ops;
+  const std::vector<cgnet::native::Op>& ops = net->engine.network().ops;
   const std::vector<int64_t> times = net->engine.times_ns();
   if (i < 0 || static_cast<size_t>(i) >= times.size()) return 0;
   static const char* const kKinds[] = {"image", "dense", "depthwise", "pool", "gates", "labels"};
@@ -84,10 +93,10 @@ int cgnet_native_operator(const cgnet_native* net, int i, const char** name, con
   const bool is_op = at < ops.size();
   *kind = kKinds[is_op ? static_cast<size_t>(ops[at].kind) : at - ops.size() + 4];
   *name = is_op ? ops[at].name.c_str() : *kind;
-  *macs = is_op ? static_cast<int64_t>(ops[at].weight.size()) : 0;
+  *macs = is_op ? ops[at].macs : 0;
   *ns = times[at];
   return 1;
 }
 
-const char* cgnet_native_best_instructions(void) { return cgnet::kernels_for("").name; }
+const char* cgnet_native_best_instructions(void) { return cgnet::native::kernels_for("").name; }
 void cgnet_native_close(cgnet_native* net) { delete net; }

@@ -4,8 +4,17 @@
 #include "kernels.hpp"
 #include "onnx.hpp"
 
-namespace cgnet {
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
+namespace cgnet::native {
 namespace {
+
+#if defined(__aarch64__) && defined(__linux__)
+// As the kernel numbers them; older headers name neither.
+constexpr unsigned long kHasDotprod = 1ul << 20, kHasI8mm = 1ul << 13;
+#endif
 
 bool runs(const Kernels* kernels) {
   if (!kernels) return false;
@@ -17,6 +26,10 @@ bool runs(const Kernels* kernels) {
            __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
   if (kernels == avx2_kernels())
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+#elif defined(__aarch64__) && defined(__linux__)
+  const bool dotprod = getauxval(AT_HWCAP) & kHasDotprod;
+  if (kernels == i8mm_kernels()) return dotprod && getauxval(AT_HWCAP2) & kHasI8mm;
+  if (kernels == dotprod_kernels()) return dotprod;
 #endif
   return kernels == generic_kernels();
 }
@@ -26,7 +39,7 @@ bool runs(const Kernels* kernels) {
 const Kernels& kernels_for(const char* name) {
   const std::string wanted = name ? name : "";
   std::string able;
-  for (const Kernels* kernels : {avx512_kernels(), avx2_kernels(), generic_kernels()}) {
+  for (const Kernels* kernels : {avx512_kernels(), avx2_kernels(), i8mm_kernels(), dotprod_kernels(), generic_kernels()}) {
     if (!runs(kernels)) continue;
     if (wanted.empty() || wanted == kernels->name) return *kernels;
     able += std::string(able.empty() ? "" : ", ") + kernels->name;
@@ -34,4 +47,4 @@ const Kernels& kernels_for(const char* name) {
   throw Unavailable("no kernels \"" + wanted.substr(0, 40) + "\" for this CPU, which runs " + able);
 }
 
-}  // namespace cgnet
+}  // namespace cgnet::native

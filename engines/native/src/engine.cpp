@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstring>
 
-namespace cgnet {
+namespace cgnet::native {
 namespace {
 
 constexpr int kMinSide = 32, kMaxSide = 8192, kMaxThreads = 64;
@@ -30,6 +30,10 @@ void between(int i, int small, int large, int& before, int& after, float& weight
 Engine::Engine(const uint8_t* file, size_t size, int threads, const char* instructions)
     : net_(recognise(read_onnx(file, size))), kernels_(&kernels_for(instructions)), threads_(thread_count(threads)),
       packed_(pack(net_, *kernels_)) {
+  for (Op& op : net_.ops) {
+    op.macs = static_cast<int64_t>(op.weight.size());
+    if (!averages_inputs(op)) std::vector<float>().swap(op.weight);  // as packed they are kept
+  }
   for (int i = 0; i < 3; i++) {
     frame_mean_[net_.order[i]] = net_.mean[i];
     frame_scale_[net_.order[i]] = net_.scale[i];
@@ -46,7 +50,8 @@ void Engine::bind(int height, int width) {
   plan_ = make_plan(net_, packed_, *kernels_, height, width, threads_);
   memory_ = Block();
   memory_ = Block(plan_.shared_bytes);
-  for (const auto& [offset, bytes] : plan_.zeros) std::memset(memory_.data() + offset, 128, bytes);
+  for (const Plane& plane : plan_.bordered)  // of f32, fresh memory is zero
+    for (int y = 0; y < plane.rows; y++) draw_border(plane, memory_.data() + plane.offset + y * plane.row, y);
   own_.clear();
   own_.resize(static_cast<size_t>(threads_));
   for (Thread& thread : own_) {
@@ -60,7 +65,18 @@ void Engine::bind(int height, int width) {
   std::vector<int> items;
   for (const Pass& pass : plan_.passes) items.push_back((pass.rows + pass.rows_of_item - 1) / pass.rows_of_item);
   pool_ = std::make_unique<Threads>(
-      threads_, items, [this](int pass, int item, int thread) { work(pass, item, thread); }, kernels_->flush_denormals);
+      threads_, items, [this](int pass, int item, int thread) { work(pass, item, thread); }, kernels_->flush_denormals,
+      pins_);
+}
+
+// What a map has beyond row y's ends, and above the first row and below the last.
+void Engine::draw_border(const Plane& plane, uint8_t* row, int y) const {
+  const auto bytes = static_cast<size_t>(plane.row), side = static_cast<size_t>(plane.pad * plane.pixel);
+  uint8_t* const begin = row - side;
+  std::memset(begin, plane.zero, side);
+  std::memset(begin + bytes - side, plane.zero, side);
+  if (y == 0) std::memset(begin - plane.pad * plane.row, plane.zero, static_cast<size_t>(plane.pad) * bytes);
+  if (y == plane.rows - 1) std::memset(begin + plane.row, plane.zero, static_cast<size_t>(plane.pad) * bytes);
 }
 
 void Engine::run(const uint8_t* frames, int count, int height, int width, uint8_t* labels) {
@@ -116,6 +132,11 @@ void Engine::run_task(const Task& task, int begin, int end, Thread& thread) {
   else run_row(op, index, begin, thread, task.kind == Task::kMeasure);
 }
 
+void Engine::pin(bool on) {
+  if (on != pins_) pool_.reset();
+  pins_ = on;
+}
+
 void Engine::profile(bool on) {
   profiles_ = on;
   if (on)
@@ -131,6 +152,7 @@ std::vector<int64_t> Engine::times_ns() const {
 
 Store Engine::store_of(size_t index, size_t out, const Thread& thread, int y) const {
   const Plane& to = plan_.planes[index][out];
+  if (to.shares) draw_border(to, at(to, thread, y), y);
   const PackedOut& it = packed_[index].outs[out];
   const auto array = [](const Block& block) { return block.size() ? block.floats() : nullptr; };
   return {at(to, thread, y), to.pixel, array(it.scale), array(it.shift), array(it.slope), it.inverse, it.u8};
@@ -143,7 +165,8 @@ void Engine::run_row(const Op& op, size_t index, int y, Thread& thread, bool mea
   tail.scale = packed.scale.floats(), tail.bias = packed.bias.floats();
   tail.slope = packed.slope.size() ? packed.slope.floats() : nullptr;
   if (measure) {
-    tail.sums = reinterpret_cast<float*>(memory_.data() + plan_.sums[index]) + static_cast<ptrdiff_t>(y) * packed.slots;
+    tail.sums = reinterpret_cast<float*>(memory_.data() + plan_.sums[index]) + static_cast<size_t>(y) * plan_.sums_of_row[index];
+    if (averages_inputs(op)) return sum_inputs(op, y, thread, tail.sums);
     std::memset(tail.sums, 0, 4 * static_cast<size_t>(packed.slots));
   } else {
     if (op.gate >= 0) {
@@ -180,6 +203,17 @@ void Engine::run_row(const Op& op, size_t index, int y, Thread& thread, bool mea
   }
   const Dense d{runs, count, width, packed.slots / kernels_->lanes, packed.weights.data(), tail};
   net_.int8 ? kernels_->dense_u8(d) : kernels_->dense_f32(d);
+}
+
+void Engine::sum_inputs(const Op& op, int y, const Thread& thread, float* sums) const {
+  const int width = plan_.widths[op.level];
+  for (const Source& source : op.inputs) {
+    const Plane& from = plane(source);
+    const PackedOut& stored = packed_[static_cast<size_t>(source.op)].outs[static_cast<size_t>(source.out)];
+    const auto channels = static_cast<int>(stored.order.size());
+    (stored.u8 ? kernels_->row_sums_u8 : kernels_->row_sums_f32)(at(from, thread, y), from.pixel, width, channels, sums);
+    sums += channels;
+  }
 }
 
 // The three rows of the image under output row y, with a pixel of zeros on either side: u8 as in the frame, whose zero
@@ -240,23 +274,46 @@ void Engine::pool_row(const Op& op, size_t index, int y, Thread& thread) {
   for (size_t o = 0; o < op.outs.size(); o++) kernels_->store(pooled, 4 * width, store_of(index, o, thread, y));
 }
 
+// The mean of each of a gated operator's results.
+void Engine::mean_of(size_t index, float* mean) const {
+  const Op& op = net_.ops[index];
+  const size_t count = plan_.sums_of_row[index];
+  const auto* const sums = reinterpret_cast<const float*>(memory_.data() + plan_.sums[index]);
+  const int rows = plan_.heights[op.level];
+  std::vector<double> total(count);
+  for (size_t y = 0; y < static_cast<size_t>(rows); y++)
+    for (size_t s = 0; s < count; s++) total[s] += static_cast<double>(sums[y * count + s]);
+  for (double& number : total) number = number / rows / plan_.widths[op.level];
+  if (!averages_inputs(op)) {
+    for (size_t s = 0; s < count; s++)
+      if (const int c = packed_[index].order[s]; c >= 0) mean[c] = static_cast<float>(total[s]);
+    return;
+  }
+  std::vector<double> inputs;  // the mean of each channel that it reads
+  size_t first = 0;
+  for (size_t i = 0; i < op.inputs.size(); i++) {
+    const Source& source = op.inputs[i];
+    const PackedOut& stored = packed_[static_cast<size_t>(source.op)].outs[static_cast<size_t>(source.out)];
+    const size_t begin = inputs.size();
+    inputs.resize(begin + static_cast<size_t>(op.input_channels[i]));
+    for (size_t s = 0; s < stored.order.size(); s++)
+      if (stored.order[s] >= 0)
+        inputs[begin + static_cast<size_t>(stored.order[s])] = stored.u8 ? (total[first + s] - 128) * static_cast<double>(op.read_step) : total[first + s];
+    first += stored.order.size();
+  }
+  for (size_t q = 0; q < static_cast<size_t>(op.channels); q++) {
+    double sum = op.bias[q];
+    for (size_t c = 0; c < inputs.size(); c++) sum += static_cast<double>(op.weight[q * inputs.size() + c]) * inputs[c];
+    mean[q] = static_cast<float>(sum);
+  }
+}
+
 void Engine::gate(size_t index) {
   const Gate& gate = net_.gates[index];
   const auto channels = static_cast<size_t>(gate.channels), hidden = static_cast<size_t>(gate.hidden);
   std::vector<float> mean(channels), squeezed(gate.squeeze_bias);
-  for (size_t i = 0; i < net_.ops.size(); i++) {
-    const Op& op = net_.ops[i];
-    if (op.gate != static_cast<int>(index)) continue;
-    const auto slots = static_cast<size_t>(packed_[i].slots);
-    const auto* const sums = reinterpret_cast<const float*>(memory_.data() + plan_.sums[i]);
-    const int rows = plan_.heights[op.level];
-    std::vector<double> total(slots);
-    for (size_t y = 0; y < static_cast<size_t>(rows); y++)
-      for (size_t s = 0; s < slots; s++) total[s] += static_cast<double>(sums[y * slots + s]);
-    for (size_t s = 0; s < slots; s++)
-      if (const int c = packed_[i].order[s]; c >= 0)
-        mean[static_cast<size_t>(op.gate_channel + c)] = static_cast<float>(total[s] / rows / plan_.widths[op.level]);
-  }
+  for (size_t i = 0; i < net_.ops.size(); i++)
+    if (net_.ops[i].gate == static_cast<int>(index)) mean_of(i, mean.data() + net_.ops[i].gate_channel);
   for (size_t k = 0; k < hidden; k++) {
     for (size_t c = 0; c < channels; c++) squeezed[k] += gate.squeeze[k * channels + c] * mean[c];
     squeezed[k] = std::max(squeezed[k], 0.0f);
@@ -311,4 +368,4 @@ void Engine::label_rows(int begin, int end, Thread& thread) {
   }
 }
 
-}  // namespace cgnet
+}  // namespace cgnet::native

@@ -8,7 +8,7 @@
 #include "plan.hpp"
 #include "threads.hpp"
 
-namespace cgnet {
+namespace cgnet::native {
 
 class Engine {
  public:
@@ -20,6 +20,8 @@ class Engine {
   void run(const uint8_t* frames, int count, int height, int width, uint8_t* labels);
   // The scores of the last frame that was run, (classes, ceil(height / 8), ceil(width / 8)).
   void scores(float* to) const;
+  // From the next frame on, keep each thread but the caller's on a core of its own, or leave that to the system.
+  void pin(bool on);
   // Add up the time of each operator from now on, over all threads and in ns, or stop it. The last two are those of the
   // gates and of the labels.
   void profile(bool on);
@@ -38,11 +40,14 @@ class Engine {
   };
 
   void bind(int height, int width);
+  void draw_border(const Plane& plane, uint8_t* row, int y) const;
   void work(int pass, int item, int thread);
   void run_task(const Task& task, int begin, int end, Thread& thread);
   void run_row(const Op& op, size_t index, int y, Thread& thread, bool measure);
   void pool_row(const Op& op, size_t index, int y, Thread& thread);
   void image_rows(int y, Thread& thread);
+  void sum_inputs(const Op& op, int y, const Thread& thread, float* sums) const;
+  void mean_of(size_t index, float* mean) const;
   void gate(size_t index);
   void label_rows(int begin, int end, Thread& thread);
   void enlarge_row(int y, float* to) const;
@@ -52,7 +57,7 @@ class Engine {
   const Plane& plane(Source source) const { return plan_.planes[static_cast<size_t>(source.op)][static_cast<size_t>(source.out)]; }
   Store store_of(size_t index, size_t out, const Thread& thread, int y) const;
 
-  const Network net_;
+  Network net_;
   const Kernels* const kernels_;
   const int threads_;
   const std::vector<PackedOp> packed_;
@@ -65,8 +70,8 @@ class Engine {
   std::vector<float> weight_;             // of the right one
   const uint8_t* frame_ = nullptr;
   uint8_t* labels_ = nullptr;
-  bool profiles_ = false;
+  bool profiles_ = false, pins_ = false;
   std::unique_ptr<Threads> pool_;         // last: its threads stop before the rest goes
 };
 
-}  // namespace cgnet
+}  // namespace cgnet::native

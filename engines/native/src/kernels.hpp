@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace cgnet {
+namespace cgnet::native {
 
 constexpr size_t kAlign = 64, kPastEnd = 256;
 constexpr int kMaxOuts = 3;
@@ -70,8 +70,9 @@ struct Kernels {
   int most_vectors;   // in a block
   int most_weight;    // of an int8 weight: 127, or 63 where products of pairs would saturate
   int trunk_bytes;    // of an element of the trunk beside int8: 2 or 4
+  int centre;         // what their products take from each u8: 128 where both factors must be signed, else 0
 
-  // `channels`: of the map, u8. How many channels a depthwise kernel takes at once, and in which order: see order.hpp.
+  // `channels`: of the map, u8. How many channels a depthwise kernel takes at once, and in which order: see pack.cpp.
   int (*group)(int channels);
   void (*dense_u8)(const Dense&);
   void (*dense_f32)(const Dense&);
@@ -82,6 +83,9 @@ struct Kernels {
   // sums[i] = rows[0][i] + rows[1][i] + rows[2][i] - mean of as many rows; a null row is not there
   void (*column_sums_u8)(const uint8_t* const rows[3], const float mean[3], int count, float* sums);
   void (*column_sums_f32)(const float* const rows[3], int count, float* sums);
+  // sums[c] = at[c] of all pixels of a row; channels: a multiple of 16
+  void (*row_sums_u8)(const uint8_t* at, ptrdiff_t pixel, int width, int channels, float* sums);
+  void (*row_sums_f32)(const uint8_t* at, ptrdiff_t pixel, int width, int channels, float* sums);
   // to[4 x + i] = factor[i] * (sums[2 step x + i] + sums[2 step x + step + i] + sums[2 step x + 2 step + i])
   void (*pool)(const float* sums, int step, int width, const float factor[4], float* to);
   // to[i] = (from[i] - mean[i % 3]) * scale[i % 3]
@@ -95,8 +99,10 @@ struct Kernels {
 const Kernels* generic_kernels();
 const Kernels* avx2_kernels();    // null where this build has none, as below
 const Kernels* avx512_kernels();
+const Kernels* dotprod_kernels();
+const Kernels* i8mm_kernels();
 
 // The fastest that this CPU runs, or the one called `name`. Throws Error where there is none.
 const Kernels& kernels_for(const char* name);
 
-}  // namespace cgnet
+}  // namespace cgnet::native

@@ -8,7 +8,7 @@
 
 namespace {
 
-using cgnet::Dense, cgnet::Depthwise, cgnet::Head, cgnet::Run, cgnet::Store, cgnet::Tail;
+using cgnet::native::Dense, cgnet::native::Depthwise, cgnet::native::Head, cgnet::native::Run, cgnet::native::Store, cgnet::native::Tail;
 
 // f, `N` vectors of one pixel from `slot` on, through a Store. Mixed: their order is that of Vec::mix.
 template <class Vec, int N, bool kMixed>
@@ -220,6 +220,18 @@ void column_sums_f32(const float* const rows[3], int count, float* sums) {
   for (int r = 0; r < 3; r++)
     if (rows[r])
       for (int i = 0; i < count; i++) sums[i] += rows[r][i];
+}
+
+template <class T, class Sum>
+void row_sums(const uint8_t* at, ptrdiff_t pixel, int width, int channels, float* sums) {
+  for (int c = 0; c < channels; c += 16) {
+    Sum sum[16] = {};
+    for (int x = 0; x < width; x++) {
+      const T* const from = reinterpret_cast<const T*>(at + x * pixel) + c;
+      for (int i = 0; i < 16; i++) sum[i] += from[i];
+    }
+    for (int i = 0; i < 16; i++) sums[c + i] = static_cast<float>(sum[i]);
+  }
 }
 
 void pool(const float* sums, int step, int width, const float factor[4], float* to) {

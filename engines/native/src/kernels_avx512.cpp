@@ -7,7 +7,7 @@
 
 #include "kernels.inl"
 
-namespace cgnet {
+namespace cgnet::native {
 namespace {
 
 int group(int channels) { return channels % 64 == 0 ? 64 : 32; }
@@ -15,13 +15,13 @@ void depthwise_u8(const Depthwise& d) { group(d.channels) == 64 ? depthwise_grou
 void flush_denormals() { _mm_setcsr(_mm_getcsr() | 0x8040); }
 
 const Kernels kKernels{
-    "avx512", 16, 4, 127, 2, group, dense<Wide, true, 6, 12, 12>, dense<Wide, false, 6, 12, 12>, depthwise_u8,
-    depthwise_f32<Wide>, store<Wide>, column_sums_u8, column_sums_f32, pool, normalise, enlarge<Wide>, labels<Wide>,
+    "avx512", 16, 4, 127, 2, 0, group, dense<Wide, true, 6, 12, 12>, dense<Wide, false, 6, 12, 12>, depthwise_u8,
+    depthwise_f32<Wide>, store<Wide>, column_sums_u8, column_sums_f32, row_sums<uint8_t, int32_t>, row_sums<float, float>, pool, normalise, enlarge<Wide>, labels<Wide>,
     flush_denormals};
 
 }  // namespace
 const Kernels* avx512_kernels() { return &kKernels; }
-}  // namespace cgnet
+}  // namespace cgnet::native
 #else
-const cgnet::Kernels* cgnet::avx512_kernels() { return nullptr; }
+const cgnet::native::Kernels* cgnet::native::avx512_kernels() { return nullptr; }
 #endif

@@ -3,7 +3,7 @@
 
 #include "kernels.inl"
 
-namespace cgnet {
+namespace cgnet::native {
 namespace {
 
 int group(int) { return 16; }
@@ -18,10 +18,10 @@ void flush_denormals() {
 }
 
 const Kernels kKernels{
-    "generic", 4, 2, 127, 4, group, dense<Plain, true, 0, 4, 6>, dense<Plain, false, 0, 4, 6>, depthwise_groups<Plain>,
-    depthwise_f32<Plain>, store<Plain>, column_sums_u8, column_sums_f32, pool, normalise, enlarge<Plain>, labels<Plain>,
+    "generic", 4, 2, 127, 4, 0, group, dense<Plain, true, 0, 4, 6>, dense<Plain, false, 0, 4, 6>, depthwise_groups<Plain>,
+    depthwise_f32<Plain>, store<Plain>, column_sums_u8, column_sums_f32, row_sums<uint8_t, int32_t>, row_sums<float, float>, pool, normalise, enlarge<Plain>, labels<Plain>,
     flush_denormals};
 
 }  // namespace
 const Kernels* generic_kernels() { return &kKernels; }
-}  // namespace cgnet
+}  // namespace cgnet::native

@@ -7,12 +7,13 @@
 // A concat is a list of stored results, so it costs nothing; the residual sum is an epilogue of what it adds.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "onnx.hpp"
 
-namespace cgnet {
+namespace cgnet::native {
 
 // How a result is stored. step: u8 holds round(x / step) + 128; 0: f32. Empty lists: no factor, shift or PReLU.
 struct Out {
@@ -50,8 +51,15 @@ struct Op {
   int trunk = -1, trunk_channel = 0;  // the residual sum that it belongs to
   bool adds = false, keeps = false;   // it adds the trunk to its result; the trunk becomes its result
   std::vector<Out> outs;
+  int64_t macs = 0;                   // for a pixel of its result
   int level = 0;                      // its result has 1 / 2^level of the frame's rows and columns
 };
+
+// Whether the mean of its result, which its gate reads, is the same map of its inputs' means: then nothing but those is
+// added up, and it runs once. What follows it, a PReLU, would forbid it.
+inline bool averages_inputs(const Op& op) {
+  return op.gate >= 0 && op.kind == Op::kDense && op.kernel == 1 && op.slope.empty();
+}
 
 struct Network {
   std::vector<Op> ops;
@@ -67,4 +75,4 @@ struct Network {
 // Throws Error for a graph that is not a CGNet as `cgnet-export --target native` writes it.
 Network recognise(const Graph& graph);
 
-}  // namespace cgnet
+}  // namespace cgnet::native

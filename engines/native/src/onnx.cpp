@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-namespace cgnet {
+namespace cgnet::native {
 namespace {
 
 constexpr size_t kMaxFile = size_t{1} << 26, kMaxNodes = 1 << 13, kMaxTensor = size_t{1} << 24, kMaxList = 64;
@@ -218,4 +218,4 @@ Graph read_onnx(const uint8_t* data, size_t size) {
   return graph;
 }
 
-}  // namespace cgnet
+}  // namespace cgnet::native

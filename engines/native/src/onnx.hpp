@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-namespace cgnet {
+namespace cgnet::native {
 
 // What is wrong with a file, a size or a machine, in one line.
 struct Error : std::runtime_error {
@@ -50,4 +50,4 @@ struct Graph {
 // Throws Error for bytes that are no ONNX file of a network of this kind.
 Graph read_onnx(const uint8_t* data, size_t size);
 
-}  // namespace cgnet
+}  // namespace cgnet::native

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
+#include <cstdint>
 
-namespace cgnet {
+namespace cgnet::native {
 namespace {
 
 constexpr int kFill = 16;  // channels are filled up to a multiple of it
@@ -103,17 +103,14 @@ class Packer {
   }
 
   // Int8 weights of a filter, and their step. Weights from the file keep their levels where those fit.
-  std::vector<int> levels(const Op& op, const std::vector<double>& weight, size_t filter, double& step) const {
-    const size_t each = weight.size() / static_cast<size_t>(op.channels);
-    const double* const from = weight.data() + filter * each;
+  void levels(const Op& op, const float* from, size_t count, size_t filter, double& step, int8_t* to) const {
     step = op.weight_step[filter];
-    double peak = 0;
-    for (size_t i = 0; i < each; i++) peak = std::max(peak, std::abs(from[i]));
+    float peak = 0;
+    for (size_t i = 0; i < count; i++) peak = std::max(peak, std::abs(from[i]));
     const bool moved = op.kind == Op::kImage && (net_.scale[0] != 1 || net_.scale[1] != 1 || net_.scale[2] != 1);
-    if (peak > 0 && (moved || peak > (kernels_.most_weight + 0.5) * step)) step = peak / kernels_.most_weight;
-    std::vector<int> to(each);
-    for (size_t i = 0; i < each; i++) to[i] = static_cast<int>(std::lrint(from[i] / step));
-    return to;
+    if (peak > 0 && (moved || peak > (kernels_.most_weight + 0.5) * step)) step = static_cast<double>(peak) / kernels_.most_weight;
+    const double inverse = 1 / step;
+    for (size_t i = 0; i < count; i++) to[i] = static_cast<int8_t>(std::lrint(from[i] * inverse));
   }
 
   void pack_dense(const Op& op, PackedOp& to, double inverse) const {
@@ -139,68 +136,70 @@ class Packer {
       for (size_t dy = 0; dy < kernel; dy++) run(plane(op.inputs[i]).order, first, dy);
       first += op.input_channels[i];
     }
-    std::vector<double> weight(op.weight.begin(), op.weight.end());
-    std::vector<float> scale(static_cast<size_t>(op.channels)), bias = op.bias;
     const size_t each = width * taps, lanes = static_cast<size_t>(kernels_.lanes), slots = static_cast<size_t>(to.slots);
+    std::vector<float> scaled;
     if (image && net_.int8)
-      for (size_t i = 0; i < weight.size(); i++) weight[i] *= net_.scale[i / taps % 3];
-    const size_t bytes_each = net_.int8 ? 1 : 4, step_elements = net_.int8 ? 4 : 1;
-    to.weights = Block(elements.size() * slots * bytes_each);
-    std::vector<int> slot_of(static_cast<size_t>(op.channels));
-    for (size_t s = 0; s < slots; s++)
-      if (to.order[s] >= 0) slot_of[static_cast<size_t>(to.order[s])] = static_cast<int>(s);
+      for (size_t i = 0; i < op.weight.size(); i++) scaled.push_back(op.weight[i] * net_.scale[i / taps % 3]);
+    const float* const weight = scaled.empty() ? op.weight.data() : scaled.data();
+    std::vector<int8_t> level(net_.int8 ? op.weight.size() : 0);
+    std::vector<float> scale(static_cast<size_t>(op.channels)), bias = op.bias;
     for (size_t q = 0; q < scale.size(); q++) {
       double step = 1, offset = op.bias[q];
-      std::vector<int> level;
       if (net_.int8) {
-        level = levels(op, weight, q, step);
+        int8_t* const levels_of = level.data() + q * each;
+        levels(op, weight + q * each, each, q, step, levels_of);
         if (!image) step *= op.read_step;
-        for (size_t i = 0; i < each; i++) offset -= level[i] * step * (image ? net_.mean[i / taps] : 128);
+        for (size_t i = 0; i < each; i++) {
+          const double zero = image ? static_cast<double>(net_.mean[i / taps]) : 128;
+          offset -= levels_of[i] * step * (zero - kernels_.centre);
+        }
       }
       scale[q] = static_cast<float>(step * inverse);
       bias[q] = static_cast<float>(offset * inverse);
-      const auto slot = static_cast<size_t>(slot_of[q]);
-      size_t block = 0, size = 0;  // the block of vectors that the slot is in: its first slot, and its slots
-      for (size_t left = slots / lanes; block + size <= slot;) {
-        block += size;
-        size = static_cast<size_t>(kernels_.most_vectors);
-        while (size > left) size /= 2;
-        left -= size;
-        size *= lanes;
-      }
-      for (size_t e = 0; e < elements.size(); e++) {
-        if (elements[e] < 0) continue;
-        const auto from = static_cast<size_t>(elements[e]);
-        const size_t at = block * elements.size() + e / step_elements * step_elements * size + (slot - block) * step_elements + e % step_elements;
-        if (net_.int8) to.weights.data()[at] = static_cast<uint8_t>(level[from]);
-        else to.weights.floats()[at] = static_cast<float>(weight[q * each + from]);
-      }
     }
+    to.weights = Block(elements.size() * slots * (net_.int8 ? 1 : 4));
+    if (net_.int8) interleave<4>(elements, to.order, lanes, each, level.data(), reinterpret_cast<int8_t*>(to.weights.data()));
+    else interleave<1>(elements, to.order, lanes, each, weight, to.weights.floats());
     to.scale = per_slot(scale, to.order);
     to.bias = per_slot(bias, to.order);
   }
 
+  // (channels, each) to the kernels' order: for each block of vectors and each step, kElements of every slot.
+  template <size_t kElements, class T>
+  void interleave(const std::vector<int>& elements, const std::vector<int>& order, size_t lanes, size_t each, const T* from, T* to) const {
+    const size_t vectors = order.size() / lanes;
+    auto size = static_cast<size_t>(kernels_.most_vectors);
+    for (size_t begin = 0; begin < vectors; begin += size) {
+      while (size > vectors - begin) size /= 2;
+      for (size_t e = 0; e < elements.size(); e += kElements)
+        for (size_t slot = begin * lanes; slot < (begin + size) * lanes; slot++, to += kElements)
+          if (const int channel = order[slot]; channel >= 0)
+            for (size_t i = 0; i < kElements; i++)
+              if (elements[e + i] >= 0) to[i] = from[static_cast<size_t>(channel) * each + static_cast<size_t>(elements[e + i])];
+    }
+  }
+
   void pack_depthwise(const Op& op, PackedOp& to, double inverse) const {
     std::vector<float> scale(static_cast<size_t>(op.channels)), bias = op.bias;
-    const std::vector<double> weight(op.weight.begin(), op.weight.end());
     to.weights = Block(static_cast<size_t>(to.slots) * (net_.int8 ? 12 : 36));
     const int group = kernels_.group(to.slots), lanes = net_.int8 ? group / 4 : kernels_.lanes;
     for (int q = 0; q < op.channels; q++) {
       const auto at = static_cast<size_t>(q);
       double step = 1, offset = op.bias[at];
       if (net_.int8) {
-        const std::vector<int> level = levels(op, weight, at, step);
+        int8_t level[9];
+        levels(op, op.weight.data() + 9 * at, 9, at, step, level);
         step *= op.read_step;
         const int in = q % group, vector = in / lanes, lane = in % lanes;
         for (int dx = 0; dx < 3; dx++)
           for (int dy = 0; dy < 3; dy++) {
-            offset -= level[static_cast<size_t>(3 * dy + dx)] * step * 128;
+            offset -= level[3 * dy + dx] * step * (128 - kernels_.centre);
             to.weights.data()[12 * (q - in) + (4 * dx + vector) * group + 4 * lane + dy] =
-                static_cast<uint8_t>(level[static_cast<size_t>(3 * dy + dx)]);
+                static_cast<uint8_t>(level[3 * dy + dx]);
           }
       } else {
         for (int tap = 0; tap < 9; tap++)
-          to.weights.floats()[9 * (q - q % lanes) + tap * lanes + q % lanes] = static_cast<float>(weight[9 * at + static_cast<size_t>(tap)]);
+          to.weights.floats()[9 * (q - q % lanes) + tap * lanes + q % lanes] = op.weight[9 * at + static_cast<size_t>(tap)];
       }
       scale[at] = static_cast<float>(step * inverse);
       bias[at] = static_cast<float>(offset * inverse);
@@ -216,11 +215,13 @@ class Packer {
 
 }  // namespace
 
-Block::Block(size_t bytes)
-    : data_(static_cast<uint8_t*>(::operator new[](bytes + kPastEnd, std::align_val_t(kAlign)))), size_(bytes) {
-  std::memset(data_.get(), 0, bytes + kPastEnd);
+// Large memory from calloc is zero without being touched, so pages that nobody uses cost nothing.
+Block::Block(size_t bytes) : memory_(std::calloc(bytes + kPastEnd + kAlign, 1)), size_(bytes) {
+  if (!memory_) throw std::bad_alloc();
+  const auto at = reinterpret_cast<uintptr_t>(memory_.get());
+  data_ = static_cast<uint8_t*>(memory_.get()) + (kAlign - at % kAlign);
 }
 
 std::vector<PackedOp> pack(const Network& network, const Kernels& kernels) { return Packer(network, kernels).pack(); }
 
-}  // namespace cgnet
+}  // namespace cgnet::native

@@ -1,6 +1,7 @@
 // A network's weights and factors in the order in which the kernels of an instruction set read them.
 #pragma once
 
+#include <cstdlib>
 #include <memory>
 #include <new>
 #include <vector>
@@ -8,22 +9,23 @@
 #include "kernels.hpp"
 #include "network.hpp"
 
-namespace cgnet {
+namespace cgnet::native {
 
 // Memory that vectors may be loaded from: aligned, and readable kPastEnd bytes beyond its end.
 class Block {
  public:
   Block() = default;
   explicit Block(size_t bytes);
-  uint8_t* data() const { return data_.get(); }
-  float* floats() const { return reinterpret_cast<float*>(data_.get()); }
+  uint8_t* data() const { return data_; }
+  float* floats() const { return reinterpret_cast<float*>(data_); }
   size_t size() const { return size_; }
 
  private:
   struct Free {
-    void operator()(uint8_t* p) const { ::operator delete[](p, std::align_val_t(kAlign)); }
+    void operator()(void* p) const { std::free(p); }
   };
-  std::unique_ptr<uint8_t[], Free> data_;
+  std::unique_ptr<void, Free> memory_;
+  uint8_t* data_ = nullptr;
   size_t size_ = 0;
 };
 
@@ -44,4 +46,4 @@ struct PackedOp {
 // In the order of the network's operators.
 std::vector<PackedOp> pack(const Network& network, const Kernels& kernels);
 
-}  // namespace cgnet
+}  // namespace cgnet::native

@@ -2,9 +2,8 @@
 
 #include <algorithm>
 #include <map>
-#include <tuple>
 
-namespace cgnet {
+namespace cgnet::native {
 namespace {
 
 constexpr int kItemsOfThread = 8, kLabelRows = 24;
@@ -87,6 +86,15 @@ class Planner {
     return all;
   }
 
+  // How many numbers a gated operator adds up.
+  size_t summed(const Op& op, const PackedOp& packed) const {
+    if (!averages_inputs(op)) return static_cast<size_t>(packed.slots);
+    size_t count = 0;
+    for (const Source& source : op.inputs)
+      count += packed_[static_cast<size_t>(source.op)].outs[static_cast<size_t>(source.out)].order.size();
+    return count;
+  }
+
   size_t shared(size_t bytes) {
     const size_t at = plan_.shared_bytes;
     plan_.shared_bytes += aligned(bytes);
@@ -98,22 +106,43 @@ class Planner {
     return at;
   }
 
+  // Memory that maps take in turns. mixed: maps of several shapes, so that each must draw its border.
+  struct Slot {
+    size_t offset, bytes;
+    Plane first;
+    int last;
+    bool mixed;
+  };
+  struct Placed {
+    size_t op, out, slot;
+  };
+
+  static bool alike(const Plane& a, const Plane& b) {
+    return a.rows == b.rows && a.row == b.row && a.pixel == b.pixel && a.pad == b.pad && a.zero == b.zero;
+  }
+
+  // A slot that is free in `pass`: one of the same shape, else the smallest that is large enough, else a new one.
+  size_t take(const Plane& plane, int pass, int last) {
+    const size_t bytes = aligned(static_cast<size_t>(plane.row) * static_cast<size_t>(plane.rows + 2 * plane.pad));
+    size_t best = slots_.size();
+    for (size_t i = 0; i < slots_.size(); i++) {
+      const Slot& slot = slots_[i];
+      if (slot.last >= pass || slot.bytes < bytes) continue;
+      const auto rank = [&](const Slot& it) { return std::make_pair(it.mixed || !alike(it.first, plane), it.bytes); };
+      if (best == slots_.size() || rank(slot) < rank(slots_[best])) best = i;
+    }
+    if (best == slots_.size()) slots_.push_back({shared(bytes), bytes, plane, last, false});
+    Slot& slot = slots_[best];
+    slot.last = last;
+    slot.mixed = slot.mixed || !alike(slot.first, plane);
+    return best;
+  }
+
   void place() {
     const auto reads = readers();
-    // Memory that is free again, with the border that it had: rows, row bytes, pixel bytes, pad, u8.
-    using Shape = std::tuple<int, ptrdiff_t, ptrdiff_t, int, bool>;
-    struct Used {
-      int last;
-      Shape shape;
-      size_t offset;
-    };
-    std::multimap<Shape, size_t> free;
-    std::vector<Used> used;
     plan_.planes.resize(net_.ops.size());
-    for (size_t p = 0; p < plan_.passes.size(); p++) {
-      for (size_t i = 0; i < used.size();)
-        if (used[i].last < static_cast<int>(p)) free.emplace(used[i].shape, used[i].offset), used[i] = used.back(), used.pop_back();
-        else i++;
+    std::vector<Placed> placed;
+    for (size_t p = 0; p < plan_.passes.size(); p++)
       for (const Task& task : plan_.passes[p].tasks) {
         if (task.kind != Task::kRun) continue;
         const auto i = static_cast<size_t>(task.index);
@@ -125,27 +154,26 @@ class Planner {
           Plane plane;
           plane.pixel = static_cast<ptrdiff_t>(out.order.size() * (out.u8 ? 1 : 4));
           plane.pad = reader.reach;
-          const auto row = static_cast<size_t>(plane.pixel) * static_cast<size_t>(plan_.widths[op.level] + 2 * plane.pad);
+          plane.rows = height_of(op);
+          plane.columns = plan_.widths[op.level];
+          plane.zero = out.u8 ? 128 : 0;
+          const ptrdiff_t row = plane.pixel * (plane.columns + 2 * plane.pad);
           if (!reader.elsewhere && plane.pad == 0) {
             plane.own = true;
-            plane.offset = own(row);
+            plane.offset = own(static_cast<size_t>(row));
           } else {
-            plane.row = static_cast<ptrdiff_t>(row);
-            const int rows = height_of(op) + 2 * plane.pad;
-            const Shape shape{rows, plane.row, plane.pixel, plane.pad, out.u8};
-            const auto old = free.find(shape);
-            size_t offset;
-            if (old != free.end()) offset = old->second, free.erase(old);
-            else {
-              offset = shared(row * static_cast<size_t>(rows));
-              if (out.u8) plan_.zeros.push_back({offset, row * static_cast<size_t>(rows)});
-            }
-            used.push_back({reader.last, shape, offset});
-            plane.offset = offset + static_cast<size_t>(plane.pad) * (row + static_cast<size_t>(plane.pixel));
+            plane.row = row;
+            const size_t slot = take(plane, static_cast<int>(p), reader.last);
+            plane.offset = slots_[slot].offset + static_cast<size_t>(plane.pad * (row + plane.pixel));
+            placed.push_back({i, o, slot});
           }
           plan_.planes[i].push_back(plane);
         }
       }
+    for (const Placed& it : placed) {
+      Plane& plane = plan_.planes[it.op][it.out];
+      plane.shares = slots_[it.slot].mixed && plane.pad > 0;
+      if (!plane.shares && plane.pad > 0 && plane.zero) plan_.bordered.push_back(plane);
     }
     for (size_t t = 0; t < net_.trunks.size(); t++) {
       int level = 0;
@@ -157,11 +185,12 @@ class Planner {
       trunk.offset = shared(static_cast<size_t>(trunk.row) * static_cast<size_t>(plan_.heights[level]));
       plan_.trunks.push_back(trunk);
     }
-    plan_.sums.resize(net_.ops.size()), plan_.gated.resize(net_.ops.size());
+    plan_.sums.resize(net_.ops.size()), plan_.sums_of_row.resize(net_.ops.size()), plan_.gated.resize(net_.ops.size());
     for (size_t i = 0; i < net_.ops.size(); i++) {
       if (net_.ops[i].gate < 0) continue;
       const auto bytes = 4 * static_cast<size_t>(packed_[i].slots);
-      plan_.sums[i] = shared(bytes * static_cast<size_t>(height_of(net_.ops[i])));
+      plan_.sums_of_row[i] = summed(net_.ops[i], packed_[i]);
+      plan_.sums[i] = shared(4 * plan_.sums_of_row[i] * static_cast<size_t>(height_of(net_.ops[i])));
       plan_.gated[i] = shared(2 * bytes);
     }
     const auto width = static_cast<size_t>(plan_.width);
@@ -178,6 +207,7 @@ class Planner {
   const Kernels& kernels_;
   const int threads_;
   Plan plan_;
+  std::vector<Slot> slots_;
   int level_ = -1;
   std::vector<int> made_in_;  // the pass that an operator's result is made in
 };
@@ -189,4 +219,4 @@ Plan make_plan(const Network& network, const std::vector<PackedOp>& packed, cons
   return Planner(network, packed, kernels, threads).make(height, width);
 }
 
-}  // namespace cgnet
+}  // namespace cgnet::native

@@ -4,19 +4,20 @@
 // is not the same row. What only the same pass reads is one row for each thread, and never leaves the first caches.
 #pragma once
 
-#include <utility>
 #include <vector>
 
 #include "pack.hpp"
 
-namespace cgnet {
+namespace cgnet::native {
 
 // A stored result: a map with a border of `pad` pixels, or a row of it for each thread.
 struct Plane {
   size_t offset = 0;  // of pixel (0, 0), in the shared or in a thread's memory
   ptrdiff_t row = 0, pixel = 0;  // bytes; row is 0 for what has one row
-  int pad = 0;
-  bool own = false;   // a thread's
+  int rows = 0, columns = 0, pad = 0;
+  uint8_t zero = 0;    // every byte of a zero
+  bool own = false;    // a thread's
+  bool shares = false; // its memory, with maps of other shapes
 };
 
 struct Task {
@@ -35,9 +36,9 @@ struct Plan {
   std::vector<Pass> passes;
   std::vector<std::vector<Plane>> planes;  // of each operator's outs
   std::vector<Plane> trunks;
-  std::vector<size_t> sums;                // of each gated operator, (rows, slots) f32 in the shared memory
+  std::vector<size_t> sums, sums_of_row;   // of each gated operator, (rows, sums_of_row) f32 in the shared memory
   std::vector<size_t> gated;               // scale and bias of each gated operator, in the shared memory
-  std::vector<std::pair<size_t, size_t>> zeros;  // (offset, bytes) of u8 maps, whose zero is 128
+  std::vector<Plane> bordered;             // maps of u8 that nothing else writes over, so that their border stays
   size_t shared_bytes = 0, own_bytes = 0;
   // In a thread's memory: three rows of the image, their sums, a row of pooled pixels, two of enlarged scores.
   size_t image = 0, image_row = 0, column_sums = 0, pooled = 0, enlarged[2] = {0, 0}, enlarged_stride = 0;
@@ -46,4 +47,4 @@ struct Plan {
 Plan make_plan(const Network& network, const std::vector<PackedOp>& packed, const Kernels& kernels, int height, int width,
                int threads);
 
-}  // namespace cgnet
+}  // namespace cgnet::native

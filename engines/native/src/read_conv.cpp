@@ -3,12 +3,12 @@
 
 #include <algorithm>
 
-namespace cgnet {
+namespace cgnet::native {
 
 Value Reader::convolution(const Node& node) {
   const Value &x = in(node, 0), *kernel = constant(node, 1);
   want(kernel && !kernel->numbers.empty(), "its weights are no constant of f32");
-  const auto& dims = kernel->constant.dims;
+  const auto& dims = kernel->constant->dims;
   want(dims.size() == 4 && dims[0] > 0 && dims[1] > 0 && dims[2] == dims[3] && (dims[2] == 1 || dims[2] == 3) &&
            dims[0] <= kMostChannels && dims[1] <= kMostChannels, "its kernel is neither 1x1 nor 3x3");
   Op conv;
@@ -122,12 +122,12 @@ Value Reader::pair(const Node& node) {
   if (x.kind == Value::kConstant) {
     want(node.op == "DequantizeLinear" && node.integer("axis", 1) == 0, "it is not a weight's");
     Value value = x;
-    const auto levels = x.constant.as<int8_t>(Tensor::kInt8, node.name);
+    const auto levels = x.constant->as<int8_t>(Tensor::kInt8, node.name);
     value.steps = numbers(node, 1);
     const size_t count = value.steps.size(), each = count ? levels.size() / count : 0;
-    want(!x.constant.dims.empty() && static_cast<int64_t>(count) == x.constant.dims[0] && each, "it has not a scale a filter");
+    want(!x.constant->dims.empty() && static_cast<int64_t>(count) == x.constant->dims[0] && each, "it has not a scale a filter");
     if (node.inputs.size() > 2)
-      for (const int8_t zero : constant(node, 2) ? constant(node, 2)->constant.as<int8_t>(Tensor::kInt8, node.name)
+      for (const int8_t zero : constant(node, 2) ? constant(node, 2)->constant->as<int8_t>(Tensor::kInt8, node.name)
                                                  : std::vector<int8_t>{1})
         want(zero == 0, "its weights are not symmetric");
     value.numbers.resize(levels.size());
@@ -140,7 +140,7 @@ Value Reader::pair(const Node& node) {
   }
   const Floats& scale = numbers(node, 1);
   want(scale.size() == 1 && scale[0] > 0 && node.inputs.size() == 3 && constant(node, 2), "it has not one scale");
-  const Tensor& zero = constant(node, 2)->constant;
+  const Tensor& zero = *constant(node, 2)->constant;
   want(zero.bytes.size() == 1 && ((zero.type == Tensor::kInt8 && zero.bytes[0] == 0) ||
                                   (zero.type == Tensor::kUint8 && zero.bytes[0] == 128)), "it is not symmetric");
   want(x.kind == Value::kMap || x.kind == Value::kImage, "it rounds what is no map");
@@ -156,4 +156,4 @@ Value Reader::pair(const Node& node) {
   return value;
 }
 
-}  // namespace cgnet
+}  // namespace cgnet::native

@@ -1,14 +1,14 @@
 // Gates: the mean of a map, two linear maps, and one factor for each channel.
 #include "reader.hpp"
 
-namespace cgnet {
+namespace cgnet::native {
 
 Value Reader::mean(const Node& node) {
   const Value& x = in(node, 0);
   want(x.kind == Value::kMap && x.step == 0 && !x.branches.empty(), "it averages what is no map");
   if (node.op == "ReduceMean") {
     auto axes = node.ints.count("axes") ? node.ints.at("axes") : std::vector<int64_t>{};
-    if (node.inputs.size() > 1 && constant(node, 1)) axes = constant(node, 1)->constant.as<int64_t>(Tensor::kInt64, node.name);
+    if (node.inputs.size() > 1 && constant(node, 1)) axes = constant(node, 1)->constant->as<int64_t>(Tensor::kInt64, node.name);
     for (int64_t& axis : axes) axis = axis < 0 ? axis + 4 : axis;
     want(axes == std::vector<int64_t>{2, 3}, "it does not average over the map");
   }
@@ -72,4 +72,4 @@ Value Reader::gated(const Node& node) {
   return value;
 }
 
-}  // namespace cgnet
+}  // namespace cgnet::native

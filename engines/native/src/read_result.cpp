@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <utility>
 
-namespace cgnet {
+namespace cgnet::native {
 
 // An operator's own PReLU is the step that everybody reads it through; what comes after is a reader's.
 void Reader::settle(Branch& branch) {
@@ -79,4 +79,4 @@ Value Reader::sum(const Node& node) {
   return value;
 }
 
-}  // namespace cgnet
+}  // namespace cgnet::native

@@ -5,13 +5,13 @@
 #include <cmath>
 #include <utility>
 
-namespace cgnet {
+namespace cgnet::native {
 
 Network Reader::read() {
   for (const auto& [name, tensor] : graph_.constants) {
     Value value;
     value.kind = Value::kConstant;
-    value.constant = tensor;
+    value.constant = &tensor;
     if (tensor.type == Tensor::kFloat) value.numbers = tensor.as<float>(Tensor::kFloat, name);
     for (const float number : value.numbers)
       if (!std::isfinite(number)) throw Error("the constant " + name + " has values that are not finite");
@@ -60,7 +60,7 @@ const Floats& Reader::numbers(const Node& node, size_t i) const {
 
 Floats Reader::per_channel(const Node& node, size_t i, int count) const {
   Floats list = numbers(node, i);
-  const auto& dims = constant(node, i)->constant.dims;
+  const auto& dims = constant(node, i)->constant->dims;
   want(list.size() == 1 || (dims.size() >= 3 && dims[dims.size() - 1] == 1 && dims[dims.size() - 2] == 1),
        "a constant is not one number a channel");
   if (list.size() == 1) list.assign(static_cast<size_t>(count), list[0]);
@@ -122,7 +122,7 @@ Value Reader::cast(const Node& node) {
 Value Reader::gather(const Node& node) {
   const Value &image = in(node, 0), *index = constant(node, 1);
   want(image.kind == Value::kImage && index && node.integer("axis", 0) == 1 && net_.ops.empty(), "it picks no colours");
-  const auto list = index->constant.as<int64_t>(Tensor::kInt64, node.name);
+  const auto list = index->constant->as<int64_t>(Tensor::kInt64, node.name);
   want(list.size() == 3 && std::set<int64_t>(list.begin(), list.end()) == std::set<int64_t>{0, 1, 2},
        "it is no order of three colours");
   float mean[3], scale[3];
@@ -232,4 +232,4 @@ void Reader::check_types() {
 
 Network recognise(const Graph& graph) { return Reader(graph).read(); }
 
-}  // namespace cgnet
+}  // namespace cgnet::native

@@ -9,7 +9,7 @@
 
 #include "network.hpp"
 
-namespace cgnet {
+namespace cgnet::native {
 
 using Floats = std::vector<float>;
 
@@ -29,7 +29,7 @@ struct Branch {
 // What a name in the graph stands for.
 struct Value {
   enum Kind { kConstant, kFrames, kImage, kMap, kMean, kHidden, kRelu, kExcited, kGate, kScores, kLabels, kSizes } kind = kMap;
-  Tensor constant;                  // kConstant, as it is in the file
+  const Tensor* constant = nullptr; // kConstant, as it is in the file
   Floats numbers, steps;            // of it, dequantised where `steps` isn't empty
   std::vector<Branch> branches;     // kMap
   float step = 0;                   // read through int8
@@ -98,4 +98,4 @@ class Reader {
   std::vector<std::vector<int>> newest_;  // of each trunk: the operators that made it what it is
 };
 
-}  // namespace cgnet
+}  // namespace cgnet::native

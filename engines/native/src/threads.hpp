@@ -14,15 +14,15 @@
 #include <thread>
 #include <vector>
 
-namespace cgnet {
+namespace cgnet::native {
 
 class Threads {
  public:
   using Work = std::function<void(int pass, int item, int thread)>;
 
   // items: of each pass. `work` is called once for each item of each pass in `run`, by any of `count` threads, one of
-  // which is the caller's; start: by each thread before its first item.
-  Threads(int count, std::vector<int> items, Work work, std::function<void()> start);
+  // which is the caller's; start: by each thread before its first item. pin: keep the others on a core each.
+  Threads(int count, std::vector<int> items, Work work, std::function<void()> start, bool pin);
   ~Threads();
   Threads(const Threads&) = delete;
   Threads& operator=(const Threads&) = delete;
@@ -53,4 +53,4 @@ class Threads {
   std::vector<std::thread> threads_;
 };
 
-}  // namespace cgnet
+}  // namespace cgnet::native

@@ -88,6 +88,28 @@ def test_masks_and_overlay_are_those_of_python(
     assert {path.name for path in tmp_path.iterdir()} == {"masks.u8", "overlay.avi"}
 
 
+def test_a_file_of_the_cpu_engine_runs_by_it_unless_another_is_chosen(
+    network_onnx: Path, program: Path, video: Path, tmp_path: Path
+) -> None:
+    masks: dict[str, U8] = {}
+    for backend, chosen in (("native", ""), ("native", "native:"), ("openvino", "openvino:")):
+        done = run(program, "--engine", f"{chosen}{network_onnx}", "--input", video, "--masks", tmp_path / "masks.u8")
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.startswith(f"{backend} on CPU f32")
+        masks[backend] = np.fromfile(tmp_path / "masks.u8", np.uint8)
+    assert len(np.unique(masks["native"])) > 2
+    assert (masks["native"] == masks["openvino"]).mean() > 0.999
+
+
+def test_a_file_that_the_cpu_engine_does_not_run_is_refused_where_it_was_chosen(
+    frames_onnx: Path, program: Path, video: Path, tmp_path: Path
+) -> None:
+    done = run(program, "--engine", f"native:{frames_onnx}", "--input", video, "--masks", tmp_path / "masks.u8")
+    assert done.returncode == 2
+    assert "native can't run " in done.stderr.splitlines()[-1]
+    assert done.stderr.endswith("export it with cgnet-export --target native\n")
+
+
 def test_a_video_of_another_size_is_resized_as_python_does(
     program: Path, fixed_onnx: Artifact, tmp_path: Path, make_video: MakeVideo
 ) -> None:

@@ -1,11 +1,15 @@
-// abuse FILE CASES: spoils an ONNX file in so many ways and opens each, runs frames through those that are networks still,
+// abuse FILE CASES [SEED]: spoils an ONNX file in so many ways and opens each, runs frames through those that are networks still,
 // then runs the sound file with several threads, sizes and instruction sets. Built with sanitizers, which stop it.
+#include <sched.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "cgnet_native.h"
@@ -18,6 +22,16 @@ static bool run(cgnet_native* net, int height, int width, unsigned seed) {
   std::vector<uint8_t> frame(3 * pixels), labels(pixels);
   for (uint8_t& byte : frame) byte = static_cast<uint8_t>(random() >> 8);
   return cgnet_native_run(net, frame.data(), 1, height, width, labels.data()) == CGNET_NATIVE_OK;
+}
+
+// Threads of this process that may use one core only.
+static int pinned() {
+  int count = 0;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    cpu_set_t cores;
+    if (sched_getaffinity(std::stoi(task.path().filename()), sizeof cores, &cores) == 0) count += CPU_COUNT(&cores) == 1;
+  }
+  return count;
 }
 
 // A place that says what the graph is: within 64 bytes of a letter of a name, where the weights are not.
@@ -41,10 +55,10 @@ static Bytes spoiled(Bytes file, std::mt19937& random) {
   return file;
 }
 
-int main(int, char** arguments) {
+int main(int count, char** arguments) {
   std::ifstream stream(arguments[1], std::ios::binary);
   const Bytes file((std::istreambuf_iterator<char>(stream)), {});
-  std::mt19937 random(7);
+  std::mt19937 random(count > 3 ? static_cast<unsigned>(std::atoi(arguments[3])) : 7);
   int refused = 0, networks = 0;
   for (int i = 0; i < std::atoi(arguments[2]); i++) {
     const Bytes bytes = spoiled(file, random);
@@ -65,6 +79,10 @@ int main(int, char** arguments) {
       if (status != CGNET_NATIVE_OK) return std::printf("%s\n", cgnet_native_error()), 1;
       for (unsigned i = 0; i < 3; i++)
         if (!run(net, i % 3 == 2 ? 75 : 97, i % 3 == 2 ? 64 : 131, i)) return 1;
+      const int before = pinned();
+      cgnet_native_pin(net, 1);
+      if (!run(net, 97, 131, 0)) return 1;
+      if (before == 0 && pinned() != threads - 1) return std::printf("%d threads are pinned\n", pinned()), 1;
       cgnet_native_close(net);
     }
   std::printf("%d refused, %d networks\n", refused, networks);

@@ -7,7 +7,7 @@
 // metadata hold the same but for the sha256. Description, sha256 and, for a plan, builder, version and architecture are
 // checked before a runtime sees a byte of the file. Every failure is an exception of the tree below, whose what() is one line: what came, what was wanted, what to do.
 //
-// This header needs the standard library only; OpenVINO and TensorRT stay behind it.
+// This header needs the standard library only; the engines stay behind it.
 #pragma once
 
 #include <array>
@@ -80,7 +80,7 @@ struct Class {
 
 /// What runs. A side is 0 where any is taken.
 struct Info {
-  std::string backend;    ///< "openvino" or "tensorrt"
+  std::string backend;    ///< "native", "openvino" or "tensorrt"
   std::string provider;   ///< what actually executes it, as reported by the runtime after loading
   std::string precision;  ///< "f32", "f16" or "int8"
   std::string sha256;     ///< of the file
@@ -98,13 +98,14 @@ struct Options {
   int height = 0;
   int width = 0;
   int contexts = 1;  ///< how many calls may run at once, 1 to 64; on a GPU each holds its own memory
-  int threads = 0;   ///< of a CPU's runtime; 0 leaves it to the runtime
+  int threads = 0;   ///< of a CPU's runtime, all contexts together; 0 leaves it to the runtime
+  std::string backend;  ///< of an ONNX file, "native" or "openvino"; empty for native where it takes the file
 };
 
 /// One network, loaded. Any number of threads may call it: `Options::contexts` of them run, the others wait.
 class CGNET_API Segmenter {
  public:
-  /// Load `file`, a .onnx for OpenVINO or a .plan or .engine for TensorRT.
+  /// Load `file`, a .onnx for our CPU engine or OpenVINO, or a .plan or .engine for TensorRT.
   /// Throws UsageError, ArtifactError, EngineUnavailable, or Error if the runtime fails or has no memory left.
   explicit Segmenter(const std::filesystem::path& file, const Options& options = {});
   ~Segmenter();

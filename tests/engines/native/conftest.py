@@ -1,0 +1,65 @@
+"""The CPU engine's files, and programs that are linked with a build of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from cgnet_deploy.export.api import export
+
+HERE = Path(__file__).resolve().parent
+SOURCE = HERE.parents[2] / "engines" / "native"
+SCENES = HERE.parents[2] / "cgnet_deploy" / "weights" / "scenes.pth"
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The shipped network, whose gates are live, in f32 and in int8."""
+    folder = tmp_path_factory.mktemp("native")
+    export(SCENES, folder / "f32.onnx", target="native", res="64x96", dynamic="both")
+    export(
+        SCENES,
+        folder / "int8.onnx",
+        target="native",
+        res="64x96",
+        precision="int8",
+        calib_data="scenes",
+        calib_images=8,
+        min_speedup=0,
+    )
+    return folder / "f32.onnx", folder / "int8.onnx"
+
+
+def want(*tools: str) -> None:
+    """Skip a test that misses one, and fail it in CI."""
+    lack = [tool for tool in tools if shutil.which(tool) is None]
+    if lack and os.environ.get("CI"):
+        pytest.fail(f"CI needs {', '.join(lack)}")
+    if lack:
+        pytest.skip(f"not installed: {', '.join(lack)}")
+
+
+def run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+
+
+def linked(program: str, build: Path, flags: tuple[str, ...], *options: str, compiler: str = "c++") -> Path:
+    """`program` of this folder with the engine, both compiled with `flags`. options: for CMake."""
+    settings = [
+        f"CMAKE_CXX_COMPILER={compiler}",
+        f"CMAKE_CXX_FLAGS={' '.join(flags)}",
+        "BUILD_SHARED_LIBS=OFF",
+        "CGNET_WERROR=ON",
+        *options,
+    ]
+    run(["cmake", "-S", str(SOURCE), "-B", str(build), "-G", "Ninja", *(f"-D{setting}" for setting in settings)])
+    run(["cmake", "--build", str(build)])
+    out, source, library = build / Path(program).stem, HERE / program, build / "libcgnet_native.a"
+    include = f"-I{SOURCE / 'include'}"
+    run([compiler, "-std=c++17", *flags, include, str(source), str(library), "-lpthread", "-o", str(out)])
+    return out

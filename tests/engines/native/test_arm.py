@@ -1,0 +1,76 @@
+"""The Arm kernels, compiled by a cross compiler and run by an emulator, against PyTorch and this machine's kernels."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cgnet_deploy.data.dataset import fit_frame
+from cgnet_deploy.data.opening import open_dataset
+from cgnet_deploy.errors import MissingPackage
+from cgnet_deploy.pixels import F32, U8
+from cgnet_deploy.spec import Res
+from tests.engines.graphs import drawn_frames
+from tests.engines.native.conftest import SCENES, linked, want
+from tests.engines.test_nativecpu import F32_PARITY, opened, scores_of
+
+COMPILER, EMULATOR = "aarch64-linux-gnu-g++", "qemu-aarch64"
+CPUS = {"i8mm": "max", "dotprod": "cortex-a76", "generic": "cortex-a72"}  # the best that each runs
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    want("cmake", "ninja")
+    for tool, package in ((COMPILER, "g++-aarch64-linux-gnu"), (EMULATOR, "qemu-user")):
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed: apt-get install {package}")
+    system = ("CMAKE_SYSTEM_NAME=Linux", "CMAKE_SYSTEM_PROCESSOR=aarch64")
+    return linked("labels.cpp", tmp_path_factory.mktemp("arm"), ("-static",), *system, compiler=COMPILER)
+
+
+def labelled(program: Path, file: Path, frame: U8, cpu: str, instructions: str = "") -> tuple[U8, F32]:
+    """(H, W) labels, and the scores as one list."""
+    height, width = frame.shape[:2]
+    command = [EMULATOR, "-cpu", cpu, str(program), str(file), instructions, str(height), str(width)]
+    done = subprocess.run(command, input=frame.tobytes(), capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    pixels = height * width
+    return np.frombuffer(done.stdout[:pixels], np.uint8).reshape(height, width), np.frombuffer(
+        done.stdout[pixels:], np.float32
+    )
+
+
+@pytest.mark.parametrize("instructions", CPUS)
+def test_f32_scores_are_pytorchs(instructions: str, program: Path, files: tuple[Path, Path]) -> None:
+    size = (61, 83)
+    scores, logits = scores_of(SCENES, size)
+    labels, found = labelled(program, files[0], drawn_frames(1, *size)[0], CPUS[instructions])
+    assert np.abs(found - scores.ravel()).max() <= F32_PARITY * np.abs(scores).max()
+    assert (labels == logits.argmax(0)).mean() > 0.999
+
+
+@pytest.mark.parametrize("instructions", CPUS)
+def test_int8_labels_are_those_of_this_machine(instructions: str, program: Path, files: tuple[Path, Path]) -> None:
+    """Of the portable kernels, which other tests hold to ONNX Runtime; residual sums are f32 there and f16 here."""
+    data = open_dataset("scenes", "val")
+    frames = [fit_frame(data.frame(i), Res(64, 96)) for i in range(3)]
+    try:
+        with opened(files[1], instructions="generic") as engine:
+            wanted = np.concatenate([engine.infer(frame[None]) for frame in frames])
+    except MissingPackage as error:
+        pytest.skip(str(error))
+    found = np.stack([labelled(program, files[1], frame, CPUS[instructions])[0] for frame in frames])
+    assert len(np.unique(wanted)) > 3
+    assert (found == wanted).mean() >= 0.99
+
+
+@pytest.mark.parametrize(("cpu", "lacks"), [("cortex-a76", "i8mm"), ("cortex-a72", "dotprod")])
+def test_a_cpu_without_them_says_so(cpu: str, lacks: str, program: Path, files: tuple[Path, Path]) -> None:
+    command = [EMULATOR, "-cpu", cpu, str(program), str(files[1]), lacks, "64", "96"]
+    done = subprocess.run(command, input=bytes(64 * 96 * 3), capture_output=True, check=False)
+    assert done.returncode == 5
+    assert done.stderr.decode().startswith(f'no kernels "{lacks}" for this CPU, which runs ')

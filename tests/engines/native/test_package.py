@@ -1,0 +1,48 @@
+"""The CPU engine's CMake package, and the example that a project of its own builds with it."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from cgnet_deploy.engines.open import open_engine
+from tests.engines.cpp.conftest import HEADERS
+from tests.engines.graphs import drawn_frames
+from tests.engines.native.conftest import SOURCE, run, want
+
+OPENCV = Path("/usr/include/opencv4") / HEADERS[-1]
+
+
+def test_an_installed_package_is_found_and_segments_a_video(files: tuple[Path, Path], tmp_path: Path) -> None:
+    want("cmake", "c++", "ninja")
+    if not OPENCV.is_file():
+        pytest.skip(f"{OPENCV} is missing: apt-get install libopencv-videoio-dev")
+    build, prefix, example = (tmp_path / name for name in ("build", "prefix", "example"))
+    ninja = ["-G", "Ninja", "-DCMAKE_BUILD_TYPE=Debug"]
+    run(["cmake", "-S", str(SOURCE), "-B", str(build), *ninja, f"-DCMAKE_INSTALL_PREFIX={prefix}"])
+    run(["cmake", "--build", str(build)])
+    run(["cmake", "--install", str(build)])
+    flags = "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Wconversion -Werror"
+    run(["cmake", "-S", str(SOURCE / "example"), "-B", str(example), *ninja, f"-DCMAKE_PREFIX_PATH={prefix}", flags])
+    run(["cmake", "--build", str(example)])
+
+    frames, video, labels = drawn_frames(3, 61, 83), tmp_path / "drawn.avi", tmp_path / "labels"
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"FFV1"), 10.0, (83, 61))
+    for frame in frames:
+        writer.write(frame)
+    writer.release()
+    run([str(example / "segment"), str(files[0]), str(video), str(labels)])
+    with open_engine(f"ort:{files[0]}", threads=1) as engine:
+        wanted = engine.infer(frames)
+    found = np.fromfile(labels, np.uint8).reshape(wanted.shape)
+    assert len(np.unique(wanted)) > 2
+    assert (found == wanted).mean() > 0.999
+
+    for bad, says in (((files[0],), "wanted FILE VIDEO LABELS"), ((video, video, labels), "not an ONNX file")):
+        done = subprocess.run([example / "segment", *bad], capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert says in done.stderr
