@@ -50,7 +50,7 @@ class _PreluFunction(torch.autograd.Function):
         return F.prelu(x, slopes)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         x, slopes = ctx.saved_tensors
         above = torch.ops.aten.threshold_backward(grad, x, 0)  # where x > 0
@@ -72,11 +72,12 @@ class _DilatedFunction(torch.autograd.Function):
         return F.conv2d(x, weight, None, 1, dilation, dilation, x.shape[1])
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         (x, weight), d, channels = ctx.saved_tensors, ctx.dilation, grad.shape[1]
         of_x = F.conv2d(grad, weight.flip(2, 3), None, 1, d, d, channels)
-        of_weight = conv2d_weight(_phases(x, d), weight.shape, _phases(grad, d), padding=1, groups=channels)
+        parts = _phases(x, d), weight.shape, _phases(grad, d)
+        of_weight = conv2d_weight(*parts, padding=1, groups=channels)  # type: ignore[no-untyped-call]
         return of_x, of_weight, None
 
 
