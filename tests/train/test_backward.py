@@ -38,14 +38,16 @@ def _learned(model: nn.Module, image: Tensor) -> Tensor:
 
 def test_prelu_at_zero_takes_the_lower_slope_as_pytorch_does() -> None:
     x = torch.tensor([-2.0, 0.0, 3.0]).view(1, 1, 1, 3).repeat(1, 2, 1, 1)
-    grads = []
+    grads: list[tuple[Tensor | None, Tensor | None]] = []
     for replaced in (False, True):
-        layer, leaf = nn.Sequential(nn.PReLU(2, 0.1)), x.clone().requires_grad_()
+        prelu, leaf = nn.PReLU(2, 0.1), x.clone().requires_grad_()
+        layer = nn.Sequential(prelu)
         if replaced:
             with_fast_backward(layer)
             assert type(layer[0]) is not nn.PReLU
         layer(leaf).sum().backward()
-        assert leaf.grad is not None
-        grads.append((leaf.grad, layer[0].weight.grad))
-    assert torch.equal(grads[0][0], grads[1][0])
-    assert torch.equal(grads[0][1], grads[1][1])
+        grads.append((leaf.grad, prelu.weight.grad))
+    for plain, fast in zip(*grads, strict=True):
+        assert plain is not None
+        assert fast is not None
+        assert torch.equal(plain, fast)
