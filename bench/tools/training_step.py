@@ -28,7 +28,7 @@ from cgnet_deploy.train.recipes import CAMVID_OFFICIAL, Recipe
 
 CLASSES, VOID = 11, 11
 WARM_UP = 1  # steps: the first allocates
-Step = Callable[[], None]
+Step = Callable[[], float]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,11 +57,12 @@ def plain(recipe: Recipe, images: torch.Tensor, labels: torch.Tensor) -> Step:
     weights = torch.ones(CLASSES)
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3, weight_decay=5e-4)
 
-    def step() -> None:
+    def step() -> float:
         optimiser.zero_grad()
         loss = F.cross_entropy(model(images), labels, weights, ignore_index=VOID)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
+        return float(loss.detach())
 
     return step
 
@@ -69,8 +70,8 @@ def plain(recipe: Recipe, images: torch.Tensor, labels: torch.Tensor) -> Step:
 def ours(recipe: Recipe, images: torch.Tensor, labels: torch.Tensor) -> Step:
     learner = Learner(fresh(recipe, CLASSES), recipe, np.ones(CLASSES, np.float32), VOID, torch.device("cpu"))
 
-    def step() -> None:
-        learner.learn(images, labels, recipe.optimiser.lr)
+    def step() -> float:
+        return float(learner.learn(images, labels, recipe.optimiser.lr)[0])
 
     return step
 
@@ -94,26 +95,28 @@ def _peak_mib(name: str, crop: Res, batch: int, threads: int) -> float:
 
 
 def measure(crop: Res, batch: int, steps: int, threads: int) -> None:
-    """Print the rate and the peak memory of each loop."""
+    """Print the rate, the peak memory and the last loss of each loop."""
     sizes = (crop, batch, threads)
-    samples_s = timed({name: _step(name, *sizes) for name in LOOPS}, steps)
+    samples_s, losses = timed({name: _step(name, *sizes) for name in LOOPS}, steps)
     print(f"batch {batch}, {crop.spelled()}, {threads} threads, median of {steps} alternating steps")
     for name, times_s in samples_s.items():
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             peak_mib = pool.apply(_peak_mib, (name, *sizes))
         rate, best = batch / statistics.median(times_s), batch / min(times_s)
-        print(f"{name:6} {rate:6.2f} img/s (best step {best:.2f})  peak memory {peak_mib:.0f} MiB")
+        speed = f"{name:6} {rate:6.2f} img/s (best step {best:.2f})"
+        print(f"{speed}  peak memory {peak_mib:.0f} MiB  loss {losses[name]:.4f}")
 
 
-def timed(steps: dict[str, Step], count: int) -> dict[str, list[float]]:
-    """Seconds of `count` steps of each, in alternation, after WARM_UP."""
+def timed(steps: dict[str, Step], count: int) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """Seconds of `count` steps of each, in alternation, after WARM_UP, and the loss of the last."""
+    losses: dict[str, float] = {}
     samples_s: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(WARM_UP + count):
         for name, step in steps.items():
             start_ns = CLOCK.now_ns()
-            step()
+            losses[name] = step()
             samples_s[name].append((CLOCK.now_ns() - start_ns) / 1e9)
-    return {name: times[WARM_UP:] for name, times in samples_s.items()}
+    return {name: times[WARM_UP:] for name, times in samples_s.items()}, losses
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from cgnet_deploy.model import CGNet, initialise
+from cgnet_deploy.train.backward import with_fast_backward
 from cgnet_deploy.train.feed import ALONE, Share
 from cgnet_deploy.train.recipes import Optimiser, Recipe
 from cgnet_deploy.train.softlabels import subsampled
@@ -72,6 +73,8 @@ class Learner:
         # torch's stubs leave out memory_format, which Module.to documents
         self.model = model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.averaged = copy.deepcopy(self.model) if recipe.ema else self.model
+        if device.type == "cpu":
+            with_fast_backward(self.model)
         if recipe.frozen_bn:
             for module in self.model.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):

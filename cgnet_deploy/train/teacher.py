@@ -64,8 +64,9 @@ def write_soft_labels(
     height, width = (-(-side // SCORES_PX) for side in res)
     shape = (len(dataset), len(dataset.table.names), height, width)
     models = [without_tiny(teacher.checkpoint.model).to(device).eval() for teacher in teachers]
-    with replacing(path) as temporary, torch.inference_mode():
-        maps = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
+    with replacing(path) as temporary, temporary.open("wb") as file, torch.inference_mode():
+        header = {"descr": "<f2", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)  # written one by one: a full disk is an error, not a SIGBUS
         for i in track(range(len(dataset)), len(dataset), "asking the teacher"):
             frame = dataset.frame(i)
             seen = []
@@ -79,8 +80,7 @@ def write_soft_labels(
                     scaled = F.interpolate(view, (height, width), mode="bilinear", align_corners=False)
                     seen.append((scaled / temperature).log_softmax(1))
             mean = torch.logsumexp(torch.cat(seen), 0) - np.log(len(seen))
-            maps[i] = mean.clamp(min=LEAST).half().cpu().numpy()
-        maps.flush()
+            file.write(mean.clamp(min=LEAST).half().cpu().numpy().tobytes())
 
 
 def read_soft_labels(path: Path, dataset: Dataset) -> SoftLabels:
