@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -34,7 +34,7 @@ class Machine:
         self.offers = 1
         machine = self
 
-        class Options(onnxruntime.SessionOptions):  # type: ignore[misc]
+        class Options(onnxruntime.SessionOptions):  # type: ignore[misc, name-defined]
             provider, entries = "", dict[str, str]()
 
             def add_session_config_entry(self, key: str, value: str) -> None:
@@ -56,14 +56,15 @@ class Machine:
             def get_providers(self) -> list[str]:
                 return [self._provider, "CPUExecutionProvider"]
 
-        self.ort = SimpleNamespace(
+        self.ort, self.plugin = ModuleType("onnxruntime"), ModuleType("onnxruntime_ep_nv_tensorrt_rtx")
+        vars(self.ort).update(
             __version__="1.32.0",
             SessionOptions=Options,
             InferenceSession=Session,
             register_execution_provider_library=self.register,
             get_ep_devices=lambda: [SimpleNamespace(ep_name=name) for name in self.names()],
         )
-        self.plugin = SimpleNamespace(get_ep_name=lambda: NAME, get_library_path=lambda: str(self.library))
+        vars(self.plugin).update(get_ep_name=lambda: NAME, get_library_path=lambda: str(self.library))
 
     def register(self, name: str, library: str) -> None:
         if self.registered:
@@ -76,15 +77,10 @@ class Machine:
         return ["CPUExecutionProvider", *([NAME] * self.offers if self.registered else [])]
 
 
-class Module(SimpleNamespace):
-    __hash__ = object.__hash__
-
-
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     machine = Machine(tmp_path)
-    modules = {"onnxruntime": machine.ort, "onnxruntime_ep_nv_tensorrt_rtx": machine.plugin}
-    modules = {name: Module(**vars(module)) for name, module in modules.items()}
+    modules = {module.__name__: module for module in (machine.ort, machine.plugin)}
     monkeypatch.setattr(ortrtx, "find_gpu", lambda: Gpu("a card", "sm_89"))
     monkeypatch.setattr(ortrtx, "require", lambda name, extra: modules[name])
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
