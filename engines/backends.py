@@ -87,6 +87,14 @@ ORT = Runtime(
     "ort", "onnx", "cpu", ("onnxruntime",), ("onnxruntime", "onnx"), "ort", True, Triton("onnxruntime", "KIND_AUTO")
 )
 ORT_CUDA = Runtime("ort", "onnx", "gpu", ("onnxruntime",), ("onnxruntime-gpu", "cuda-python", "onnx"), "gpu")
+ORT_RTX = Runtime(
+    "ortrtx",
+    "onnx",
+    "gpu",
+    ("onnxruntime", "onnxruntime_ep_nv_tensorrt_rtx"),
+    ("onnxruntime", "onnxruntime-ep-nv-tensorrt-rtx", "onnx"),
+    "ort-rtx",
+)
 OPENVINO = Runtime(
     "openvino", "onnx", "cpu", ("openvino",), ("openvino",), "openvino", True, Triton("openvino", "KIND_CPU")
 )
@@ -132,6 +140,7 @@ BACKENDS: tuple[Backend, ...] = (
     ),
     Backend("ort", "ONNX Runtime", ORT, suffixes=(".onnx",)),
     Backend("ort-cuda", "ONNX Runtime, CUDA", ORT_CUDA, {"cuda": True}, gpu_matrix=(F32, F16)),
+    Backend("ort-rtx", "ONNX Runtime, TensorRT for RTX", ORT_RTX),
     Backend("openvino", "OpenVINO", OPENVINO),
     Backend("openvino-bf16", "OpenVINO, bf16", OPENVINO, {"arithmetic": "bf16"}),
     Backend("opencv", "OpenCV", OPENCV),
