@@ -43,6 +43,16 @@ class EngineContract:
         """How far a logit may be off, as a part of the largest one."""
         return F32_ROUNDING
 
+    def on_gpu(self) -> bool:
+        """There the kernels are chosen for each shape, and of equal classes any may win."""
+        return False
+
+    def assert_same(self, labels: U8, wanted: U8) -> None:
+        """Labels of the same frames, from two inferences between which kernels may have been chosen again."""
+        assert labels.shape == wanted.shape
+        same = (labels == wanted).mean()
+        assert same >= (0.98 if self.on_gpu() or self.rounding() != F32_ROUNDING else 1), f"{same:.2%} are the same"
+
     @pytest.fixture
     def engine(self, path: Path) -> Engine:
         return self.open(path)
@@ -57,7 +67,7 @@ class EngineContract:
         # Two computations of one sum may differ by its rounding, so a pixel counts only where more than that
         # lies between the two best classes; equal logits count where sums are exact.
         rounding = self.rounding()
-        exact = logits.dtype == np.float32 and rounding == F32_ROUNDING
+        exact = logits.dtype == np.float32 and rounding == F32_ROUNDING and not self.on_gpu()
         sure = first - second > (-1 if exact else rounding * np.abs(logits).max())
         assert sure.mean() > (0.98 if rounding == F32_ROUNDING else 0.5)
         assert len(np.unique(logits.argmax(1)[sure])) == logits.shape[1]
@@ -69,7 +79,7 @@ class EngineContract:
         if logits is None:
             return
         kept = logits.copy()
-        np.testing.assert_array_equal(engine.infer(frames), logits.argmax(1))
+        self.assert_same(engine.infer(frames), logits.argmax(1).astype(np.uint8))
         engine.logits(drawn_frames(2, 40, 56, seed=9))
         np.testing.assert_array_equal(logits, kept)  # no runtime's memory
 
@@ -78,14 +88,13 @@ class EngineContract:
         together = engine.infer(frames)
         for i in range(3):
             alone = engine.infer(frames[i : i + 1])[0]
-            # With fewer bits a batch's kernels may round otherwise than one frame's.
-            assert (alone == together[i]).mean() >= (1 if self.rounding() == F32_ROUNDING else 0.98)
+            self.assert_same(alone, together[i])
 
     def test_takes_another_size_and_the_first_again(self, engine: Engine) -> None:
         small, large = drawn_frames(1, 40, 56), drawn_frames(1, 72, 64)
         before = engine.infer(small)
         assert engine.infer(large).shape == (1, 72, 64)
-        np.testing.assert_array_equal(engine.infer(small), before)
+        self.assert_same(engine.infer(small), before)
 
     def test_labels_stay_when_the_next_frames_come(self, engine: Engine) -> None:
         labels = engine.infer(drawn_frames(1, 40, 56, seed=1))
@@ -103,14 +112,14 @@ class EngineContract:
         for _ in range(2):  # a benchmark loads once and runs often
             engine.enqueue()
             engine.sync()
-            np.testing.assert_array_equal(engine.fetch(), at_once)
+            self.assert_same(engine.fetch(), at_once)
         del overwriting
 
     def test_leaves_frames_alone_and_takes_any_layout(self, engine: Engine) -> None:
         frames = drawn_frames(2, 40, 112)[:, :, ::2]  # not contiguous, as a crop of a picture is
         kept = frames.copy()
         frames.flags.writeable = False
-        np.testing.assert_array_equal(engine.infer(frames), engine.infer(kept.copy()))
+        self.assert_same(engine.infer(frames), engine.infer(kept.copy()))
         np.testing.assert_array_equal(frames, kept)
 
     @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 import torch
 from onnx import helper
 
-from cgnet_deploy.engines.backends import BACKENDS, Backend
+from cgnet_deploy.engines.backends import BACKENDS, TORCH, Backend
 from cgnet_deploy.engines.base import Engine
 from cgnet_deploy.engines.build import ShapeRange, build_plan
 from cgnet_deploy.engines.open import open_engine
@@ -101,6 +101,9 @@ class TestEveryBackend(EngineContract):
 
     def open(self, path: Path, batch: int | None = None) -> Engine:
         return open_engine(f"{self.backend.name}:{path}", batch=batch, threads=1)
+
+    def on_gpu(self) -> bool:
+        return self.backend.runtime.runs_on == "gpu" or (self.backend.runtime is TORCH and torch.cuda.is_available())
 
     def rounding(self) -> float:
         return ROUNDING.get(self.backend.name, F32_ROUNDING)

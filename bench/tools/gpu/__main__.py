@@ -136,7 +136,10 @@ def one_part(part: Part, job: Job, command: Sequence[str] = RUN_PART) -> list[Re
         finally:
             _end(process)
     if not record.exists():
-        rows = [Result(subject, state, why) for subject in part.subjects()]  # type: ignore[arg-type]
+        rows = [
+            Result(subject, "not run", lacks) if lacks else Result(subject, state, why)  # type: ignore[arg-type]
+            for subject, lacks in part.subjects().items()
+        ]
         write_record(record, part.name, job.gpu, rows, CLOCK.now_s() - begin, describe(1, ("gpu", part.name)))
     return read_record(record)
 

@@ -14,6 +14,8 @@ import pytest
 import torch
 import triton
 
+import cgnet_deploy
+from cgnet_deploy.bench.measure.run import first_frames
 from cgnet_deploy.checkpoint.reading import load_checkpoint
 from cgnet_deploy.engines.base import Engine
 from cgnet_deploy.engines.fast import choice
@@ -22,7 +24,7 @@ from cgnet_deploy.engines.fast.launch import Launch
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.errors import EngineUnavailable
 from cgnet_deploy.pixels import to_tensor
-from cgnet_deploy.spec import Precision
+from cgnet_deploy.spec import Precision, Res
 from tests.engines.contract import EngineContract, network_logits
 from tests.engines.graphs import drawn_frames
 
@@ -37,12 +39,17 @@ def by_references(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plain torch does what the kernels would, where they would only be interpreted."""
     if not torch.cuda.is_available():
         monkeypatch.setattr(Launch, "run", lambda launch: launch.reference())
+        monkeypatch.setattr(triton.knobs.runtime, "interpret", True)  # also where PyTorch alone knows no GPU
 
 
+@pytest.mark.gpu
 @pytest.mark.usefixtures("by_references")
 class TestFast(EngineContract):
     def open(self, path: Path, batch: int | None = None) -> Engine:
         return open_engine(f"torch-fast:{path}", batch=batch)
+
+    def on_gpu(self) -> bool:
+        return torch.cuda.is_available()
 
     def test_gives_logits_as_well(self, path: Path, engine: Engine) -> None:
         frames = drawn_frames(1, 41, 57)
@@ -117,19 +124,18 @@ def test_what_cannot_run_on_a_gpu_falls_back_and_says_why(
 
 
 @pytest.mark.gpu
-@pytest.mark.shared
 @pytest.mark.parametrize("prefix", ["torch-fast", "torch-fast-f16"])
-def test_labels_on_a_gpu_agree_with_the_cpu(prefix: str, shared: Path) -> None:
+def test_labels_on_a_gpu_agree_with_the_cpu(prefix: str) -> None:
     """Not yet run on a GPU."""
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
-    ref = shared / "checkpoints" / "cgnet_camvid_official.pth"
-    frames = drawn_frames(2, 360, 480)
+    ref = Path(cgnet_deploy.__file__).parent / "weights" / "camvid.pth"
+    frames = first_frames(None, Res(360, 480), 2)  # street scenes
     with torch.inference_mode():
         checkpoint = load_checkpoint(ref)
         wanted = checkpoint.model(torch.from_numpy(to_tensor(frames, checkpoint.spec.input))).argmax(1).numpy()
     with open_engine(f"{prefix}:{ref}") as engine:
         assert "CUDA graph" in engine.info.provider
         assert (engine.infer(frames) == wanted).mean() >= 0.999
-        np.testing.assert_array_equal(engine.infer(frames), engine.infer(frames))
+        np.testing.assert_array_equal(engine.infer(frames), engine.infer(frames))  # one graph, twice
         assert engine.device_ns() > 0
