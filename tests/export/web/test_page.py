@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Request, Route, sync_playwright
 
 import cgnet_deploy as cg
 from cgnet_deploy.artifact import read_artifact
@@ -42,7 +42,7 @@ CAMERA_FRAMES = 20
 
 @pytest.fixture(scope="module")
 def package(pytestconfig: pytest.Config) -> Path:
-    return npm_package(Path(pytestconfig.cache.mkdir("web")))  # type: ignore[union-attr]
+    return npm_package(Path(pytestconfig.cache.mkdir("web")))
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +128,9 @@ def equal(folder: Path, stills: list[tuple[U8, U8]]) -> float:
     return float(np.mean(same))
 
 
+@pytest.mark.timeout(
+    600
+)  # a full network, exported and run on 25 frames: four minutes where eight others shared two cores
 def test_labels_by_camera_picture_and_video_are_onnx_runtime_s(
     browser: Browser, camvid: str, camvid_folder: Path, frames: list[U8], tmp_path: Path
 ) -> None:
@@ -348,7 +351,7 @@ def test_a_file_of_the_cdn_is_run_only_if_it_is_the_pinned_one(
     assert not (tmp_path / "site" / "runtime").exists()
     with browser.new_context(**context_options()) as context:
 
-        def answer(route, request) -> None:  # type: ignore[no-untyped-def]
+        def answer(route: Route, request: Request) -> None:
             content = (package / "dist" / request.url.removeprefix(CDN)).read_bytes()
             headers = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
             route.fulfill(body=content + b" " * spoiled, headers=headers)
