@@ -169,7 +169,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("module", "argv", "extra"),
     [
-        ("cgnet_deploy.export.cli", ["--ckpt", "model.pth"], "export"),
+        ("cgnet_deploy.export.cli", ["--ckpt", str(ROOT / "cgnet_deploy/weights/scenes.pth")], "export"),
         ("cgnet_deploy.checkpoint.cli", ["--ckpt", "model.pth", "--to", "mmseg", "out.pth"], "export"),
         ("cgnet_deploy.bench.cli", ["--engine", "model.pth"], "export"),
         ("cgnet_deploy.bench.cli", ["--engine", "model.pth", "--report", "r.html"], "report"),
@@ -189,3 +189,11 @@ def test_without_an_optional_package_a_command_says_what_to_install(
     (line,) = run.stderr.splitlines()
     assert line.endswith(f"pip install 'cgnet-deploy[{extra}]'")
     assert list(here.iterdir()) == []
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_file_that_is_no_checkpoint_is_refused_without_torch(tmp_path: Path) -> None:
+    code = "import sys; from cgnet_deploy.export.cli import main; sys.exit(main(sys.argv[1:]))"
+    run = python(code, "--ckpt", str(ROOT / "README.md"), folder=tmp_path)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "is not a checkpoint: it begins with" in run.stderr
