@@ -123,11 +123,9 @@ def picture(suffix: str, folder: Path) -> Kind:
     path = folder / f"a{suffix}"
 
     def read() -> None:
-        refused = [
-            error for reader in (read_image, read_mask, image_size) if (error := error_of(partial(reader, path)))
-        ]
-        if refused:
-            raise refused[0]
+        error, *_ = [error_of(partial(reader, path)) for reader in (read_image, read_mask, image_size)]
+        if error:
+            raise error
 
     return Kind(path, cv2.imencode(suffix, PICTURE)[1].tobytes(), read)
 
