@@ -40,8 +40,10 @@ def described(path: Path, content: bytes) -> None:
 
 
 def labelled(program: Path, engine: Path, video: Path) -> subprocess.CompletedProcess[str]:
-    flags = ["--engine", engine, "--input", video, "--masks", engine.with_suffix(".u8"), "--threads", "1"]
-    return subprocess.run([program, *flags], capture_output=True, text=True, check=False, timeout=60)
+    flags = ("--engine", engine, "--input", video, "--masks", engine.with_suffix(".u8"), "--threads", "1")
+    return subprocess.run(
+        [str(word) for word in (program, *flags)], capture_output=True, text=True, check=False, timeout=60
+    )
 
 
 @pytest.mark.parametrize("place", PLACES)
