@@ -36,6 +36,7 @@ from cgnet_deploy.spec import Precision
 SEEDS = range(4)
 MOST_S, MOST_BYTES = 10, 2 << 30  # of each file
 PICTURE = np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)
+EDGES = (0, 1, 0x7F, 0x80, 0xFF)  # of a byte
 PICTURES = (".png", ".jpg", ".webp", ".tiff", ".bmp", ".ppm")
 
 
@@ -53,7 +54,7 @@ def mutated(content: bytes, rng: np.random.Generator) -> bytes:
     """One byte set; or bits flipped, a stretch removed, repeated or overwritten, or the end cut off, up to 3 times."""
     data = bytearray(content)
     if rng.integers(0, 2):
-        data[int(rng.integers(0, len(data)))] = int(rng.choice([0, 1, 0x7F, 0x80, 0xFF, rng.integers(0, 256)]))
+        data[int(rng.integers(0, len(data)))] = int(rng.choice([*EDGES, int(rng.integers(0, 256))]))
         return bytes(data)
     for _ in range(int(rng.integers(1, 4))):
         at, length = int(rng.integers(0, len(data) + 1)), int(rng.integers(1, 33))
@@ -123,11 +124,9 @@ def picture(suffix: str, folder: Path) -> Kind:
     path = folder / f"a{suffix}"
 
     def read() -> None:
-        refused = [
-            error for reader in (read_image, read_mask, image_size) if (error := error_of(partial(reader, path)))
-        ]
-        if refused:
-            raise refused[0]
+        error, *_ = [error_of(partial(reader, path)) for reader in (read_image, read_mask, image_size)]
+        if error:
+            raise error
 
     return Kind(path, cv2.imencode(suffix, PICTURE)[1].tobytes(), read)
 
@@ -178,10 +177,10 @@ KINDS: dict[str, Callable[[Path], Kind]] = {
     "onnx": onnx,
     "described onnx": described_onnx,
     **{
-        f"checkpoint, {form}": lambda folder, form=form: checkpoint(form, folder)
+        f"checkpoint, {form}": partial(checkpoint, form)
         for form in ("zip", "pickle in a zip", "old pickle", "safetensors")
     },
-    **{f"picture {suffix}": lambda folder, suffix=suffix: picture(suffix, folder) for suffix in PICTURES},
+    **{f"picture {suffix}": partial(picture, suffix) for suffix in PICTURES},
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -49,7 +49,7 @@ def test_training_starts_from_the_chosen_set(both: Path) -> None:
     assert torch.equal(weight, MODELS["ema"].classifier.weight)
 
 
-COMMANDS: dict[str, tuple[Callable[[], int], tuple[str, ...]]] = {
+COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], tuple[str, ...]]] = {
     "bench": (start.bench, ("--engine", "both.pth")),
     "convert": (start.convert, ("--ckpt", "both.pth", "--to", "cgnet", "out.pth")),
     "doctor": (start.doctor, ("--ckpt", "both.pth", "--data", "scenes")),
