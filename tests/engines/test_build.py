@@ -24,6 +24,7 @@ from cgnet_deploy.engines.build import BuiltPlan, ShapeRange, build_plan, choose
 from cgnet_deploy.engines.gpu import Gpu, find_gpu
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.engines.plan import read_plan
+from cgnet_deploy.engines.progress import watched
 from cgnet_deploy.engines.verifyplan import PlanVerification
 from cgnet_deploy.errors import AccuracyError, ArtifactError, EngineUnavailable, UsageError, UserError
 from cgnet_deploy.pixels import U8
@@ -245,7 +246,6 @@ def test_a_plan_for_rtx_is_built_for_the_gpu_where_a_portable_one_does_not_run(
 
 def test_f32_is_not_rounded_to_tf32(tmp_path: Path, fixed_onnx: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
     flags: list[bool] = []
-    watched = build.watched
 
     def noted(trt: ModuleType, config: Any, label: str) -> AbstractContextManager[None]:
         flags.append(config.get_flag(rtx.BuilderFlag.TF32))
