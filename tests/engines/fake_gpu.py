@@ -199,9 +199,10 @@ class Pinned(Owned):
 
 def still_there(host: Array) -> Callable[[], U8]:
     """The bytes of a pinned array, when they are asked for: a transfer does not keep what it reads."""
-    assert isinstance(host.base, Pinned), "only pinned memory is copied without waiting"
+    owner: object = host.base
+    assert isinstance(owner, Pinned), "only pinned memory is copied without waiting"
     assert host.flags.c_contiguous
-    block = weakref.ref(host.base)
+    block = weakref.ref(owner)
 
     def content() -> U8:
         pinned = block()
