@@ -1,8 +1,8 @@
 """A CGNet in PyTorch -> the same function as an ONNX graph: normalised f32 in, logits out, nothing fused yet.
 
 torch.fx traces the network down to torch.nn's own modules; running that trace on ONNX values writes a node for each
-step. The tables below have every step of a CGNet. On an Intel Xeon, torch.onnx.export takes 24 s for the same nodes,
-this 0.4 s. (plain.py still writes the file of that one, to compare with.)
+step. The tables below have every step of a CGNet. torch.onnx.export takes some fifty times as long for the same nodes.
+(plain.py still writes its file, to compare with.)
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ MARKS = {
 # Appended to commands that don't give these flags themselves: a test needs no steady figures.
 BRIEF = {"cgnet-bench": {"--warmup": "0", "--duration": "0", "--iterations": "3"}, "cgnet-train": {"--iterations": "2"}}
 OTHER_PROGRAMS = re.compile(
-    r"(pip|python3? -m pip|git|cmake|docker|uv|trtexec|perf_analyzer|torchrun|apt-get|pytest|"
+    r"(pip|python3? -m pip|git|cmake|docker|uv|nvidia-smi|trtexec|perf_analyzer|torchrun|apt-get|pytest|"
     r"mnnconvert|onnx2tf|ovc|pnnx)\b"
 )
 FLAG = re.compile(r"(?<![\w-])--[a-zA-Z][\w-]*")
