@@ -107,7 +107,7 @@ def test_what_every_pair_learned_comes_back_to_the_file(target: Target) -> None:
 def test_an_open_graph_is_replayed_without_what_computes_its_sizes() -> None:
     model = trace(trained(), SMALL, dynamic="both")
     apply(model, (*FOLD, *ORT_CPU.int8_forms))
-    assert {"Shape", "Cast"} <= set(count_ops(model))
+    assert "Shape" in count_ops(model)
     x = frames()[0]
     with torch.no_grad():
         given = Replay(model)(torch.from_numpy(x)).numpy()

@@ -199,7 +199,8 @@ def naive(model: ir.Model, spec: InputSpec) -> None:
     for reader in [use.node for use in order.outputs[0].uses()]:
         mean = np.asarray(spec.mean)
         if reader.op_type == "Conv":
-            mean = kernel_and_bias(reader)[0].sum((2, 3)) @ mean
+            kernel = kernel_and_bias(reader)[0].sum((2, 3))
+            mean = kernel @ mean if kernel.shape[1] > 1 else kernel[:, 0] * mean  # the latter of the image's pool
         after = next(iter(reader.outputs[0].uses())).node
         shift = constant(after, mean.astype(np.float32)[:, None, None], "naive")
         moved = insert(after, "Sub", [reader.outputs[0], shift])

@@ -209,7 +209,14 @@ def test_cmake_and_nvcc_build_it(tmp_path: Path) -> None:
     shutil.copy(HERE / "stand_in" / "NvInferRuntime.h", root / "include")
     empty = ["c++", "-shared", "-fPIC", "-x", "c++", "/dev/null", "-o", str(root / "lib" / "libnvinfer.so")]
     subprocess.run(empty, check=True)
-    cmake(SOURCE, tmp_path / "build", "CGNET_OPENVINO=OFF", "CGNET_TENSORRT=ON", f"TENSORRT_ROOT={root}")
+    cmake(
+        SOURCE,
+        tmp_path / "build",
+        "CGNET_OPENVINO=OFF",
+        "CGNET_NATIVE=OFF",
+        "CGNET_TENSORRT=ON",
+        f"TENSORRT_ROOT={root}",
+    )
 
 
 def test_it_compiles_against_the_headers_of_nvidia(tmp_path: Path) -> None:

@@ -30,8 +30,8 @@ def test_an_installed_package_is_found_and_segments_a_video(files: tuple[Path, P
     run(["cmake", "-S", str(SOURCE / "example"), "-B", str(example), *ninja, f"-DCMAKE_PREFIX_PATH={prefix}", flags])
     run(["cmake", "--build", str(example)])
 
-    frames, video, labels = drawn_frames(3, 61, 83), tmp_path / "drawn.avi", tmp_path / "labels"
-    writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"FFV1"), 10.0, (83, 61))
+    frames, video, labels = drawn_frames(3, 62, 84), tmp_path / "drawn.avi", tmp_path / "labels"
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"FFV1"), 10.0, (84, 62))
     for frame in frames:
         writer.write(frame)
     writer.release()

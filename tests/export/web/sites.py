@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import subprocess
 import tarfile
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,16 +27,17 @@ def npm_package(folder: Path) -> Path:
     """onnxruntime-web as npm brings it, kept in `folder` for later runs. Skips the test where npm can't."""
     package = folder / f"{PACKAGE}-{VERSION}"
     if not (package / "package.json").is_file():
-        pack = ["npm", "pack", "--silent", "--ignore-scripts", f"{PACKAGE}@{VERSION}"]
-        try:
-            subprocess.run(pack, cwd=folder, check=True, capture_output=True, timeout=240)
-        except (OSError, subprocess.SubprocessError) as error:
-            pytest.skip(f"npm can't bring {PACKAGE} here: {error}")
-        with tarfile.open(folder / f"{PACKAGE}-{VERSION}.tgz") as archive:
-            wanted = [one for one in archive.getmembers() if not one.name.endswith(".map")]
-            archive.extractall(folder / "unpacked", members=wanted, filter="data")
-        (folder / "unpacked" / "package").rename(package)
-        (folder / f"{PACKAGE}-{VERSION}.tgz").unlink()
+        with tempfile.TemporaryDirectory(dir=folder) as own:
+            pack = ["npm", "pack", "--silent", "--ignore-scripts", f"{PACKAGE}@{VERSION}"]
+            try:
+                subprocess.run(pack, cwd=own, check=True, capture_output=True, timeout=240)
+            except (OSError, subprocess.SubprocessError) as error:
+                pytest.skip(f"npm can't bring {PACKAGE} here: {error}")
+            with tarfile.open(Path(own) / f"{PACKAGE}-{VERSION}.tgz") as archive:
+                wanted = [one for one in archive.getmembers() if not one.name.endswith(".map")]
+                archive.extractall(own, members=wanted, filter="data")
+            with contextlib.suppress(OSError):  # another worker was first
+                (Path(own) / "package").rename(package)
     return package
 
 
