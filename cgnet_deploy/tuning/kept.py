@@ -17,7 +17,7 @@ from cgnet_deploy.files import write_bytes
 from cgnet_deploy.tables import text_table
 from cgnet_deploy.tuning.limits import MIB
 from cgnet_deploy.tuning.state import Against, State, Winner
-from cgnet_deploy.tuning.trial import Trial
+from cgnet_deploy.tuning.trial import Trial, beside_pytorch
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def fate(trial: Trial) -> str:
 
 def verdict(winner: Winner) -> Iterator[str]:
     """The winner, its ratio to each peer, and the command that makes it again."""
-    drop = "" if winner.drop is None else f", mIoU {winner.drop:.3f} points below PyTorch"
+    drop = "" if winner.drop is None else f", mIoU {beside_pytorch(winner.drop)}"
     yield f"winner: {winner.engine}, {winner.threads} threads: p50 {winner.p50_ms:.2f} ms{drop}"
     fastest = min(winner.peers, key=lambda peer: peer.p50_ms, default=None)
     for peer in winner.peers:

@@ -36,7 +36,7 @@ from cgnet_deploy.tuning.limits import Limits
 from cgnet_deploy.tuning.make import Maker
 from cgnet_deploy.tuning.race import Trials, race, waiting_again
 from cgnet_deploy.tuning.state import Against, State, Winner
-from cgnet_deploy.tuning.trial import Trial
+from cgnet_deploy.tuning.trial import Trial, beside_pytorch
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ class Session:
                 log.warning(f"{trial.name}: {error}")
                 return replace(trial, fate="failed", why=str(error))
         judged = self.limits.judged(trial, self.base)
-        log.info(f"{trial.name}: mIoU {trial.drop(self.base):.3f} points below PyTorch: {judged.fate}")
+        log.info(f"{trial.name}: mIoU {beside_pytorch(trial.drop(self.base) or 0.0)}: {judged.fate}")
         return judged
 
     @property
