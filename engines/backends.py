@@ -86,7 +86,9 @@ FAST = Runtime("fast.engine", "checkpoint", "gpu", ("torch", "triton"), ("torch"
 ORT = Runtime(
     "ort", "onnx", "cpu", ("onnxruntime",), ("onnxruntime", "onnx"), "ort", True, Triton("onnxruntime", "KIND_AUTO")
 )
-ORT_CUDA = Runtime("ort", "onnx", "gpu", ("onnxruntime",), ("onnxruntime-gpu", "cuda-bindings", "onnx"), "gpu")
+ORT_CUDA = Runtime(
+    "ort", "onnx", "gpu", ("onnxruntime",), ("onnxruntime-gpu", "cuda-python", "cuda-bindings", "onnx"), "gpu"
+)
 ORT_RTX = Runtime(
     "ortrtx",
     "onnx",
@@ -106,7 +108,7 @@ TENSORRT = Runtime(
     "plan",
     "gpu",
     ("pycuda.driver", "cuda.bindings.runtime"),  # a plan's header says which TensorRT it needs
-    ("tensorrt", "tensorrt_rtx", "pycuda", "cuda-bindings"),
+    ("tensorrt", "tensorrt_rtx", "pycuda", "cuda-python", "cuda-bindings"),
     "trt",
     triton=Triton("tensorrt", "KIND_GPU"),
 )
