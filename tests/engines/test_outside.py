@@ -92,6 +92,21 @@ PLACES: dict[str, Place] = {
 }
 
 
+def described(path: Path, content: bytes) -> None:
+    """Write the file with a sidecar."""
+    write_artifact(
+        path,
+        content,
+        kind="onnx",
+        precision=Precision.F32,
+        spec=SPEC,
+        io="tensor",
+        shape=FIXED,
+        parent_sha256=None,
+        made_with={},
+    )
+
+
 @pytest.mark.parametrize("sidecar", [False, True], ids=["foreign", "with a sidecar"])
 @pytest.mark.parametrize("place", PLACES)
 def test_data_in_another_file_is_refused_wherever_it_is_named(tmp_path: Path, place: str, sidecar: bool) -> None:
@@ -100,17 +115,7 @@ def test_data_in_another_file_is_refused_wherever_it_is_named(tmp_path: Path, pl
     PLACES[place](model)
     content = model.SerializeToString()
     if sidecar:
-        write_artifact(
-            path,
-            content,
-            kind="onnx",
-            precision=Precision.F32,
-            spec=SPEC,
-            io="tensor",
-            shape=FIXED,
-            parent_sha256=None,
-            made_with={},
-        )
+        described(path, content)
     else:
         path.write_bytes(content)
     with pytest.raises(ArtifactError, match=r"a\.onnx keeps weights in other files, which is refused"):

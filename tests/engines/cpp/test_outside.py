@@ -10,11 +10,10 @@ import onnx
 import pytest
 from onnx import helper
 
-from cgnet_deploy.artifact import sidecar_path, write_artifact
+from cgnet_deploy.artifact import sidecar_path
 from cgnet_deploy.pixels import U8
-from cgnet_deploy.spec import Precision
-from tests.engines.graphs import FIXED, SPEC, drawn_frames, network
-from tests.engines.test_outside import PLACES
+from tests.engines.graphs import FIXED, drawn_frames, network
+from tests.engines.test_outside import PLACES, described
 
 REFUSED = "cgnet_video: {} keeps weights in other files, which is refused; save it as one file\n"
 DAMAGED = "cgnet_video: {} is not a valid ONNX file, or cut short; export it again with cgnet-export\n"
@@ -23,20 +22,6 @@ DAMAGED = "cgnet_video: {} is not a valid ONNX file, or cut short; export it aga
 @pytest.fixture(scope="module")
 def video(make_video: Callable[[str, U8], Path]) -> Path:
     return make_video("drawn.avi", drawn_frames(1, 40, 56))
-
-
-def described(path: Path, content: bytes) -> None:
-    write_artifact(
-        path,
-        content,
-        kind="onnx",
-        precision=Precision.F32,
-        spec=SPEC,
-        io="tensor",
-        shape=FIXED,
-        parent_sha256=None,
-        made_with={},
-    )
 
 
 def labelled(program: Path, engine: Path, video: Path) -> subprocess.CompletedProcess[str]:
