@@ -127,7 +127,7 @@ class Recipe:
     amp: f16 with loss scaling, on a GPU. captured: replay the step from CUDA graphs, on one GPU.
     distill: what --teacher adds to the loss. smoothing: share of a label that is spread over all classes. ohem: pixels
     whose own class has a probability above it don't count (online hard example mining), 0 for all pixels.
-    revive: with --init, draw its dead filters and constant gates anew (revive.py).
+    revive: with --init, re-initialise its dead filters and constant gates (revive.py).
     validate_every, save_every, log_every: in steps.
     """
 
@@ -269,7 +269,7 @@ CAMVID = Recipe(
 CAMVID_FINE = replace(
     CAMVID_OFFICIAL,
     name="camvid-fine",
-    summary="ours, to go on from the official weights (--init), with what died in them drawn anew",
+    summary="ours, to fine-tune the official weights (--init), their dead filters and gates re-initialised",
     epochs=None,
     steps=2000,
     augment=replace(CAMVID_OFFICIAL.augment, photometric=0.4),

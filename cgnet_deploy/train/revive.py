@@ -1,4 +1,4 @@
-"""Draw what has died in trained weights anew, so that fine-tuning can use it.
+"""Re-initialise dead filters and gates of trained weights, so that fine-tuning can use them.
 
 Adam with coupled weight decay drives filters, and the weights of gates, to 0 in the published networks: no gradient
 comes through them any more, so training alone doesn't bring them back. The function hardly changes at first:
@@ -28,7 +28,7 @@ SLOPE = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Revived:
-    """How many of each were drawn anew."""
+    """How many of each were re-initialised."""
 
     dense: int
     depthwise: int
@@ -37,7 +37,7 @@ class Revived:
 
 @torch.no_grad()
 def revive(model: CGNet, seed: int) -> Revived:
-    """Draw dead filters and constant gates of `model` anew, from a generator of that seed."""
+    """Re-initialise dead filters and constant gates of `model`, from a generator of that seed."""
     rng = torch.Generator().manual_seed(seed)
     dense = depthwise = gates = 0
     for module in model.modules():
@@ -50,7 +50,7 @@ def revive(model: CGNet, seed: int) -> Revived:
                 depthwise += _redraw(conv, _dead(conv) | entry, module.bn, module.act, offset, rng)
             gates += _redraw_gate(module.gate, rng)
     revived = Revived(dense, depthwise, gates)
-    log.info(f"drawn anew: {dense} dense and {depthwise} depthwise filters that were dead, {gates} constant gates")
+    log.info(f"re-initialised {dense} dense and {depthwise} depthwise filters that were dead, and {gates} gates")
     return revived
 
 

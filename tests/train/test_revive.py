@@ -1,4 +1,4 @@
-"""What died in trained weights is drawn anew, what lives is left alone, and the network's answer hardly changes."""
+"""What died in trained weights is re-initialised, what lives is left alone, and the network's answer hardly changes."""
 
 from __future__ import annotations
 
