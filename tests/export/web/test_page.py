@@ -128,9 +128,8 @@ def equal(folder: Path, stills: list[tuple[U8, U8]]) -> float:
     return float(np.mean(same))
 
 
-@pytest.mark.timeout(
-    600
-)  # a full network, exported and run on 25 frames: four minutes where eight others shared two cores
+# A full network, exported and run on 25 frames: four minutes on a busy machine.
+@pytest.mark.timeout(600)
 def test_labels_by_camera_picture_and_video_are_onnx_runtime_s(
     browser: Browser, camvid: str, camvid_folder: Path, frames: list[U8], tmp_path: Path
 ) -> None:
