@@ -37,7 +37,11 @@ def started_from(init: Path | None) -> str:
 
 
 def taught_by(teachers: Sequence[Checkpoint]) -> str:
-    return ", ".join(f"{teacher.path.name}, sha256 {teacher.sha256[:16]}" for teacher in teachers) or NO_TEACHER
+    return named(teachers) or NO_TEACHER
+
+
+def named(checkpoints: Sequence[Checkpoint]) -> str:
+    return ", ".join(f"{one.path.name}, sha256 {one.sha256[:16]}" for one in checkpoints)
 
 
 def _licence(dataset: Dataset) -> str:
