@@ -5,23 +5,36 @@
 #include "kernels.hpp"
 
 #define CGNET_UNROLL _Pragma("GCC unroll 16")
+#define CGNET_LOOP _Pragma("GCC unroll 1")
 
 namespace {
 
 using cgnet::native::Dense, cgnet::native::Depthwise, cgnet::native::Head, cgnet::native::Run, cgnet::native::Store, cgnet::native::Tail;
 
-// f, `N` vectors of one pixel from `slot` on, through a Store. Mixed: their order is that of Vec::mix.
-template <class Vec, int N, bool kMixed>
-CGNET_INLINE void put(const Store& out, typename Vec::F* f, ptrdiff_t x, int slot) {
-  constexpr int L = Vec::kLanes;
-  if (out.scale)
+// What a Store does to N vectors from `slot` on.
+template <class Vec, int N>
+struct Steps {
+  typename Vec::F scale[N], shift[N], slope[N];
+  bool bends;
+
+  CGNET_INLINE Steps(const Store& out, int slot) : bends(out.scale && out.slope) {
     CGNET_UNROLL for (int n = 0; n < N; n++) {
-      const int at = slot + n * L;
-      f[n] = Vec::fma(f[n], Vec::load(out.scale + at), Vec::load(out.shift + at));
-      if (out.slope) f[n] = Vec::prelu(f[n], Vec::load(out.slope + at));
+      const int at = slot + n * Vec::kLanes;
+      scale[n] = out.scale ? Vec::load(out.scale + at) : Vec::splat(out.inverse);
+      shift[n] = out.scale ? Vec::load(out.shift + at) : Vec::zero();
+      if (bends) slope[n] = Vec::load(out.slope + at);
     }
-  else if (out.inverse != 1)
-    CGNET_UNROLL for (int n = 0; n < N; n++) f[n] = Vec::mul(f[n], Vec::splat(out.inverse));
+  }
+};
+
+// f, N vectors of pixel x from `slot` on, through a Store. Mixed: their order is that of Vec::mix.
+template <class Vec, int N, bool kMixed>
+CGNET_INLINE void put(const Store& out, const Steps<Vec, N>& steps, typename Vec::F* f, ptrdiff_t x, int slot) {
+  constexpr int L = Vec::kLanes;
+  CGNET_UNROLL for (int n = 0; n < N; n++) {
+    f[n] = Vec::fma(f[n], steps.scale[n], steps.shift[n]);
+    if (steps.bends) f[n] = Vec::prelu(f[n], steps.slope[n]);
+  }
   uint8_t* const to = out.at + x * out.pixel;
   if (!out.u8)
     CGNET_UNROLL for (int n = 0; n < N; n++) Vec::store(reinterpret_cast<float*>(to) + slot + n * L, f[n]);
@@ -31,20 +44,10 @@ CGNET_INLINE void put(const Store& out, typename Vec::F* f, ptrdiff_t x, int slo
     CGNET_UNROLL for (int n = 0; n < N; n++) Vec::store_u8(to + slot + n * L, f[n]);
 }
 
-// All that follows a convolution, of pixel x. half: the trunk is in f16.
-template <class Vec, int N, bool kMixed, bool kHalf>
-CGNET_INLINE void finish(const Tail& tail, typename Vec::F* f, ptrdiff_t x, int slot) {
-  constexpr int L = Vec::kLanes;
-  if (tail.slope)
-    CGNET_UNROLL for (int n = 0; n < N; n++) f[n] = Vec::prelu(f[n], Vec::load(tail.slope + slot + n * L));
-  if (tail.sums) {
-    CGNET_UNROLL for (int n = 0; n < N; n++) {
-      float* const sum = tail.sums + slot + n * L;
-      Vec::store(sum, Vec::add(Vec::load(sum), f[n]));
-    }
-    return;
-  }
-  constexpr int kBytes = kHalf ? 2 : 4;
+// The sum with the trunk. half: it is in f16.
+template <class Vec, int N, bool kHalf>
+CGNET_INLINE void add_trunk(const Tail& tail, typename Vec::F* f, ptrdiff_t x, int slot) {
+  constexpr int L = Vec::kLanes, kBytes = kHalf ? 2 : 4;
   uint8_t* const trunk = tail.trunk + x * tail.trunk_pixel + slot * kBytes;
   if (tail.adds)
     CGNET_UNROLL for (int n = 0; n < N; n++) {
@@ -56,10 +59,50 @@ CGNET_INLINE void finish(const Tail& tail, typename Vec::F* f, ptrdiff_t x, int 
       uint8_t* const to = trunk + n * L * kBytes;
       kHalf ? Vec::store_half(to, f[n]) : Vec::store(reinterpret_cast<float*>(to), f[n]);
     }
+}
+
+template <class Vec, int N>
+CGNET_INLINE void add_up(float* sums, const typename Vec::F* f) {
+  CGNET_UNROLL for (int n = 0; n < N; n++) Vec::store(sums + n * Vec::kLanes, Vec::add(Vec::load(sums + n * Vec::kLanes), f[n]));
+}
+
+// All that follows a convolution, of one pixel.
+template <class Vec, int N, bool kMixed, bool kHalf>
+CGNET_INLINE void finish(const Tail& tail, typename Vec::F* f, ptrdiff_t x, int slot) {
+  if (tail.slope)
+    CGNET_UNROLL for (int n = 0; n < N; n++) f[n] = Vec::prelu(f[n], Vec::load(tail.slope + slot + n * Vec::kLanes));
+  if (tail.sums) return add_up<Vec, N>(tail.sums + slot, f);
+  add_trunk<Vec, N, kHalf>(tail, f, x, slot);
   for (int i = 0; i < tail.outs; i++) {
     typename Vec::F g[N];
     CGNET_UNROLL for (int n = 0; n < N; n++) g[n] = f[n];
-    put<Vec, N, kMixed>(tail.out[i], g, x, slot);
+    put<Vec, N, kMixed>(tail.out[i], Steps<Vec, N>(tail.out[i], slot), g, x, slot);
+  }
+}
+
+// The same of a tile, whose pixels are in memory one after the other, but for the slopes: what is the same for all stays
+// in registers, and loops keep the code within the cache of decoded instructions.
+template <class Vec, int N, bool kHalf>
+CGNET_INLINE void finish_tile(const Tail& tail, float* tile, int pixels, ptrdiff_t x, int slot) {
+  constexpr int L = Vec::kLanes;
+  typename Vec::F f[N];
+  const auto load = [&](int p) __attribute__((always_inline)) {
+    CGNET_UNROLL for (int n = 0; n < N; n++) f[n] = Vec::load(tile + (p * N + n) * L);
+  };
+  if (tail.sums) {
+    CGNET_LOOP for (int p = 0; p < pixels; p++) load(p), add_up<Vec, N>(tail.sums + slot, f);
+    return;
+  }
+  if (tail.adds || tail.keeps)
+    CGNET_LOOP for (int p = 0; p < pixels; p++) {
+      load(p);
+      add_trunk<Vec, N, kHalf>(tail, f, x + p, slot);
+      CGNET_UNROLL for (int n = 0; n < N; n++) Vec::store(tile + (p * N + n) * L, f[n]);
+    }
+  for (int i = 0; i < tail.outs; i++) {
+    const Store out = tail.out[i];
+    const Steps<Vec, N> steps(out, slot);
+    CGNET_LOOP for (int p = 0; p < pixels; p++) load(p), put<Vec, N, false>(out, steps, f, x + p, slot);
   }
 }
 
@@ -101,11 +144,18 @@ __attribute__((noinline)) void tile(const Dense& d, const uint8_t* w, ptrdiff_t 
       }
     }
   }
+  alignas(64) float results[PX * N * L];
   CGNET_UNROLL for (int n = 0; n < N; n++) {
     const typename Vec::F scale = Vec::load(d.tail.scale + slot + n * L), bias = Vec::load(d.tail.bias + slot + n * L);
     CGNET_UNROLL for (int p = 0; p < PX; p++) f[p][n] = Vec::fma(f[p][n], scale, bias);
   }
-  CGNET_UNROLL for (int p = 0; p < PX; p++) finish<Vec, N, false, kInt8 && Vec::kHalf>(d.tail, f[p], x + p, slot);
+  if (d.tail.slope)
+    CGNET_UNROLL for (int n = 0; n < N; n++) {
+      const typename Vec::F slope = Vec::load(d.tail.slope + slot + n * L);
+      CGNET_UNROLL for (int p = 0; p < PX; p++) f[p][n] = Vec::prelu(f[p][n], slope);
+    }
+  CGNET_UNROLL for (int p = 0; p < PX; p++) CGNET_UNROLL for (int n = 0; n < N; n++) Vec::store(results + (p * N + n) * L, f[p][n]);
+  finish_tile<Vec, N, kInt8 && Vec::kHalf>(d.tail, results, PX, x, slot);
 }
 
 template <class Vec, int PX, int N, bool kInt8>
@@ -197,7 +247,7 @@ void store(const float* from, int count, const Store& out) {
     alignas(64) uint8_t last[16 * 4];
     const bool whole = i + L <= count;  // what lies behind the row is the border's
     if (!whole) next.at = last;
-    put<Vec, 1, false>(next, &f, 0, i & 15);
+    put<Vec, 1, false>(next, Steps<Vec, 1>(next, i & 15), &f, 0, i & 15);
     if (!whole) __builtin_memcpy(out.at + i * bytes, last + (i & 15) * bytes, static_cast<size_t>((count - i) * bytes));
   }
 }
