@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores; read when NumPy and torch are imported
@@ -11,6 +11,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores; re
 
 import pytest
 
+from cgnet_deploy.data import scenes
 from cgnet_deploy.engines.gpu import find_gpu
 from cgnet_deploy.errors import EngineUnavailable
 
@@ -60,6 +61,10 @@ try:
     find_gpu()
 except EngineUnavailable:
     os.environ.setdefault("TRITON_INTERPRET", "1")
+
+
+# Most exports are verified on the same few scenes, which take as long to draw as a small network takes to trace.
+scenes.draw = lru_cache(maxsize=256)(scenes.draw.__wrapped__)
 
 
 @pytest.fixture(scope="session")
