@@ -122,7 +122,7 @@ BAD: Mapping[str, tuple[Callable[[str], bytes], str]] = {
     "integers": (lambda _: replaced("b1.act.weight", torch.zeros(35).long()), "has type torch.int64"),
     "two networks": (
         lambda _: saved({"teacher": named(_model(), "official"), "student": named(_model(), "cgnet")}),
-        "holds 2 sets of weights; choose with --weights ema or 'teacher' or 'student'",
+        "holds 2 sets of weights; choose with --weights 'teacher' or 'student'",
     ),
     "NaN": (lambda _: poisoned("level2_0.reduce.conv.weight", float("nan")), "holds NaN or infinity"),
     "infinity": (lambda _: poisoned("bn_prelu_3.bn.running_mean", float("-inf")), "holds NaN or infinity"),

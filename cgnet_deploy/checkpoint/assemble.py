@@ -8,6 +8,7 @@ network is never loaded in part. Counters of batches, which inference never read
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from cgnet_deploy.checkpoint.keys import CLASSIFIER, FORMATS, Format, block, renamed, stem
+from cgnet_deploy.checkpoint.refused import Inert
 from cgnet_deploy.checkpoint.wrappers import MMCV_AVERAGE, Weights
 from cgnet_deploy.errors import CheckpointError
 from cgnet_deploy.model import CGNet
@@ -23,8 +25,9 @@ from cgnet_deploy.spec import MAX_BLOCKS, MAX_CLASSES
 
 log = logging.getLogger(__name__)
 
-# What training adds: mmsegmentation's, losses with weights, averages; thop's counts are leaves of every module.
-TRAINING_ONLY = ("data_preprocessor.", "auxiliary_head.", MMCV_AVERAGE, "criterion.", "loss.", "loss_fn.")
+# What training adds: mmsegmentation's, auxiliary heads, losses and metrics with tensors of their own, averages; thop's
+# counts are leaves of every module.
+TRAINING_ONLY = re.compile(rf"data_preprocessor\.|{MMCV_AVERAGE}|aux\w*\.|\w*(loss|criteri|metric)\w*\.", re.IGNORECASE)
 TRAINING_LEAVES = ("n_averaged", "steps", "total_ops", "total_params")
 COUNTER = "num_batches_tracked"
 
@@ -73,7 +76,7 @@ def _format(path: Path, tensors: Mapping[str, Any]) -> Format:
 def _classes(path: Path, head: str, tensors: Mapping[str, Any]) -> int:
     if head not in tensors:
         raise CheckpointError(f"{path} lacks {head!r}: it is a network without its classifier")
-    shape = tuple(getattr(tensors[head], "shape", ()))
+    shape = tuple(_dense(path, head, tensors[head]).shape)
     if not shape or not 1 <= shape[0] <= MAX_CLASSES:
         raise CheckpointError(f"{path}: {head!r} has shape {shape}, not that of 1 to {MAX_CLASSES} classes")
     return int(shape[0])
@@ -90,18 +93,24 @@ def _blocks(tensors: Iterable[str], fmt: Format) -> tuple[int, int]:
 
 
 def _check_extra(path: Path, extra: list[str]) -> None:
-    foreign = [key for key in extra if not key.startswith(TRAINING_ONLY) and key.split(".")[-1] not in TRAINING_LEAVES]
+    foreign = [key for key in extra if not TRAINING_ONLY.match(key) and key.split(".")[-1] not in TRAINING_LEAVES]
     if foreign:
         raise CheckpointError(f"{path} also holds {some(foreign)}, which no CGNet has: it is another network")
     if extra:
         log.info(f"{path}: ignoring {some(extra)}, which only training uses")
 
 
+def _dense(path: Path, key: str, tensor: Any) -> Tensor:
+    if isinstance(tensor, Tensor) and tensor.layout == torch.strided and tensor.device.type == "cpu":
+        return tensor
+    hint = "; NumPy's arrays are read once torch.from_numpy has made them tensors" if isinstance(tensor, Inert) else ""
+    raise CheckpointError(f"{path}: {key!r} is not a dense tensor{hint}")
+
+
 def _checked(path: Path, key: str, tensor: Any, wanted: Tensor) -> Tensor:
     if key.endswith(COUNTER):
         return _counter(tensor, wanted)
-    if not isinstance(tensor, Tensor) or tensor.layout != torch.strided or tensor.device.type != "cpu":
-        raise CheckpointError(f"{path}: {key!r} is not a dense tensor")
+    tensor = _dense(path, key, tensor)
     if tensor.shape != wanted.shape:  # before any element is read: a file can claim a view of any size
         raise CheckpointError(f"{path}: {key!r} has shape {tuple(tensor.shape)}, wanted {tuple(wanted.shape)}")
     if not tensor.is_floating_point():

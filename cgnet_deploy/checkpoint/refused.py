@@ -27,6 +27,13 @@ class Inert:
     def __setstate__(self, _: object) -> None: ...
 
 
+class _Plain(Inert):
+    """Of a kind of dictionary (defaultdict, EasyDict): a plain one, in which the weights may be."""
+
+    def __new__(cls, *_: object) -> Any:
+        return {}
+
+
 def refused_name(error: BaseException) -> str | None:
     found = REFUSED.search(str(error))
     return found[1] if found else None
@@ -61,8 +68,10 @@ def _shape(data: bytes, known: list[Any]) -> Any:
                 warnings.simplefilter("ignore")
                 return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         except Exception as error:  # hostile bytes make the unpickler raise any exception
-            name = refused_name(error)
-            if name is None or any(name == other for _, other in inert):
+            if (name := refused_name(error)) is None:
                 return None
-            inert.append((Inert, name))
+            name = name if "." in name else f"builtins.{name}"  # torch leaves that out
+            if any(name == other for _, other in inert):
+                return None
+            inert.append((_Plain if name.lower().endswith("dict") else Inert, name))
     return None

@@ -8,14 +8,15 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from cgnet_deploy.checkpoint.wrappers import Weights
+from cgnet_deploy.checkpoint.wrappers import STATISTICS, Weights
 from cgnet_deploy.errors import CheckpointError
 
 log = logging.getLogger(__name__)
 
-AVERAGE = re.compile(r"(?<![a-z])(ema|swa|avg|averaged?)(?![a-z])", re.IGNORECASE)
+AVERAGE = re.compile(r"(?<![a-z])(ema|swa|avg|averaged?|shadow|polyak)(?![a-z])", re.IGNORECASE)
 RAW, EMA = "raw", "ema"
 MMENGINE_RAW = "ema_state_dict"
 MMENGINE_COUNTER = "steps"
@@ -38,8 +39,9 @@ def select(path: Path, sets: Sequence[Weights], wanted: str | None) -> Weights:
     if len(found) != 1:
         what = f"{len(found)} sets of weights" if found else "no weights"
         asked = f" called {wanted}" if wanted else ""
+        choices = [EMA] * (len(averages) == 1) + [RAW] * (len(averages) == len(sets) - 1)
         raise CheckpointError(
-            f"{path} holds {what}{asked}; choose with --weights {' or '.join([EMA, *map(_called, sets)][:SHOWN])}"
+            f"{path} holds {what}{asked}; choose with --weights {' or '.join([*choices, *map(_called, sets)][:SHOWN])}"
         )
     if len(sets) > 1 and wanted is None:
         rest = [one for one in sets if one is not found[0]]
@@ -49,7 +51,19 @@ def select(path: Path, sets: Sequence[Weights], wanted: str | None) -> Weights:
             f"{', the running average' if found[0] in averages else ''}, not {', '.join(map(_called, rest[:SHOWN]))}; "
             f"--weights {other} chooses the {'average' if other == EMA else 'other'}"
         )
-    return found[0]
+    return _with_statistics(path, found[0], sets)
+
+
+def _with_statistics(path: Path, chosen: Weights, sets: Sequence[Weights]) -> Weights:
+    """An average of the parameters alone has BatchNorm's statistics in the weights that it was made of."""
+    if any(key.endswith(STATISTICS) for key in chosen.tensors):
+        return chosen
+    for other in sets:
+        theirs = {key: value for key, value in other.tensors.items() if key.endswith(STATISTICS)}
+        if theirs and other.tensors.keys() - theirs.keys() == chosen.tensors.keys():
+            log.info(f"{path}: {_called(chosen)} has no statistics of BatchNorm: they are those of {_called(other)}")
+            return replace(chosen, tensors={**chosen.tensors, **theirs})
+    return chosen
 
 
 def _is_average(weights: Weights) -> bool:

@@ -13,6 +13,16 @@ from cgnet_deploy.errors import CheckpointError, one_line
 
 MAX_BYTES = 1 << 28  # 256 MiB; the largest CGNet (128 + 128 blocks) is 9 MiB, with an optimiser's state 30 MiB
 ZIP, PICKLE = b"PK\x03\x04", b"\x80\x02"  # how torch's files begin; safetensors has a length, and then JSON
+NEWER_PICKLES = (b"\x80\x03", b"\x80\x04", b"\x80\x05")
+MAGIC = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")  # torch's, near the start of what it pickles
+SAVE = "torch.save(torch.load(OLD, weights_only=False), NEW)"
+# What people have in place of a checkpoint, by its first bytes.
+OTHERS = {
+    b"version https://git-lfs": "a pointer of Git LFS: git lfs pull fetches the file",
+    b"<": "a web page or XML: was a page saved in place of the download?",
+    b"\x1f\x8b": "compressed by gzip: unpack it first",
+    b"\x89HDF": "HDF5, which Keras writes, not torch",
+}
 
 
 def read_unparsed(path: Path) -> bytes:
@@ -30,11 +40,28 @@ def read_unparsed(path: Path) -> bytes:
         raise CheckpointError(f"{path} is larger than {MAX_BYTES >> 20} MiB: not a checkpoint of a CGNet")
     if data.startswith(ZIP):
         _check_zip(path, data)
-    elif not data.startswith(PICKLE) and data[8:9] != b"{":
+    elif data.startswith((PICKLE, *NEWER_PICKLES)) and MAGIC not in data[:64]:
         raise CheckpointError(
-            f"{path} is not a checkpoint: it begins with {data[:8]!r}, which neither torch nor safetensors writes"
+            f"{path} is damaged, cut short, or a pickle that torch didn't write, which can run code when it is read; "
+            "if you trust it: torch.save(pickle.load(open(OLD, 'rb')), NEW)"
+        )
+    elif data.startswith(NEWER_PICKLES):
+        raise _newer(path, data)
+    elif not data.startswith(PICKLE) and data[8:9] != b"{":
+        known = [what for first, what in OTHERS.items() if data.startswith(first)]
+        raise CheckpointError(
+            f"{path} is not a checkpoint: it is {known[0]}"
+            if known
+            else f"{path} is not a checkpoint: it begins with {data[:8]!r}, which neither torch nor safetensors writes"
         )
     return data
+
+
+def _newer(path: Path, pickle: bytes) -> CheckpointError:
+    return CheckpointError(
+        f"{path} was saved with pickle_protocol={pickle[1]}, of which torch can't read the weights alone; if you trust "
+        f"it, save it again: {SAVE}"
+    )
 
 
 def _check_zip(path: Path, data: bytes) -> None:
@@ -42,7 +69,10 @@ def _check_zip(path: Path, data: bytes) -> None:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+            first = [
+                archive.open(m).read(2) for m in members if m.filename.endswith("/data.pkl") and not m.compress_type
+            ]
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError, RuntimeError) as error:
         raise CheckpointError(f"{path} is damaged or cut short: {reason(error)}") from error
     inside = {m.filename.partition("/")[2] for m in members}
     if any(name.startswith("code/") for name in inside):
@@ -52,6 +82,8 @@ def _check_zip(path: Path, data: bytes) -> None:
         )
     if "data.pkl" not in inside:
         raise CheckpointError(f"{path} is a zip without a data.pkl: no checkpoint that torch.save writes")
+    if first and first[0] in NEWER_PICKLES:
+        raise _newer(path, first[0])
     if any(m.compress_type != zipfile.ZIP_STORED for m in members) or sum(m.file_size for m in members) > MAX_BYTES:
         raise CheckpointError(f"{path} is a compressed zip, which torch doesn't write: not a checkpoint")
 

@@ -5,6 +5,7 @@ module.stem.0.conv.weight, model.net._orig_mod.stem.0.conv.weight             pr
 backbone.module.stem.0.conv.weight                                            wrappers (PARTS) inside a name
 classifier.1.conv.weight                                                      the official code, behind a dropout layer
 ema_backbone_stem_0_conv_weight                                               mmcv's running average, beside the weights
+{"ema": {"shadow_params": [...]}}                                             torch_ema's: parameters in order, no names
 
 A set of weights is what has a CGNet's stem and classifier under one prefix in one container. A file may hold several:
 weights and their running average (selection.py).
@@ -12,7 +13,7 @@ weights and their running average (selection.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
@@ -29,6 +30,7 @@ ENDS = (  # stem and classifier of each format
     (f"{stem(0).official}.conv.weight", *BEHIND_DROPOUT),
 )
 MMCV_AVERAGE = "ema_"
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of BatchNorm: no parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,24 +65,29 @@ class _Container(NamedTuple):
 
 def weight_sets(loaded: object) -> list[Weights]:
     """Every CGNet in what a file holds, the outermost first; where there is none, what is most like one."""
-    containers = list(_containers(loaded))
+    lists: list[tuple[str, list[Any] | tuple[Any, ...]]] = []
+    containers = list(_containers(loaded, lists))
     found = list(islice((weights for held in containers for weights in _sets(held)), MAX_SETS))
     if found or not containers:
-        return found
+        nameless = (_nameless(found[0], place, values) for place, values in lists) if found else ()
+        return [*found, *islice((one for one in nameless if one), MAX_SETS)]
     likeness = [(len(_prefixes(held, whole=False)), _objects(held), i) for i, held in enumerate(containers)]
     most = containers[max(likeness)[2]]
     return [_under(min(_prefixes(most, whole=False), key=len, default=""), most, ())]
 
 
-def _containers(loaded: object) -> Iterator[_Container]:
-    """Each dictionary with what stands beside it and its parents; breadth first, bounded."""
+def _containers(loaded: object, lists: list[tuple[str, list[Any] | tuple[Any, ...]]]) -> Iterator[_Container]:
+    """Each dictionary with what stands beside it and its parents; breadth first, bounded. Fills `lists` too."""
     queue: list[tuple[str, object, tuple[tuple[Mapping[Any, Any], Any], ...], int]] = [("", loaded, (), 0)]
     for place, held, around, depth in queue:  # grows
         if isinstance(held, Mapping):
             yield _Container(place, tuple((_unwrapped(str(name)), value) for name, value in held.items()), around)
             items = list(held.items())
+        elif isinstance(held, list | tuple):
+            items = list(enumerate(held))
+            lists.append((place, held))
         else:
-            items = list(enumerate(held)) if isinstance(held, list | tuple) else []
+            items = []
         inner = [(name, value) for name, value in items if isinstance(value, Mapping | list | tuple)]
         if depth == MAX_DEPTH or len(queue) + len(inner) > MAX_VISITED:
             continue
@@ -101,16 +108,33 @@ def _sets(held: _Container) -> Iterator[Weights]:
             yield Weights(f"{weights.name}:ema".lstrip(":"), {**tensors, **average}, weights.beside, weights.outside)
 
 
+def _nameless(named: Weights, place: str, values: Sequence[Any]) -> Weights | None:
+    """The tensors of a list under the names of those parameters that have their shapes, in this order."""
+    keys = [key for key in named.tensors if not key.endswith(STATISTICS)]
+    if len(values) != len(keys) or not all(map(_may_be_tensor, values)):
+        return None
+    tensors = dict(zip(keys, values, strict=True))
+    same = all(getattr(one, "shape", 0) == getattr(named.tensors[key], "shape", 1) for key, one in tensors.items())
+    return Weights(place, tensors, named.beside) if same else None
+
+
 def _prefixes(held: _Container, *, whole: bool) -> set[str]:
-    """What stands before the stem and (whole), or before the stem or, the classifier of a CGNet."""
-    names = [name for name, _ in held.items]
+    """What stands before the stem and (whole), or before the stem or, the classifier of a CGNet.
+
+    DeepSpeed keeps the shapes of tensors under their names: they are no set.
+    """
+    names = [name for name, value in held.items if not whole or _may_be_tensor(value)]
     both = [(_before(names, first), _before(names, last)) for first, last in ENDS]
     return set().union(*(one & other if whole else one | other for one, other in both))
 
 
 def _objects(held: _Container) -> int:
     """How many values a container has that may be tensors."""
-    return sum(not isinstance(value, Mapping | list | tuple | str | int | float | None) for _, value in held.items)
+    return sum(_may_be_tensor(value) for _, value in held.items)
+
+
+def _may_be_tensor(value: object) -> bool:
+    return not isinstance(value, Mapping | list | tuple | str | int | float | None)
 
 
 def _before(names: Iterable[str], end: str) -> set[str]:

@@ -23,7 +23,7 @@ import numpy as np
 from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.data.images import IMAGE_SUFFIXES, images_in, pictures_of, read_image
 from cgnet_deploy.data.pairing import lines_of
-from cgnet_deploy.errors import CgnetError, DataError, require
+from cgnet_deploy.errors import CgnetError, DataError, one_line, require
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import MAX_PIXELS
 from cgnet_deploy.video.timeline import Timeline
@@ -114,7 +114,10 @@ class Capture:
         self.trouble: CgnetError | None = None
         self._capture, self._file = capture, file
         self._duration_s = announced / own if self.frames and own > 0 else 0.0
-        self._timeline = Timeline(own if 0 < own <= MAX_FPS else DEFAULT_FPS)
+        nominal = own if 0 < own <= MAX_FPS else DEFAULT_FPS
+        self._timeline, self._period_s = Timeline(nominal), 1 / nominal
+        code = int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
+        self._codec = one_line(code.to_bytes(4, "little").decode("latin-1"))
 
     @property
     def missing(self) -> int:
@@ -138,7 +141,8 @@ class Capture:
         finally:
             self._capture.release()
         if not count:
-            raise DataError(f"{self.name} holds no frame that can be read")
+            hint = f" (its codec is {self._codec}); if a player shows it, convert it: ffmpeg -i IN -c:v libx264 OUT.mp4"
+            raise DataError(f"{self.name} holds no frame that can be read{hint if self._file else ''}")
         if not self._file:
             self.trouble = CgnetError(f"{self.name} gave no more frames after {count}: it ended or disconnected")
         # By time and not by count: where the frame rate changes, FFmpeg's count is a guess. Sound may outlast the
@@ -146,7 +150,7 @@ class Capture:
         elif (
             self.frames
             and not self._timeline.fell
-            and self._duration_s - self._last_s > max(0.05, 2.5 / self.frames) * self._duration_s
+            and self._duration_s - self._last_s - self._period_s > max(0.05, 1.5 / self.frames) * self._duration_s
         ):
             self.trouble = CgnetError(
                 f"{self.name} is cut or damaged: {count} frames could be read, it announces {self.frames}"
@@ -202,7 +206,7 @@ def open_source(text: str, *, live: bool = False, fps: float | None = None) -> S
             f"{text} {'is no file' if path.exists() else 'does not exist'}; wanted a video file, a picture, a folder, "
             "pattern or list (.txt) of pictures, a camera's number, or a URL such as rtsp://"
         )
-    _refuse_hdr(path)
+    _check_streams(path)
     with _local_only():
         return Capture(cv2.VideoCapture(text, cv2.CAP_FFMPEG), text, file=True, live=live, fps=fps)
 
@@ -235,16 +239,19 @@ def _aspect(capture: cv2.VideoCapture) -> Fraction:
     return Fraction(down, across) if turned else Fraction(across, down)
 
 
-def _refuse_hdr(path: Path) -> None:
-    """Raise DataError for a video of PQ or HLG, whose values no network here was trained on. PyAV alone sees it."""
+def _check_streams(path: Path) -> None:
+    """Raise DataError for sound alone, and for PQ or HLG, on whose values no network here was trained: PyAV sees it."""
     if importlib.util.find_spec("av") is None or not path.is_file():
         return
     av = require("av", extra="video")
     try:
         with av.open(str(path), options=LOCAL) as opened:
             curve = next((HDR.get(track.codec_context.color_trc) for track in opened.streams.video), None)
+            sound_alone = bool(opened.streams.audio) and not opened.streams.video
     except (av.FFmpegError, OSError, ValueError):
         return  # OpenCV says what is wrong with it
+    if sound_alone:
+        raise DataError(f"{path} holds sound and no pictures")
     if curve:
         raise DataError(
             f"{path} is HDR ({curve}), which would be segmented with wrong colours: convert it to SDR first, with "

@@ -2,7 +2,7 @@
 
 Stamps that fall far (recordings joined to one file) go on where the pictures before them end. What is skipped counts as
 missing until it comes (the pieces of a file may stand in another order), and only where most steps between stamps are
-one period: of a changing rate nobody can say what is missing.
+one period and few are between whole periods: of a changing rate nobody can say what is missing.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from bisect import bisect_right
 FALL_S = 1.0  # less is jitter
 HEAD_S = 0.25  # before the first picture; less is the encoder's delay
 STEADY = 0.25  # of a period, by which a step may differ from it
+UNEVEN = 0.2  # of the steps, which may be no whole number of periods
 
 
 class Timeline:
@@ -20,14 +21,16 @@ class Timeline:
 
     def __init__(self, fps: float) -> None:
         self._fps, self._last_s, self._time_s, self._shift_s = fps, 0.0, 0.0, 0.0
-        self._count = self._steady = self._slot = 0
+        self._count = self._steady = self._uneven = self._slot = 0
         self._slots = _Slots()
         self._before = 0  # missing of the recordings before
         self.fell = False
 
     @property
     def missing(self) -> int:
-        return self._before + self._slots.missing if 2 * self._steady > self._count - 1 else 0
+        steps = self._count - 1
+        constant = 2 * self._steady > steps and self._uneven <= UNEVEN * steps
+        return self._before + self._slots.missing if constant else 0
 
     def place(self, stamp_s: float) -> float:
         """When a picture with this stamp is due: seconds since the first, always later than the one before."""
@@ -46,6 +49,7 @@ class Timeline:
     def _follow(self, stamp_s: float) -> None:
         periods = (stamp_s - self._last_s) * self._fps
         self._steady += abs(periods - 1) <= STEADY
+        self._uneven += abs(periods - round(periods)) > STEADY
         self._slot += round(periods)  # step by step: a nominal rate that is a little off adds up to nothing
         next_s = self._time_s + 1 / self._fps
         far = self._last_s - stamp_s > FALL_S

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gzip
+import pickle
 import sys
 import types
 import warnings
 import zipfile
+from collections import defaultdict
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -136,7 +139,7 @@ def advised(path: Path) -> Path:
         read_container(path)
     code = str(caught.value)[str(caught.value).index("torch.save(") :]
     new = path.with_name("new.pth")
-    exec(code, {"torch": torch, "OLD": path, "NEW": new})
+    exec(code, {"torch": torch, "pickle": pickle, "OLD": path, "NEW": new})
     return new
 
 
@@ -153,13 +156,51 @@ NETWORK = drawn(11)
         {"config": argparse.Namespace(lr=1), "weights": {"module." + k: v for k, v in NETWORK.state_dict().items()}},
         {"state_dict": NETWORK.state_dict(), "path": PurePosixPath("a")},
         NETWORK.state_dict() | {"args": argparse.Namespace(lr=1)},
+        {"log": defaultdict(list, loss=[0.5]), "net": NETWORK.state_dict()},
+        defaultdict(dict, weights=NETWORK.state_dict()),
     ],
-    ids=["module", "model", "ema", "args", "prefix", "path", "flat"],
+    ids=["module", "model", "ema", "args", "prefix", "path", "flat", "defaultdict", "in a defaultdict"],
 )
 def test_the_advice_about_a_refused_pickle_works(content: object, tmp_path: Path) -> None:
     (path := tmp_path / "old.pth").write_bytes(saved(content))
     loaded = read_network(advised(path)).model
     assert torch.equal(loaded.classifier.weight, NETWORK.classifier.weight)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_the_advice_about_newer_pickles_works(protocol: int, zipped: bool, tmp_path: Path) -> None:
+    old = tmp_path / "old.pth"
+    torch.save(NETWORK.state_dict(), old, pickle_protocol=protocol, _use_new_zipfile_serialization=zipped)
+    assert torch.equal(read_network(advised(old)).model.classifier.weight, NETWORK.classifier.weight)
+
+
+@pytest.mark.parametrize("protocol", [2, 5])
+def test_the_advice_about_a_pickle_that_is_not_torch_s_works(protocol: int, tmp_path: Path) -> None:
+    (old := tmp_path / "old.pkl").write_bytes(pickle.dumps(NETWORK.state_dict(), protocol))
+    assert torch.equal(read_network(advised(old)).model.classifier.weight, NETWORK.classifier.weight)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "Git LFS"),
+        (b"<!DOCTYPE html><title>Virus scan warning</title>", "web page"),
+        (gzip.compress(b"x"), "gzip: unpack it first"),
+        (b"\x89HDF\r\n\x1a\n", "HDF5"),
+    ],
+)
+def test_what_is_there_in_place_of_a_checkpoint_is_named(content: bytes, words: str, tmp_path: Path) -> None:
+    (path := tmp_path / "a.pth").write_bytes(content)
+    with pytest.raises(CheckpointError, match=words):
+        read_container(path)
+
+
+def test_arrays_of_numpy_are_no_tensors(tmp_path: Path) -> None:
+    arrays = {key: tensor.numpy() for key, tensor in NETWORK.state_dict().items()}
+    (path := tmp_path / "a.pth").write_bytes(saved(arrays))
+    with pytest.raises(CheckpointError, match=r"not a dense tensor; NumPy's arrays .* torch.from_numpy"):
+        read_network(path)
 
 
 def test_torchscript_is_called_so_and_its_advice_works(tmp_path: Path) -> None:

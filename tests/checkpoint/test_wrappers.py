@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from cgnet_deploy.checkpoint.keys import FORMATS, Format
 from cgnet_deploy.checkpoint.reading import load_checkpoint, read_network
-from cgnet_deploy.checkpoint.wrappers import weight_sets
+from cgnet_deploy.checkpoint.wrappers import STATISTICS, weight_sets
 from cgnet_deploy.errors import CheckpointError
 from tests.files import named, saved
 from tests.networks import drawn
@@ -70,8 +70,10 @@ def test_prefixes_and_containers_of_any_name_order_and_depth(
         {"model": under("module.") | {"module.n_averaged": torch.tensor(3)}},
         {"state_dict": {key.replace("backbone.", "backbone.module."): t for key, t in under("", "mmseg").items()}},
         (7, under("")),
+        {"module": under(""), "param_shapes": [{key: tensor.shape for key, tensor in under("").items()}]},
+        under("") | {"aux_head.0.weight": torch.zeros(3), "iou_metric.counts": torch.zeros(2)},
     ],
-    ids=["compile", "lightning", "all three", "tutorial", "averaged", "inside", "tuple"],
+    ids=["compile", "lightning", "all three", "tutorial", "averaged", "inside", "tuple", "deepspeed", "training only"],
 )
 def test_files_as_people_have_them(content: object, tmp_path: Path) -> None:
     assert taken(written(tmp_path / "a.pth", content)) == "raw"
@@ -88,11 +90,20 @@ def test_modules_beside_the_network_are_named(tmp_path: Path, caplog: pytest.Log
     assert "ignoring 'metric.counts', which stand beside the network 'state_dict:model'" in caplog.text
 
 
+def parameters(state: dict[str, Any]) -> dict[str, Any]:
+    return {key: tensor for key, tensor in state.items() if not key.endswith(STATISTICS)}
+
+
 BOTH = {
     "timm": {"state_dict_ema": under("", model=AVERAGE), "state_dict": under("")},
     "averaged model": {"model": under(""), "smooth": under("module.", model=AVERAGE) | {"n_averaged": torch.tensor(9)}},
     "lightning": {"state_dict": under("model.") | under("ema_model.module.", model=AVERAGE)},
     "nested": {"a": {"model": under("")}, "callbacks": {"EMA": {"weights": under("", model=AVERAGE)}}},
+    "shadow": {"model": under("module."), "shadow": parameters(under("", model=AVERAGE))},
+    "torch_ema": {
+        "net": under(""),
+        "average": {"decay": 0.9, "shadow_params": [*parameters(under("", model=AVERAGE)).values()]},
+    },
 }
 
 
@@ -117,6 +128,18 @@ def test_mmcv_keeps_the_average_of_the_parameters_in_the_same_dictionary(tmp_pat
     assert torch.equal(averaged.state_dict()["join1.bn.running_var"], RAW.state_dict()["join1.bn.running_var"])
 
 
+@pytest.mark.parametrize("case", ["shadow", "torch_ema"])
+def test_an_average_of_the_parameters_has_the_statistics_of_the_weights(case: str, tmp_path: Path) -> None:
+    averaged = read_network(written(tmp_path / "a.pth", BOTH[case]), "ema").model.state_dict()
+    wanted = parameters(AVERAGE.state_dict()) | {k: v for k, v in RAW.state_dict().items() if k.endswith(STATISTICS)}
+    assert all(torch.equal(averaged[key], tensor) for key, tensor in wanted.items())
+
+
+def test_a_list_of_other_tensors_is_no_set() -> None:
+    few = [*parameters(under("")).values()][:-1]
+    assert len(weight_sets({"model": under(""), "list": few, "turned": few[::-1] + few[:1]})) == 1
+
+
 def test_mmengine_swaps_the_two(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Its EMAHook saves the average as state_dict and the weights as ema_state_dict."""
     content = {"state_dict": named(AVERAGE, "mmseg"), "ema_state_dict": under("module.", "mmseg")}
@@ -132,7 +155,7 @@ def test_a_set_is_chosen_by_name_or_refused(tmp_path: Path) -> None:
     assert taken(path, "student") == "ema"
     with pytest.raises(CheckpointError, match="holds no weights called ema; choose with --weights"):
         load_checkpoint(path, weights="ema")
-    with pytest.raises(CheckpointError, match="holds 2 sets of weights; choose with --weights"):
+    with pytest.raises(CheckpointError, match=r"choose with --weights 'teacher' or 'student'$"):
         load_checkpoint(path)
 
 

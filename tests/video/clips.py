@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import av
@@ -26,18 +27,29 @@ def drawn(count: int, height: int = H, width: int = W, seed: int = 0) -> list[U8
 
 
 def clip(
-    path: Path, frames: Sequence[U8], *, codec: str = "ffv1", format: str = "avi", sound: str | None = None
+    path: Path,
+    frames: Sequence[U8],
+    *,
+    codec: str | None = "ffv1",
+    format: str = "avi",
+    sound: str | None = None,
+    options: Mapping[str, str] = MappingProxyType({}),
 ) -> Path:
-    """A video of 25 frames a second; ffv1 loses nothing. sound: the codec of a tone that lasts as long."""
-    with av.open(str(path), "w", format=format) as out:
-        video: Any = out.add_stream(codec, rate=FPS)
-        video.height, video.width = frames[0].shape[:2] if frames else (H, W)
-        video.pix_fmt = "bgr0" if codec == "ffv1" else "yuv420p"
+    """A video of 25 frames a second; ffv1 loses nothing. codec: None for no pictures.
+
+    sound: the codec of a tone that lasts as long. options: of the container.
+    """
+    with av.open(str(path), "w", format=format, options=dict(options)) as out:
+        video: Any = out.add_stream(codec, rate=FPS) if codec else None
+        if video:
+            video.height, video.width = frames[0].shape[:2] if frames else (H, W)
+            video.pix_fmt = "bgr0" if codec == "ffv1" else "yuv420p"
         track: Any = out.add_stream(sound, rate=RATE_HZ, layout="mono") if sound else None
         out.start_encoding()
-        for frame in frames:
+        for frame in frames if video else ():
             out.mux(video.encode(av.VideoFrame.from_ndarray(frame, format="bgr24")))
-        out.mux(video.encode(None))
+        if video:
+            out.mux(video.encode(None))
         if track:
             length = RATE_HZ * len(frames) // FPS
             tone = (0.3 * np.sin(np.arange(length) / 3)).astype(np.float32)

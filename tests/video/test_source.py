@@ -167,6 +167,20 @@ def test_packets_that_are_missing_are_counted(share: float, tmp_path: Path) -> N
     assert 0 < source.missing <= 60 - count
 
 
+@pytest.mark.parametrize("flags", ["frag_keyframe+empty_moov", "faststart"])
+def test_sound_that_outlasts_a_short_video_is_no_damage(flags: str, tmp_path: Path) -> None:
+    path = clip(tmp_path / "a.mp4", drawn(50), codec="libx264", format="mp4", sound="aac", options={"movflags": flags})
+    source = open_source(str(path))
+    assert len(list(source)) == 50
+    assert (source.trouble, source.missing) == (None, 0)
+
+
+def test_sound_alone_is_no_video(tmp_path: Path) -> None:
+    path = clip(tmp_path / "a.mp4", drawn(5), codec=None, format="mp4", sound="aac")
+    with pytest.raises(DataError, match="holds sound and no pictures"):
+        open_source(str(path))
+
+
 def test_recordings_that_were_joined_are_one_video(tmp_path: Path) -> None:
     parts = [clip(tmp_path / f"{i}.ts", drawn(40, seed=i), codec="libx264", format="mpegts") for i in range(3)]
     (path := tmp_path / "all.ts").write_bytes(b"".join(part.read_bytes() for part in parts))

@@ -26,6 +26,7 @@ def placed(stamps: list[float]) -> tuple[Timeline, list[float]]:
         ([1 + stamp for stamp in STEADY], 25),  # nothing before the first key frame could be decoded
         ([0.08 + stamp for stamp in STEADY], 0),  # an encoder's delay
         ([0, 0.02, 0.3, 0.31, 0.9, 0.95, 1.7], 0),  # a changing rate
+        ([i / 50 for i in range(20)] + [1 + i / 25 for i in range(30)], 0),  # half of the steps, and a gap, at another
         ([0], 0),
         (STEADY[:5] + STEADY[10:15] + STEADY[5:10] + STEADY[15:], 0),  # pieces in another order, none lost
         (STEADY[10:] + STEADY[:10], 0),
