@@ -1,10 +1,12 @@
 // The C functions of cgnet_native.h: exceptions end here.
 #include "cgnet_native.h"
 
+#include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <new>
+#include <system_error>
 
 #include "engine.hpp"
 
@@ -52,6 +54,9 @@ cgnet_native_status cgnet_native_open(const char* path, int threads, const char*
     std::ifstream stream(path, std::ios::binary);
     if (!stream) throw cgnet::native::Error(std::string(path) + " can't be opened");
     std::vector<uint8_t> file;
+    std::error_code no_size;  // as of a pipe
+    const auto size = std::filesystem::file_size(path, no_size);
+    file.reserve(no_size ? 0 : std::min<size_t>(size, kMaxFileBytes) + 1);
     std::vector<char> piece(1 << 16);
     while (stream && file.size() <= kMaxFileBytes) {
       stream.read(piece.data(), static_cast<std::streamsize>(piece.size()));

@@ -101,22 +101,23 @@ std::pair<std::string, Tensor> read_tensor(Message field) {
       case 1: field.append(tensor.dims, 8); break;
       case 2: tensor.type = static_cast<int>(field.integer()); break;
       case 4:  // float_data
-        if (field.wire == 5) push(tensor.bytes, field.real());
-        else tensor.bytes.insert(tensor.bytes.end(), field.data, field.data + field.message().size);
+        if (field.wire == 5) push(tensor.own, field.real());
+        else field.message(), tensor.own.insert(tensor.own.end(), field.data, field.data + field.size);
         break;
       case 5: case 7: field.append(numbers, kMaxTensor); break;
       case 8: name = field.text(); break;
-      case 9: field.message(), tensor.bytes.assign(field.data, field.data + field.size); break;
+      case 9: field.message(), tensor.data = field.data, tensor.bytes = field.size; break;
       case 14:
         if (field.integer() != 0) throw Error("weights are kept in another file: save it as one file");
         break;
       default: break;
     }
   for (const int64_t number : numbers)
-    if (tensor.type == Tensor::kInt64) push(tensor.bytes, number);
-    else push(tensor.bytes, static_cast<uint8_t>(number));
+    if (tensor.type == Tensor::kInt64) push(tensor.own, number);
+    else push(tensor.own, static_cast<uint8_t>(number));
+  if (!tensor.own.empty()) tensor.data = tensor.own.data(), tensor.bytes = tensor.own.size();
   if (const size_t width = width_of(tensor.type)) {
-    if (tensor.bytes.size() != tensor.size() * width) throw Error("the constant " + name + " has not the size it says");
+    if (tensor.bytes != tensor.size() * width) throw Error("the constant " + name + " has not the size it says");
   }
   return {name, std::move(tensor)};
 }
@@ -133,9 +134,9 @@ void read_attribute(Message field, Node& node) {
       case 8: field.append(ints, kMaxList); break;
       default: break;
     }
-  node.floats[name] = real;
-  node.texts[name] = text;
-  if (!ints.empty()) node.ints[name] = ints;
+  if (!ints.empty()) node.ints[name] = std::move(ints);
+  else if (!text.empty()) node.texts[name] = std::move(text);
+  else node.floats[name] = real;
 }
 
 Node read_node(Message field) {
@@ -176,7 +177,7 @@ template <class T>
 std::vector<T> Tensor::as(Type wanted, const std::string& what) const {
   if (type != wanted) throw Error(what + " is of ONNX type " + std::to_string(type) + ", wanted " + std::to_string(wanted));
   std::vector<T> values(size());
-  if (!values.empty()) std::memcpy(values.data(), bytes.data(), bytes.size());
+  if (!values.empty()) std::memcpy(values.data(), data, bytes);
   return values;
 }
 template std::vector<float> Tensor::as(Type, const std::string&) const;

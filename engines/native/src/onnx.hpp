@@ -6,6 +6,7 @@
 #include <map>
 #include <stdexcept>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace cgnet::native {
@@ -20,12 +21,17 @@ struct Unavailable : Error {
   using Error::Error;
 };
 
+// Its bytes, little-endian, stay where the file has them, or in `own` where the file has each number as a field.
 struct Tensor {
   enum Type { kFloat = 1, kUint8 = 2, kInt8 = 3, kInt64 = 7 };
   int type = 0;
   std::vector<int64_t> dims;
-  std::vector<uint8_t> bytes;  // little-endian, as in the file
+  const uint8_t* data = nullptr;
+  size_t bytes = 0;
+  std::vector<uint8_t> own;
 
+  Tensor() = default;
+  Tensor(Tensor&&) = default;
   size_t size() const;  // elements
   template <class T>
   std::vector<T> as(Type wanted, const std::string& what) const;  // throws Error for another type
@@ -43,11 +49,11 @@ struct Node {
 
 struct Graph {
   std::vector<Node> nodes;
-  std::map<std::string, Tensor> constants;
+  std::unordered_map<std::string, Tensor> constants;
   std::string input, output;
 };
 
-// Throws Error for bytes that are no ONNX file of a network of this kind.
+// `data` must outlive it. Throws Error for bytes that are no ONNX file of a network of this kind.
 Graph read_onnx(const uint8_t* data, size_t size);
 
 }  // namespace cgnet::native

@@ -3,11 +3,17 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <numeric>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 namespace cgnet::native {
 namespace {
 
 constexpr int kFill = 16;  // channels are filled up to a multiple of it
+constexpr size_t kHugePage = size_t{1} << 21;
 
 int filled(int count, int multiple) { return (count + multiple - 1) / multiple * multiple; }
 
@@ -105,10 +111,12 @@ class Packer {
   // Int8 weights of a filter, and their step. Weights from the file keep their levels where those fit.
   void levels(const Op& op, const float* from, size_t count, size_t filter, double& step, int8_t* to) const {
     step = op.weight_step[filter];
-    float peak = 0;
-    for (size_t i = 0; i < count; i++) peak = std::max(peak, std::abs(from[i]));
     const bool moved = op.kind == Op::kImage && (net_.scale[0] != 1 || net_.scale[1] != 1 || net_.scale[2] != 1);
-    if (peak > 0 && (moved || peak > (kernels_.most_weight + 0.5) * step)) step = static_cast<double>(peak) / kernels_.most_weight;
+    if (moved || kernels_.most_weight < 127) {
+      float peak = 0;
+      for (size_t i = 0; i < count; i++) peak = std::max(peak, std::abs(from[i]));
+      if (peak > 0 && (moved || peak > (kernels_.most_weight + 0.5) * step)) step = static_cast<double>(peak) / kernels_.most_weight;
+    }
     const double inverse = 1 / step;
     for (size_t i = 0; i < count; i++) to[i] = static_cast<int8_t>(std::lrint(from[i] * inverse));
   }
@@ -149,9 +157,9 @@ class Packer {
         int8_t* const levels_of = level.data() + q * each;
         levels(op, weight + q * each, each, q, step, levels_of);
         if (!image) step *= op.read_step;
-        for (size_t i = 0; i < each; i++) {
-          const double zero = image ? static_cast<double>(net_.mean[i / taps]) : 128;
-          offset -= levels_of[i] * step * (zero - kernels_.centre);
+        for (size_t i = 0; i < width; i++) {
+          const double zero = image ? static_cast<double>(net_.mean[i]) : 128;
+          offset -= std::accumulate(levels_of + i * taps, levels_of + (i + 1) * taps, 0) * step * (zero - kernels_.centre);
         }
       }
       scale[q] = static_cast<float>(step * inverse);
@@ -215,11 +223,17 @@ class Packer {
 
 }  // namespace
 
-// Large memory from calloc is zero without being touched, so pages that nobody uses cost nothing.
-Block::Block(size_t bytes) : memory_(std::calloc(bytes + kPastEnd + kAlign, 1)), size_(bytes) {
+// Large memory from calloc is zero without being touched, so pages that nobody uses cost nothing. In huge pages, where
+// the system lends them, its first use takes a tenth of the time.
+Block::Block(size_t bytes) : size_(bytes) {
+  const size_t align = bytes < kHugePage ? kAlign : kHugePage, all = bytes + kPastEnd;
+  memory_.reset(std::calloc(all + align, 1));
   if (!memory_) throw std::bad_alloc();
   const auto at = reinterpret_cast<uintptr_t>(memory_.get());
-  data_ = static_cast<uint8_t*>(memory_.get()) + (kAlign - at % kAlign);
+  data_ = static_cast<uint8_t*>(memory_.get()) + (align - at % align);
+#if defined(__linux__)
+  if (align == kHugePage) madvise(data_, all / kHugePage * kHugePage, MADV_HUGEPAGE);
+#endif
 }
 
 std::vector<PackedOp> pack(const Network& network, const Kernels& kernels) { return Packer(network, kernels).pack(); }

@@ -7,7 +7,7 @@ namespace cgnet::native {
 
 Value Reader::convolution(const Node& node) {
   const Value &x = in(node, 0), *kernel = constant(node, 1);
-  want(kernel && !kernel->numbers.empty(), "its weights are no constant of f32");
+  want(kernel, "its weights are no constant");
   const auto& dims = kernel->constant->dims;
   want(dims.size() == 4 && dims[0] > 0 && dims[1] > 0 && dims[2] == dims[3] && (dims[2] == 1 || dims[2] == 3) &&
            dims[0] <= kMostChannels && dims[1] <= kMostChannels, "its kernel is neither 1x1 nor 3x3");
@@ -20,7 +20,7 @@ Value Reader::convolution(const Node& node) {
   const int64_t group = node.integer("group", 1), pad = conv.kernel == 1 ? 0 : conv.dilation;
   want(conv.kernel == 1 || is(node, "pads", {pad, pad, pad, pad}), "its padding is not that of a CGNet");
   want(conv.kernel == 3 || !node.ints.count("pads") || is(node, "pads", {0, 0, 0, 0}), "it is 1x1 and padded");
-  conv.weight = kernel->numbers;
+  conv.weight = numbers(node, 1);
   conv.weight_step = kernel->steps;
   conv.bias.assign(static_cast<size_t>(conv.channels), 0);
   if (node.inputs.size() > 2) conv.bias = numbers(node, 2);
@@ -122,27 +122,22 @@ Value Reader::pair(const Node& node) {
   if (x.kind == Value::kConstant) {
     want(node.op == "DequantizeLinear" && node.integer("axis", 1) == 0, "it is not a weight's");
     Value value = x;
-    const auto levels = x.constant->as<int8_t>(Tensor::kInt8, node.name);
+    want(x.steps.empty() && x.constant->type == Tensor::kInt8, "it is not int8's");
     value.steps = numbers(node, 1);
-    const size_t count = value.steps.size(), each = count ? levels.size() / count : 0;
-    want(!x.constant->dims.empty() && static_cast<int64_t>(count) == x.constant->dims[0] && each, "it has not a scale a filter");
+    want(!x.constant->dims.empty() && static_cast<int64_t>(value.steps.size()) == x.constant->dims[0] && x.constant->size() > 0,
+         "it has not a scale a filter");
     if (node.inputs.size() > 2)
       for (const int8_t zero : constant(node, 2) ? constant(node, 2)->constant->as<int8_t>(Tensor::kInt8, node.name)
                                                  : std::vector<int8_t>{1})
         want(zero == 0, "its weights are not symmetric");
-    value.numbers.resize(levels.size());
-    for (size_t filter = 0; filter < count; filter++) {
-      want(value.steps[filter] > 0, "a scale is not positive");
-      for (size_t i = filter * each; i < (filter + 1) * each; i++)
-        value.numbers[i] = static_cast<float>(levels[i]) * value.steps[filter];
-    }
+    for (const float step : value.steps) want(step > 0, "a scale is not positive");
     return value;
   }
-  const Floats& scale = numbers(node, 1);
+  const Floats scale = numbers(node, 1);
   want(scale.size() == 1 && scale[0] > 0 && node.inputs.size() == 3 && constant(node, 2), "it has not one scale");
   const Tensor& zero = *constant(node, 2)->constant;
-  want(zero.bytes.size() == 1 && ((zero.type == Tensor::kInt8 && zero.bytes[0] == 0) ||
-                                  (zero.type == Tensor::kUint8 && zero.bytes[0] == 128)), "it is not symmetric");
+  want(zero.bytes == 1 && ((zero.type == Tensor::kInt8 && *zero.data == 0) ||
+                           (zero.type == Tensor::kUint8 && *zero.data == 128)), "it is not symmetric");
   want(x.kind == Value::kMap || x.kind == Value::kImage, "it rounds what is no map");
   Value value = x;
   if (node.op == "QuantizeLinear") {

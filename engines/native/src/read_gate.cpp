@@ -1,6 +1,8 @@
 // Gates: the mean of a map, two linear maps, and one factor for each channel.
 #include "reader.hpp"
 
+#include <utility>
+
 namespace cgnet::native {
 
 Value Reader::mean(const Node& node) {
@@ -30,15 +32,15 @@ Value Reader::linear(const Node& node) {
                              real("beta") == 1), "it is no plain linear map");
   Value value = x;
   Gate& gate = net_.gates[static_cast<size_t>(x.gate)];
-  const Floats &w = numbers(node, 1), &b = numbers(node, 2);
+  Floats w = numbers(node, 1), b = numbers(node, 2);
   const auto count = static_cast<size_t>(gate.channels);
   if (x.kind == Value::kMean) {
     want(w.size() == b.size() * count && b.size() <= 256, "its sizes are not those of a gate");
-    gate.squeeze = w, gate.squeeze_bias = b, gate.hidden = static_cast<int>(b.size());
+    gate.hidden = static_cast<int>(b.size()), gate.squeeze = std::move(w), gate.squeeze_bias = std::move(b);
     value.kind = Value::kHidden;
   } else {
     want(b.size() == count && w.size() == b.size() * static_cast<size_t>(gate.hidden), "its sizes are not those of a gate");
-    gate.excite = w, gate.excite_bias = b;
+    gate.excite = std::move(w), gate.excite_bias = std::move(b);
     value.kind = Value::kExcited;
   }
   return value;

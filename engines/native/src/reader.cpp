@@ -12,10 +12,7 @@ Network Reader::read() {
     Value value;
     value.kind = Value::kConstant;
     value.constant = &tensor;
-    if (tensor.type == Tensor::kFloat) value.numbers = tensor.as<float>(Tensor::kFloat, name);
-    for (const float number : value.numbers)
-      if (!std::isfinite(number)) throw Error("the constant " + name + " has values that are not finite");
-    values_[name] = std::move(value);
+    values_.emplace(name, std::move(value));
   }
   Value frames;
   frames.kind = Value::kFrames;
@@ -52,10 +49,22 @@ const Value* Reader::constant(const Node& node, size_t i) const {
   return value.kind == Value::kConstant ? &value : nullptr;
 }
 
-const Floats& Reader::numbers(const Node& node, size_t i) const {
+Floats Reader::numbers(const Node& node, size_t i) const {
   const Value* value = constant(node, i);
-  want(value && !value->numbers.empty(), "an input is no constant of f32");
-  return value->numbers;
+  want(value && value->constant->size() > 0, "an input is no constant");
+  const std::string& name = node.inputs[i];
+  Floats list;
+  if (const size_t count = value->steps.size()) {
+    const auto levels = value->constant->as<int8_t>(Tensor::kInt8, name);
+    const size_t each = levels.size() / count;
+    list.resize(levels.size());
+    for (size_t filter = 0; filter < count; filter++)
+      for (size_t k = filter * each; k < (filter + 1) * each; k++) list[k] = static_cast<float>(levels[k]) * value->steps[filter];
+  } else {
+    list = value->constant->as<float>(Tensor::kFloat, name);
+  }
+  for (const float number : list) want(std::isfinite(number), "a constant has values that are not finite");
+  return list;
 }
 
 Floats Reader::per_channel(const Node& node, size_t i, int count) const {

@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "network.hpp"
@@ -30,7 +31,7 @@ struct Branch {
 struct Value {
   enum Kind { kConstant, kFrames, kImage, kMap, kMean, kHidden, kRelu, kExcited, kGate, kScores, kLabels, kSizes } kind = kMap;
   const Tensor* constant = nullptr; // kConstant, as it is in the file
-  Floats numbers, steps;            // of it, dequantised where `steps` isn't empty
+  Floats steps;                     // of its int8, one a filter
   std::vector<Branch> branches;     // kMap
   float step = 0;                   // read through int8
   bool rounded = false;             // behind a QuantizeLinear, before its DequantizeLinear
@@ -54,7 +55,7 @@ class Reader {
   void want(bool right, const char* what) const;
   const Value& in(const Node& node, size_t i) const;
   const Value* constant(const Node& node, size_t i) const;  // null where it is none
-  const Floats& numbers(const Node& node, size_t i) const;
+  Floats numbers(const Node& node, size_t i) const;  // of a constant, dequantised
   Floats per_channel(const Node& node, size_t i, int count) const;
   int channels(const Value& value) const;
   Op& op(int index) { return net_.ops[static_cast<size_t>(index)]; }
@@ -91,7 +92,7 @@ class Reader {
   const Graph& graph_;
   const Node* node_ = nullptr;
   Network net_;
-  std::map<std::string, Value> values_;
+  std::unordered_map<std::string, Value> values_;
   std::map<int, int> pools_;
   std::set<int> settled_;
   std::map<int, int> stages_;
