@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include <cgnet/device.hpp>
 #include <cgnet/segmenter.hpp>
 
 #include "artifact.hpp"
@@ -13,8 +14,9 @@
 namespace cgnet {
 
 /// `count` checked frames: all of one size that the engine takes, none without pixels.
-struct Batch {
-  const Frame* frames;
+template <class F>
+struct BatchOf {
+  const F* frames;
   int count;
   int height;
   int width;
@@ -23,6 +25,9 @@ struct Batch {
     return static_cast<std::size_t>(count) * static_cast<std::size_t>(height) * static_cast<std::size_t>(width);
   }
 };
+
+using Batch = BatchOf<Frame>;
+using DeviceBatch = BatchOf<DeviceFrame>;
 
 class Context {
  public:
@@ -33,6 +38,10 @@ class Context {
 
   /// Frames to batch.pixels() labels, blocking. Throws Error; the context stays usable if the runtime does.
   virtual void run(const Batch& batch, std::uint8_t* labels) = 0;
+
+  /// Device memory to device memory, after what `stream` holds and before what it gets next. Throws EngineUnavailable
+  /// where the engine isn't on a GPU.
+  virtual void run_on_device(const DeviceBatch& batch, std::uint8_t* labels, CUstream_st* stream);
 
   /// Memory of a GPU that this context and its buffers hold, in bytes.
   virtual std::size_t device_bytes() const noexcept { return 0; }

@@ -41,6 +41,7 @@ class Current {
 
 struct Deleter {
   void operator()(CUstream_st* stream) const noexcept { cudaStreamDestroy(stream); }
+  void operator()(CUevent_st* event) const noexcept { cudaEventDestroy(event); }
   void operator()(CUgraph_st* graph) const noexcept { cudaGraphDestroy(graph); }
   void operator()(CUgraphExec_st* graph) const noexcept { cudaGraphExecDestroy(graph); }
 };
@@ -52,6 +53,7 @@ struct PinnedDeleter {
 };
 
 using Stream = std::unique_ptr<std::remove_pointer_t<cudaStream_t>, Deleter>;
+using Event = std::unique_ptr<std::remove_pointer_t<cudaEvent_t>, Deleter>;
 using Graph = std::unique_ptr<std::remove_pointer_t<cudaGraph_t>, Deleter>;
 using GraphExec = std::unique_ptr<std::remove_pointer_t<cudaGraphExec_t>, Deleter>;
 using DeviceMemory = std::unique_ptr<void, DeviceDeleter>;
@@ -62,6 +64,12 @@ inline Stream new_stream() {
   // Not blocking: work on the legacy default stream, a user's for instance, must not wait for ours.
   check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "making a stream");
   return Stream(stream);
+}
+
+inline Event new_event() {
+  cudaEvent_t event = nullptr;
+  check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "making an event");
+  return Event(event);
 }
 
 inline DeviceMemory new_device_memory(std::size_t bytes) {

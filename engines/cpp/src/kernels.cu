@@ -1,4 +1,4 @@
-// Not yet run on a GPU. One thread per pixel: memory bounds both kernels, and neighbouring threads read neighbours.
+// Not yet run on a GPU. One thread per pixel: memory bounds all kernels, and neighbouring threads read neighbours.
 #include "kernels.hpp"
 
 namespace cgnet::cuda {
@@ -37,6 +37,16 @@ __global__ void labels_of_kernel(const float* logits, std::uint8_t* labels, std:
   labels[i] = label;
 }
 
+__global__ void nv12_to_bgr_kernel(Plane luma, Plane chroma, std::uint8_t* bgr, std::size_t pixels, std::size_t width,
+                                   Nv12 nv12) {
+  const std::size_t i = static_cast<std::size_t>(blockIdx.x) * threads + threadIdx.x;
+  if (i >= pixels) return;
+  const std::size_t y = i / width;
+  const std::size_t x = i - y * width;
+  const std::uint8_t* pair = chroma.bytes + y / 2 * chroma.pitch + x / 2 * 2;
+  nv12_pixel(nv12, luma.bytes[y * luma.pitch + x], pair[0], pair[1], bgr + 3 * i);
+}
+
 }  // namespace
 
 cudaError_t to_tensor(const std::uint8_t* frames, float* planes, std::size_t n, std::size_t plane,
@@ -48,6 +58,13 @@ cudaError_t to_tensor(const std::uint8_t* frames, float* planes, std::size_t n, 
 cudaError_t labels_of(const float* logits, std::uint8_t* labels, std::size_t n, std::size_t plane,
                       std::size_t classes, cudaStream_t stream) {
   labels_of_kernel<<<blocks_of(n * plane), threads, 0, stream>>>(logits, labels, n * plane, plane, classes);
+  return cudaGetLastError();
+}
+
+cudaError_t nv12_to_bgr(Plane luma, Plane chroma, std::uint8_t* bgr, std::size_t height, std::size_t width,
+                        const Nv12& nv12, cudaStream_t stream) {
+  const std::size_t pixels = height * width;
+  nv12_to_bgr_kernel<<<blocks_of(pixels), threads, 0, stream>>>(luma, chroma, bgr, pixels, width, nv12);
   return cudaGetLastError();
 }
 

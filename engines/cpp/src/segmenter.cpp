@@ -1,12 +1,12 @@
 #include <cgnet/segmenter.hpp>
 
 #include <condition_variable>
-#include <limits>
 #include <mutex>
 #include <utility>
 
 #include "artifact.hpp"
 #include "backend.hpp"
+#include "frames.hpp"
 #include "plan.hpp"
 
 namespace cgnet {
@@ -17,6 +17,10 @@ UsageError::~UsageError() = default;
 ArtifactError::~ArtifactError() = default;
 FrameError::~FrameError() = default;
 EngineUnavailable::~EngineUnavailable() = default;
+
+void Context::run_on_device(const DeviceBatch&, std::uint8_t*, CUstream_st*) {
+  throw EngineUnavailable("this engine runs on a CPU and takes frames in host memory; make a plan for frames on a GPU");
+}
 
 namespace {
 
@@ -62,31 +66,6 @@ std::unique_ptr<Engine> open_engine(const File& file, const Shape& shape, const 
   throw ArtifactError(path + " is a checkpoint; wanted an ONNX file or a plan: make one with cgnet-export");
 }
 
-/// Throw FrameError for frames that an engine for `shape` does not take, and for frames of several sizes.
-Batch checked(const Frame* frames, std::size_t count, const Shape& shape) {
-  if (frames == nullptr || count == 0) throw FrameError("no frames; wanted 1 or more of (H, W, 3), BGR");
-  if (count > static_cast<std::size_t>(std::numeric_limits<int>::max())) throw FrameError("too many frames at once");
-  const Frame& first = frames[0];
-  for (std::size_t i = 0; i < count; ++i) {
-    const Frame& frame = frames[i];
-    const std::string size = std::to_string(frame.height) + "x" + std::to_string(frame.width);
-    if (frame.pixels == nullptr || frame.height <= 0 || frame.width <= 0)
-      throw FrameError("a frame of " + size + " without pixels; wanted (H, W, 3), BGR");
-    if (frame.stride != 0 && frame.stride < 3 * static_cast<std::size_t>(frame.width))
-      throw FrameError("a frame " + size + " whose rows are " + std::to_string(frame.stride) +
-                       " bytes apart; wanted 3 bytes a pixel");
-    if (frame.height != first.height || frame.width != first.width)
-      throw FrameError("frames of " + std::to_string(first.height) + "x" + std::to_string(first.width) + " and " + size +
-                       " in one batch; wanted one size");
-  }
-  const Batch batch{frames, static_cast<int>(count), first.height, first.width};
-  const auto differs = [](int want, int got) { return want != 0 && want != got; };
-  if (differs(shape.batch, batch.count) || differs(shape.height, batch.height) || differs(shape.width, batch.width))
-    throw FrameError("frames are " + spelled({batch.count, batch.height, batch.width}) +
-                     ", this engine takes " + spelled(shape) + "; resize them, or export for that size");
-  return batch;
-}
-
 }  // namespace
 
 class Segmenter::Impl {
@@ -122,6 +101,13 @@ class Segmenter::Impl {
     if (labels == nullptr) throw FrameError("no memory for the labels; wanted a byte a pixel");
     const Borrowed context(*this);
     context->run(batch, labels);
+  }
+
+  void run(const DeviceFrame* frames, std::size_t count, std::uint8_t* labels, CUstream_st* stream) {
+    const DeviceBatch batch = checked(frames, count, shape_);
+    if (labels == nullptr) throw FrameError("no memory for the labels; wanted a byte a pixel");
+    const Borrowed context(*this);
+    context->run_on_device(batch, labels, stream);
   }
 
   std::size_t device_bytes() const noexcept {
@@ -184,6 +170,14 @@ void Segmenter::segment(const Frame& frame, std::uint8_t* labels) const { impl_-
 
 void Segmenter::segment(const Frame* frames, std::size_t count, std::uint8_t* labels) const {
   impl_->run(frames, count, labels);
+}
+
+void Segmenter::segment(const DeviceFrame& frame, std::uint8_t* labels, CUstream_st* stream) const {
+  impl_->run(&frame, 1, labels, stream);
+}
+
+void Segmenter::segment(const DeviceFrame* frames, std::size_t count, std::uint8_t* labels, CUstream_st* stream) const {
+  impl_->run(frames, count, labels, stream);
 }
 
 std::size_t Segmenter::device_bytes() const noexcept { return impl_->device_bytes(); }

@@ -3,11 +3,13 @@
 // One engine holds the weights; each context has a stream, buffers and a recorded graph of its own, for one
 // (N, H, W), and records again only when frames of another size arrive, which a plan with dynamic sides accepts. The
 // graph holds the full call: upload, kernels where the plan takes planes and returns logits, the network, download. A
-// frame thus costs one launch, a copy into pinned memory before it and one out of it afterwards.
+// frame thus costs one launch, a copy into pinned memory before it and one out of it afterwards. Frames in device memory
+// are copied into the same buffers, and a second graph, recorded when the first of them comes, holds what lies between.
 #include <array>
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include <NvInferRuntime.h>
@@ -15,6 +17,7 @@
 
 #include "backend.hpp"
 #include "cuda.hpp"
+#include "handover.hpp"
 #include "kernels.hpp"
 #include "pixels.hpp"
 #include "plan.hpp"
@@ -110,6 +113,7 @@ class TensorRTContext final : public Context {
   explicit TensorRTContext(std::shared_ptr<Loaded> loaded) : loaded_(std::move(loaded)) {
     const cuda::Current current(loaded_->gpu.device);
     stream_ = cuda::new_stream();
+    handover_.emplace(loaded_->gpu.device, loaded_->gpu.name);
     execution_.reset(loaded_->engine->createExecutionContext());
     if (execution_ == nullptr)
       throw Error("TensorRT can't make a context for " + loaded_->artifact.path.string() + " on " +
@@ -122,14 +126,30 @@ class TensorRTContext final : public Context {
 
   void run(const Batch& batch, std::uint8_t* labels) override {
     const cuda::Current current(loaded_->gpu.device);
-    if (batch.count != bound_.batch || batch.height != bound_.height || batch.width != bound_.width) bind(batch);
+    bind_if_new(batch);
     pack(batch, static_cast<std::uint8_t*>(frames_host_.get()));
-    if (graph_ != nullptr)
-      cuda::check(cudaGraphLaunch(graph_.get(), stream_.get()), "launching the graph");
-    else
-      enqueue(batch);
+    launch(graph_, [&] { enqueue(batch); });
     cuda::check(cudaStreamSynchronize(stream_.get()), "running the network");
     std::memcpy(labels, labels_host_.get(), batch.pixels());
+  }
+
+  void run_on_device(const DeviceBatch& frames, std::uint8_t* labels, cudaStream_t theirs) override {
+    const cuda::Current current(loaded_->gpu.device);
+    const Batch batch{nullptr, frames.count, frames.height, frames.width};
+    handover_->check(frames, labels, theirs);
+    bind_if_new(batch);
+    if (graph_ != nullptr && between_ == nullptr) {
+      cuda::check(cudaStreamSynchronize(stream_.get()), "finishing what came before");
+      between_ = recorded([&] { network(batch); });
+    }
+    try {
+      handover_->take(frames, static_cast<std::uint8_t*>(frames_.get()), theirs, stream_.get());
+      launch(between_, [&] { network(batch); });
+      handover_->give(static_cast<const std::uint8_t*>(labels_.get()), labels, batch.pixels(), stream_.get(), theirs);
+    } catch (...) {
+      cudaStreamSynchronize(stream_.get());  // it may be reading the caller's frames, and their stream doesn't wait for it
+      throw;
+    }
   }
 
   std::size_t device_bytes() const noexcept override {
@@ -167,15 +187,28 @@ class TensorRTContext final : public Context {
     std::memset(frames_host_.get(), 0, 3 * pixels);
     enqueue(batch);  // once without recording: a first run allocates, which can't be recorded
     cuda::check(cudaStreamSynchronize(stream_.get()), "running the network for the first time");
-    record(batch);
+    graph_ = recorded([&] { enqueue(batch); });
     bound_ = {batch.count, batch.height, batch.width};
   }
 
  private:
+  void bind_if_new(const Batch& batch) {
+    if (batch.count != bound_.batch || batch.height != bound_.height || batch.width != bound_.width) bind(batch);
+  }
+
+  template <class Work>
+  void launch(const cuda::GraphExec& graph, const Work& work) {
+    if (graph != nullptr)
+      cuda::check(cudaGraphLaunch(graph.get(), stream_.get()), "launching the graph");
+    else
+      work();
+  }
+
   void unbind() {
     bound_ = {};
     cudaStreamSynchronize(stream_.get());
     graph_.reset();
+    between_.reset();
     for (cuda::DeviceMemory* memory : {&frames_, &labels_, &planes_, &logits_}) memory->reset();
     frames_host_.reset();
     labels_host_.reset();
@@ -225,17 +258,24 @@ class TensorRTContext final : public Context {
 
   /// Enqueue one full call on the stream: frames up, the network, labels down.
   void enqueue(const Batch& batch) {
-    const Artifact& artifact = loaded_->artifact;
     const std::size_t pixels = batch.pixels();
+    cuda::check(cudaMemcpyAsync(frames_.get(), frames_host_.get(), 3 * pixels, cudaMemcpyHostToDevice, stream_.get()),
+                "uploading frames");
+    network(batch);
+    cuda::check(cudaMemcpyAsync(labels_host_.get(), labels_.get(), pixels, cudaMemcpyDeviceToHost, stream_.get()),
+                "downloading labels");
+  }
+
+  /// Enqueue what lies between frames and labels in device memory.
+  void network(const Batch& batch) {
+    const Artifact& artifact = loaded_->artifact;
     const auto n = static_cast<std::size_t>(batch.count);
-    const std::size_t plane = pixels / n;
+    const std::size_t plane = batch.pixels() / n;
     const std::size_t classes = artifact.classes.size();
     cudaStream_t stream = stream_.get();
     auto* const frames = static_cast<std::uint8_t*>(frames_.get());
     auto* const labels = static_cast<std::uint8_t*>(labels_.get());
 
-    cuda::check(cudaMemcpyAsync(frames, frames_host_.get(), 3 * pixels, cudaMemcpyHostToDevice, stream),
-                "uploading frames");
     if (artifact.io == Io::tensor) {
       const cuda::PlaneSpec spec = plane_spec(artifact.input);
       cuda::check(cuda::to_tensor(frames, static_cast<float*>(planes_.get()), n, plane, spec, stream),
@@ -245,8 +285,6 @@ class TensorRTContext final : public Context {
     if (artifact.io == Io::tensor)
       cuda::check(cuda::labels_of(static_cast<const float*>(logits_.get()), labels, n, plane, classes, stream),
                   "taking the largest class");
-    cuda::check(cudaMemcpyAsync(labels_host_.get(), labels, pixels, cudaMemcpyDeviceToHost, stream),
-                "downloading labels");
   }
 
   static cuda::PlaneSpec plane_spec(const InputSpec& input) {
@@ -259,36 +297,38 @@ class TensorRTContext final : public Context {
     return spec;
   }
 
-  /// Record one call as a graph. Where that fails there is no graph, and each call is enqueued again.
-  void record(const Batch& batch) {
+  /// What `work` enqueues, as a graph. Where that fails there is none, and `work` is enqueued each time.
+  template <class Work>
+  cuda::GraphExec recorded(const Work& work) {
     // Other threads may allocate meanwhile: only this one must not while it records.
     cuda::check(cudaStreamBeginCapture(stream_.get(), cudaStreamCaptureModeThreadLocal), "recording a graph");
-    bool recorded = true;
+    bool complete = true;
     try {
-      enqueue(batch);
+      work();
     } catch (const Error&) {
-      recorded = false;
+      complete = false;
     }
     cudaGraph_t raw = nullptr;
     const cudaError_t ended = cudaStreamEndCapture(stream_.get(), &raw);
     const cuda::Graph graph(raw);
     cudaGraphExec_t executable = nullptr;
-    if (!recorded || ended != cudaSuccess || cudaGraphInstantiateWithFlags(&executable, raw, 0) != cudaSuccess) {
+    if (!complete || ended != cudaSuccess || cudaGraphInstantiateWithFlags(&executable, raw, 0) != cudaSuccess) {
       cudaGetLastError();  // clears the error, which the next check would report
-      return;
+      return nullptr;
     }
-    graph_.reset(executable);
+    return cuda::GraphExec(executable);
   }
 
   // Created in this order and destroyed in the reverse one, the engine last.
   std::shared_ptr<Loaded> loaded_;
   cuda::Stream stream_;
+  std::optional<cuda::Handover> handover_;
   std::unique_ptr<trt::IExecutionContext> execution_;
   int profile_ = 0;  // what a new context has
   Shape bound_;      // zeros while nothing is bound
   cuda::DeviceMemory frames_, labels_, planes_, logits_;
   cuda::PinnedMemory frames_host_, labels_host_;
-  cuda::GraphExec graph_;
+  cuda::GraphExec graph_, between_;
   std::size_t buffer_bytes_ = 0;
 };
 

@@ -101,6 +101,7 @@ class Sanitized:
     name: str
     program: Path
     driver: Path
+    device_driver: Path
     environment: dict[str, str]
 
     def run(self, *command: str | Path, **more: str) -> subprocess.CompletedProcess[str]:
@@ -130,7 +131,8 @@ def sanitized(request: pytest.FixtureRequest, toolchain: None, tmp_path_factory:
     libraries = str(openvino_libraries())
     # TBB loads a part of itself in a way that sanitizers refuse; OpenVINO's TBB can be told not to, Debian's can't.
     tbb = {"TBB_ENABLE_SANITIZERS": "1", "LD_LIBRARY_PATH": libraries}
-    return Sanitized(name, build / "cgnet" / "example" / "cgnet_video", build / "driver", options | suppressions | tbb)
+    programs = [build / "cgnet" / "example" / "cgnet_video", build / "driver", build / "device_driver"]
+    return Sanitized(name, *programs, options | suppressions | tbb)
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,8 @@
 
 #define CGNET_API __attribute__((visibility("default")))
 
+struct CUstream_st;  // a cudaStream_t points to it
+
 namespace cgnet {
 
 /// The run failed, through a user, a file or a machine. exit_code() is the exit code of cgnet's programs.
@@ -72,6 +74,8 @@ struct Frame {
   std::size_t stride = 0;  ///< bytes from one row to the next; 0 means 3 * width
 };
 
+struct DeviceFrame;  // of <cgnet/device.hpp>
+
 /// What a label means, and the colour in which to show it.
 struct Class {
   std::string name;
@@ -122,6 +126,15 @@ class CGNET_API Segmenter {
 
   /// `count` frames of one size in one inference, to (count, height, width) labels.
   void segment(const Frame* frames, std::size_t count, std::uint8_t* labels) const;
+
+  /// The same in the memory of the GPU: the frame of <cgnet/device.hpp>, and (height, width) bytes for the labels. They are
+  /// read after what `stream` holds, and what it gets next comes after the labels are there; the host doesn't wait,
+  /// except at the first call for a size. null is the legacy default stream. Throws FrameError, EngineUnavailable
+  /// if the file is no plan, or Error.
+  void segment(const DeviceFrame& frame, std::uint8_t* labels, CUstream_st* stream) const;
+
+  /// `count` such frames of one size in one inference, to (count, height, width) labels.
+  void segment(const DeviceFrame* frames, std::size_t count, std::uint8_t* labels, CUstream_st* stream) const;
 
   /// GPU memory, in bytes, that the engine, its contexts and their buffers hold now; 0 on a CPU.
   std::size_t device_bytes() const noexcept;
