@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from tests.engines.cpp.conftest import HEADERS
 from tests.engines.graphs import drawn_frames
 from tests.engines.native.conftest import SOURCE, run, want
 
+pytestmark = pytest.mark.timeout(900)  # a build, which a busy machine of two cores takes minutes for
+STAGE = r"^\| ([^|]+) \| [\d.]+ \| (\d+) \|.*\| (\d+) % \|$"
 OPENCV = Path("/usr/include/opencv4") / HEADERS[-1]
 
 
@@ -23,7 +26,8 @@ def test_an_installed_package_is_found_and_segments_a_video(files: tuple[Path, P
         pytest.skip(f"{OPENCV} is missing: apt-get install libopencv-videoio-dev")
     build, prefix, example = (tmp_path / name for name in ("build", "prefix", "example"))
     ninja = ["-G", "Ninja", "-DCMAKE_BUILD_TYPE=Debug"]
-    run(["cmake", "-S", str(SOURCE), "-B", str(build), *ninja, f"-DCMAKE_INSTALL_PREFIX={prefix}"])
+    options = [f"-DCMAKE_INSTALL_PREFIX={prefix}", "-DCGNET_BENCH=ON"]
+    run(["cmake", "-S", str(SOURCE), "-B", str(build), *ninja, *options])
     run(["cmake", "--build", str(build)])
     run(["cmake", "--install", str(build)])
     flags = "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Wconversion -Werror"
@@ -46,3 +50,12 @@ def test_an_installed_package_is_found_and_segments_a_video(files: tuple[Path, P
         done = subprocess.run([example / "segment", *bad], capture_output=True, text=True, check=False)
         assert done.returncode == 2
         assert says in done.stderr
+
+    # The stages' operators are all of the network's, and their shares of the roofline are below it.
+    done = subprocess.run([build / "stages", files[1], "1", "64x96", "3"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = {cells[0]: cells[1:] for cells in re.findall(STAGE, done.stdout, re.MULTILINE)}
+    assert {"stem.0", "stage2.0", "stage3, other blocks", "classifier", "gates", "labels", "all"} <= rows.keys()
+    total = sum(int(macs) for stage, (macs, _) in rows.items() if stage != "all")
+    assert int(rows["all"][0]) == pytest.approx(total, abs=len(rows))
+    assert all(0 <= int(share) <= 100 for _, share in rows.values())
