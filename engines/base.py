@@ -110,16 +110,34 @@ class Engine(ABC):
         self.sync()
         return self.fetch()
 
+    def infer_on_device(self, frames: object, labels: object, *, stream: int | None = None) -> None:
+        """`infer` in the memory of GPU 0, on arrays with `__cuda_array_interface__`: of CuPy, PyTorch, Numba, decoders.
+
+        frames: (N, H, W, 3) u8 BGR, whose rows may have gaps. labels: (N, H, W) u8, contiguous, written to. stream:
+        the handle of the CUDA stream on which both are used; None for the one that they name. The frames are read
+        after what it holds, what it gets later comes after the labels are there, and the host doesn't wait, except at
+        the first call for a size. Where nobody names a stream, both must be ready, and the host waits for the labels.
+
+        Raises FrameError for what this engine doesn't take, EngineUnavailable where it runs on host memory only.
+        """
+        raise EngineUnavailable(
+            f"{self.info.backend} on {self.info.provider} takes frames in host memory; "
+            "trt: takes those that are on a GPU, with a plan from frames to labels"
+        )
+
     def load(self, frames: U8) -> None:
         """Check `frames` and bring them to where the engine reads its input."""
         n, h, w, _ = check_frames(frames).shape
+        self._check_sizes((n, h, w))
+        self._load(frames)
+
+    def _check_sizes(self, sizes: tuple[int, int, int]) -> None:
         wanted = self.info.shape
-        if any(want not in (None, got) for want, got in zip(wanted, (n, h, w), strict=True)):
+        if any(want not in (None, got) for want, got in zip(wanted, sizes, strict=True)):
             raise FrameError(
-                f"frames are {shape_text((n, h, w))}, this engine takes {shape_text(wanted)}; "
+                f"frames are {shape_text(sizes)}, this engine takes {shape_text(wanted)}; "
                 "resize them, or export for that size"
             )
-        self._load(frames)
 
     @abstractmethod
     def _load(self, frames: U8) -> None:

@@ -22,13 +22,13 @@ from cgnet_deploy.engines.gpu import Gpu, find_gpu
 from cgnet_deploy.engines.onnxfile import OnnxFile, requested
 from cgnet_deploy.engines.ort import session_options
 from cgnet_deploy.engines.request import Request
+from cgnet_deploy.engines.trtapi import RTX_PLUGIN
 from cgnet_deploy.errors import ArtifactError, EngineUnavailable, one_line, require
 from cgnet_deploy.pixels import U8
 
 log = logging.getLogger(__name__)
 
 EXTRA = "ort-rtx"
-RUNS_ON = ("sm_86", "sm_89", "sm_120", "sm_121")
 MAX_CACHE_BYTES = 256 << 20
 
 
@@ -85,9 +85,9 @@ def _found() -> tuple[ModuleType, Gpu, Sequence[Any]]:
     """ONNX Runtime, the GPU, and what the provider offers on it. Raises MissingPackage or EngineUnavailable."""
     gpu = find_gpu()
     ort, plugin = require("onnxruntime", EXTRA), require("onnxruntime_ep_nv_tensorrt_rtx", EXTRA)
-    if gpu.architecture not in RUNS_ON:
+    if gpu.architecture not in RTX_PLUGIN:
         raise EngineUnavailable(
-            f"TensorRT for RTX runs on {', '.join(RUNS_ON)}, and this GPU ({gpu.name}) is {gpu.architecture}: "
+            f"TensorRT for RTX runs on {', '.join(RTX_PLUGIN)}, and this GPU ({gpu.name}) is {gpu.architecture}: "
             "use trt: with a plan of TensorRT, or ort-cuda:"
         )
     _register(ort, plugin)

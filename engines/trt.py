@@ -32,6 +32,7 @@ from cgnet_deploy.engines.base import (
 from cgnet_deploy.engines.cudagraph import CudaGraph, capture
 from cgnet_deploy.engines.foreign import Port, describe
 from cgnet_deploy.engines.gpu import find_gpu
+from cgnet_deploy.engines.handover import LEGACY, Handover, frames_from, labels_from, shared_stream
 from cgnet_deploy.engines.plan import Plan, TrustedPlan, check_fits, has_sidecar, read_plan, read_trusted
 from cgnet_deploy.engines.request import Request
 from cgnet_deploy.engines.rtxruntime import KernelCache, execution_of
@@ -107,6 +108,7 @@ class TensorRTEngine(GraphEngine):
         self._log, self._recording, self._gpu = new_log(trt), graph, gpu.name
         self._sizes: tuple[int, int, int] | None = None
         self._graph: CudaGraph | None = None
+        self._handover: Handover | None = None
         self._input: Any = None
         self._result: Any = None
         self._kernels: KernelCache | None = None
@@ -177,6 +179,34 @@ class TensorRTEngine(GraphEngine):
         with self._on_gpu():
             self._stream.synchronize()
 
+    def infer_on_device(self, frames: object, labels: object, *, stream: int | None = None) -> None:
+        if self._ends != Ends("frames", "labels"):
+            raise EngineUnavailable(
+                f"{self.info.backend} takes frames on the GPU by a plan from frames to labels, as cgnet-export makes; "
+                f"this one takes a {self._ends.takes} and gives {self._ends.gives}"
+            )
+        stream = LEGACY if stream == 0 else stream  # as PyTorch spells the default one
+        given = frames_from(frames, stream)
+        n, h, w, _ = given.shape
+        self._check_sizes((n, h, w))
+        wanted = labels_from(labels, (n, h, w), stream)
+        theirs = shared_stream(given, wanted)
+        with self._on_gpu():
+            self._handover = self._handover or Handover(self._cudart)
+            self._handover.check(given, wanted, theirs=theirs)
+            if self._sizes != (n, h, w):
+                self._bind((n, h, w))
+            try:
+                self._handover.take(given, int(self._input.device), theirs, self._stream.handle)
+                self.enqueue()
+                self._handover.give(int(self._result.device), wanted, self._stream.handle, theirs)
+            except BaseException:
+                self._stream.synchronize()  # it may read the caller's frames, and their stream doesn't wait for it
+                raise
+            if theirs is None:
+                self._stream.synchronize()
+        self._fed = (n, h, w)
+
     def device_ns(self) -> int:
         with self._on_gpu():
             self._start.record(self._stream)
@@ -215,6 +245,9 @@ class TensorRTEngine(GraphEngine):
         if self._execution is not None:
             with self._on_gpu():
                 self._unbind()
+                if self._handover is not None:
+                    self._handover.destroy()
+                self._handover = None
                 self._kernels = self._execution = self._engine = self._runtime = None
                 self._stream = self._uploaded = self._start = self._end = None
 

@@ -29,6 +29,7 @@ OLDEST = Version("10.3")
 RTX_ARCHITECTURES = ("sm_75", "sm_86", "sm_89", "sm_120")
 RTX_PORTABLE = ("sm_86", "sm_89", "sm_120")
 RTX_REFUSED = ("sm_80",)
+RTX_PLUGIN = (*RTX_PORTABLE, "sm_121")  # of ONNX Runtime's plugin, which is for Ampere and later
 
 
 def load_api(builder: Builder) -> ModuleType:

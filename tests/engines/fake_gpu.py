@@ -27,6 +27,7 @@ import numpy.typing as npt
 from cgnet_deploy.artifact import IO
 from cgnet_deploy.engines.argmax import labels_of
 from cgnet_deploy.pixels import F32, U8
+from tests.engines.fake_streams import INVALID_HANDLE, OURS, Streams
 from tests.engines.graphs import CLASSES, SPEC, logits_of
 
 Array = npt.NDArray[Any]
@@ -52,7 +53,8 @@ class FakeGpu:
         self.fallbacks = 0  # recorded kernels that were not made for the size
         self.memory: dict[int, U8] = {}
         self.addresses = itertools.count(1 << 20, 1 << 20)
-        self.queue: list[Work] = []  # of the only stream
+        self.queue: list[Work] = []  # of the engine's stream
+        self.streams = Streams(self)
         self.recording: list[Work] | None = None
         self.graphs = 0
         self.launches = {"plain": 0, "graph": 0}
@@ -70,7 +72,7 @@ class FakeGpu:
             memcpy_dtoh_async=self.download,
         )
         self.cudart: Any = SimpleNamespace(
-            cudaError_t=SimpleNamespace(cudaSuccess="success"),
+            cudaError_t=SimpleNamespace(cudaSuccess="success", cudaErrorInvalidResourceHandle=INVALID_HANDLE),
             cudaStreamCaptureMode=SimpleNamespace(cudaStreamCaptureModeThreadLocal=1),
             cudaStreamBeginCapture=self.begin_capture,
             cudaStreamEndCapture=self.end_capture,
@@ -79,6 +81,7 @@ class FakeGpu:
             cudaGraphLaunch=self.launch_graph,
             cudaGraphExecDestroy=self.destroy_graph,
             cudaGetLastError=lambda: ("success",),
+            **self.streams.calls(),
         )
         self.trt = SimpleNamespace(
             __name__="tensorrt",
@@ -119,9 +122,8 @@ class FakeGpu:
 
     def drain(self, upto: int | None = None) -> None:
         self.not_recorded("waiting")
-        now, self.queue = self.queue[:upto], self.queue[len(self.queue) if upto is None else upto :]
-        for work in now:
-            work()
+        for _ in range(len(self.queue) if upto is None else upto):
+            self.queue.pop(0)()
 
     def mem_alloc(self, nbytes: int) -> Memory:
         self.not_recorded("allocating")
@@ -214,7 +216,7 @@ def still_there(host: Array) -> Callable[[], U8]:
 
 
 class Stream(Owned):
-    handle = 7
+    handle = OURS
 
     def __init__(self, gpu: FakeGpu, flags: int) -> None:
         super().__init__(gpu)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -20,7 +22,7 @@ def matrix(name: str) -> tuple[int, npt.NDArray[np.float64]]:
     return black, np.array([[y, blue, 0], [y, -blue * kb / kg, -red * kr / kg], [y, 0, red]])
 
 
-def to_bgr(name: str, y: npt.NDArray[np.integer], cb: npt.NDArray[np.integer], cr: npt.NDArray[np.integer]) -> U8:
+def to_bgr(name: str, y: npt.NDArray[Any], cb: npt.NDArray[Any], cr: npt.NDArray[Any]) -> U8:
     """Three arrays of one shape -> the same with (B, G, R) behind."""
     black, factors = matrix(name)
     b, g, r = np.rint(factors * ONE).astype(np.int32)
