@@ -17,6 +17,7 @@ from cgnet_deploy.bench.cli import main
 from cgnet_deploy.contracts import CAMVID_CLASSES
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.engines.open import open_engine
+from cgnet_deploy.pixels import U8
 from tests.bench.conftest import WriteEngine
 from tests.bench.test_cli import QUICK, ROAD_IOU
 
@@ -173,11 +174,13 @@ def test_the_exporters_graph_beside_the_checkpoint(shared: Path, tmp_path: Path)
     """Its labels and mIoU, by engines without the rounds that time them, which take minutes at this size."""
     scores = shutil.copy(shared / "peers" / "exporter_graph_camvid_360x480.onnx", tmp_path / "scores.onnx")
     labels = to_labels(tmp_path / "labels.onnx", Path(scores), sides=(1, 1, 360, 480))
-    data, mious, labelled = open_dataset(str(shared / "camvid"), "val"), [], []
+    frame = open_dataset(str(shared / "camvid"), "val").frame(0)
+    mious: list[float] = []
+    labelled: list[U8] = []
     for ref in (shared / "checkpoints" / "cgnet_camvid_official.pth", scores, labels):
         with open_engine(ref, contract="camvid-official", threads=1) as engine:
             mious.append(evaluate(engine, str(shared / "camvid"), limit=4).miou)
-            labelled.append(engine.infer(data.frame(0)[None]))
+            labelled.append(engine.infer(frame[None]))
     first, *others = mious
     assert first > 0.7
     # Near ties fall either way in another runtime: fewer than one label in 10,000 may differ, and move the mIoU.
