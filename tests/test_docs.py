@@ -12,11 +12,12 @@ import contextlib
 import importlib
 import importlib.util
 import io
+import os
 import re
 import runpy
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -32,6 +33,8 @@ from cgnet_deploy.bench.report.columns import described
 from cgnet_deploy.checkpoint.reading import load_checkpoint
 from cgnet_deploy.checkpoint.writing import save_checkpoint
 from cgnet_deploy.data.opening import open_dataset
+from cgnet_deploy.doctor.probe import PROBES, Finding
+from cgnet_deploy.errors import CgnetError
 from cgnet_deploy.export.cli import main as export_main
 from cgnet_deploy.spec import Res
 from tests.engines.graphs import model, tensor
@@ -136,11 +139,30 @@ def own_set(folder: Path) -> None:
     (folder / "data.yaml").write_text("names: [road, vehicle, person, other]\n")
 
 
+def asked_here(name: str) -> Finding:
+    part, ask = PROBES[name]
+    try:
+        return Finding(part, True, ask())
+    except CgnetError as error:
+        return Finding(part, False, str(error), "install it")
+
+
+@pytest.fixture
+def one_core() -> Iterator[None]:
+    """Of several threads that share cores with another worker, all spin while one waits for its turn."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    yield
+    os.sched_setaffinity(0, before)
+
+
 @pytest.fixture
 def folder(reader: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of it, as the current directory."""
     shutil.copytree(reader, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
+    # In this process, as engines/test_contract.py asks: one for each runtime imports PyTorch time and again.
+    monkeypatch.setattr("cgnet_deploy.doctor.machine.probe", asked_here)
     for name in ("api.RACE_S", "api.RACE_SAMPLES", "api.WARMUP_MS", "session.FINAL_S", "session.FINAL_SAMPLES"):
         monkeypatch.setattr(f"cgnet_deploy.tuning.{name}", 1e-3)  # of cgnet-tune: as brief as BRIEF
     return tmp_path
@@ -165,6 +187,7 @@ def runs(block: Block) -> bool:
     return block.language in ("console", "python") and not block.mark
 
 
+@pytest.mark.usefixtures("one_core")
 @pytest.mark.parametrize("page", [page for page in PAGES if any(map(runs, blocks(page)))], ids=lambda page: page.name)
 def test_the_blocks_of_a_page_run(page: Path, folder: Path) -> None:
     namespace: dict[str, Any] = {"__name__": page.stem}

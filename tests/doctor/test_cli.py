@@ -154,7 +154,7 @@ def test_frames_without_a_scored_pixel_rank_nothing(
         labels = np.full_like(scenes.labels(i), 11) if void == "all" or i < 2 else scenes.labels(i)
         write(tmp_path / "val" / f"{i}.png", scenes.frame(i))
         write(tmp_path / "valannot" / f"{i}.png", labels)
-    code = main(["--ckpt", str(SCENES), "--data", str(tmp_path), "--frames", "4", "--threads", "1"])
+    code = main(["--ckpt", str(SCENES), "--data", str(tmp_path), "--frames", "4", "--res", "120x160", "--threads", "1"])
     shown = capsys.readouterr()
     if void == "all":
         assert (code, shown.out) == (2, "")
