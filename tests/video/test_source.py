@@ -175,6 +175,13 @@ def test_sound_that_outlasts_a_short_video_is_no_damage(flags: str, tmp_path: Pa
     assert (source.trouble, source.missing) == (None, 0)
 
 
+def test_an_avi_with_b_frames_lacks_nothing(tmp_path: Path) -> None:
+    source = open_source(str(clip(tmp_path / "a.avi", drawn(50), codec="libx264")))
+    times = [picture.time_s for picture in source]
+    assert times == pytest.approx([i / FPS for i in range(50)])
+    assert (source.trouble, source.missing) == (None, 0)
+
+
 def test_sound_alone_is_no_video(tmp_path: Path) -> None:
     path = clip(tmp_path / "a.mp4", drawn(5), codec=None, format="mp4", sound="aac")
     with pytest.raises(DataError, match="holds sound and no pictures"):
