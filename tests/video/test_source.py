@@ -10,7 +10,6 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pytest
@@ -21,6 +20,8 @@ from cgnet_deploy.pixels import U8
 from cgnet_deploy.video import source as module
 from cgnet_deploy.video.source import is_live, open_source
 from tests.video.clips import FPS, clip, drawn
+
+av = pytest.importorskip("av")
 
 
 def test_a_lossless_file_gives_its_frames_at_their_times(tmp_path: Path) -> None:

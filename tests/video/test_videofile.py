@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
@@ -17,6 +16,8 @@ from cgnet_deploy.video import videofile
 from cgnet_deploy.video.sound import Sound
 from cgnet_deploy.video.videofile import video_file
 from tests.video.clips import clip, drawn, frames_of
+
+av = pytest.importorskip("av")
 
 
 def write(path: Path, frames: list[U8], *, times: list[float] | None = None, sound: Path | None = None) -> None:
