@@ -69,7 +69,7 @@ def weight_sets(loaded: object) -> list[Weights]:
     containers = list(_containers(loaded, lists))
     found = list(islice((weights for held in containers for weights in _sets(held)), MAX_SETS))
     if found or not containers:
-        nameless = (_nameless(found[0], place, values) for place, values in lists) if found else ()
+        nameless = [_nameless(found[0], place, values) for place, values in lists] if found else []
         return [*found, *islice((one for one in nameless if one), MAX_SETS)]
     likeness = [(len(_prefixes(held, whole=False)), _objects(held), i) for i, held in enumerate(containers)]
     most = containers[max(likeness)[2]]

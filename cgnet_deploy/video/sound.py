@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import math
 from collections.abc import Iterator
@@ -33,8 +34,9 @@ class Sound:
         if track is None:
             return
         codec = track.codec_context.codec.canonical_name
-        if codec not in out.supported_codecs:
-            log.info(f"the sound of {source} is {codec}, which {path.suffix} can't hold: it is left out; .mkv can")
+        if not _holds(out.format.name, track):
+            hint = "" if path.suffix.lower() == ".mkv" else "; .mkv can hold most"
+            log.warning(f"the sound of {source} is {codec}, which {path.suffix} can't hold: it is left out{hint}")
             return
         video = next(iter(self._input.streams.video), None)
         start_s = float((video.start_time or 0) * video.time_base) if video else 0.0
@@ -62,10 +64,22 @@ class Sound:
                 self._last, self._after = packet.dts, packet.dts + max(packet.duration or 0, 1)
                 packet.stream = self._track
                 self._out.mux(packet)
-        except (av.InvalidDataError, av.ValueError) as error:
+        except (av.InvalidDataError, ValueError) as error:  # PyAV's of FFmpeg's EINVAL is both
             log.warning(f"the sound of {self._name} is damaged at {time_s:.1f} s and ends there: {one_line(error)}")
             self._packets = iter(())
 
     def close(self) -> None:
         if self._input is not None:
             self._input.close()
+
+
+def _holds(container: str, track: Any) -> bool:
+    """Whether a container takes this track, which FFmpeg's table of codecs alone doesn't tell."""
+    av = require("av", extra="video")
+    try:
+        with av.open(io.BytesIO(), "w", format=container) as trial:
+            trial.add_stream_from_template(track)
+            trial.start_encoding()
+    except (av.FFmpegError, ValueError):
+        return False
+    return True

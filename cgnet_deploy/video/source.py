@@ -124,7 +124,7 @@ class Capture:
         return self._timeline.missing
 
     def __iter__(self) -> Iterator[Picture]:
-        count, failed, self._last_s, start_ns = 0, 0, 0.0, CLOCK.now_ns()
+        count, failed, start_ns = 0, 0, CLOCK.now_ns()
         try:
             while failed < self._failures(count):
                 read, pixels = self._capture.read()
@@ -150,11 +150,16 @@ class Capture:
         elif (
             self.frames
             and not self._timeline.fell
-            and self._duration_s - self._last_s - self._period_s > max(0.05, 1.5 / self.frames) * self._duration_s
+            and self._duration_s - self._timeline.end_s - self._period_s
+            > max(0.05, 1.5 / self.frames) * self._duration_s
         ):
             self.trouble = CgnetError(
                 f"{self.name} is cut or damaged: {count} frames could be read, it announces {self.frames}"
             )
+
+    def _left_s(self) -> float:
+        """From the end of the last picture to the end of the file, as it announces it."""
+        return self._duration_s - self._timeline.end_s - self._period_s
 
     def _failures(self, count: int) -> int:
         """How many failed reads in a row are the end, after so many pictures."""
@@ -165,8 +170,7 @@ class Capture:
         """When this picture is due: by the clock, by --fps, or by the file; always later than the one before."""
         if not self._file:
             return (CLOCK.now_ns() - start_ns) / 1e9
-        self._last_s = float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1e3
-        own_s = self._timeline.place(self._last_s)
+        own_s = self._timeline.place(float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1e3)
         return count / self._wanted_fps if self._wanted_fps else own_s
 
 

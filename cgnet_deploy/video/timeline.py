@@ -17,11 +17,15 @@ UNEVEN = 0.2  # of the steps, which may be no whole number of periods
 
 
 class Timeline:
-    """fps: nominal, of the file. fell: whether stamps have fallen far."""
+    """fps: nominal, of the file. fell: whether stamps have fallen far.
+
+    A stamp of 0 behind others is none (as of the last frames of an AVI with B-frames), or a recording begins there: the
+    one behind it tells.
+    """
 
     def __init__(self, fps: float) -> None:
         self._fps, self._last_s, self._time_s, self._shift_s = fps, 0.0, 0.0, 0.0
-        self._count = self._steady = self._uneven = self._slot = 0
+        self._count = self._steady = self._uneven = self._slot = self._unstamped = 0
         self._slots = _Slots()
         self._before = 0  # missing of the recordings before
         self.fell = False
@@ -32,6 +36,11 @@ class Timeline:
         constant = 2 * self._steady > steps and self._uneven <= UNEVEN * steps
         return self._before + self._slots.missing if constant else 0
 
+    @property
+    def end_s(self) -> float:
+        """The last stamp, or where it would be."""
+        return self._last_s + self._unstamped / self._fps
+
     def place(self, stamp_s: float) -> float:
         """When a picture with this stamp is due: seconds since the first, always later than the one before."""
         if not math.isfinite(stamp_s):
@@ -40,18 +49,34 @@ class Timeline:
             self._shift_s = stamp_s
             self._slot = round(stamp_s * self._fps) if stamp_s >= HEAD_S else 0
             self._slots.fill(self._slot)
+        elif stamp_s == 0:
+            self._unstamped += 1
+            self._time_s += 1 / self._fps
+            self._count += 1
+            return self._time_s
         else:
-            self._follow(stamp_s)
+            self._settle(stamp_s)
+            self._follow(stamp_s, self._time_s + 1 / self._fps)
         self._last_s = stamp_s
         self._count += 1
         return self._time_s
 
-    def _follow(self, stamp_s: float) -> None:
+    def _settle(self, stamp_s: float) -> None:
+        """What the stamps of 0 were, now that the next one has come."""
+        number, self._unstamped, time_s = self._unstamped, 0, self._time_s
+        if number and stamp_s < self._last_s:
+            self._follow(0.0, time_s - (number - 1) / self._fps)
+            self._last_s, self._time_s = 0.0, time_s
+        else:
+            for one in range(number):
+                self._slots.fill(self._slot + 1 + one)
+
+    def _follow(self, stamp_s: float, next_s: float) -> None:
+        """next_s: when it is due if its stamp doesn't say."""
         periods = (stamp_s - self._last_s) * self._fps
         self._steady += abs(periods - 1) <= STEADY
         self._uneven += abs(periods - round(periods)) > STEADY
         self._slot += round(periods)  # step by step: a nominal rate that is a little off adds up to nothing
-        next_s = self._time_s + 1 / self._fps
         far = self._last_s - stamp_s > FALL_S
         if not self._slots.fill(self._slot) and far:  # it was there before: another recording
             self._before += self._slots.missing

@@ -8,11 +8,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import av
 import cv2
 import numpy as np
+import pytest
 
 from cgnet_deploy.pixels import U8
+
+av = pytest.importorskip("av", reason="PyAV, which draws the videos of these tests, is not here")
 
 FPS = 25
 RATE_HZ = 16000

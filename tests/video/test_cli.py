@@ -9,7 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pytest
@@ -22,6 +21,8 @@ from cgnet_deploy.video.segmenter import Segmenter
 from tests.children import interruptible
 from tests.engines.graphs import CLASSES, SPEC, logits_of, network, written
 from tests.video.clips import H, W, clip, drawn, frames_of
+
+av = pytest.importorskip("av")
 
 COMMAND = [sys.executable, "-m", "cgnet_deploy.video.cli"]
 

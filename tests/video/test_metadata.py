@@ -6,7 +6,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pytest
 
@@ -15,6 +14,8 @@ from cgnet_deploy.pixels import U8
 from cgnet_deploy.video.source import open_source
 from cgnet_deploy.video.videofile import video_file
 from tests.video.clips import drawn
+
+av = pytest.importorskip("av")
 
 FORMATS = {".mp4": "mp4", ".mkv": "matroska", ".ts": "mpegts", ".avi": "avi"}
 

@@ -10,7 +10,6 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pytest
@@ -21,6 +20,8 @@ from cgnet_deploy.pixels import U8
 from cgnet_deploy.video import source as module
 from cgnet_deploy.video.source import is_live, open_source
 from tests.video.clips import FPS, clip, drawn
+
+av = pytest.importorskip("av")
 
 
 def test_a_lossless_file_gives_its_frames_at_their_times(tmp_path: Path) -> None:
@@ -172,6 +173,13 @@ def test_sound_that_outlasts_a_short_video_is_no_damage(flags: str, tmp_path: Pa
     path = clip(tmp_path / "a.mp4", drawn(50), codec="libx264", format="mp4", sound="aac", options={"movflags": flags})
     source = open_source(str(path))
     assert len(list(source)) == 50
+    assert (source.trouble, source.missing) == (None, 0)
+
+
+def test_an_avi_with_b_frames_lacks_nothing(tmp_path: Path) -> None:
+    source = open_source(str(clip(tmp_path / "a.avi", drawn(50), codec="libx264")))
+    times = [picture.time_s for picture in source]
+    assert times == pytest.approx([i / FPS for i in range(50)])
     assert (source.trouble, source.missing) == (None, 0)
 
 

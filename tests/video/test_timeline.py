@@ -27,6 +27,9 @@ def placed(stamps: list[float]) -> tuple[Timeline, list[float]]:
         ([0.08 + stamp for stamp in STEADY], 0),  # an encoder's delay
         ([0, 0.02, 0.3, 0.31, 0.9, 0.95, 1.7], 0),  # a changing rate
         ([i / 50 for i in range(20)] + [1 + i / 25 for i in range(30)], 0),  # half of the steps, and a gap, at another
+        ([*LONG, 0, 0], 0),  # no stamps, as of an AVI's last frames
+        ([*LONG[:50], 0, 0, *LONG[52:]], 0),
+        ([*LONG[:50], 0, *LONG[54:]], 3),
         ([0], 0),
         (STEADY[:5] + STEADY[10:15] + STEADY[5:10] + STEADY[15:], 0),  # pieces in another order, none lost
         (STEADY[10:] + STEADY[:10], 0),
@@ -54,7 +57,15 @@ def test_recordings_joined_go_on_where_the_one_before_ends() -> None:
     assert (timeline.fell, timeline.missing) == (True, 0)
 
 
-@pytest.mark.parametrize("stamps", [[0, 0.04, 0.04, 0.04, 0.16], [0, 0.08, 0.04, 0.12], [5, 4.9, 4.8, 1, 2, 0]])
+def test_frames_without_stamps_follow_each_other() -> None:
+    timeline, times = placed([*LONG[:50], 0, 0, *LONG[52:], 0, 0])
+    assert times == pytest.approx([i / 25 for i in range(102)])
+    assert (timeline.fell, timeline.end_s) == (False, pytest.approx(101 / 25))
+
+
+@pytest.mark.parametrize(
+    "stamps", [[0, 0.04, 0.04, 0.04, 0.16], [0, 0.08, 0.04, 0.12], [5, 4.9, 4.8, 1, 2, 0], [5, 6, 0, 0, 0, 0.04, 7]]
+)
 def test_times_always_rise(stamps: list[float]) -> None:
     times = placed(stamps)[1]
     assert all(one < other for one, other in pairwise(times))

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import subprocess
 import sys
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.video import videofile
+from cgnet_deploy.video.sound import Sound
 from cgnet_deploy.video.videofile import video_file
 from tests.video.clips import clip, drawn, frames_of
+
+av = pytest.importorskip("av")
 
 
 def write(path: Path, frames: list[U8], *, times: list[float] | None = None, sound: Path | None = None) -> None:
@@ -100,14 +103,33 @@ def test_sound_ends_with_the_pictures(tmp_path: Path) -> None:
         assert 0.7 < float(track.duration * track.time_base) < 1.2  # of 4 seconds
 
 
+@pytest.mark.parametrize(
+    ("container", "codec", "suffix"),
+    [("avi", "pcm_mulaw", ".mp4"), ("matroska", "flac", ".mov"), ("avi", "adpcm_ima_wav", ".mkv")],
+)
 def test_sound_that_the_container_can_t_hold_is_left_out_with_a_note(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    container: str, codec: str, suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)
-    source = clip(tmp_path / "in.avi", drawn(10), sound="pcm_mulaw")
-    write(tmp_path / "out.mp4", drawn(10), sound=source)
-    assert "is pcm_mulaw, which .mp4 can't hold" in caplog.text
-    assert len(frames_of(tmp_path / "out.mp4")) == 10
+    source = clip(tmp_path / "in", drawn(10), format=container, sound=codec)
+    write(tmp_path / f"out{suffix}", drawn(10), sound=source)
+    assert f"is {codec}, which {suffix} can't hold" in caplog.text
+    assert (".mkv can hold most" in caplog.text) == (suffix != ".mkv")
+    assert len(frames_of(tmp_path / f"out{suffix}")) == 10
+
+
+def test_sound_that_fails_on_the_way_ends_there(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = clip(tmp_path / "in.avi", drawn(5), sound="pcm_s16le")
+    with av.open(io.BytesIO(), "w", format="matroska") as out:
+        sound = Sound(out, source, tmp_path / "out.mkv")
+        sound._out = Refusing()
+        sound.copy_until(0.1)
+        sound.close()
+    assert "is damaged at 0.1 s and ends there: Invalid argument" in caplog.text
+
+
+class Refusing:
+    def mux(self, packet: object) -> None:
+        raise av.ArgumentError(22, "Invalid argument")
 
 
 def test_sound_is_taken_of_plain_files_only(tmp_path: Path) -> None:
