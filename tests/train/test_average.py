@@ -12,7 +12,7 @@ from cgnet_deploy.checkpoint.reading import load_checkpoint
 from cgnet_deploy.checkpoint.writing import save_checkpoint
 from cgnet_deploy.contracts import CAMVID_CLASSES
 from cgnet_deploy.data.opening import open_dataset
-from cgnet_deploy.model import CGNet
+from cgnet_deploy.model import CGNet, ConvBnPrelu
 from cgnet_deploy.spec import InputSpec, ModelSpec, Res
 from cgnet_deploy.train.average import average, main
 from cgnet_deploy.train.recipes import CAMVID
@@ -43,11 +43,14 @@ def test_weights_are_averaged_and_batchnorm_is_measured_again(data: Path, tmp_pa
     assert torch.allclose(model.classifier.weight, wanted)
     assert not model.training
     # In training mode each layer normalises by its batch; the running statistics are the mean over the batches.
-    first = model.stem[0].bn
+    stem = model.stem[0]
+    assert isinstance(stem, ConvBnPrelu)
+    first = stem.bn
     seen: list[torch.Tensor] = []
     hook = first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].mean((0, 2, 3))))
     average([replace(read[0], model=model)], dataset, SMALL, 3)
     hook.remove()
+    assert first.running_mean is not None
     assert torch.allclose(first.running_mean, torch.stack(seen).mean(0), atol=1e-5)
 
 
