@@ -131,8 +131,8 @@ def sanitized(request: pytest.FixtureRequest, toolchain: None, tmp_path_factory:
     libraries = str(openvino_libraries())
     # TBB loads a part of itself in a way that sanitizers refuse; OpenVINO's TBB can be told not to, Debian's can't.
     tbb = {"TBB_ENABLE_SANITIZERS": "1", "LD_LIBRARY_PATH": libraries}
-    program, driver, device_driver = build / "cgnet" / "example" / "cgnet_video", build / "driver", build / "device_driver"
-    return Sanitized(name, program, driver, device_driver, options | suppressions | tbb)
+    video = build / "cgnet" / "example" / "cgnet_video"
+    return Sanitized(name, video, build / "driver", build / "device_driver", options | suppressions | tbb)
 
 
 @pytest.fixture(scope="session")
