@@ -150,8 +150,7 @@ class Capture:
         elif (
             self.frames
             and not self._timeline.fell
-            and self._duration_s - self._timeline.end_s - self._period_s
-            > max(0.05, 1.5 / self.frames) * self._duration_s
+            and self._left_s() > max(0.05, 1.5 / self.frames) * self._duration_s
         ):
             self.trouble = CgnetError(
                 f"{self.name} is cut or damaged: {count} frames could be read, it announces {self.frames}"
