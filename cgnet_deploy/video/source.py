@@ -148,9 +148,7 @@ class Capture:
         # By time and not by count: where the frame rate changes, FFmpeg's count is a guess. Sound may outlast the
         # pictures by a twentieth.
         elif (
-            self.frames
-            and not self._timeline.fell
-            and self._left_s() > max(0.05, 1.5 / self.frames) * self._duration_s
+            self.frames and not self._timeline.fell and self._left_s() > max(0.05, 1.5 / self.frames) * self._duration_s
         ):
             self.trouble = CgnetError(
                 f"{self.name} is cut or damaged: {count} frames could be read, it announces {self.frames}"
