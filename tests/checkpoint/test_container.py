@@ -189,6 +189,7 @@ def test_the_advice_about_a_pickle_that_is_not_torch_s_works(protocol: int, tmp_
         (gzip.compress(b"x"), "gzip: unpack it first"),
         (b"\x89HDF\r\n\x1a\n", "HDF5"),
     ],
+    ids=["LFS", "page", "gzip", "HDF5"],  # gzip writes the time
 )
 def test_what_is_there_in_place_of_a_checkpoint_is_named(content: bytes, words: str, tmp_path: Path) -> None:
     (path := tmp_path / "a.pth").write_bytes(content)
