@@ -26,7 +26,7 @@ from cgnet_deploy.data.formats import WHAT
 from cgnet_deploy.data.memory import in_memory
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.errors import UsageError
-from cgnet_deploy.model import CGNet
+from cgnet_deploy.model import CGNet, flushed_denormals
 from cgnet_deploy.progress import track
 from cgnet_deploy.terminal import Parser, integer, run, show
 from cgnet_deploy.train.evaluate import confusion_of
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("checkpoints", nargs="+", type=Path, metavar="CKPT", help="of the same network, classes and input")
     add("--data", required=True, help=WHAT)
     add("--recipe", required=True, choices=RECIPES, help="whose batches BatchNorm is measured with")
-    add("--steps", type=integer(1, 100_000), default=100, metavar="N", help="so many batches (default 100)")
+    add("--steps", type=integer(1, 100_000), default=50, metavar="N", help="so many batches (default 50)")
     add("--out", required=True, type=Path, metavar="FILE", help="the checkpoint to write")
     return run(parser, _average, argv)
 
@@ -51,9 +51,10 @@ def _average(args: argparse.Namespace) -> int:
     recipe = RECIPES[args.recipe]
     dataset, val = open_dataset(args.data, recipe.split), open_dataset(args.data, "val")
     read = [load_checkpoint(path) for path in args.checkpoints]
-    model = average(read, dataset, recipe, args.steps)
     spec = read[-1].spec
-    miou = confusion_of(model, val, spec.input).miou
+    with flushed_denormals():  # of which the official weights are full
+        model = average(read, dataset, recipe, args.steps)
+        miou = confusion_of(model, val, spec.input).miou
     notes = {"mean_of": named(read), "val_miou": f"{miou:.4f}"}
     sha256 = save_checkpoint(args.out, model, spec, {**read[-1].provenance, **notes})
     show(f"{args.out}  val mIoU {100 * miou:.2f} %  sha256 {sha256}", args.out)
@@ -75,8 +76,8 @@ def average(checkpoints: Sequence[Checkpoint], dataset: Dataset, recipe: Recipe,
     model = first.model
     if any(other.keys() != weights[0].keys() for other in weights):
         raise UsageError(f"no mean of {first.path} and the others: a classifier has a bias, another has none")
-    mean = {key: torch.stack([one[key].float() for one in weights]).mean(0) for key in weights[0]}
-    model.load_state_dict(mean)
+    model.load_state_dict({key: torch.stack([one[key].float() for one in weights]).mean(0) for key in weights[0]})
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # which its stubs leave out
     update_bn(track(_images(dataset, recipe, steps), steps, "measuring BatchNorm"), model)
     return model.eval()
 
