@@ -269,15 +269,14 @@ CAMVID = Recipe(
 CAMVID_FINE = replace(
     CAMVID_OFFICIAL,
     name="camvid-fine",
-    summary="ours, to fine-tune the official weights (--init), their dead filters and gates re-initialised",
+    summary="ours, to fine-tune the official weights (--init) in three quarters of an hour of one CPU core",
     epochs=None,
-    steps=2000,
+    steps=520,
     augment=replace(CAMVID_OFFICIAL.augment, photometric=0.4),
-    optimiser=Optimiser("adamw", lr=5e-4, beta2=0.99, weight_decay=0.01, decayed="dense"),
-    schedule=Trapezoid(rise=100, fall=1000),
+    optimiser=Optimiser("adamw", lr=4e-4, beta2=0.99, weight_decay=0.01, decayed="dense"),
+    schedule=Trapezoid(rise=20, fall=500),
     clip=5.0,
-    ema=0.998,
-    revive=True,
+    ema=0.995,
 )
 
 SCENES = Recipe(

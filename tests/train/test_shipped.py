@@ -45,7 +45,8 @@ def test_scenes_score_what_their_checkpoint_says() -> None:
 
 
 @pytest.mark.shared
-def test_camvid_scores_what_its_checkpoint_says(shared: Path) -> None:
-    checkpoint = load_checkpoint(WEIGHTS / "camvid.pth")
+@pytest.mark.parametrize("name", ["camvid.pth", "camvid-scratch.pth"])
+def test_camvid_scores_what_its_checkpoint_says(name: str, shared: Path) -> None:
+    checkpoint = load_checkpoint(WEIGHTS / name)
     val = open_dataset(str(shared / "camvid"), "val")
     assert score(checkpoint, val, range(0, len(val), 10)) > float(checkpoint.provenance["val_miou"]) - 0.10

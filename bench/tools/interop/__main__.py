@@ -27,7 +27,7 @@ from cgnet_deploy.terminal import Parser, integer, run
 
 log = logging.getLogger(__name__)
 
-WEIGHTS = Path(__file__).parents[3] / "weights" / "camvid.pth"
+WEIGHTS = Path(__file__).parents[3] / "weights" / "camvid-scratch.pth"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser("interop", "Try ONNX files in what people load them with.")
     add = parser.add_argument
     keys, kinds, ios = [one.key for one in CONSUMERS], [one.name for one in KINDS], get_args(IO)
-    add("--live", type=Path, default=WEIGHTS, metavar="FILE", help="a checkpoint (default: our CamVid weights)")
+    add("--live", type=Path, default=WEIGHTS, metavar="FILE", help="a checkpoint (default: camvid-scratch.pth)")
     add("--constant", type=Path, metavar="FILE", help="one of which gates and channels are constant")
     add("--data", default="scenes", metavar="DIR", help="frames, and images to calibrate on (default drawn scenes)")
     add("--frames", type=integer(2, 10_000), default=2, metavar="N", help="try each file with N (default 2)")

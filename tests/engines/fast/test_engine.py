@@ -129,7 +129,7 @@ def test_labels_on_a_gpu_agree_with_the_cpu(prefix: str) -> None:
     """Not yet run on a GPU."""
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
-    ref = Path(cgnet_deploy.__file__).parent / "weights" / "camvid.pth"
+    ref = Path(cgnet_deploy.__file__).parent / "weights" / "camvid-scratch.pth"
     frames = first_frames(None, Res(360, 480), 2)  # street scenes
     with torch.inference_mode():
         checkpoint = load_checkpoint(ref)
