@@ -70,7 +70,7 @@ def test_every_command_that_takes_a_checkpoint_lets_choose(
     run, words = COMMANDS[command]
     assert run([*words, "--weights", "none"]) == 2
     *_, line = capsys.readouterr().err.splitlines()
-    assert "both.pth holds no weights called none; choose with --weights ema or 'state_dict'" in line
+    assert "both.pth holds no weights called none; choose with --weights ema or raw or 'state_dict'" in line
 
 
 @pytest.mark.parametrize(("command", "flag"), [("doctor", "--ckpt"), ("train", "--init")])
