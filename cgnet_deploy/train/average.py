@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -21,11 +22,12 @@ from torch.optim.swa_utils import update_bn
 
 from cgnet_deploy.checkpoint.reading import Checkpoint, load_checkpoint
 from cgnet_deploy.checkpoint.writing import save_checkpoint
-from cgnet_deploy.data.dataset import Dataset
+from cgnet_deploy.data.dataset import Dataset, check_classes
 from cgnet_deploy.data.formats import WHAT
 from cgnet_deploy.data.memory import in_memory
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.errors import UsageError
+from cgnet_deploy.files import check_writable
 from cgnet_deploy.model import CGNet, flushed_denormals
 from cgnet_deploy.progress import track
 from cgnet_deploy.terminal import Parser, integer, run, show
@@ -48,10 +50,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _average(args: argparse.Namespace) -> int:
-    recipe = RECIPES[args.recipe]
-    dataset, val = open_dataset(args.data, recipe.split), open_dataset(args.data, "val")
     read = [load_checkpoint(path) for path in args.checkpoints]
     spec = read[-1].spec
+    recipe = replace(RECIPES[args.recipe], input=spec.input)
+    dataset, val = open_dataset(args.data, recipe.split), open_dataset(args.data, "val")
+    check_classes(val, spec.classes)
+    check_writable(args.out)
     with flushed_denormals():  # of which the official weights are full
         model = average(read, dataset, recipe, args.steps)
         miou = confusion_of(model, val, spec.input).miou
@@ -64,7 +68,7 @@ def _average(args: argparse.Namespace) -> int:
 def average(checkpoints: Sequence[Checkpoint], dataset: Dataset, recipe: Recipe, steps: int) -> CGNet:
     """The mean network, in eval mode, its BatchNorm statistics those of `steps` batches of `recipe` from `dataset`.
 
-    Raises UsageError if the networks, their classes or inputs differ.
+    It takes the place of the first one's. Raises UsageError if the networks, their classes or inputs differ.
     """
     first = checkpoints[0]
     for other in checkpoints[1:]:
