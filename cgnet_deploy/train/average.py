@@ -39,12 +39,12 @@ from cgnet_deploy.train.recipes import RECIPES, Recipe
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0 done, 1 failed, 2 bad input."""
-    parser = Parser("python -m cgnet_deploy.train.average", "Average trained networks of one start.")
+    parser = Parser("python -m cgnet_deploy.train.average", "Average networks trained on from the same weights.")
     add = parser.add_argument
     add("checkpoints", nargs="+", type=Path, metavar="CKPT", help="of the same network, classes and input")
     add("--data", required=True, help=WHAT)
-    add("--recipe", required=True, choices=RECIPES, help="whose batches BatchNorm is measured with")
-    add("--steps", type=integer(1, 100_000), default=50, metavar="N", help="so many batches (default 50)")
+    add("--recipe", required=True, choices=RECIPES, help="whose batches BatchNorm's statistics are measured on")
+    add("--steps", type=integer(1, 100_000), default=50, metavar="N", help="number of batches (default 50)")
     add("--out", required=True, type=Path, metavar="FILE", help="the checkpoint to write")
     return run(parser, _average, argv)
 

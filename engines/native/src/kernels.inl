@@ -11,13 +11,13 @@ namespace {
 
 using cgnet::native::Dense, cgnet::native::Depthwise, cgnet::native::Head, cgnet::native::Run, cgnet::native::Store, cgnet::native::Tail;
 
-// What a Store does to N vectors from `slot` on.
+// Of a Store, for N vectors from `slot` on.
 template <class Vec, int N>
-struct Steps {
+struct Constants {
   typename Vec::F scale[N], shift[N], slope[N];
   bool bends;
 
-  CGNET_INLINE Steps(const Store& out, int slot) : bends(out.scale && out.slope) {
+  CGNET_INLINE Constants(const Store& out, int slot) : bends(out.scale && out.slope) {
     CGNET_UNROLL for (int n = 0; n < N; n++) {
       const int at = slot + n * Vec::kLanes;
       scale[n] = out.scale ? Vec::load(out.scale + at) : Vec::splat(out.inverse);
@@ -29,11 +29,11 @@ struct Steps {
 
 // f, N vectors of pixel x from `slot` on, through a Store. Mixed: their order is that of Vec::mix.
 template <class Vec, int N, bool kMixed>
-CGNET_INLINE void put(const Store& out, const Steps<Vec, N>& steps, typename Vec::F* f, ptrdiff_t x, int slot) {
+CGNET_INLINE void put(const Store& out, const Constants<Vec, N>& with, typename Vec::F* f, ptrdiff_t x, int slot) {
   constexpr int L = Vec::kLanes;
   CGNET_UNROLL for (int n = 0; n < N; n++) {
-    f[n] = Vec::fma(f[n], steps.scale[n], steps.shift[n]);
-    if (steps.bends) f[n] = Vec::prelu(f[n], steps.slope[n]);
+    f[n] = Vec::fma(f[n], with.scale[n], with.shift[n]);
+    if (with.bends) f[n] = Vec::prelu(f[n], with.slope[n]);
   }
   uint8_t* const to = out.at + x * out.pixel;
   if (!out.u8)
@@ -76,7 +76,7 @@ CGNET_INLINE void finish(const Tail& tail, typename Vec::F* f, ptrdiff_t x, int 
   for (int i = 0; i < tail.outs; i++) {
     typename Vec::F g[N];
     CGNET_UNROLL for (int n = 0; n < N; n++) g[n] = f[n];
-    put<Vec, N, kMixed>(tail.out[i], Steps<Vec, N>(tail.out[i], slot), g, x, slot);
+    put<Vec, N, kMixed>(tail.out[i], Constants<Vec, N>(tail.out[i], slot), g, x, slot);
   }
 }
 
@@ -101,8 +101,8 @@ CGNET_INLINE void finish_tile(const Tail& tail, float* tile, int pixels, ptrdiff
     }
   for (int i = 0; i < tail.outs; i++) {
     const Store out = tail.out[i];
-    const Steps<Vec, N> steps(out, slot);
-    CGNET_LOOP for (int p = 0; p < pixels; p++) load(p), put<Vec, N, false>(out, steps, f, x + p, slot);
+    const Constants<Vec, N> with(out, slot);
+    CGNET_LOOP for (int p = 0; p < pixels; p++) load(p), put<Vec, N, false>(out, with, f, x + p, slot);
   }
 }
 
@@ -247,7 +247,7 @@ void store(const float* from, int count, const Store& out) {
     alignas(64) uint8_t last[16 * 4];
     const bool whole = i + L <= count;  // what lies behind the row is the border's
     if (!whole) next.at = last;
-    put<Vec, 1, false>(next, Steps<Vec, 1>(next, i & 15), &f, 0, i & 15);
+    put<Vec, 1, false>(next, Constants<Vec, 1>(next, i & 15), &f, 0, i & 15);
     if (!whole) __builtin_memcpy(out.at + i * bytes, last + (i & 15) * bytes, static_cast<size_t>((count - i) * bytes));
   }
 }
