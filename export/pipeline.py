@@ -229,7 +229,7 @@ def _fold(model: ir.Model, request: Request, spec: InputSpec) -> tuple[FusionRep
     if not request.prune:
         return folded, None
     watched = observe(model, [to_tensor(frames, spec) for frames in request.watch]) if request.watch else {}
-    return folded, prune_dead(model, request.target.block, watched)
+    return folded, prune_dead(model, request.target.block, watched, request.target.moves_channels)
 
 
 def _choose_forms(model: ir.Model, request: Request) -> FusionReport:

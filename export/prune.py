@@ -9,7 +9,8 @@ constants.py says which channels those are. A convolution that reads dead channe
 Then only its live inputs are computed, and so on towards the image, through everything that treats channels
 alone. The residual trunk of a stage is read by all of it and keeps its channels: what is added to it is computed on
 its live channels and put in place by a 1x1 convolution of ones, whose bias is the dead ones' constants; what a
-large convolution reads of it is picked by one. Both are done only where they spare multiplications.
+large convolution reads of it is picked by one. Both are done only where they spare multiplications, and not for a
+runtime to which such a convolution costs more than they do.
 """
 
 from __future__ import annotations
@@ -70,19 +71,22 @@ class PruneReport:
         return f"{self.macs_before / 1e9:.3f} -> {self.macs_after / 1e9:.3f} GMAC per image"
 
 
-def prune_dead(model: ir.Model, multiple: int = 1, observed: dict[str, F64] | None = None) -> PruneReport:
+def prune_dead(
+    model: ir.Model, multiple: int = 1, observed: dict[str, F64] | None = None, moves: bool = True
+) -> PruneReport:
     """Remove the dead channels of a fused graph in place.
 
     multiple: kept counts are filled up to one of it, where the runtime's blocks make the fillers free.
     observed: constants seen on frames by value name, (C,) with NaN where a channel varied (see `observe`).
+    moves: whether 1x1 convolutions may pick channels and put them in place.
     """
     tidy(model)
     before = count_macs(model)
-    pruner = _Pruner(constants(model, observed or {}), multiple)
+    pruner = _Pruner(constants(model, observed or {}), multiple, moves)
     for node in reversed(list(model.graph)):
         if node.op_type == "Conv" and groups_of(node) == 1 and is_constant(node):
             pruner.shrink(node)
-        elif node.op_type == "Add" and not any(weights(value) is not None for value in node.inputs):
+        elif moves and node.op_type == "Add" and not any(weights(value) is not None for value in node.inputs):
             pruner.scatter(node)
     tidy(model)
     return PruneReport(pruner.read, before, count_macs(model))
@@ -92,6 +96,7 @@ def prune_dead(model: ir.Model, multiple: int = 1, observed: dict[str, F64] | No
 class _Pruner:
     constants: dict[ir.Value, F64]
     multiple: int
+    moves: bool
     read: dict[str, tuple[int, int]] = field(default_factory=dict)
     done: dict[tuple[ir.Value, Kept], tuple[ir.Value, Kept]] = field(default_factory=dict)
 
@@ -167,7 +172,7 @@ class _Pruner:
         if node.op_type in ("PRelu", "Mul", "Add") and weights(node.inputs[1]) is not None:
             return self._elementwise(node, wanted, count, spared)
         kept = self._filled(wanted, count)
-        if (count - len(kept)) * spared > count * len(kept):
+        if self.moves and (count - len(kept)) * spared > count * len(kept):
             picked = pointwise(node, value, np.eye(count)[list(kept)], None, f"{node.name}/pick")
             return self._sized(picked, value, len(kept)), kept
         return value, everything

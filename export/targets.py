@@ -20,6 +20,7 @@ class Target:
     """forms: the rules that choose its operators, after FOLD and pruning. scored_by: the backend that scores its files.
 
     block: pruned channel counts are filled up to a multiple of it, in which the runtime computes anyway.
+    moves_channels: pruning may put channels in their place by 1x1 convolutions, where that spares multiplications.
     labels_by_float: of io_nodes.give_labels.
     on_cpu: it is for a CPU, so that this machine may be the one that runs its files.
     Of int8: storage of activations; raw_results, whether a convolution's raw result gets a pair too (quantize.py);
@@ -29,6 +30,7 @@ class Target:
     name: str
     forms: Rules
     block: int = 1
+    moves_channels: bool = True
     labels_by_float: bool = False
     storage: Storage = "s8"
     raw_results: bool = False
@@ -50,7 +52,7 @@ TARGETS = (
     Target("ort-cpu", ORT_CPU, block=8, storage="u8", raw_results=True, on_cpu=True),
     Target("openvino", OPENVINO, block=8, scored_by="openvino", on_cpu=True),
     Target("tensorrt", GENERIC, block=8, labels_by_float=True, fallback_precision=Precision.F16),
-    Target("native", NATIVE, storage="u8", scope="all", scored_by="native", on_cpu=True),
+    Target("native", NATIVE, moves_channels=False, storage="u8", scope="all", scored_by="native", on_cpu=True),
 )
 
 RULE_NAMES = tuple(sorted({rule.name for rules in (FOLD, *(target.forms for target in TARGETS)) for rule in rules}))

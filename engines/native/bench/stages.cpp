@@ -67,7 +67,10 @@ double multiply() {
     asm volatile("" : "+" REGISTER(a), "+" REGISTER(b), "+" REGISTER(f), "+" REGISTER(g));
     if constexpr (kInt8) {
 #pragma GCC unroll 12
-      for (int k = 0; k < kSums; k++) dot(sums[k], a, b);
+      for (int k = 0; k < kSums; k++) {
+        if constexpr (Vec::kPairs) Vec::add_pairs(sums[k], a, b);
+        else dot(sums[k], a, b);
+      }
     } else {
 #pragma GCC unroll 12
       for (int k = 0; k < kSums; k++) reals[k] = Vec::fma(f, g, reals[k]);

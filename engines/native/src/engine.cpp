@@ -201,7 +201,8 @@ void Engine::run_row(const Op& op, size_t index, int y, Thread& thread, bool mea
     for (int dy = -side; dy <= side; dy++)
       runs[count++] = {at(from, thread, y * op.stride + dy) - side * from.pixel, from.pixel * op.stride, steps};
   }
-  const Dense d{runs, count, width, packed.slots / kernels_->lanes, packed.weights.data(), tail};
+  const Dense d{runs, count, width, packed.vectors, packed.weights.data(),
+                packed.quads.empty() ? nullptr : packed.quads.data(), tail};
   net_.int8 ? kernels_->dense_u8(d) : kernels_->dense_f32(d);
 }
 

@@ -40,10 +40,18 @@ struct Run {
   int steps;
 };
 
+// Four u8 of a window, where products are added up in 16 bits: which run's, and how far from its begin. The first of a
+// group has how many steps' sums fit; they are of runs with the same `pixel`. A group of 0 ends a block of vectors.
+struct Quad {
+  int32_t offset;
+  uint16_t run, group;
+};
+
 struct Dense {
   const Run* runs;
   int run_count, width, vectors;
   const uint8_t* weights;  // for each block of vectors, run and step: [vector][lane] of four s8 or one f32
+  const Quad* quads;       // not null: the order of the steps, for each block
   Tail tail;
 };
 
@@ -68,7 +76,7 @@ struct Kernels {
   const char* name;
   int lanes;          // of a vector of f32
   int most_vectors;   // in a block
-  int most_weight;    // of an int8 weight: 127, or 63 where products of pairs would saturate
+  int most_weight;    // of an int8 weight: 127, or 63 where products of pairs are added up in 16 bits
   int trunk_bytes;    // of an element of the trunk beside int8: 2 or 4
   int centre;         // what their products take from each u8: 128 where both factors must be signed, else 0
 
@@ -83,7 +91,7 @@ struct Kernels {
   // sums[i] = rows[0][i] + rows[1][i] + rows[2][i] - mean of as many rows; a null row is not there
   void (*column_sums_u8)(const uint8_t* const rows[3], const float mean[3], int count, float* sums);
   void (*column_sums_f32)(const float* const rows[3], int count, float* sums);
-  // sums[c] = at[c] of all pixels of a row; channels: a multiple of 16
+  // sums[c] = at[c] of all pixels of a row; channels: a multiple of 8, and of `lanes`
   void (*row_sums_u8)(const uint8_t* at, ptrdiff_t pixel, int width, int channels, float* sums);
   void (*row_sums_f32)(const uint8_t* at, ptrdiff_t pixel, int width, int channels, float* sums);
   // to[4 x + i] = factor[i] * (sums[2 step x + i] + sums[2 step x + step + i] + sums[2 step x + 2 step + i])

@@ -9,7 +9,8 @@
 
 namespace {
 
-using cgnet::native::Dense, cgnet::native::Depthwise, cgnet::native::Head, cgnet::native::Run, cgnet::native::Store, cgnet::native::Tail;
+using cgnet::native::Dense, cgnet::native::Depthwise, cgnet::native::Head, cgnet::native::Quad, cgnet::native::Run,
+    cgnet::native::Store, cgnet::native::Tail;
 
 // Of a Store, for N vectors from `slot` on.
 template <class Vec, int N>
@@ -106,12 +107,40 @@ CGNET_INLINE void finish_tile(const Tail& tail, float* tile, int pixels, ptrdiff
   }
 }
 
+// The products of a tile where the CPU adds pairs of them up in 16 bits: a group's sums stay in registers, and are added
+// to those of 32 bits, which are in memory, all at once.
+template <class Vec, int PX, int N>
+CGNET_INLINE void multiply_pairs(const Dense& d, const uint8_t* w, const Quad* quad, ptrdiff_t x, typename Vec::I* sums) {
+  constexpr int L = Vec::kLanes;
+  CGNET_UNROLL for (int i = 0; i < PX * N; i++) sums[i] = Vec::no_sum();
+  while (quad->group) {
+    const ptrdiff_t pixel = d.runs[quad->run].pixel, first = x * pixel;
+    typename Vec::I part[PX][N];
+    CGNET_UNROLL for (int p = 0; p < PX; p++) CGNET_UNROLL for (int n = 0; n < N; n++) part[p][n] = Vec::no_sum();
+    for (const Quad* const end = quad + quad->group; quad < end; quad++, w += 4 * L * N) {
+      const uint8_t* const at = d.runs[quad->run].at + quad->offset + first;
+      typename Vec::I b[N];
+      CGNET_UNROLL for (int n = 0; n < N; n++) b[n] = Vec::load_bytes(w + 4 * L * n);
+      CGNET_UNROLL for (int p = 0; p < PX; p++) {
+        const typename Vec::I a = Vec::splat_four(at + p * pixel);
+        CGNET_UNROLL for (int n = 0; n < N; n++) Vec::add_pairs(part[p][n], a, b[n]);
+      }
+    }
+    asm volatile("" : : "r"(sums) : "memory");  // else they are kept in registers, and the parts are not
+    CGNET_UNROLL for (int p = 0; p < PX; p++) CGNET_UNROLL for (int n = 0; n < N; n++) Vec::widen(sums[p * N + n], part[p][n]);
+  }
+}
+
 // A tile of a dense convolution: PX pixels from x on, N vectors of channels.
 template <class Vec, int PX, int N, bool kInt8>
-__attribute__((noinline)) void tile(const Dense& d, const uint8_t* w, ptrdiff_t x, int slot) {
+__attribute__((noinline)) void tile(const Dense& d, const uint8_t* w, const Quad* quads, ptrdiff_t x, int slot) {
   constexpr int L = Vec::kLanes;
   typename Vec::F f[PX][N];
-  if constexpr (kInt8) {
+  if constexpr (kInt8 && Vec::kPairs) {
+    typename Vec::I sums[PX * N];
+    multiply_pairs<Vec, PX, N>(d, w, quads, x, sums);
+    CGNET_UNROLL for (int p = 0; p < PX; p++) CGNET_UNROLL for (int n = 0; n < N; n++) f[p][n] = Vec::to_f32(sums[p * N + n]);
+  } else if constexpr (kInt8) {
     typename Vec::I sum[PX][N];
     CGNET_UNROLL for (int p = 0; p < PX; p++) CGNET_UNROLL for (int n = 0; n < N; n++) sum[p][n] = Vec::no_sum();
     for (int r = 0; r < d.run_count; r++) {
@@ -159,27 +188,35 @@ __attribute__((noinline)) void tile(const Dense& d, const uint8_t* w, ptrdiff_t 
 }
 
 template <class Vec, int PX, int N, bool kInt8>
-CGNET_INLINE void tiles(const Dense& d, const uint8_t* w, int slot) {
+CGNET_INLINE void tiles(const Dense& d, const uint8_t* w, const Quad* quads, int slot) {
   int x = 0;
-  for (; x + PX <= d.width; x += PX) tile<Vec, PX, N, kInt8>(d, w, x, slot);
+  for (; x + PX <= d.width; x += PX) tile<Vec, PX, N, kInt8>(d, w, quads, x, slot);
   if constexpr (PX > 1)
-    for (; x + PX / 2 <= d.width; x += PX / 2) tile<Vec, PX / 2, N, kInt8>(d, w, x, slot);
-  for (; x < d.width; x++) tile<Vec, 1, N, kInt8>(d, w, x, slot);
+    for (; x + PX / 2 <= d.width; x += PX / 2) tile<Vec, PX / 2, N, kInt8>(d, w, quads, x, slot);
+  for (; x < d.width; x++) tile<Vec, 1, N, kInt8>(d, w, quads, x, slot);
 }
 
 // PX4, PX2, PX1: pixels of a tile with so many vectors; what fits into the registers.
 template <class Vec, bool kInt8, int PX4, int PX2, int PX1>
 void dense(const Dense& d) {
   constexpr int L = Vec::kLanes;
-  size_t steps = 0;
-  for (int r = 0; r < d.run_count; r++) steps += static_cast<size_t>(d.runs[r].steps);
+  ptrdiff_t count = 0;
+  for (int r = 0; r < d.run_count; r++) count += d.runs[r].steps;
   const uint8_t* w = d.weights;
+  const Quad* quads = d.quads;
   int v = 0;
-  const auto done = [&](int n) { w += steps * static_cast<size_t>(4 * L * n), v += n; };
+  const auto done = [&](int n) {
+    if constexpr (kInt8 && Vec::kPairs) {
+      const Quad* const begin = quads;
+      while (quads->group) quads += quads->group;
+      count = quads++ - begin;
+    }
+    w += count * 4 * L * n, v += n;
+  };
   if constexpr (PX4 > 0)
-    while (v + 4 <= d.vectors) tiles<Vec, PX4, 4, kInt8>(d, w, v * L), done(4);
-  while (v + 2 <= d.vectors) tiles<Vec, PX2, 2, kInt8>(d, w, v * L), done(2);
-  while (v < d.vectors) tiles<Vec, PX1, 1, kInt8>(d, w, v * L), done(1);
+    while (v + 4 <= d.vectors) tiles<Vec, PX4, 4, kInt8>(d, w, quads, v * L), done(4);
+  while (v + 2 <= d.vectors) tiles<Vec, PX2, 2, kInt8>(d, w, quads, v * L), done(2);
+  while (v < d.vectors) tiles<Vec, PX1, 1, kInt8>(d, w, quads, v * L), done(1);
 }
 
 // Channels of one group of an int8 depthwise row. A column of three pixels, mixed once, serves three outputs.
@@ -216,22 +253,43 @@ CGNET_INLINE void depthwise_groups(const Depthwise& d) {
   for (int c = 0; c < d.channels; c += 4 * Vec::kLanes) depthwise_group<Vec>(d, c, d.weights + 12 * c);
 }
 
+// PX pixels of a vector of channels, from x on: each waits for its own sums alone.
+template <class Vec, int PX>
+CGNET_INLINE void depthwise_pixels(const Depthwise& d, const typename Vec::F* w, ptrdiff_t x, int channel, float* to) {
+  typename Vec::F f[PX];
+  CGNET_UNROLL for (int p = 0; p < PX; p++) f[p] = Vec::zero();
+  CGNET_UNROLL for (int dy = 0; dy < 3; dy++) CGNET_UNROLL for (int dx = 0; dx < 3; dx++) {
+    const uint8_t* const at = d.at + d.dilation * ((dy - 1) * d.row + (dx - 1) * d.pixel) + x * d.pixel;
+    CGNET_UNROLL for (int p = 0; p < PX; p++)
+      f[p] = Vec::fma(Vec::load(reinterpret_cast<const float*>(at + p * d.pixel) + channel), w[3 * dy + dx], f[p]);
+  }
+  CGNET_UNROLL for (int p = 0; p < PX; p++) Vec::store(to + p * Vec::kLanes, f[p]);
+}
+
+// Tile by tile, and all channels of each, so that a tile of the trunk, which is in no near cache, can be fetched ahead.
 template <class Vec>
 void depthwise_f32(const Depthwise& d) {
-  constexpr int L = Vec::kLanes;
-  for (int c = 0; c < d.channels; c += L) {
-    const float* const weights = reinterpret_cast<const float*>(d.weights) + 9 * c;
-    typename Vec::F w[9];
-    CGNET_UNROLL for (int i = 0; i < 9; i++) w[i] = Vec::load(weights + L * i);
-    const typename Vec::F scale = Vec::load(d.tail.scale + c), bias = Vec::load(d.tail.bias + c);
-    for (int x = 0; x < d.width; x++) {
-      typename Vec::F f = Vec::zero();
-      CGNET_UNROLL for (int dy = 0; dy < 3; dy++) CGNET_UNROLL for (int dx = 0; dx < 3; dx++) {
-        const uint8_t* const at = d.at + d.dilation * ((dy - 1) * d.row + (dx - 1) * d.pixel) + x * d.pixel;
-        f = Vec::fma(Vec::load(reinterpret_cast<const float*>(at) + c), w[3 * dy + dx], f);
+  constexpr int L = Vec::kLanes, kTile = 16, kAtOnce = 4;
+  for (int x = 0; x < d.width; x += kTile) {
+    if (d.tail.adds)
+      for (int p = 0; p < kTile && x + p < d.width; p++)
+        for (int c = 0; c < d.channels; c += 16) __builtin_prefetch(d.tail.trunk + (x + p) * d.tail.trunk_pixel + 4 * c);
+    for (int c = 0; c < d.channels; c += L) {
+      const float* const weights = reinterpret_cast<const float*>(d.weights) + 9 * c;
+      typename Vec::F w[9];
+      CGNET_UNROLL for (int i = 0; i < 9; i++) w[i] = Vec::load(weights + L * i);
+      const int pixels = x + kTile < d.width ? kTile : d.width - x;
+      alignas(64) float results[kTile * L];
+      int p = 0;
+      for (; p + kAtOnce <= pixels; p += kAtOnce) depthwise_pixels<Vec, kAtOnce>(d, w, x + p, c, results + p * L);
+      for (; p < pixels; p++) depthwise_pixels<Vec, 1>(d, w, x + p, c, results + p * L);
+      const typename Vec::F scale = Vec::load(d.tail.scale + c), bias = Vec::load(d.tail.bias + c);
+      CGNET_LOOP for (p = 0; p < pixels; p++) {
+        typename Vec::F f = Vec::fma(Vec::load(results + p * L), scale, bias);
+        if (d.tail.slope) f = Vec::prelu(f, Vec::load(d.tail.slope + c));
+        Vec::store(results + p * L, f);
       }
-      f = Vec::fma(f, scale, bias);
-      finish<Vec, 1, false, false>(d.tail, &f, x, c);
+      finish_tile<Vec, 1, false>(d.tail, results, pixels, x, c);
     }
   }
 }
@@ -272,15 +330,15 @@ void column_sums_f32(const float* const rows[3], int count, float* sums) {
       for (int i = 0; i < count; i++) sums[i] += rows[r][i];
 }
 
-template <class T, class Sum>
+template <class T, class Sum, int kLanes>
 void row_sums(const uint8_t* at, ptrdiff_t pixel, int width, int channels, float* sums) {
-  for (int c = 0; c < channels; c += 16) {
-    Sum sum[16] = {};
+  for (int c = 0; c < channels; c += kLanes) {
+    Sum sum[kLanes] = {};
     for (int x = 0; x < width; x++) {
       const T* const from = reinterpret_cast<const T*>(at + x * pixel) + c;
-      for (int i = 0; i < 16; i++) sum[i] += from[i];
+      for (int i = 0; i < kLanes; i++) sum[i] += from[i];
     }
-    for (int i = 0; i < 16; i++) sums[c + i] = static_cast<float>(sum[i]);
+    for (int i = 0; i < kLanes; i++) sums[c + i] = static_cast<float>(sum[i]);
   }
 }
 

@@ -9,10 +9,12 @@
 #include <sys/mman.h>
 #endif
 
+#include "steps.hpp"
+
 namespace cgnet::native {
 namespace {
 
-constexpr int kFill = 16;  // channels are filled up to a multiple of it
+constexpr int kLeastFill = 8;
 constexpr size_t kHugePage = size_t{1} << 21;
 
 int filled(int count, int multiple) { return (count + multiple - 1) / multiple * multiple; }
@@ -69,7 +71,7 @@ class Packer {
 
   void pack_op(const Op& op, PackedOp& to, bool mixes) {
     const int group = kernels_.group(filled(op.channels, 32));
-    to.slots = filled(op.channels, mixes ? group : kFill);
+    to.slots = filled(op.channels, mixes ? group : std::max(kLeastFill, kernels_.lanes));
     if (op.kind == Op::kDepthwise) to.slots = static_cast<int>(plane(op.inputs[0]).order.size());
     to.order = natural(op.channels, to.slots);
     if (op.kind == Op::kPool) {
@@ -129,22 +131,26 @@ class Packer {
     const auto kernel = static_cast<size_t>(op.kernel), taps = kernel * kernel;
     // Which weight each step's element has: input channel * taps + tap, -1 for none.
     std::vector<int> elements;
-    const auto run = [&](const std::vector<int>& order, int first, size_t dy) {
+    std::vector<RunOf> runs;
+    const auto run = [&](const std::vector<int>& order, int first, size_t dy, int source) {
+      const size_t begin = elements.size();
       for (size_t dx = 0; dx < kernel; dx++)
         for (const int channel : order)
           elements.push_back(channel < 0 ? -1 : static_cast<int>((static_cast<size_t>(first + channel)) * taps + dy * kernel + dx));
       while (net_.int8 && elements.size() % 4) elements.push_back(-1);
+      runs.push_back({static_cast<int>(elements.size() - begin) / 4, source});
     };
     std::vector<int> colours(3);
     for (int i = 0; i < 3; i++) colours[static_cast<size_t>(net_.order[i])] = i;
     int first = 0;
     if (image)
-      for (size_t dy = 0; dy < kernel; dy++) run(colours, 0, dy);
+      for (size_t dy = 0; dy < kernel; dy++) run(colours, 0, dy, -1);
     for (size_t i = 0; i < op.inputs.size(); i++) {
-      for (size_t dy = 0; dy < kernel; dy++) run(plane(op.inputs[i]).order, first, dy);
+      for (size_t dy = 0; dy < kernel; dy++) run(plane(op.inputs[i]).order, first, dy, static_cast<int>(i));
       first += op.input_channels[i];
     }
-    const size_t each = width * taps, lanes = static_cast<size_t>(kernels_.lanes), slots = static_cast<size_t>(to.slots);
+    const size_t each = width * taps, lanes = static_cast<size_t>(kernels_.lanes);
+    auto slots = static_cast<size_t>(to.slots);
     std::vector<float> scaled;
     if (image && net_.int8)
       for (size_t i = 0; i < op.weight.size(); i++) scaled.push_back(op.weight[i] * net_.scale[i / taps % 3]);
@@ -165,23 +171,27 @@ class Packer {
       scale[q] = static_cast<float>(step * inverse);
       bias[q] = static_cast<float>(offset * inverse);
     }
+    while (slots > 0 && to.order[slots - 1] < 0) slots--;
+    slots = (slots + lanes - 1) / lanes * lanes;
+    to.vectors = static_cast<int>(slots / lanes);
     to.weights = Block(elements.size() * slots * (net_.int8 ? 1 : 4));
-    if (net_.int8) interleave<4>(elements, to.order, lanes, each, level.data(), reinterpret_cast<int8_t*>(to.weights.data()));
-    else interleave<1>(elements, to.order, lanes, each, weight, to.weights.floats());
+    if (net_.int8) interleave<4>(elements, to, lanes, each, level.data(), reinterpret_cast<int8_t*>(to.weights.data()));
+    else interleave<1>(elements, to, lanes, each, weight, to.weights.floats());
+    if (net_.int8 && kernels_.most_weight < 127) order_steps(to, runs, lanes, static_cast<size_t>(kernels_.most_vectors));
     to.scale = per_slot(scale, to.order);
     to.bias = per_slot(bias, to.order);
   }
 
   // (channels, each) to the kernels' order: for each block of vectors and each step, kElements of every slot.
   template <size_t kElements, class T>
-  void interleave(const std::vector<int>& elements, const std::vector<int>& order, size_t lanes, size_t each, const T* from, T* to) const {
-    const size_t vectors = order.size() / lanes;
+  void interleave(const std::vector<int>& elements, const PackedOp& op, size_t lanes, size_t each, const T* from, T* to) const {
+    const auto vectors = static_cast<size_t>(op.vectors);
     auto size = static_cast<size_t>(kernels_.most_vectors);
     for (size_t begin = 0; begin < vectors; begin += size) {
       while (size > vectors - begin) size /= 2;
       for (size_t e = 0; e < elements.size(); e += kElements)
         for (size_t slot = begin * lanes; slot < (begin + size) * lanes; slot++, to += kElements)
-          if (const int channel = order[slot]; channel >= 0)
+          if (const int channel = op.order[slot]; channel >= 0)
             for (size_t i = 0; i < kElements; i++)
               if (elements[e + i] >= 0) to[i] = from[static_cast<size_t>(channel) * each + static_cast<size_t>(elements[e + i])];
     }

@@ -39,7 +39,9 @@ struct PackedOut {
 struct PackedOp {
   int slots = 0;           // channels, filled up
   std::vector<int> order;  // the channel of each slot, -1 for one that fills up
+  int vectors = 0;         // of slots that a dense convolution computes: not the last ones, if none has a channel
   Block weights, scale, bias, slope;
+  std::vector<Quad> quads;  // empty: in the order of the runs
   std::vector<PackedOut> outs;
 };
 

@@ -18,6 +18,18 @@ CGNET_INLINE void dot(__m256i& sum, __m256i u8, __m256i s8) {
 
 struct Narrow {
   static constexpr int kLanes = 8;
+#ifdef __AVX512VNNI__
+  static constexpr bool kPairs = false;
+#else
+  static constexpr bool kPairs = true;
+  static CGNET_INLINE void add_pairs(__m256i& part, __m256i u8, __m256i s8) {
+    __m256i products;  // from intrinsics GCC 12 makes all of them first, and spills the sums
+    asm volatile("vpmaddubsw %3, %2, %1\n\tvpaddw %1, %0, %0" : "+x"(part), "=&x"(products) : "x"(u8), "x"(s8));
+  }
+  static CGNET_INLINE void widen(__m256i& sum, __m256i part) {
+    sum = _mm256_add_epi32(sum, _mm256_madd_epi16(part, _mm256_set1_epi16(1)));
+  }
+#endif
   static constexpr bool kHalf = true;
   using F = __m256;
   using I = __m256i;

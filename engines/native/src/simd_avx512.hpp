@@ -12,6 +12,7 @@ CGNET_INLINE void dot(__m512i& sum, __m512i u8, __m512i s8) { asm("vpdpbusd %2, 
 CGNET_INLINE void dot(__m256i& sum, __m256i u8, __m256i s8) { asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(u8), "v"(s8)); }
 
 struct Wide {
+  static constexpr bool kPairs = false;
   static constexpr int kLanes = 16;
   static constexpr bool kHalf = true;
   using F = __m512;

@@ -8,6 +8,7 @@
 namespace {
 
 struct Plain {
+  static constexpr bool kPairs = false;
   static constexpr int kLanes = 4;
   static constexpr bool kHalf = false;
   typedef float F __attribute__((vector_size(16)));

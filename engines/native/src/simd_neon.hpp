@@ -8,6 +8,7 @@
 namespace {
 
 struct Neon {
+  static constexpr bool kPairs = false;
   static constexpr int kLanes = 4;
   static constexpr bool kHalf = true;
   using F = float32x4_t;

@@ -60,6 +60,6 @@ def linked(program: str, build: Path, flags: tuple[str, ...], *options: str, com
     run(["cmake", "-S", str(SOURCE), "-B", str(build), "-G", "Ninja", *(f"-D{setting}" for setting in settings)])
     run(["cmake", "--build", str(build)])
     out, source, library = build / Path(program).stem, HERE / program, build / "libcgnet_native.a"
-    include = f"-I{SOURCE / 'include'}"
-    run([compiler, "-std=c++17", *flags, include, str(source), str(library), "-lpthread", "-o", str(out)])
+    includes = [f"-I{SOURCE / folder}" for folder in ("include", "src")]
+    run([compiler, "-std=c++17", *flags, *includes, str(source), str(library), "-lpthread", "-o", str(out)])
     return out

@@ -23,3 +23,6 @@ def test_the_engine_is_clean(sanitizer: str, cases: int, files: tuple[Path, ...]
         assert run.returncode == 0, run.stdout + run.stderr[-4000:]
         refused = int(re.findall(r"(\d+) refused", run.stdout)[0])
         assert refused > cases / 4 or not cases
+    if cases:
+        run = subprocess.run([linked("sums.cpp", tmp_path, flags), "400"], capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stdout + run.stderr[-4000:]
