@@ -25,15 +25,10 @@ std::vector<int> natural(int channels, int slots) {
   return order;
 }
 
-// Where an int8 depthwise kernel wants the channels, so that its vectors, once mixed, hold them in their own order:
-// element 16 l + 4 j + i of a group of G is its channel j G/4 + 4 l + i.
-std::vector<int> mixed(int channels, int slots, int group) {
-  std::vector<int> order(static_cast<size_t>(slots), -1);
-  for (int e = 0; e < slots; e++) {
-    const int in = e % group, channel = e - in + in / 4 % 4 * (group / 4) + in / 16 * 4 + in % 4;
-    if (channel < channels) order[static_cast<size_t>(e)] = channel;
-  }
-  return order;
+// An int8 depthwise kernel mixes the elements of a group of G: number 16 l + 4 j + i becomes number j G/4 + 4 l + i.
+size_t mixed(size_t element, size_t group) {
+  const size_t in = element % group;
+  return element - in + in / 4 % 4 * (group / 4) + in / 16 * 4 + in % 4;
 }
 
 // One number for each slot; those that fill up get `otherwise`.
@@ -77,7 +72,13 @@ class Packer {
     if (op.kind == Op::kPool) {
       to.order = repeated(net_.order);
     } else {
-      if (mixes && op.kind != Op::kDepthwise) to.order = mixed(op.channels, to.slots, group);
+      const auto slots = static_cast<size_t>(to.slots), width = static_cast<size_t>(group);
+      if (op.kind == Op::kDepthwise && net_.int8) {
+        for (size_t e = 0; e < slots; e++) to.order[mixed(e, width)] = plane(op.inputs[0]).order[e];
+      } else if (mixes && to.slots == op.channels) {
+        // The depthwise results are then in their own order. Where channels fill up, they had better be together.
+        for (size_t e = 0; e < slots; e++) to.order[e] = static_cast<int>(mixed(e, width));
+      }
       if (op.trunk >= 0 && (to.order != natural(op.channels, to.slots) || to.slots != op.channels))
         throw Error("the residual sum at " + op.name.substr(0, 80) + " is not in whole vectors of channels");
       const bool alone = op.outs.size() == 1 && op.outs[0].scale.empty() && op.outs[0].slope.empty() && op.trunk < 0 && op.gate < 0;
@@ -201,23 +202,24 @@ class Packer {
     std::vector<float> scale(static_cast<size_t>(op.channels)), bias = op.bias;
     to.weights = Block(static_cast<size_t>(to.slots) * (net_.int8 ? 12 : 36));
     const int group = kernels_.group(to.slots), lanes = net_.int8 ? group / 4 : kernels_.lanes;
-    for (int q = 0; q < op.channels; q++) {
-      const auto at = static_cast<size_t>(q);
+    for (int slot = 0; slot < to.slots; slot++) {
+      if (to.order[static_cast<size_t>(slot)] < 0) continue;
+      const auto at = static_cast<size_t>(to.order[static_cast<size_t>(slot)]);
       double step = 1, offset = op.bias[at];
       if (net_.int8) {
         int8_t level[9];
         levels(op, op.weight.data() + 9 * at, 9, at, step, level);
         step *= op.read_step;
-        const int in = q % group, vector = in / lanes, lane = in % lanes;
+        const int in = slot % group, vector = in / lanes, lane = in % lanes;
         for (int dx = 0; dx < 3; dx++)
           for (int dy = 0; dy < 3; dy++) {
             offset -= level[3 * dy + dx] * step * (128 - kernels_.centre);
-            to.weights.data()[12 * (q - in) + (4 * dx + vector) * group + 4 * lane + dy] =
+            to.weights.data()[12 * (slot - in) + (4 * dx + vector) * group + 4 * lane + dy] =
                 static_cast<uint8_t>(level[3 * dy + dx]);
           }
       } else {
         for (int tap = 0; tap < 9; tap++)
-          to.weights.floats()[9 * (q - q % lanes) + tap * lanes + q % lanes] = op.weight[9 * at + static_cast<size_t>(tap)];
+          to.weights.floats()[9 * (slot - slot % lanes) + tap * lanes + slot % lanes] = op.weight[9 * at + static_cast<size_t>(tap)];
       }
       scale[at] = static_cast<float>(step * inverse);
       bias[at] = static_cast<float>(offset * inverse);
