@@ -115,13 +115,27 @@ class Packer {
   void levels(const Op& op, const float* from, size_t count, size_t filter, double& step, int8_t* to) const {
     step = op.weight_step[filter];
     const bool moved = op.kind == Op::kImage && (net_.scale[0] != 1 || net_.scale[1] != 1 || net_.scale[2] != 1);
-    if (moved || kernels_.most_weight < 127) {
-      float peak = 0;
-      for (size_t i = 0; i < count; i++) peak = std::max(peak, std::abs(from[i]));
-      if (peak > 0 && (moved || peak > (kernels_.most_weight + 0.5) * step)) step = static_cast<double>(peak) / kernels_.most_weight;
-    }
+    float peak = 0;
+    for (size_t i = 0; i < count; i++) peak = std::max(peak, std::abs(from[i]));
+    const bool changes = peak > 0 && (moved || peak > (kernels_.most_weight + 0.5) * step);
+    if (changes) step = static_cast<double>(peak) / kernels_.most_weight;
     const double inverse = 1 / step;
     for (size_t i = 0; i < count; i++) to[i] = static_cast<int8_t>(std::lrint(from[i] * inverse));
+    if (changes) keep_sum(from, count, inverse, to);
+  }
+
+  // Rounds as many weights the other way as their sum asks for, those first to which it matters least: what all of a
+  // map's channels have in common is then weighed as before.
+  static void keep_sum(const float* from, size_t count, double inverse, int8_t* to) {
+    std::vector<double> errors(count);
+    for (size_t i = 0; i < count; i++) errors[i] = to[i] - from[i] * inverse;
+    const auto excess = std::lrint(std::accumulate(errors.begin(), errors.end(), 0.0));
+    const int sign = excess > 0 ? 1 : -1;
+    std::vector<size_t> order(count);
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return sign * errors[a] > sign * errors[b]; });
+    order.resize(static_cast<size_t>(std::abs(excess)));
+    for (const size_t i : order) to[i] = static_cast<int8_t>(to[i] - sign);
   }
 
   void pack_dense(const Op& op, PackedOp& to, double inverse) const {
