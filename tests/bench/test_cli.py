@@ -239,7 +239,8 @@ def test_a_sweep_measures_anew_what_has_changed(
 
 
 BAD_USAGE = [
-    (["--jsonl", "-"], "--jsonl needs a file"),
+    (["--jsonl", "-"], "--jsonl -: wanted a regular file"),
+    (["--jsonl", "/dev/null"], "--jsonl /dev/null: wanted a regular file"),
     (["--jsonl", "missing/rows.jsonl"], "can't be written"),
     (["--res", "0x0"], "out of range"),
     (["--res", "1x1"], "out of range"),
