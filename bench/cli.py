@@ -148,4 +148,4 @@ def publish(
     terminal.show(table, *(path for path, _ in forms))
     for path, text in forms:
         if path:
-            write_bytes(path, text().encode())
+            write_bytes(path, text().encode(errors="backslashreplace"))  # a file's name need not be UTF-8

@@ -143,6 +143,14 @@ def _umask() -> int:
     return mask
 
 
+def check_name(name: str) -> None:
+    """Raise UserError for a name whose bytes are no UTF-8, at which OpenCV crashes and which no text file can hold."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{name}: its name is not UTF-8; rename it, or make a link to it") from None
+
+
 def check_folder(path: Path) -> None:
     """Raise UserError, before any work, if a folder `path` is not there and could not be created."""
     if path == STDOUT:

@@ -53,6 +53,20 @@ def test_an_error_is_one_line_and_its_exit_code(
     assert capsys.readouterr() == ("", "cgnet-x: error: what came, what was wanted\n")
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"), [("a\nb.png", "a\\nb.png"), ("\x1b[2Ja", "\\x1b[2Ja"), ("\udcff", "\\udcff"), ("ö 街", "ö 街")]
+)
+def test_a_message_is_one_line_whatever_a_file_is_called(
+    name: str, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command(_: argparse.Namespace) -> int:
+        logging.getLogger("cgnet_deploy").warning(f"skipping {name}")
+        raise UsageError(f"{name} does not exist")
+
+    assert run(parser(), command, ["--engine", "x"]) == 2
+    assert capsys.readouterr().err == f"warning: skipping {shown}\ncgnet-x: error: {shown} does not exist\n"
+
+
 def test_a_bug_is_not_reported_as_the_user_s_error() -> None:
     def body() -> int:
         raise KeyError("mean")

@@ -23,7 +23,7 @@ from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.data.images import IMAGE_SUFFIXES, images_in, pictures_of, read_image
 from cgnet_deploy.data.pairing import lines_of
 from cgnet_deploy.errors import CgnetError, DataError, one_line, require
-from cgnet_deploy.files import matching
+from cgnet_deploy.files import check_name, matching
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import MAX_PIXELS
 from cgnet_deploy.video.timeline import Timeline
@@ -208,6 +208,7 @@ def open_source(text: str, *, live: bool = False, fps: float | None = None) -> S
             f"{text} {'is no file' if path.exists() else 'does not exist'}; wanted a video file, a picture, a folder, "
             "pattern or list (.txt) of pictures, a camera's number, or a URL such as rtsp://"
         )
+    check_name(text)
     _check_streams(path)
     with _local_only():
         return Capture(cv2.VideoCapture(text, cv2.CAP_FFMPEG), text, file=True, live=live, fps=fps)

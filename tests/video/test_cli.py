@@ -191,6 +191,7 @@ BAD = [
     (["--output", "in.avi"], "in.avi is the input"),
     (["--output", "missing/out.mp4"], "can't be written"),
     (["--masks", "in.avi"], "in.avi can't be created: in.avi is no folder"),
+    (["--output", "\udcff.mp4"], "its name is not UTF-8"),
     (["--masks", "-"], "- is stdout; wanted a folder"),
     (["--output", "-"], "- is stdout; wanted a folder"),
     (["--output", "out", "--classes", "Tram"], "--classes Tram: no such class"),

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from cgnet_deploy.clock import Clock
-from cgnet_deploy.errors import DataError
+from cgnet_deploy.errors import DataError, UserError
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.video import source as module
 from cgnet_deploy.video.source import is_live, open_source
@@ -132,6 +132,14 @@ def test_patterns_of_odd_names(name: str, pattern: str, tmp_path: Path) -> None:
         cv2.imwrite(str(folder / name.format(number)), drawn(1)[0])
     (folder / "notes.txt").touch()
     assert len(list(open_source(str(folder / pattern)))) == 3
+
+
+def test_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
+    path = clip(tmp_path / "a.avi", drawn(3)).rename(tmp_path / os.fsdecode(b"\xff.avi"))
+    with pytest.raises(UserError, match="its name is not UTF-8; rename it, or make a link to it"):
+        open_source(str(path))
+    (link := tmp_path / "b.avi").symlink_to(path)
+    assert len(list(open_source(str(link)))) == 3
 
 
 def test_a_list_of_what_is_missing_is_refused_before_the_first_picture(tmp_path: Path) -> None:
