@@ -130,7 +130,8 @@ def _say(line: str) -> None:
     if sys.stderr is None:
         return
     try:
-        print(line, file=sys.stderr, flush=True)
+        sys.stderr.write(f"{line}\n")  # at once: Ctrl-C may come between two writes
+        sys.stderr.flush()
     except OSError:
         _drop(sys.stderr)
 
