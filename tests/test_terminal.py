@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import subprocess
@@ -65,6 +66,23 @@ def test_a_message_is_one_line_whatever_a_file_is_called(
 
     assert run(parser(), command, ["--engine", "x"]) == 2
     assert capsys.readouterr().err == f"warning: skipping {shown}\ncgnet-x: error: {shown} does not exist\n"
+
+
+def test_a_message_is_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or Ctrl-C between a line and its end puts two messages on one line."""
+    written: list[str] = []
+
+    class Terminal(io.StringIO):
+        def write(self, text: str) -> int:
+            written.append(text)
+            return len(text)
+
+    def body() -> int:
+        raise UsageError("what came")
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert guarded("cgnet-x", body) == 2
+    assert written == ["cgnet-x: error: what came\n"]
 
 
 def test_a_bug_is_not_reported_as_the_user_s_error() -> None:
