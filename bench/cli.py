@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from cgnet_deploy import terminal
 from cgnet_deploy.bench.options import parser
 from cgnet_deploy.errors import UsageError
-from cgnet_deploy.files import STDOUT, check_writable, write_bytes
+from cgnet_deploy.files import STDOUT, check_writable, is_stream, write_bytes
 from cgnet_deploy.spec import Res
 
 if TYPE_CHECKING:
@@ -117,8 +117,8 @@ def check(args: argparse.Namespace) -> None:
     outputs = [path for name in (*FORMS, "jsonl") if (path := getattr(args, name))]
     if outputs.count(STDOUT) > 1:
         raise UsageError("only one of --json, --csv, --markdown and --report can go to stdout")
-    if args.jsonl == STDOUT:
-        raise UsageError("--jsonl needs a file, which it reads back")
+    if args.jsonl and is_stream(args.jsonl):
+        raise UsageError(f"--jsonl {args.jsonl}: wanted a regular file, which can be read back")
     if args.report:
         from cgnet_deploy.bench.report.page.page import check_packages
 
@@ -148,4 +148,4 @@ def publish(
     terminal.show(table, *(path for path, _ in forms))
     for path, text in forms:
         if path:
-            write_bytes(path, text().encode())
+            write_bytes(path, text().encode(errors="backslashreplace"))  # a file's name need not be UTF-8

@@ -21,8 +21,8 @@ from typing import Any, Literal
 
 from cgnet_deploy import __version__
 from cgnet_deploy.codec import from_json, to_json
-from cgnet_deploy.errors import ArtifactError, CgnetError, UsageError, UserError, one_line
-from cgnet_deploy.files import is_stream, locked, read_json, real, replacing, sha256_of, write_bytes, write_json
+from cgnet_deploy.errors import ArtifactError, CgnetError, UsageError, one_line
+from cgnet_deploy.files import check_regular, locked, read_json, real, replacing, sha256_of, write_bytes, write_json
 from cgnet_deploy.onnxmeta import read_metadata, with_metadata
 from cgnet_deploy.spec import ModelSpec, Precision
 
@@ -89,8 +89,7 @@ def write_artifact(
     Of several runs that write to one name, the last has both. parent: a file that must still be the one that it was
     made from. Raises CgnetError if another run has replaced that.
     """
-    if is_stream(path):
-        raise UserError(f"{path} is no regular file: an artifact needs one, with its sidecar beside it")
+    check_regular(path)
     tools = {"cgnet-deploy": __version__, **made_with}
     artifact = Artifact(path, kind, precision, spec, io, shape, "", parent_sha256, tools)
     if kind == "onnx":

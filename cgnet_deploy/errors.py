@@ -17,11 +17,17 @@ A message is one line: what came, what was wanted, what to do.
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import os
+import shutil
 import sys
+import tempfile
+from pathlib import Path
 from types import ModuleType
 from typing import ClassVar
+
+MATPLOTLIB_S = ("~/.config/matplotlib", "~/.cache/matplotlib")
 
 
 class CgnetError(Exception):
@@ -89,9 +95,20 @@ def quiet_packages() -> None:
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # as if it were not installed
 
 
+def _keep_no_fonts() -> None:
+    """Matplotlib writes a list of fonts into the user's folders: where it has none, into one that goes with us."""
+    known = "matplotlib" in sys.modules or "MPLCONFIGDIR" in os.environ
+    if known or any(Path(home).expanduser().exists() for home in MATPLOTLIB_S):
+        return
+    os.environ["MPLCONFIGDIR"] = folder = tempfile.mkdtemp(prefix="cgnet-matplotlib-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+
 def require(module: str, extra: str) -> ModuleType:
     """Import `module`, or raise `MissingPackage` naming the extra that installs it."""
     quiet_packages()
+    if module.startswith("matplotlib"):
+        _keep_no_fonts()
     try:
         return importlib.import_module(module)
     except ImportError as error:

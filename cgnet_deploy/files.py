@@ -7,6 +7,7 @@ and `-` is stdout.
 from __future__ import annotations
 
 import fcntl
+import glob
 import hashlib
 import json
 import os
@@ -47,6 +48,12 @@ def check_writable(path: Path) -> None:
     folder = real(path).parent if path.is_symlink() else path.parent
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise UserError(f"{path} can't be written: is {folder} a folder that you may write to?")
+
+
+def check_regular(path: Path) -> None:
+    """Raise UserError, before any work, if `path` can't hold an artifact."""
+    if is_stream(path):
+        raise UserError(f"{path} is no regular file: an artifact needs one, with its sidecar beside it")
 
 
 def real(path: Path) -> Path:
@@ -123,14 +130,39 @@ def _send(content: Path, stream: Path) -> None:
                 shutil.copyfileobj(source, out)
 
 
+def matching(pattern: str) -> list[str]:
+    """What a glob pattern matches. Folders that exist as they are spelled, with brackets too, are taken so."""
+    path = Path(pattern)
+    folder = next(one for one in path.parents if one.exists())
+    return glob.glob(str(Path(glob.escape(str(folder)), path.relative_to(folder))), recursive=True)
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
 
 
+def check_name(name: str) -> None:
+    """Raise UserError for a name whose bytes are no UTF-8, at which OpenCV crashes and which no text file can hold."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{name}: its name is not UTF-8; rename it, or make a link to it") from None
+
+
+def check_folder(path: Path) -> None:
+    """Raise UserError, before any work, if a folder `path` is not there and could not be created."""
+    if path == STDOUT:
+        raise UserError("- is stdout; wanted a folder")
+    there = next(one for one in (path, *path.parents) if os.path.lexists(one))
+    if not there.is_dir():
+        raise UserError(f"{path} can't be created: {there} is no folder")
+
+
 def make_folder(path: Path) -> None:
     """Create a folder and its parents if it is missing. Raises UserError if it can't be created."""
+    check_folder(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

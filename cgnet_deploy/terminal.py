@@ -104,7 +104,7 @@ def guarded(prog: str, body: Callable[[], int]) -> int:
                 sys.stdout.flush()  # at exit, Python would report a full disk in its own words
         return code
     except CgnetError as error:
-        _say(f"{prog}: error: {error}")
+        _say(plain(f"{prog}: error: {error}"))
         return error.exit_code
     except KeyboardInterrupt:
         _say(f"{prog}: interrupted")
@@ -120,12 +120,18 @@ def guarded(prog: str, body: Callable[[], int]) -> int:
         return 1
 
 
+def plain(line: str) -> str:
+    """One line, whatever a file in it is called: what moves a terminal's cursor is escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
 def _say(line: str) -> None:
     """On stderr; where that is closed (None) or full, the exit code has to do."""
     if sys.stderr is None:
         return
     try:
-        print(line, file=sys.stderr, flush=True)
+        sys.stderr.write(f"{line}\n")  # at once: Ctrl-C may come between two writes
+        sys.stderr.flush()
     except OSError:
         _drop(sys.stderr)
 
@@ -151,7 +157,7 @@ class _Stderr(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         mark = "warning: " if record.levelno >= logging.WARNING else ""
-        _say(f"{mark}{record.getMessage()}")
+        _say(plain(f"{mark}{record.getMessage()}"))
 
 
 @contextmanager

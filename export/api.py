@@ -38,6 +38,7 @@ from cgnet_deploy.export.choices import (
 from cgnet_deploy.export.exported import Exported
 from cgnet_deploy.export.frames import frames_to_verify, frames_to_watch
 from cgnet_deploy.export.web.folder import check_web, write_web
+from cgnet_deploy.files import check_folder, check_regular
 from cgnet_deploy.spec import MIN_SIDE_PX, Color, Precision, Res, Triple
 
 if TYPE_CHECKING:  # torch and onnx_ir are optional, and slow to import
@@ -159,6 +160,12 @@ def export(
     check_int8(kind, calib_data, calib_images, calib_cache, exclude, distill)
     check_max_drop(kind, max_drop, data)
     check_outputs(ckpt, onnx, engine, calib_cache)
+    for path in (onnx, engine):
+        if path:
+            check_regular(path)
+    for folder in (triton, deepstream, web):
+        if folder:
+            check_folder(folder)
     page_runtime = check_web(web, web_runtime, io, batch, dynamic)
     read_unparsed(ckpt)  # before torch is imported, for a quick answer where it can't be used
     for package, extra in (("torch", "export"), ("onnx_ir", "export"), ("onnxruntime", "ort")):

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
+from PIL import Image
 
 from cgnet_deploy.artifact import read_artifact, sidecar_path, write_artifact
 from cgnet_deploy.contracts import model_spec
@@ -39,7 +39,7 @@ MOST_S, MOST_BYTES = 10, 2 << 30  # of each file; CPU time, which a busy machine
 MOST_WALL_S = 120  # for what waits
 PICTURE = np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)
 EDGES = (0, 1, 0x7F, 0x80, 0xFF)  # of a byte
-PICTURES = (".png", ".jpg", ".webp", ".tiff", ".bmp", ".ppm")
+PICTURES = (".png", ".jpg", ".webp", ".tiff", ".bmp", ".ppm", ".gif", ".jp2", ".avif")
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,8 @@ def picture(suffix: str, folder: Path) -> Kind:
         if error:
             raise error
 
-    return Kind(path, cv2.imencode(suffix, PICTURE)[1].tobytes(), read)
+    Image.fromarray(PICTURE).save(path)
+    return Kind(path, path.read_bytes(), read)
 
 
 def checkpoint(form: str, folder: Path) -> Kind:

@@ -17,8 +17,14 @@ VIDEO = ("cgnet_deploy.video.cli", "--input", "in.avi", "--masks", "masks", "--j
 BENCH = ("cgnet_deploy.bench.cli", "--duration", "0.01", "--warmup", "0", "--json", "a.json", "--engine")
 
 
-@pytest.mark.parametrize("command", [VIDEO, BENCH], ids=["video", "bench"])
-@pytest.mark.parametrize("backend", ["ort", "openvino"])
+REPORT = ("cgnet_deploy.bench.cli", "--duration", "0.01", "--warmup", "0", "--report", "a.html", "--engine")
+
+
+@pytest.mark.parametrize(
+    ("command", "backend"),
+    [(VIDEO, "ort"), (VIDEO, "openvino"), (BENCH, "ort"), (BENCH, "openvino"), (REPORT, "ort")],
+    ids=["video-ort", "video-openvino", "bench-ort", "bench-openvino", "report"],
+)
 def test_a_run_touches_only_its_outputs(command: tuple[str, ...], backend: str, tmp_path: Path) -> None:
     home, temporary, work = (tmp_path / name for name in ("home", "tmp", "work"))
     for folder in (home, temporary, work):
@@ -27,7 +33,7 @@ def test_a_run_touches_only_its_outputs(command: tuple[str, ...], backend: str, 
     clip(work / "in.avi", drawn(3))
     (home / ".profile").touch()
     before = {path.name for path in work.iterdir()}
-    free = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "ORT_"))}
+    free = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "ORT_", "MPL"))}
     subprocess.run(
         [sys.executable, "-c", RUN.format(command[0]), *command[1:], f"{backend}:tiny.onnx"],
         cwd=work,
@@ -36,4 +42,4 @@ def test_a_run_touches_only_its_outputs(command: tuple[str, ...], backend: str, 
         capture_output=True,
     )
     assert [path for folder in (home, temporary) for path in folder.rglob("*")] == [home / ".profile"]
-    assert {path.name for path in work.iterdir()} - before <= {"masks", "a.json"}
+    assert {path.name for path in work.iterdir()} - before <= {"masks", "a.json", "a.html"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import subprocess
@@ -51,6 +52,37 @@ def test_an_error_is_one_line_and_its_exit_code(
 
     assert guarded("cgnet-x", body) == code
     assert capsys.readouterr() == ("", "cgnet-x: error: what came, what was wanted\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [("a\nb.png", "a\\nb.png"), ("\x1b[2Ja", "\\x1b[2Ja"), ("\udcff", "\\udcff"), ("ö 街", "ö 街")]
+)
+def test_a_message_is_one_line_whatever_a_file_is_called(
+    name: str, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command(_: argparse.Namespace) -> int:
+        logging.getLogger("cgnet_deploy").warning(f"skipping {name}")
+        raise UsageError(f"{name} does not exist")
+
+    assert run(parser(), command, ["--engine", "x"]) == 2
+    assert capsys.readouterr().err == f"warning: skipping {shown}\ncgnet-x: error: {shown} does not exist\n"
+
+
+def test_a_message_is_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or Ctrl-C between a line and its end puts two messages on one line."""
+    written: list[str] = []
+
+    class Terminal(io.StringIO):
+        def write(self, text: str) -> int:
+            written.append(text)
+            return len(text)
+
+    def body() -> int:
+        raise UsageError("what came")
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert guarded("cgnet-x", body) == 2
+    assert written == ["cgnet-x: error: what came\n"]
 
 
 def test_a_bug_is_not_reported_as_the_user_s_error() -> None:

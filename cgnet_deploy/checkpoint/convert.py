@@ -14,6 +14,7 @@ from cgnet_deploy.checkpoint.reading import load_checkpoint, read_network
 from cgnet_deploy.checkpoint.writing import save_checkpoint, save_mmseg, save_official
 from cgnet_deploy.contracts import contract_name, known_as
 from cgnet_deploy.errors import UsageError
+from cgnet_deploy.files import check_writable
 from cgnet_deploy.spec import Color, ModelSpec, Res, Triple
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ def convert(
     ckpt, out = Path(ckpt), Path(out)
     if out.exists() and ckpt.exists() and out.samefile(ckpt):
         raise UsageError(f"{out} is the checkpoint itself; give the output another name")
+    check_writable(out)
     if to == "cgnet":
         checkpoint = load_checkpoint(
             ckpt, contract=contract, names=names, mean=mean, std=std, color=color, res=res, weights=weights

@@ -6,7 +6,9 @@ Sizes, including the unpacked size of a zip, are bounded by MAX_BYTES.
 from __future__ import annotations
 
 import io
+import pickletools
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 from cgnet_deploy.errors import CheckpointError, one_line
@@ -15,6 +17,8 @@ MAX_BYTES = 1 << 28  # 256 MiB; the largest CGNet (128 + 128 blocks) is 9 MiB, w
 ZIP, PICKLE = b"PK\x03\x04", b"\x80\x02"  # how torch's files begin; safetensors has a length, and then JSON
 NEWER_PICKLES = (b"\x80\x03", b"\x80\x04", b"\x80\x05")
 MAGIC = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")  # torch's, near the start of what it pickles
+INTEGERS = ("BININT", "BININT1", "BININT2", "INT", "LONG", "LONG1", "LONG4")
+PICKLES = 4  # at the start of torch's old format: MAGIC, the version, the machine, what was saved
 SAVE = "torch.save(torch.load(OLD, weights_only=False), NEW)"
 # What people have in place of a checkpoint, by its first bytes.
 OTHERS = {
@@ -47,6 +51,8 @@ def read_unparsed(path: Path) -> bytes:
         )
     elif data.startswith(NEWER_PICKLES):
         raise _newer(path, data)
+    elif data.startswith(PICKLE):
+        _check_storages(path, data)
     elif not data.startswith(PICKLE) and data[8:9] != b"{":
         known = [what for first, what in OTHERS.items() if data.startswith(first)]
         raise CheckpointError(
@@ -62,6 +68,25 @@ def _newer(path: Path, pickle: bytes) -> CheckpointError:
         f"{path} was saved with pickle_protocol={pickle[1]}, of which torch can't read the weights alone; if you trust "
         f"it, save it again: {SAVE}"
     )
+
+
+def _check_storages(path: Path, data: bytes) -> None:
+    """A storage says how many elements it has, which stand behind the pickles: torch allocates what it says.
+
+    It is named by its own key, the place of its tensor, and that number.
+    """
+    stream, numbers = io.BytesIO(data), list[int]()
+    with suppress(ValueError):  # cut or damaged: torch says how
+        for _ in range(PICKLES):
+            for opcode, value, _ in pickletools.genops(stream):
+                if opcode.name == "BINUNICODE":
+                    numbers = []
+                elif isinstance(value, int) and opcode.name in INTEGERS:
+                    numbers.append(value)
+                elif opcode.name == "BINPERSID" and not all(0 <= number <= len(data) for number in numbers):
+                    raise CheckpointError(
+                        f"{path} is damaged: it has {len(data)} bytes, and names {max(numbers, key=abs)} weights in one"
+                    )
 
 
 def _check_zip(path: Path, data: bytes) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cgnet_deploy.data.classes import Classes, by_colour
 from cgnet_deploy.data.dataset import FileDataset, Pairs
-from cgnet_deploy.data.images import entries, pictures_of
+from cgnet_deploy.data.images import entries, is_system, pictures_of
 from cgnet_deploy.data.pairing import SHARED, joined, lines_of, pair_up, share
 from cgnet_deploy.errors import DataError
 from cgnet_deploy.spec import Rgb
@@ -41,7 +41,7 @@ def pairs(where: str, split: str) -> Pairs:
 def _pairs(folder: Path) -> Pairs:
     pictures, masks = None, None
     for part in entries(folder):
-        if part.is_dir() and (held := pictures_of(entries(part))):
+        if part.is_dir() and not is_system(part.name) and (held := pictures_of(entries(part))):
             if all(path.stem.endswith(SUFFIX) for path in held):
                 masks = part
             else:

@@ -1,13 +1,15 @@
-"""Pictures from files, bounded and checked: PNG, JPEG, WebP, BMP, TIFF and PNM.
+"""Pictures from files, bounded and checked: PNG, JPEG, WebP, BMP, TIFF, PNM, GIF (its first), JPEG 2000 and AVIF.
 
-Pillow reads the header, OpenCV decodes: a file of a few kilobytes can make a decoder allocate gigabytes, so the size
-is bounded first. A mask (masks.py) is checked against its picture without decoding the picture again.
+Pillow reads the header, OpenCV decodes, and Pillow the last three: a file of a few kilobytes can make a decoder
+allocate gigabytes, so the size is bounded first. A mask (masks.py) is checked against its picture without decoding the
+picture again.
 
 Every picture is turned upright by its EXIF orientation, as viewers, annotation tools and `cv2.imread` turn it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import struct
@@ -20,9 +22,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags
+from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
 from PIL.Image import DecompressionBombError, Exif
 from PIL.ImageFile import ImageFile
+from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.PpmImagePlugin import PpmImageFile
@@ -39,13 +44,20 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 IMAGE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib"),
-    *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
+    *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".gif", ".jp2", ".j2k", ".avif"),
 )
-# What systems put beside the user's files: macOS (._a.png, .DS_Store), Synology, Windows, file systems.
-SYSTEM = (".", "__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found")
+# What systems put beside the user's files, besides hidden ones (._a.png, .DS_Store): macOS, Synology and QNAP, Windows
+# (in any case), file systems.
+SYSTEM = {
+    *("__macosx", "icon\r", "network trash folder", "temporary items"),
+    *("@eadir", "@recycle", "@recently-snapshot", "#recycle", "#snapshot"),
+    *("thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information"),
+    "lost+found",
+}
 SHOWN = 3
 MAX_FILE_BYTES = 256 << 20
-DAMAGED = (OSError, SyntaxError, ValueError, KeyError, TypeError, struct.error)  # what Pillow raises for such a file
+# What Pillow raises for such a file.
+DAMAGED = (OSError, SyntaxError, ValueError, KeyError, TypeError, RuntimeError, struct.error)
 UPRIGHT = 1  # EXIF's orientation of a picture that needs no turn
 # EXIF's orientation -> (whether rows and columns change places first, which axes are then mirrored)
 TURNS: dict[int, tuple[bool, tuple[int, ...]]] = {
@@ -67,12 +79,17 @@ READERS: dict[bytes, type[ImageFile]] = {
     b"II*\x00": TiffImageFile,
     b"MM\x00*": TiffImageFile,
     **{b"P%d" % kind: PpmImageFile for kind in range(1, 7)},
+    b"GIF8": GifImageFile,
+    b"\0\0\0\x0cjP  ": Jpeg2KImageFile,
+    b"\xff\x4f\xff\x51": Jpeg2KImageFile,
 }
+AVIF = b"ftypavif"  # behind the size of its box
+BY_PILLOW = ("GIF", "JPEG2000", "AVIF")  # decoded too: not every build of OpenCV can
 
 
 def is_system(name: str) -> bool:
     """Whether a file or folder of this name is hidden, or the system's and not the user's."""
-    return name.startswith(SYSTEM)
+    return name.startswith(".") or name.lower() in SYSTEM
 
 
 def pictures_of(paths: Iterable[Path]) -> list[Path]:
@@ -106,7 +123,7 @@ def entries(folder: Path) -> list[Path]:
 def read_image(path: Path) -> U8:
     """(H, W, 3) u8 BGR, upright. DataError if it can't be read or decoded, or is too large."""
     content, header = read_header(path)
-    return upright(_decode(path, content, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION), content, header)
+    return upright(_decode(path, content, header), content, header)
 
 
 def image_size(path: Path) -> Res:
@@ -169,9 +186,10 @@ def read_header(path: Path) -> tuple[bytes, ImageFile]:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} can't be read: {error.strerror}") from error
-    reader = next((reader for magic, reader in READERS.items() if content.startswith(magic)), None)
+    avif = AvifImageFile if content[4:12] == AVIF else None
+    reader = next((reader for magic, reader in READERS.items() if content.startswith(magic)), avif)
     if reader is None:
-        raise DataError(f"{path} is not a PNG, JPEG, WebP, BMP, TIFF or PNM picture")
+        raise DataError(f"{path} is not a PNG, JPEG, WebP, BMP, TIFF, PNM, GIF, JPEG 2000 or AVIF picture")
     try:
         with warnings.catch_warnings(action="ignore"):  # of Pillow, about damaged EXIF
             header = reader(io.BytesIO(content), "")
@@ -184,11 +202,14 @@ def read_header(path: Path) -> tuple[bytes, ImageFile]:
     return content, header
 
 
-def _decode(path: Path, content: bytes, flags: int) -> U8:
-    try:
-        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
-    except cv2.error:
-        pixels = None
+def _decode(path: Path, content: bytes, header: ImageFile) -> U8:
+    """(H, W, 3) u8 BGR as stored."""
+    pixels: npt.NDArray[np.generic] | None = None
+    with contextlib.suppress(cv2.error, *DAMAGED), warnings.catch_warnings(action="ignore"):
+        if header.format in BY_PILLOW:
+            pixels = np.asarray(header.convert("RGB"))[..., ::-1]
+        else:
+            pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if pixels is None:
         raise DataError(f"{path} can't be decoded: it is cut or damaged")
     return np.asarray(pixels, np.uint8)

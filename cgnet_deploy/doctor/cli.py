@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cgnet_deploy.data.formats import WHAT
 from cgnet_deploy.errors import AccuracyError, DataError, EngineUnavailable, UsageError
-from cgnet_deploy.files import check_writable, write_bytes, write_json
+from cgnet_deploy.files import check_name, check_writable, write_bytes, write_json
 from cgnet_deploy.terminal import WEIGHTS, Parser, integer, res_argument, run, show
 
 MAX_FRAMES = 1000
@@ -82,6 +82,8 @@ def _data(args: argparse.Namespace) -> int:
     from cgnet_deploy.doctor.sheet import sheet
     from cgnet_deploy.doctor.survey import survey_data
 
+    if args.write:
+        check_name(args.data)
     survey = survey_data(args.data)
     show(text(survey), args.json, args.write, args.sheet)
     # a description is what gives names to classes that have none

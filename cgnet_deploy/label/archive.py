@@ -6,7 +6,6 @@ The mask of `street/a.jpg` is `masks/street/a.jpg.png`, those of the frames of `
 
 from __future__ import annotations
 
-import glob
 import logging
 import os
 from collections.abc import Iterable, Iterator
@@ -16,6 +15,7 @@ from typing import Literal
 
 from cgnet_deploy.data.images import IMAGE_SUFFIXES, is_system
 from cgnet_deploy.errors import DataError, one_line, require
+from cgnet_deploy.files import matching
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,8 @@ def items_of(archive: str) -> list[Item]:
         paths = sorted(set(_paths_in_parquet(Path(archive))))
         root = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ""
     else:
-        paths = sorted(os.path.abspath(path) for path in glob.glob(archive, recursive=True) if os.path.isfile(path))
+        found = [archive] if os.path.isfile(archive) else matching(archive)
+        paths = sorted(os.path.abspath(path) for path in found if os.path.isfile(path))
         root = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ""
         paths = [path for path in paths if not any(map(is_system, Path(os.path.relpath(path, root)).parts))]
     items = [item for path in paths if (item := _item(path, root))]

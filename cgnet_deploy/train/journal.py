@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cgnet_deploy.errors import CgnetError
+from cgnet_deploy.errors import CgnetError, require
 from cgnet_deploy.files import replacing, write_bytes
 from cgnet_deploy.train.state import CURVES, LOG
 
@@ -81,10 +81,9 @@ class Journal:
         """Write curves.png; False if matplotlib isn't installed."""
         if not importlib.util.find_spec("matplotlib"):
             return False
-        from matplotlib.figure import Figure
-
+        figures = require("matplotlib.figure", extra="report")
         lines = _lines(self.path)
-        figure = Figure(figsize=(8, 6), layout="constrained")
+        figure = figures.Figure(figsize=(8, 6), layout="constrained")
         for axes, key, label in zip(
             figure.subplots(3, 1, sharex=True),
             ("loss", "lr", "miou"),

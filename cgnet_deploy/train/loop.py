@@ -19,7 +19,7 @@ from torch import Tensor
 from cgnet_deploy.checkpoint.writing import save_checkpoint
 from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.confusion import Confusion
-from cgnet_deploy.data.dataset import Dataset
+from cgnet_deploy.data.dataset import Dataset, scored_images
 from cgnet_deploy.data.memory import InMemory, in_memory
 from cgnet_deploy.errors import CgnetError
 from cgnet_deploy.interrupts import Interrupts, caught_interrupts
@@ -101,6 +101,7 @@ def train(job: TrainingJob) -> TrainingResult:
         log.info(f"{dataset.name}: {len(dataset)} to train on are repeated to fill a batch of {recipe.batch}")
     dataset = in_memory(Fitted(dataset, recipe.input.res) if recipe.fit else dataset)
     val = in_memory(val)
+    scored_images(val, range(len(val)))  # else no step would be better than another
     table = dataset.table
     spec = ModelSpec(recipe.input, table.names, table.palette, table.ignore_label, recipe.blocks)
     weights = class_weights(recipe.class_weights, dataset)
@@ -235,8 +236,6 @@ class _Run:
         self.length.validation_s = (CLOCK.now_ns() - began_ns) / 1e9
         better = not confusion.miou <= self.best  # also where best is still NaN
         self.best = confusion.miou if better else self.best
-        if not confusion.counts.any():
-            log.warning(f"{self.val.name}: val has no labelled pixel, so it has no mIoU")
         if self.journal:
             iou = {
                 n: None if np.isnan(v) else float(v) for n, v in zip(self.spec.class_names, confusion.iou, strict=True)

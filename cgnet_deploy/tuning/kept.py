@@ -109,4 +109,4 @@ def write_report(out: Path, records: Sequence[Record], here: Environment) -> Non
         log.info(f"no report.html: {error}")
         return
     if records:
-        write_bytes(out / "report.html", page(records, here, ()).encode())
+        write_bytes(out / "report.html", page(records, here, ()).encode(errors="backslashreplace"))

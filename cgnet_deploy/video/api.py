@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cgnet_deploy.engines.open import backend_and_path
 from cgnet_deploy.errors import UsageError
-from cgnet_deploy.files import check_writable, real
+from cgnet_deploy.files import check_name, check_writable, real
 from cgnet_deploy.spec import Color, Res, Triple
 from cgnet_deploy.threads import cores
 from cgnet_deploy.video.job import Outcome, process
@@ -147,6 +147,7 @@ def _check(source: str, output: str | None, masks: str | Path | None) -> None:
     if output is not None and output != WINDOW and not _is_folder(path := Path(output)):
         if path.suffix.lower() not in CONTAINERS:
             raise UsageError(f"--output {path}: wanted a video ({', '.join(CONTAINERS)}), a folder or {WINDOW}")
+        check_name(output)
         check_output(path, source)
 
 

@@ -6,7 +6,6 @@ FFmpeg reads files and streams, in Python and in C++ alike: both see the same pi
 
 from __future__ import annotations
 
-import glob
 import importlib.util
 import os
 import re
@@ -24,6 +23,7 @@ from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.data.images import IMAGE_SUFFIXES, images_in, pictures_of, read_image
 from cgnet_deploy.data.pairing import lines_of
 from cgnet_deploy.errors import CgnetError, DataError, one_line, require
+from cgnet_deploy.files import check_name, matching
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import MAX_PIXELS
 from cgnet_deploy.video.timeline import Timeline
@@ -38,7 +38,8 @@ NETWORK = re.compile(r"(rtsps?|rtmps?|https?|udp|tcp|srt)://", re.IGNORECASE)
 OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 # What a file may be. Not playlists, which name other files and hosts, nor text, which FFmpeg would draw.
 KINDS = "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,mxf,gif,h264,hevc,m4v,mjpeg,ivf,yuv4mpegpipe"
-NUMBERED = re.compile(r"%(0?\d{0,2})d")  # as in f%03d.png
+NUMBERED = re.compile(r"%%|%(0?)(\d{0,2})d")  # as in f%03d.png; %% is a percent sign
+ANIMATED = ".gif"
 HDR = {16: "PQ", 18: "HLG"}  # AVColorTransferCharacteristic
 LOCAL = {"protocol_whitelist": "file", "format_whitelist": KINDS}  # what FFmpeg is told of a file
 
@@ -177,10 +178,10 @@ def is_live(text: str) -> bool:
 
 
 def _is_camera(text: str) -> bool:
-    """By what a path is, and by its spelling only where nothing is there: /dev/shm holds files."""
+    """By what a path is, and by its spelling only where nothing is there: /dev/shm holds files, 7 may be a folder."""
     path = Path(text)
-    missing = text.startswith(("/dev/video", "/dev/v4l")) and not path.exists()
-    return text.isdecimal() or path.is_char_device() or missing
+    called = text.isdecimal() or text.startswith(("/dev/video", "/dev/v4l"))
+    return path.is_char_device() or (called and not path.exists())
 
 
 def open_source(text: str, *, live: bool = False, fps: float | None = None) -> Source:
@@ -207,6 +208,7 @@ def open_source(text: str, *, live: bool = False, fps: float | None = None) -> S
             f"{text} {'is no file' if path.exists() else 'does not exist'}; wanted a video file, a picture, a folder, "
             "pattern or list (.txt) of pictures, a camera's number, or a URL such as rtsp://"
         )
+    check_name(text)
     _check_streams(path)
     with _local_only():
         return Capture(cv2.VideoCapture(text, cv2.CAP_FFMPEG), text, file=True, live=live, fps=fps)
@@ -218,17 +220,37 @@ def _pictures(path: Path) -> Sequence[Path] | None:
         return images_in(path)
     if path.is_file():
         if path.suffix.lower() == ".txt":
-            return [path.parent / line for line in lines_of(path)]
-        return [path] if path.suffix.lower() in IMAGE_SUFFIXES else None
-    if path.exists() or path.suffix.lower() not in IMAGE_SUFFIXES:
+            return _listed(path)
+        return [path] if path.suffix.lower() in IMAGE_SUFFIXES and path.suffix.lower() != ANIMATED else None
+    if path.exists():
         return None
-    if NUMBERED.search(path.name):
-        before, digits, after = NUMBERED.split(path.name, maxsplit=1)
-        least = int(digits or 1) if digits.startswith("0") else 1
-        called = re.compile(re.escape(before) + rf"(\d{{{least},}})" + re.escape(after))
-        found = [(int(match[1]), one) for one in path.parent.glob("*") if (match := called.fullmatch(one.name))]
-        return [one for _, one in sorted(found)] or None
-    return pictures_of(map(Path, glob.glob(str(path)))) or None
+    return _numbered(path) or pictures_of(map(Path, matching(str(path)))) or None
+
+
+def _listed(path: Path) -> list[Path]:
+    """Raises DataError, before the first picture is read, if one is missing."""
+    listed = [path.parent / line for line in lines_of(path)]
+    for one in listed:
+        if not one.is_file():
+            raise DataError(f"{path} lists {one}, which is no file; wanted a picture a line, from the list's folder")
+    return listed
+
+
+def _numbered(path: Path) -> list[Path]:
+    """The pictures of a printf pattern, in the order of their numbers."""
+    called = re.compile(NUMBERED.sub(_digits, re.escape(path.name)))
+    numbers = {
+        one: [int(number) for number in match.groups()]
+        for one in path.parent.glob("*")
+        if (match := called.fullmatch(one.name))
+    }
+    return sorted(pictures_of(numbers), key=numbers.__getitem__)
+
+
+def _digits(conversion: re.Match[str]) -> str:
+    """What `%03d` and the like stand for, as a regular expression."""
+    padded, width = conversion[1], conversion[2] or "1"
+    return "%" if conversion[0] == "%%" else rf"(\d{{{width if padded else 1},}})"
 
 
 def _aspect(capture: cv2.VideoCapture) -> Fraction:

@@ -1,8 +1,8 @@
 """When the pictures of a file are due, by its time stamps, and how many are missing by them.
 
 Stamps that fall far (recordings joined to one file) go on where the pictures before them end. What is skipped counts as
-missing until it comes (the pieces of a file may stand in another order), and only where most steps between stamps are
-one period and few are between whole periods: of a changing rate nobody can say what is missing.
+missing until it comes (the pieces of a file may stand in another order), and only where two of three steps between
+stamps are one period and few are between whole periods: of a changing rate nobody can say what is missing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Timeline:
     @property
     def missing(self) -> int:
         steps = self._count - 1
-        constant = 2 * self._steady > steps and self._uneven <= UNEVEN * steps
+        constant = 3 * self._steady >= 2 * steps and self._uneven <= UNEVEN * steps
         return self._before + self._slots.missing if constant else 0
 
     @property

@@ -45,8 +45,6 @@ def check_web(web: Path | None, package: Path | None, io: IO, batch: int, dynami
         raise UsageError("--web needs a file that takes frames: leave out --tensor-io")
     if batch != 1 and dynamic not in ("batch", "both"):
         raise UsageError(f"--web shows one frame at a time: leave out --batch {batch}, or add --dynamic batch")
-    if web.exists() and not web.is_dir():
-        raise UsageError(f"--web {web} is not a folder")
     return ON_CDN if package is None else local_runtime(package)
 
 

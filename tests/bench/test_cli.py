@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -100,6 +101,14 @@ def test_the_same_engine_twice_is_two_rows(write_engine: WriteEngine, capsys: py
     assert main(["--engine", engine, "--engine", engine, "--csv", "-", *QUICK]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["engine"] for row in rows] == [engine, engine]
+
+
+def test_a_name_that_is_not_utf_8(write_engine: WriteEngine, tmp_path: Path) -> None:
+    engine = str(write_engine(os.fsdecode(b"\xff.onnx"), 0, sides=(1, 32, 48)))
+    outputs = {form: tmp_path / f"a.{form}" for form in ("csv", "json", "markdown", "report", "jsonl")}
+    flags = [word for form, path in outputs.items() for word in (f"--{form}", str(path))]
+    assert main(["--engine", engine, *flags, *QUICK]) == 0
+    assert all("\\udcff.onnx" in path.read_text() for path in outputs.values())
 
 
 def test_paced(write_engine: WriteEngine, capsys: pytest.CaptureFixture[str]) -> None:
@@ -239,7 +248,8 @@ def test_a_sweep_measures_anew_what_has_changed(
 
 
 BAD_USAGE = [
-    (["--jsonl", "-"], "--jsonl needs a file"),
+    (["--jsonl", "-"], "--jsonl -: wanted a regular file"),
+    (["--jsonl", "/dev/null"], "--jsonl /dev/null: wanted a regular file"),
     (["--jsonl", "missing/rows.jsonl"], "can't be written"),
     (["--res", "0x0"], "out of range"),
     (["--res", "1x1"], "out of range"),

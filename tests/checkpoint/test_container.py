@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import gzip
 import pickle
+import struct
 import sys
 import types
 import warnings
@@ -218,3 +219,15 @@ def test_another_zip_is_called_so(name: str, tmp_path: Path) -> None:
         archive.writestr(name, b"x")
     with pytest.raises(CheckpointError, match=r"is a zip without a data\.pkl"):
         read_container(path)
+
+
+@pytest.mark.parametrize("elements", [2**31 - 1, -1])
+def test_a_storage_larger_than_its_file_is_refused_before_it_is_allocated(elements: int, tmp_path: Path) -> None:
+    whole = saved({"x": torch.zeros(1000)}, zipped=False)
+    number = b"M" + struct.pack("<H", 1000)
+    assert whole.count(number) == 2  # of the storage's elements, and of the tensor's
+    content = whole.replace(number, b"J" + struct.pack("<i", elements), 1)
+    with pytest.raises(
+        CheckpointError, match=rf"is damaged: it has {len(content)} bytes, and names {elements} weights"
+    ):
+        read(tmp_path, content)

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from cgnet_deploy.data.images import IMAGE_SUFFIXES, image_size, images_in, read_image
 from cgnet_deploy.data.masks import read_mask
@@ -43,7 +44,7 @@ def test_a_cut_header_is_refused(suffix: str, options: list[int], tmp_path: Path
     content, path = encoded(suffix, options), tmp_path / "picture"
     for count in range(20):
         path.write_bytes(content[:count])
-        with pytest.raises(DataError, match=r"is not a PNG, JPEG, WebP, BMP, TIFF or PNM|cut or damaged"):
+        with pytest.raises(DataError, match=r"is not a PNG, JPEG, WebP, BMP, TIFF, PNM, GIF|cut or damaged"):
             image_size(path)
 
 
@@ -61,10 +62,26 @@ def test_pictures_of_a_folder_are_sorted(tmp_path: Path) -> None:
 
 
 def test_what_is_skipped_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    for name in ("a.png", "b.JPG", "c.gif", "clip.mp4", "d.heic", "e.psd", "notes.txt", "._a.png", ".DS_Store"):
+    for name in (
+        "a.png",
+        "b.JPG",
+        "c.hdr",
+        "clip.mp4",
+        "d.heic",
+        "e.psd",
+        "notes.txt",
+        "._a.png",
+        ".DS_Store",
+        "Thumbs.db",
+    ):
         (tmp_path / name).touch()
     images_in(tmp_path)
-    assert "skipping c.gif, clip.mp4, d.heic and 2 more: not called as" in caplog.text
+    assert "skipping c.hdr, clip.mp4, d.heic and 2 more: not called as" in caplog.text
+
+
+def test_no_name_of_the_user_s_is_a_system_s(tmp_path: Path) -> None:
+    (path := tmp_path / "lost+found_1.png").touch()
+    assert images_in(tmp_path) == [path]
 
 
 def test_a_folder_called_as_a_picture_is_none(tmp_path: Path) -> None:
@@ -76,10 +93,8 @@ def test_a_folder_called_as_a_picture_is_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", IMAGE_SUFFIXES)
 def test_every_suffix_that_is_taken_can_be_read(suffix: str, tmp_path: Path) -> None:
-    written = cv2.imencode(
-        ".jpg" if suffix == ".jfif" else suffix, PICTURE[..., 0] if suffix in (".pbm", ".pgm") else PICTURE
-    )
-    (tmp_path / f"a{suffix.upper()}").write_bytes(written[1].tobytes())
+    content = Image.fromarray(PICTURE[..., 0] > 127 if suffix == ".pbm" else PICTURE)
+    content.save(tmp_path / f"a{suffix.upper()}", format="BMP" if suffix == ".dib" else None)
     (path,) = images_in(tmp_path)
     assert read_image(path).shape == PICTURE.shape
     assert image_size(path) == PICTURE.shape[:2]
@@ -112,8 +127,8 @@ def webp_of_size(width: int, height: int) -> bytes:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is not a PNG, JPEG, WebP, BMP, TIFF or PNM"),
-        (b"hello" * 100, "is not a PNG, JPEG, WebP, BMP, TIFF or PNM"),
+        (b"", "is not a PNG, JPEG, WebP, BMP, TIFF, PNM, GIF"),
+        (b"hello" * 100, "is not a PNG, JPEG, WebP, BMP, TIFF, PNM, GIF"),
         (encoded(".png", [])[:400], "can't be decoded"),
         (encoded(".jpg", [])[:100], "can't be decoded"),
         (encoded(".webp", [])[:400], "can't be decoded"),

@@ -45,7 +45,9 @@ def test_cityscapes_label_ids_become_train_ids(tmp_path: Path) -> None:
     assert sum(int(labels[i]) == 255 for i in range(34)) == 34 - 19
 
 
-@pytest.mark.parametrize("name", ["._{}", "@eaDir/{}", "__MACOSX/{}", ".AppleDouble/{}"])
+@pytest.mark.parametrize(
+    "name", ["._{}", "@eaDir/{}", "__MACOSX/{}", ".AppleDouble/{}", "$Recycle.Bin/{}", "@Recycle/{}", "#snapshot/{}"]
+)
 @pytest.mark.parametrize("layout", ["camvid", "cityscapes"])
 def test_what_a_system_puts_beside_pictures_is_no_picture(layout: str, name: str, tmp_path: Path) -> None:
     (camvid_tree if layout == "camvid" else cityscapes_tree)(tmp_path)
@@ -58,6 +60,13 @@ def test_what_a_system_puts_beside_pictures_is_no_picture(layout: str, name: str
     dataset = open_dataset(str(tmp_path), "val")
     assert len(dataset) == 3
     assert dataset.labels(0).ndim == 2
+
+
+def test_a_system_s_folder_is_none_of_camvid_s_folders(tmp_path: Path, drawn: list[Sample]) -> None:
+    camvid_colours(tmp_path, drawn)
+    (tmp_path / "@eaDir").mkdir()
+    (tmp_path / "@eaDir" / "a.png").write_bytes(b"\0\5\x16\7")
+    assert len(open_dataset(str(tmp_path), "trainval")) == len(drawn)
 
 
 def test_cityscapes_takes_train_ids_where_they_are(tmp_path: Path) -> None:

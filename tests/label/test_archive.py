@@ -55,6 +55,14 @@ def test_a_glob_pattern(archive: Path) -> None:
     assert [item.name for item in items_of(f"{archive}/**/*.png")] == ["a.png", "street/a.png"]
 
 
+def test_a_pattern_in_a_folder_with_brackets_and_one_file(archive: Path) -> None:
+    (archive / "a.png").rename(archive / "a [1].png")
+    (other := archive.parent / "trip [2]").mkdir()
+    (archive / "street").rename(other / "street")
+    assert [item.name for item in items_of(f"{other}/**/*.png")] == ["a.png"]
+    assert [item.name for item in items_of(f"{archive}/a [1].png")] == ["a [1].png"]
+
+
 def test_the_paths_of_a_parquet_file(archive: Path) -> None:
     paths = ["street/a.png", str(archive / "a.png"), "street/a.png"]
     parquet.write_table(pa.table({"path": paths, "split": ["x"] * 3}), archive / "list.parquet")

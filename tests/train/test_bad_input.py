@@ -35,7 +35,7 @@ Fault = Callable[[Path], object]
         (lambda d: (d / "trainannot" / "train1.png").unlink(), "has no mask"),
         (lambda d: write(d / "trainannot" / "train1.png", np.full((48, 64), 77, np.uint8)), "holds the label 77"),
         (lambda d: write(d / "valannot" / "val0.png", np.zeros((48, 60), np.uint8)), "its image val0.png is 48x64"),
-        (lambda d: (d / "train" / "train1.png").write_bytes(b"no picture"), "is not a PNG, JPEG, WebP, BMP, TIFF or"),
+        (lambda d: (d / "train" / "train1.png").write_bytes(b"no picture"), "is not a PNG, JPEG, WebP"),
     ],
 )
 def test_data(fault: Fault, message: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,7 +81,7 @@ def test_an_unknown_recipe(data: Path, tmp_path: Path, capsys: pytest.CaptureFix
 def test_an_output_folder_that_is_a_file(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "out").touch()
     assert trained(data, tmp_path / "out") == 2
-    assert "out can't be created" in capsys.readouterr().err
+    assert "out is no folder" in capsys.readouterr().err
 
 
 def test_a_loss_that_is_no_number(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

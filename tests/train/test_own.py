@@ -167,12 +167,13 @@ def test_a_tiny_set_is_learned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert np.mean(curve[-5:]) < 0.7 * np.mean(curve[:5])
 
 
-def test_a_val_split_without_a_label_is_a_warning(
+def test_a_val_split_without_a_label_is_refused_before_the_first_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     opened_as(monkeypatch, made_up(FOUR, [SMALL]), made_up(FOUR, [SMALL], only=255))
-    assert run(tmp_path, "--iterations", "2") == 0
-    assert "val has no labelled pixel" in capsys.readouterr().err
+    assert run(tmp_path, "--iterations", "2") == 2
+    assert "nothing can be scored" in capsys.readouterr().err
+    assert not (tmp_path / "log.jsonl").exists()
 
 
 def test_empty_splits_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from cgnet_deploy.clock import Clock
-from cgnet_deploy.errors import DataError
+from cgnet_deploy.errors import DataError, UserError
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.video import source as module
 from cgnet_deploy.video.source import is_live, open_source
@@ -102,6 +102,51 @@ def test_files_below_a_folder_of_devices_are_files(linked: bool, tmp_path: Path)
             (path := tmp_path / "b.avi").symlink_to(Path(folder, "a.avi"))
         source = open_source(str(path))
         assert (is_live(str(path)), source.live, len(list(source))) == (False, False, 5)
+
+
+def test_a_file_and_a_folder_may_be_called_as_a_camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    clip(Path("7"), drawn(5))
+    Path("2024").mkdir()
+    numbered(Path("2024"), range(3))
+    for name, count in (("7", 5), ("2024", 3)):
+        assert (is_live(name), len(list(open_source(name)))) == (False, count)
+    assert is_live("8")
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern"),
+    [
+        ("100%_{:03d}.png", "100%%_%03d.png"),
+        ("cam%d_{:03d}.png", "cam%%d_%03d.png"),
+        ("take 2 [x]_{}.png", "take 2 [x]_%d.png"),
+        ("f{}.png", "f*"),
+        ("f{}.jp2", "*"),
+        ("f{}.png", "../f [1]/*.png"),
+        ("f{}.png", "../**/f?.png"),
+    ],
+)
+def test_patterns_of_odd_names(name: str, pattern: str, tmp_path: Path) -> None:
+    (folder := tmp_path / "f [1]").mkdir()
+    for number in range(3):
+        cv2.imwrite(str(folder / name.format(number)), drawn(1)[0])
+    (folder / "notes.txt").touch()
+    assert len(list(open_source(str(folder / pattern)))) == 3
+
+
+def test_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
+    path = clip(tmp_path / "a.avi", drawn(3)).rename(tmp_path / os.fsdecode(b"\xff.avi"))
+    with pytest.raises(UserError, match="its name is not UTF-8; rename it, or make a link to it"):
+        open_source(str(path))
+    (link := tmp_path / "b.avi").symlink_to(path)
+    assert len(list(open_source(str(link)))) == 3
+
+
+def test_a_list_of_what_is_missing_is_refused_before_the_first_picture(tmp_path: Path) -> None:
+    numbered(tmp_path, range(2))
+    (tmp_path / "list.txt").write_text("f000.png\nf001.png\nf002.png\n")
+    with pytest.raises(DataError, match=r"list.txt lists .*/f002.png, which is no file"):
+        open_source(str(tmp_path / "list.txt"))
 
 
 def test_a_device_by_any_name_is_a_camera(tmp_path: Path) -> None:

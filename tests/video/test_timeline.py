@@ -27,6 +27,7 @@ def placed(stamps: list[float]) -> tuple[Timeline, list[float]]:
         ([0.08 + stamp for stamp in STEADY], 0),  # an encoder's delay
         ([0, 0.02, 0.3, 0.31, 0.9, 0.95, 1.7], 0),  # a changing rate
         ([i / 50 for i in range(20)] + [1 + i / 25 for i in range(30)], 0),  # half of the steps, and a gap, at another
+        ([i * 3 // 2 / 25 for i in range(60)], 0),  # every third picture left out, as of a screen that was still
         ([*LONG, 0, 0], 0),  # no stamps, as of an AVI's last frames
         ([*LONG[:50], 0, 0, *LONG[52:]], 0),
         ([*LONG[:50], 0, *LONG[54:]], 3),

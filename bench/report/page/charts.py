@@ -191,9 +191,6 @@ def rounds(name: str, rows: Sequence[ReportRow]) -> Chart:
                 markeredgecolor=PAPER,
             )
             line.set_gid(row.gid)
-            axes.annotate(
-                str(row.number), (len(rounds), rounds[-1]), (9, -4), textcoords="offset points", color=INK, fontsize=11
-            )
         if max(values) > LOG_FROM * min(values):
             axes.set_yscale("log")
             axes.yaxis.set_major_locator(ticker.LogLocator(subs=steps(min(values), max(values))))
@@ -204,9 +201,36 @@ def rounds(name: str, rows: Sequence[ReportRow]) -> Chart:
         axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
         axes.set_xlabel("round, the engines taking turns")
         axes.set_ylabel("p50, ms")
+        number_ends(figure, axes, rows)
 
     note = "Lines that rise together are the machine slowing down; the ratios compare within a round, which cancels it."
     return chart(name, "Round by round", note, (280, 280), paint)
+
+
+def number_ends(figure: Any, axes: Any, rows: Sequence[ReportRow]) -> None:
+    """Each engine's number behind its last round; engines that are equally fast end at one point."""
+    figure.draw_without_rendering()  # the layout is settled by drawing only
+    ends = [(len(row.record.p50_ms_by_round), row.record.p50_ms_by_round[-1]) for row in rows]
+    heights = axes.transData.transform(ends)[:, 1].tolist()
+    for row, end, height, place in zip(rows, ends, heights, apart(heights, LINE_PX), strict=True):
+        at = (9, place - height - 4)
+        axes.annotate(str(row.number), end, at, textcoords="offset points", color=INK, fontsize=11)
+
+
+def apart(heights: Sequence[float], least: float) -> list[float]:
+    """The heights, in their order, at least so far apart: those that are nearer are spread about their mean."""
+    groups: list[list[int]] = []
+
+    def bottom(group: list[int]) -> float:
+        return sum(heights[i] for i in group) / len(group) - least * (len(group) - 1) / 2
+
+    for i in sorted(range(len(heights)), key=heights.__getitem__):
+        groups.append([i])
+        while len(groups) > 1 and bottom(groups[-1]) < bottom(groups[-2]) + least * len(groups[-2]):
+            upper = groups.pop()
+            groups[-1] += upper
+    places = {i: bottom(group) + least * place for group in groups for place, i in enumerate(group)}
+    return [places[i] for i in range(len(heights))]
 
 
 def classes(name: str, rows: Sequence[ReportRow]) -> Chart:

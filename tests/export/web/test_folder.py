@@ -94,7 +94,7 @@ def test_a_file_that_claims_to_be_the_pinned_release_and_is_not_is_refused(packa
     [
         (["--web", "site", "--tensor-io"], "leave out --tensor-io"),
         (["--web", "site", "--batch", "2"], "leave out --batch 2"),
-        (["--web", "model.pth"], "is not a folder"),
+        (["--web", "model.pth"], "model.pth is no folder"),
         (["--web-runtime", "package"], "needs --web DIR"),
         (["--web", "site", "--web-runtime", "nowhere"], "node_modules/onnxruntime-web"),
     ],

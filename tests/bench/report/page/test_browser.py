@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,19 @@ TEXT_SIZES = """
 [...document.querySelectorAll("svg text")].filter((text) => text.getBoundingClientRect().width).map((text) => {
   const to = text.getScreenCTM();
   return parseFloat(getComputedStyle(text).fontSize) * Math.hypot(to.a, to.b);
+})
+"""
+
+
+# Texts of one chart that are shown and cover each other.
+OVERLAPS = """
+[...document.querySelectorAll("svg")].flatMap((svg) => {
+  const texts = [...svg.querySelectorAll("text")].map((text) => [text.textContent, text.getBoundingClientRect()]);
+  const shown = texts.filter(([, box]) => box.width);
+  const shared = (a, b, from, to) => Math.min(a[to], b[to]) - Math.max(a[from], b[from]);
+  return shown.flatMap(([one, a], i) => shown.slice(i + 1)
+    .filter(([, b]) => shared(a, b, "left", "right") > 1 && shared(a, b, "top", "bottom") > 3)
+    .map(([other]) => `${one} | ${other}`));
 })
 """
 
@@ -73,6 +87,17 @@ def test_it_fits_says_nothing_and_asks_for_nothing(browser: Browser, address: st
     paper = tab.evaluate("getComputedStyle(document.body).backgroundColor")
     assert paper == {"light": "rgb(255, 255, 255)", "dark": "rgb(18, 21, 26)"}[scheme]
     assert min(tab.evaluate(TEXT_SIZES)) > 10
+    tab.context.close()
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_no_text_covers_another_where_engines_are_equal(browser: Browser, width: int, tmp_path: Path) -> None:
+    records = [replace(one, rounds=hostile_records()[0].rounds) for one in hostile_records() * 2]
+    (path := tmp_path / "report.html").write_text(page(records, HERE, []), encoding="utf-8")
+    tab = empty(browser, width=width)
+    tab.goto(path.as_uri())
+    assert tab.locator("svg >> visible=true").count() >= 5
+    assert tab.evaluate(OVERLAPS) == []
     tab.context.close()
 
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from cgnet_deploy.bench.accuracy.gallery import ScoredPicture, choose
-from cgnet_deploy.bench.report.page.charts import by_part, front, offsets, overlap
+from cgnet_deploy.bench.report.page.charts import apart, by_part, front, offsets, overlap
 from cgnet_deploy.bench.report.page.figure import INK, SERIES, themed
 from cgnet_deploy.bench.report.page.images import CLEAR, NOTHING, TIE, png, spots
 from cgnet_deploy.bench.report.page.series import ReportRow, rows_of, shortened
@@ -55,6 +55,20 @@ def test_a_long_name_keeps_both_ends_and_is_one_line() -> None:
 
 def test_the_blocks_of_a_stage_are_one_part() -> None:
     assert by_part(LAYERS) == {"stem": 1_234_567, "stage2": 2_345_678}
+
+
+@pytest.mark.parametrize(
+    ("heights", "placed"),
+    [
+        ([50, 10, 30], [50, 10, 30]),
+        ([10, 10], [5, 15]),
+        ([20, 10, 10, 90], [23.3, 3.3, 13.3, 90]),
+        ([0, 12, 8], [-3.3, 16.7, 6.7]),  # two that are pushed into a third
+        ([], []),
+    ],
+)
+def test_numbers_at_one_height_are_spread(heights: list[float], placed: list[float]) -> None:
+    assert apart(heights, 10) == pytest.approx(placed, abs=0.1)
 
 
 def test_labels_are_placed_above_or_below_and_never_on_the_point() -> None:
