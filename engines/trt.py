@@ -14,7 +14,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,12 +35,15 @@ from cgnet_deploy.engines.gpu import find_gpu
 from cgnet_deploy.engines.handover import LEGACY, Handover, frames_from, labels_from, shared_stream
 from cgnet_deploy.engines.plan import Plan, TrustedPlan, check_fits, has_sidecar, read_plan, read_trusted
 from cgnet_deploy.engines.request import Request
-from cgnet_deploy.engines.rtxruntime import KernelCache, execution_of
+from cgnet_deploy.engines.rtxruntime import KernelCache, can_be_recorded, execution_of
 from cgnet_deploy.engines.trtapi import PACKAGES, create, load_api, new_log, no_collection, rtx_architectures
 from cgnet_deploy.errors import ArtifactError, CgnetError, EngineUnavailable, FrameError, MissingPackage, require
 from cgnet_deploy.files import sha256_of
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Precision
+
+if TYPE_CHECKING:
+    import tensorrt
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +115,7 @@ class TensorRTEngine(GraphEngine):
         self._input: Any = None
         self._result: Any = None
         self._kernels: KernelCache | None = None
-        self._execution: Any = None
+        self._execution: tensorrt.IExecutionContext = None  # until it is made, and once closed
         self._cuda.init()
         self._context = self._cuda.Device(0).retain_primary_context()
         with self._on_gpu(), no_collection():
@@ -279,9 +282,7 @@ class TensorRTEngine(GraphEngine):
         if not self._enqueue():
             raise CgnetError(f"TensorRT can't start: {self._log.reason()}")
         self._stream.synchronize()
-        if self._recording and (
-            self._builder == "tensorrt" or self._execution.is_stream_capturable(self._stream.handle)
-        ):
+        if self._recording and (self._builder == "tensorrt" or can_be_recorded(self._execution, self._stream.handle)):
             self._graph = self._recorded()
         if self._kernels is not None:
             self._kernels.keep()
