@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from cgnet_deploy.artifact import Artifact, read_artifact, write_artifact
 from cgnet_deploy.engines.base import input_sides
@@ -231,7 +231,7 @@ def _serialised(
     if workspace_mib is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_mib << 20)
     if trt.__name__ == PACKAGES["rtx"]:
-        _aim(trt, cast("tensorrt_rtx.IBuilderConfig", config), architecture, trt_log)
+        _aim(trt, config, architecture, trt_log)
     if sizes is not None:
         _add_profile(builder, config, network, source, sizes, trt_log)
     if timing_cache is not None:
@@ -247,7 +247,7 @@ def _serialised(
 
 
 def _aim(trt: Api, config: tensorrt_rtx.IBuilderConfig, architecture: str, trt_log: Any) -> None:
-    flags = cast("type[tensorrt_rtx.BuilderFlag]", trt.BuilderFlag)
+    flags: type[tensorrt_rtx.BuilderFlag] = trt.BuilderFlag
     config.set_flag(flags.REQUIRE_USER_ALLOCATION)  # or no stream that runs it can be captured
     if architecture != PORTABLE:
         config.num_compute_capabilities = 1

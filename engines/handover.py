@@ -1,4 +1,4 @@
-"""Frames and labels in a caller's device memory, by the CUDA Array Interface, and the order of two streams.
+"""Frames and labels in a caller's device memory: what comes before and after the network, and the order of two streams.
 
 Nothing here waits on the host: the engine's stream waits for what the caller's holds so far, and the caller's waits for
 the labels, so that whatever it does later to the frames comes after they were read. Not yet run on a GPU.
@@ -6,84 +6,12 @@ the labels, so that whatever it does later to the frames comes after they were r
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from types import ModuleType
 
 from cgnet_deploy.engines.cudagraph import checked
+from cgnet_deploy.engines.devicearray import DeviceArray
+from cgnet_deploy.engines.gpu import GPU
 from cgnet_deploy.errors import FrameError
-
-LEGACY = 1  # the default stream, as the interface numbers it; 0 would be ambiguous
-GPU = 0  # engines run on the first
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceArray:
-    """u8 in device memory. strides: bytes, all positive. stream: a handle, None where no work is pending."""
-
-    name: str
-    pointer: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-    stream: int | None
-
-    @property
-    def extent(self) -> int:
-        """Bytes from the first to behind the last."""
-        return 1 + sum((side - 1) * stride for side, stride in zip(self.shape, self.strides, strict=True))
-
-
-def dense(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The strides of u8 without gaps."""
-    return tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
-
-
-def frames_from(frames: object, stream: int | None) -> DeviceArray:
-    """(N, H, W, 3) BGR whose rows and frames may have gaps. Raises FrameError."""
-    array = _read("frames", frames, stream, writable=False)
-    shape, strides = array.shape, array.strides
-    if len(shape) != 4 or shape[3] != 3 or 0 in shape:
-        raise FrameError(f"frames have shape {shape}; wanted (N, H, W, 3), BGR")
-    n, h, w, _ = shape
-    if strides[2:] != (3, 1) or strides[1] < 3 * w or (n > 1 and strides[0] < (h - 1) * strides[1] + 3 * w):
-        raise FrameError(f"frames {shape} have strides {strides}; wanted packed B, G, R, rows one after the other")
-    return array
-
-
-def labels_from(labels: object, shape: tuple[int, ...], stream: int | None) -> DeviceArray:
-    """(N, H, W) without gaps. Raises FrameError."""
-    array = _read("labels", labels, stream, writable=True)
-    if array.shape != shape or array.strides != dense(shape):
-        raise FrameError(f"labels have shape {array.shape} and strides {array.strides}; wanted {shape}, contiguous")
-    return array
-
-
-def _read(name: str, thing: object, stream: int | None, *, writable: bool) -> DeviceArray:
-    interface = getattr(thing, "__cuda_array_interface__", None)
-    if interface is None:
-        raise FrameError(f"{name} are a {type(thing).__name__}; wanted an array on the GPU (__cuda_array_interface__)")
-    shape = tuple(interface["shape"])
-    pointer, readonly = interface["data"]
-    if interface["typestr"] != "|u1":
-        raise FrameError(f"{name} are of type {interface['typestr']}; wanted |u1, bytes")
-    if writable and readonly:
-        raise FrameError(f"{name} can't be written to")
-    if stream is None:
-        stream = interface.get("stream")
-        if stream == 0 or interface["version"] < 3:
-            raise FrameError(
-                f"{name} don't say which stream they are on; name it, for PyTorch's with "
-                "stream=torch.cuda.current_stream().cuda_stream"
-            )
-    return DeviceArray(name, pointer, shape, tuple(interface.get("strides") or dense(shape)), stream or None)
-
-
-def shared_stream(frames: DeviceArray, labels: DeviceArray) -> int | None:
-    """The stream that both are on, None where no work is pending. Raises FrameError where they name two."""
-    named = {array.stream for array in (frames, labels)} - {None}
-    if len(named) > 1:
-        raise FrameError("frames and labels are on two streams; name the one on which both are used, with stream=")
-    return named.pop() if named else None
 
 
 class Handover:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,9 +30,10 @@ from cgnet_deploy.engines.base import (
     shape_text,
 )
 from cgnet_deploy.engines.cudagraph import CudaGraph, capture
+from cgnet_deploy.engines.devicearray import LEGACY, Use, frames_from, labels_from, shared_stream
 from cgnet_deploy.engines.foreign import Port, describe
 from cgnet_deploy.engines.gpu import find_gpu
-from cgnet_deploy.engines.handover import LEGACY, Handover, frames_from, labels_from, shared_stream
+from cgnet_deploy.engines.handover import Handover
 from cgnet_deploy.engines.plan import Plan, TrustedPlan, check_fits, has_sidecar, read_plan, read_trusted
 from cgnet_deploy.engines.request import Request
 from cgnet_deploy.engines.rtxruntime import KernelCache, can_be_recorded, execution_of
@@ -189,12 +190,13 @@ class TensorRTEngine(GraphEngine):
                 f"this one takes a {self._ends.takes} and gives {self._ends.gives}"
             )
         stream = LEGACY if stream == 0 else stream  # as PyTorch spells the default one
-        given = frames_from(frames, stream)
-        n, h, w, _ = given.shape
-        self._check_sizes((n, h, w))
-        wanted = labels_from(labels, (n, h, w), stream)
-        theirs = shared_stream(given, wanted)
-        with self._on_gpu():
+        with self._on_gpu(), ExitStack() as lent:
+            use = Use(stream, self._stream.handle, lent)
+            given = frames_from(frames, use)
+            n, h, w, _ = given.shape
+            self._check_sizes((n, h, w))
+            wanted = labels_from(labels, (n, h, w), use)
+            theirs = shared_stream(given, wanted)
             self._handover = self._handover or Handover(self._cudart)
             self._handover.check(given, wanted, theirs=theirs)
             if self._sizes != (n, h, w):
@@ -206,7 +208,7 @@ class TensorRTEngine(GraphEngine):
             except BaseException:
                 self._stream.synchronize()  # it may read the caller's frames, and their stream doesn't wait for it
                 raise
-            if theirs is None:
+            if theirs is None or given.unnamed or wanted.unnamed:
                 self._stream.synchronize()
         self._fed = (n, h, w)
 
