@@ -114,11 +114,11 @@ class Engine(ABC):
         """`infer` in the memory of GPU 0, on arrays of CuPy, PyTorch, Numba, decoders: with `__cuda_array_interface__`,
         or `__dlpack__`.
 
-        frames: (N, H, W, 3) u8 BGR, whose rows may have gaps. labels: (N, H, W) u8, contiguous, written to. stream:
-        the handle of the CUDA stream on which both are used; None for the one that they name. The frames are read
-        after what it holds, what it gets later comes after the labels are there, and the host doesn't wait, except at
-        the first call for a size. Where nobody names a stream, the host waits for the labels; DLPack then orders what
-        is pending on its arrays, others must be ready.
+        frames: (N, H, W, 3) u8 BGR, whose rows may have gaps, or an `Nv12`. labels: (N, H, W) u8, contiguous, written
+        to. stream: the handle of the CUDA stream on which both are used; None for the one that they name. The frames
+        are read after what it holds, what it gets later comes after the labels are there, and the host doesn't wait,
+        except at the first call for a size. Where nobody names a stream, the host waits for the labels; DLPack then
+        orders what is pending on its arrays, others must be ready.
 
         Raises FrameError for what this engine doesn't take, EngineUnavailable where it runs on host memory only.
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,19 @@ class DeviceArray:
         return 1 + sum((side - 1) * stride for side, stride in zip(self.shape, self.strides, strict=True))
 
 
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """planes: (N, H, W, 3), BGR, alone, or luma, (N, H, W), and chroma, (N, H / 2, W), with the factors `nv12`."""
+
+    planes: tuple[DeviceArray, ...]
+    nv12: tuple[int, ...] = ()
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        n, h, w, *_ = self.planes[0].shape
+        return n, h, w
+
+
 def dense(shape: tuple[int, ...]) -> tuple[int, ...]:
     """The strides of u8 without gaps."""
     return tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
@@ -55,27 +69,28 @@ def settled(shape: tuple[int, ...], strides: tuple[int, ...] | None) -> tuple[in
     return tuple(own if side == 1 else stride for side, stride, own in sides)
 
 
-def frames_from(frames: object, use: Use) -> DeviceArray:
+def frames_from(frames: object, use: Use) -> Frames:
     """(N, H, W, 3) BGR whose rows and frames may have gaps. Raises FrameError."""
-    array = _read("frames", frames, use, writable=False)
+    array = read("frames", frames, use, writable=False)
     shape, strides = array.shape, array.strides
     if len(shape) != 4 or shape[3] != 3 or 0 in shape:
         raise FrameError(f"frames have shape {shape}; wanted (N, H, W, 3), BGR")
     n, h, w, _ = shape
     if strides[2:] != (3, 1) or strides[1] < 3 * w or (n > 1 and strides[0] < (h - 1) * strides[1] + 3 * w):
         raise FrameError(f"frames {shape} have strides {strides}; wanted packed B, G, R, rows one after the other")
-    return array
+    return Frames((array,))
 
 
 def labels_from(labels: object, shape: tuple[int, ...], use: Use) -> DeviceArray:
     """(N, H, W) without gaps. Raises FrameError."""
-    array = _read("labels", labels, use, writable=True)
+    array = read("labels", labels, use, writable=True)
     if array.shape != shape or array.strides != dense(shape):
         raise FrameError(f"labels have shape {array.shape} and strides {array.strides}; wanted {shape}, contiguous")
     return array
 
 
-def _read(name: str, thing: Any, use: Use, *, writable: bool) -> DeviceArray:
+def read(name: str, thing: Any, use: Use, *, writable: bool) -> DeviceArray:
+    """`thing` as it lies. Raises FrameError, which calls it `name`."""
     interface = getattr(thing, "__cuda_array_interface__", None)
     named = use.stream or (interface and interface["version"] >= 3 and interface.get("stream") != 0)
     if hasattr(thing, "__dlpack__") and not (interface and named):
@@ -111,9 +126,9 @@ def _by_dlpack(name: str, thing: Any, use: Use) -> DeviceArray:
     return DeviceArray(name, it.pointer, it.shape, strides, it.readonly, use.stream, unnamed=use.stream is None)
 
 
-def shared_stream(frames: DeviceArray, labels: DeviceArray) -> int | None:
-    """The stream that both are on, None where no work is pending. Raises FrameError where they name two."""
-    named = {array.stream for array in (frames, labels)} - {None}
+def shared_stream(arrays: Sequence[DeviceArray]) -> int | None:
+    """The stream that all are on, None where no work is pending. Raises FrameError where they name two."""
+    named = {array.stream for array in arrays} - {None}
     if len(named) > 1:
         raise FrameError("frames and labels are on two streams; name the one on which both are used, with stream=")
     return named.pop() if named else None

@@ -7,18 +7,24 @@ the labels, so that whatever it does later to the frames comes after they were r
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Any
 
 from cgnet_deploy.engines.cudagraph import checked
-from cgnet_deploy.engines.devicearray import DeviceArray
+from cgnet_deploy.engines.devicearray import DeviceArray, Frames
 from cgnet_deploy.engines.gpu import GPU
+from cgnet_deploy.engines.nv12 import Converter
 from cgnet_deploy.errors import FrameError
 
 
 class Handover:
-    """Two events. cudart: the module cuda.bindings.runtime; the GPU's context must be current in every call."""
+    """Two events, and a kernel once NV12 comes. ours: the engine's stream, of pycuda, whose driver module `cuda` is.
 
-    def __init__(self, cudart: ModuleType) -> None:
-        self._cudart = cudart
+    cudart: the module cuda.bindings.runtime. The GPU's context must be current in every call.
+    """
+
+    def __init__(self, cudart: ModuleType, cuda: ModuleType, ours: Any) -> None:
+        self._cudart, self._cuda, self._ours = cudart, cuda, ours
+        self._converter: Converter | None = None
         self._ready, self._done = (
             checked(cudart, cudart.cudaEventCreateWithFlags(cudart.cudaEventDisableTiming)) for _ in range(2)
         )
@@ -26,6 +32,7 @@ class Handover:
     def destroy(self) -> None:
         for event in (self._ready, self._done):
             checked(self._cudart, self._cudart.cudaEventDestroy(event))
+        self._converter = None
 
     def check(self, *arrays: DeviceArray, theirs: int | None) -> None:
         """Raise FrameError unless the arrays are in the GPU's memory and their stream isn't being captured."""
@@ -43,7 +50,7 @@ class Handover:
             if capturing != self._cudart.cudaStreamCaptureStatus.cudaStreamCaptureStatusNone:
                 raise FrameError("the stream is being captured into a graph; call this outside of the capture")
 
-    def take(self, frames: DeviceArray, to: int, theirs: int | None, ours: int) -> None:
+    def take(self, frames: Frames, to: int, theirs: int | None) -> None:
         """The frames to `to`, (N, H, W, 3). Raises FrameError for a stream of another GPU."""
         cudart = self._cudart
         if theirs is not None:
@@ -52,18 +59,22 @@ class Handover:
                 cudart.cudaGetLastError()
                 raise FrameError(f"the stream is not one of GPU {GPU}, on which the engine runs")
             checked(cudart, recorded)
-            checked(cudart, cudart.cudaStreamWaitEvent(ours, self._ready, 0))
-        n, h, w, _ = frames.shape
+            checked(cudart, cudart.cudaStreamWaitEvent(self._ours.handle, self._ready, 0))
+        if frames.nv12:
+            self._converter = self._converter or Converter(self._cuda)
+            self._converter.convert(frames, to, self._ours)
+            return
+        (bgr,), (n, h, w) = frames.planes, frames.sizes
         kind = cudart.cudaMemcpyKind.cudaMemcpyDeviceToDevice
         for i in range(n):
-            target, source, pitch = to + i * h * w * 3, frames.pointer + i * frames.strides[0], frames.strides[1]
-            checked(cudart, cudart.cudaMemcpy2DAsync(target, 3 * w, source, pitch, 3 * w, h, kind, ours))
+            target, source, pitch = to + i * h * w * 3, bgr.pointer + i * bgr.strides[0], bgr.strides[1]
+            checked(cudart, cudart.cudaMemcpy2DAsync(target, 3 * w, source, pitch, 3 * w, h, kind, self._ours.handle))
 
-    def give(self, source: int, labels: DeviceArray, ours: int, theirs: int | None) -> None:
+    def give(self, source: int, labels: DeviceArray, theirs: int | None) -> None:
         """The labels to where the caller wants them."""
         cudart = self._cudart
         kind = cudart.cudaMemcpyKind.cudaMemcpyDeviceToDevice
-        checked(cudart, cudart.cudaMemcpyAsync(labels.pointer, source, labels.extent, kind, ours))
+        checked(cudart, cudart.cudaMemcpyAsync(labels.pointer, source, labels.extent, kind, self._ours.handle))
         if theirs is not None:
-            checked(cudart, cudart.cudaEventRecord(self._done, ours))
+            checked(cudart, cudart.cudaEventRecord(self._done, self._ours.handle))
             checked(cudart, cudart.cudaStreamWaitEvent(theirs, self._done, 0))

@@ -34,6 +34,7 @@ from cgnet_deploy.engines.devicearray import LEGACY, Use, frames_from, labels_fr
 from cgnet_deploy.engines.foreign import Port, describe
 from cgnet_deploy.engines.gpu import find_gpu
 from cgnet_deploy.engines.handover import Handover
+from cgnet_deploy.engines.nv12 import Nv12, planes_from
 from cgnet_deploy.engines.plan import Plan, TrustedPlan, check_fits, has_sidecar, read_plan, read_trusted
 from cgnet_deploy.engines.request import Request
 from cgnet_deploy.engines.rtxruntime import KernelCache, can_be_recorded, execution_of
@@ -192,25 +193,25 @@ class TensorRTEngine(GraphEngine):
         stream = LEGACY if stream == 0 else stream  # as PyTorch spells the default one
         with self._on_gpu(), ExitStack() as lent:
             use = Use(stream, self._stream.handle, lent)
-            given = frames_from(frames, use)
-            n, h, w, _ = given.shape
-            self._check_sizes((n, h, w))
-            wanted = labels_from(labels, (n, h, w), use)
-            theirs = shared_stream(given, wanted)
-            self._handover = self._handover or Handover(self._cudart)
-            self._handover.check(given, wanted, theirs=theirs)
-            if self._sizes != (n, h, w):
-                self._bind((n, h, w))
+            given = planes_from(frames, use) if isinstance(frames, Nv12) else frames_from(frames, use)
+            self._check_sizes(given.sizes)
+            wanted = labels_from(labels, given.sizes, use)
+            arrays = (*given.planes, wanted)
+            theirs = shared_stream(arrays)
+            self._handover = self._handover or Handover(self._cudart, self._cuda, self._stream)
+            self._handover.check(*arrays, theirs=theirs)
+            if self._sizes != given.sizes:
+                self._bind(given.sizes)
             try:
-                self._handover.take(given, int(self._input.device), theirs, self._stream.handle)
+                self._handover.take(given, int(self._input.device), theirs)
                 self.enqueue()
-                self._handover.give(int(self._result.device), wanted, self._stream.handle, theirs)
+                self._handover.give(int(self._result.device), wanted, theirs)
             except BaseException:
                 self._stream.synchronize()  # it may read the caller's frames, and their stream doesn't wait for it
                 raise
-            if theirs is None or given.unnamed or wanted.unnamed:
+            if theirs is None or any(array.unnamed for array in arrays):
                 self._stream.synchronize()
-        self._fed = (n, h, w)
+        self._fed = given.sizes
 
     def device_ns(self) -> int:
         with self._on_gpu():

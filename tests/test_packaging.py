@@ -76,7 +76,9 @@ def package_files() -> set[str]:
         wanted |= {
             str(here / name)
             for name in names
-            if name.endswith((".py", ".sh", ".html", ".css", ".js")) or name == "py.typed" or here.name == "weights"
+            if name.endswith((".py", ".sh", ".html", ".css", ".js", ".ptx"))
+            or name == "py.typed"
+            or here.name == "weights"
         }
     return wanted
 

@@ -26,7 +26,7 @@ class Lender(Array):
         strides = self.__cuda_array_interface__["strides"]
         del self.__cuda_array_interface__
         self.old, self.taken, self.given_back = old, 0, 0
-        self.device = said.pop("dlpack_device", (dlpack.CUDA, 0))
+        self.device: tuple[int, int] = said.pop("dlpack_device", (dlpack.CUDA, 0))
         sides = ctypes.c_int64 * len(shape)
         managed: Any = dlpack.LAYOUTS[old][2]()
         if not old:
