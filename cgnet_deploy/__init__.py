@@ -39,6 +39,7 @@ if TYPE_CHECKING:  # for type checkers and editors; at run time `__getattr__` im
     from cgnet_deploy.confusion import Confusion
     from cgnet_deploy.engines.base import Engine
     from cgnet_deploy.engines.build import BuiltPlan, build_plan
+    from cgnet_deploy.engines.nv12 import Nv12
     from cgnet_deploy.engines.open import open_engine
     from cgnet_deploy.export.api import export
     from cgnet_deploy.export.exported import Exported
@@ -61,6 +62,7 @@ _MODULES = {
     "confusion": ("Confusion",),
     "engines.base": ("Engine",),
     "engines.build": ("BuiltPlan", "build_plan"),
+    "engines.nv12": ("Nv12",),
     "engines.open": ("open_engine",),
     "export.api": ("export",),
     "export.exported": ("Exported",),
@@ -93,6 +95,7 @@ __all__ = [
     "Labelled",
     "MissingPackage",
     "ModelSpec",
+    "Nv12",
     "PerformanceError",
     "Precision",
     "Record",

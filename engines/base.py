@@ -111,12 +111,14 @@ class Engine(ABC):
         return self.fetch()
 
     def infer_on_device(self, frames: object, labels: object, *, stream: int | None = None) -> None:
-        """`infer` in the memory of GPU 0, on arrays with `__cuda_array_interface__`: of CuPy, PyTorch, Numba, decoders.
+        """`infer` in the memory of GPU 0, on arrays of CuPy, PyTorch, Numba, decoders: with `__cuda_array_interface__`,
+        or `__dlpack__`.
 
-        frames: (N, H, W, 3) u8 BGR, whose rows may have gaps. labels: (N, H, W) u8, contiguous, written to. stream:
-        the handle of the CUDA stream on which both are used; None for the one that they name. The frames are read
-        after what it holds, what it gets later comes after the labels are there, and the host doesn't wait, except at
-        the first call for a size. Where nobody names a stream, both must be ready, and the host waits for the labels.
+        frames: (N, H, W, 3) u8 BGR, whose rows may have gaps, or an `Nv12`. labels: (N, H, W) u8, contiguous, written
+        to. stream: the handle of the CUDA stream on which both are used; None for the one that they name. The frames
+        are read after what it holds, what it gets later comes after the labels are there, and the host doesn't wait,
+        except at the first call for a size. Where nobody names a stream, the host waits for the labels; DLPack then
+        orders what is pending on its arrays, others must be ready.
 
         Raises FrameError for what this engine doesn't take, EngineUnavailable where it runs on host memory only.
         """

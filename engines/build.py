@@ -6,15 +6,13 @@ holds; how many convolutions really take each type is counted in the parsed netw
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from cgnet_deploy.artifact import Artifact, read_artifact, write_artifact
 from cgnet_deploy.engines.base import input_sides
@@ -24,8 +22,10 @@ from cgnet_deploy.engines.progress import watched
 from cgnet_deploy.engines.trtapi import (
     PACKAGES,
     RTX_PORTABLE,
+    Api,
     Builder,
     create,
+    is_installed,
     load_api,
     new_log,
     no_collection,
@@ -34,6 +34,10 @@ from cgnet_deploy.engines.trtapi import (
 from cgnet_deploy.engines.verifyplan import PlanVerification, verify_plan
 from cgnet_deploy.errors import ArtifactError, CgnetError, EngineUnavailable, UsageError, UserError, one_line
 from cgnet_deploy.files import replacing
+
+if TYPE_CHECKING:
+    import tensorrt
+    import tensorrt_rtx
 
 log = logging.getLogger(__name__)
 
@@ -144,16 +148,15 @@ def choose_builder(builder: Builder | Literal["auto"]) -> Builder:
     """
     if builder != "auto":
         return builder
-    here = {name: importlib.util.find_spec(package) is not None for name, package in PACKAGES.items()}
     gpu = None
     try:
         gpu = find_gpu()
-        if here["tensorrt"]:
+        if is_installed("tensorrt"):
             return "tensorrt"
         missing = "TensorRT is not installed"
     except EngineUnavailable as error:
         missing = str(error)
-    if here["rtx"]:
+    if is_installed("rtx"):
         if gpu and gpu.architecture not in (supported := rtx_architectures(load_api("rtx"))):
             raise UserError(
                 f"no plan that runs here can be built: TensorRT for RTX runs on {', '.join(supported)}, this GPU "
@@ -167,7 +170,7 @@ def choose_builder(builder: Builder | Literal["auto"]) -> Builder:
     )
 
 
-def rtx_target(trt: ModuleType) -> str:
+def rtx_target(trt: Api) -> str:
     """What TensorRT for RTX builds for here: PORTABLE, or this machine's GPU where no portable plan runs on it."""
     try:
         architecture = find_gpu().architecture
@@ -193,7 +196,7 @@ def _gpu_to_build_on() -> Gpu:
         raise EngineUnavailable(f"TensorRT can't build here: {error}; use --builder rtx, or --no-engine") from error
 
 
-def convolution_types(trt: ModuleType, network: Any) -> dict[str, int]:
+def convolution_types(trt: Api, network: tensorrt.INetworkDefinition) -> dict[str, int]:
     """How many convolutions of a parsed network take each type of input, most frequent first.
 
     One whose input and kernel both come out of int8 is "int8": a builder takes the two DequantizeLinear into it.
@@ -201,7 +204,7 @@ def convolution_types(trt: ModuleType, network: Any) -> dict[str, int]:
     layers = [network.get_layer(i) for i in range(network.num_layers)]
     dequantised = {layer.get_output(0).name for layer in layers if layer.type == trt.LayerType.DEQUANTIZE}
 
-    def kind(convolution: Any) -> str:
+    def kind(convolution: tensorrt.ILayer) -> str:
         x, kernel = convolution.get_input(0), convolution.get_input(1)  # a constant kernel is no tensor
         if x.name in dequantised and kernel is not None and kernel.name in dequantised:
             return "int8"
@@ -211,7 +214,7 @@ def convolution_types(trt: ModuleType, network: Any) -> dict[str, int]:
 
 
 def _serialised(
-    trt: ModuleType,
+    trt: Api,
     source: Artifact,
     name: str,
     architecture: str,
@@ -228,12 +231,7 @@ def _serialised(
     if workspace_mib is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_mib << 20)
     if trt.__name__ == PACKAGES["rtx"]:
-        config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)  # or no stream that runs it can be captured
-        if architecture != PORTABLE:
-            config.num_compute_capabilities = 1
-            target = getattr(trt.ComputeCapability, architecture.replace("sm_", "SM"))
-            if not config.set_compute_capability(target, 0):
-                raise CgnetError(f"{trt.__name__} can't build for {architecture}: {trt_log.reason()}")
+        _aim(trt, config, architecture, trt_log)
     if sizes is not None:
         _add_profile(builder, config, network, source, sizes, trt_log)
     if timing_cache is not None:
@@ -248,7 +246,17 @@ def _serialised(
     return bytes(plan), convolution_types(trt, network)
 
 
-def _parse(trt: ModuleType, builder: Any, onnx: Path, trt_log: Any) -> Any:
+def _aim(trt: Api, config: tensorrt_rtx.IBuilderConfig, architecture: str, trt_log: Any) -> None:
+    flags: type[tensorrt_rtx.BuilderFlag] = trt.BuilderFlag
+    config.set_flag(flags.REQUIRE_USER_ALLOCATION)  # or no stream that runs it can be captured
+    if architecture != PORTABLE:
+        config.num_compute_capabilities = 1
+        target = getattr(trt.ComputeCapability, architecture.replace("sm_", "SM"))
+        if not config.set_compute_capability(target, 0):
+            raise CgnetError(f"{trt.__name__} can't build for {architecture}: {trt_log.reason()}")
+
+
+def _parse(trt: Api, builder: tensorrt.Builder, onnx: Path, trt_log: Any) -> tensorrt.INetworkDefinition:
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, trt_log)
     parsed = parser.parse(onnx.read_bytes())
@@ -263,7 +271,14 @@ def _parse(trt: ModuleType, builder: Any, onnx: Path, trt_log: Any) -> Any:
     return network
 
 
-def _add_profile(builder: Any, config: Any, network: Any, source: Artifact, sizes: ShapeRange, trt_log: Any) -> None:
+def _add_profile(
+    builder: tensorrt.Builder,
+    config: tensorrt.IBuilderConfig,
+    network: tensorrt.INetworkDefinition,
+    source: Artifact,
+    sizes: ShapeRange,
+    trt_log: Any,
+) -> None:
     ends = (sizes.least, sizes.best, sizes.most)
     sides = zip(*ends, source.shape, strict=True)
     if not all(0 < least <= best <= most and (own is None or least == own == most) for least, best, most, own in sides):
@@ -277,7 +292,7 @@ def _add_profile(builder: Any, config: Any, network: Any, source: Artifact, size
         raise UsageError(f"{sizes} doesn't fit {source.path}: {trt_log.reason()}")
 
 
-def _attach_timing_cache(config: Any, path: Path) -> None:
+def _attach_timing_cache(config: tensorrt.IBuilderConfig, path: Path) -> None:
     content = path.read_bytes() if path.is_file() else b""
     cache = config.create_timing_cache(content)
     if cache is None or not config.set_timing_cache(cache, ignore_mismatch=False):

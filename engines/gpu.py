@@ -11,6 +11,8 @@ from cgnet_deploy.errors import EngineUnavailable
 COMPUTE_CAPABILITY_MAJOR = 75
 COMPUTE_CAPABILITY_MINOR = 76
 
+GPU = 0  # engines run on the first that CUDA shows
+
 
 @dataclass(frozen=True, slots=True)
 class Gpu:

@@ -12,11 +12,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING
 
+from cgnet_deploy.engines.trtapi import Api
 from cgnet_deploy.errors import one_line
 from cgnet_deploy.progress import task
+
+if TYPE_CHECKING:
+    import tensorrt
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +70,7 @@ class Phases:
 
 
 @contextmanager
-def watched(trt: ModuleType, config: Any, label: str) -> Iterator[None]:
+def watched(trt: Api, config: tensorrt.IBuilderConfig, label: str) -> Iterator[None]:
     """Show the progress of the build with `config` that happens inside, and let Ctrl-C stop it.
 
     A stopped build returns None to its caller; then KeyboardInterrupt is raised here.
@@ -82,7 +85,7 @@ def watched(trt: ModuleType, config: Any, label: str) -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def _monitor(trt: ModuleType, phases: Phases, interrupted: threading.Event) -> Any:
+def _monitor(trt: Api, phases: Phases, interrupted: threading.Event) -> tensorrt.IProgressMonitor:
     class Monitor(trt.IProgressMonitor):  # type: ignore[name-defined, misc]
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)  # not super(): pybind11 needs the base itself to be called

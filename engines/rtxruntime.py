@@ -9,11 +9,14 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING
 
+from cgnet_deploy.engines.trtapi import Api
 from cgnet_deploy.errors import CgnetError
 from cgnet_deploy.files import write_bytes
+
+if TYPE_CHECKING:
+    import tensorrt_rtx
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +28,7 @@ class KernelCache:
     """Compiled kernels as TensorRT for RTX keeps them: of one GPU, driver and release, which it checks itself."""
 
     path: Path
-    cache: Any
+    cache: tensorrt_rtx.IRuntimeCache
     content: bytes = field(default=b"", repr=False)
 
     def keep(self) -> None:
@@ -40,7 +43,9 @@ class KernelCache:
             log.debug(f"compiled kernels aren't kept: {error}")
 
 
-def execution_of(trt: ModuleType, engine: Any, plan: Path) -> tuple[Any, KernelCache]:
+def execution_of(
+    trt: Api, engine: tensorrt_rtx.ICudaEngine, plan: Path
+) -> tuple[tensorrt_rtx.IExecutionContext, KernelCache]:
     """An execution context of `engine`, or None where there is none, and its cache, read from beside `plan`."""
     config = engine.create_runtime_config()
     config.dynamic_shapes_kernel_specialization_strategy = trt.DynamicShapesKernelSpecializationStrategy.EAGER
@@ -55,3 +60,8 @@ def execution_of(trt: ModuleType, engine: Any, plan: Path) -> tuple[Any, KernelC
         log.info(f"{kept.path} is of another GPU, driver or TensorRT for RTX; a new one is made")
     config.set_runtime_cache(kept.cache)
     return engine.create_execution_context(runtime_config=config), kept
+
+
+def can_be_recorded(execution: tensorrt_rtx.IExecutionContext, stream: int) -> bool:
+    """Whether a CUDA graph can hold it; TensorRT needs no asking."""
+    return bool(execution.is_stream_capturable(stream))

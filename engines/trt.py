@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,17 +30,22 @@ from cgnet_deploy.engines.base import (
     shape_text,
 )
 from cgnet_deploy.engines.cudagraph import CudaGraph, capture
+from cgnet_deploy.engines.devicearray import LEGACY, Use, frames_from, labels_from, shared_stream
 from cgnet_deploy.engines.foreign import Port, describe
 from cgnet_deploy.engines.gpu import find_gpu
-from cgnet_deploy.engines.handover import LEGACY, Handover, frames_from, labels_from, shared_stream
+from cgnet_deploy.engines.handover import Handover
+from cgnet_deploy.engines.nv12 import Nv12, planes_from
 from cgnet_deploy.engines.plan import Plan, TrustedPlan, check_fits, has_sidecar, read_plan, read_trusted
 from cgnet_deploy.engines.request import Request
-from cgnet_deploy.engines.rtxruntime import KernelCache, execution_of
+from cgnet_deploy.engines.rtxruntime import KernelCache, can_be_recorded, execution_of
 from cgnet_deploy.engines.trtapi import PACKAGES, create, load_api, new_log, no_collection, rtx_architectures
 from cgnet_deploy.errors import ArtifactError, CgnetError, EngineUnavailable, FrameError, MissingPackage, require
 from cgnet_deploy.files import sha256_of
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Precision
+
+if TYPE_CHECKING:
+    import tensorrt
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +117,7 @@ class TensorRTEngine(GraphEngine):
         self._input: Any = None
         self._result: Any = None
         self._kernels: KernelCache | None = None
-        self._execution: Any = None
+        self._execution: tensorrt.IExecutionContext = None  # until it is made, and once closed
         self._cuda.init()
         self._context = self._cuda.Device(0).retain_primary_context()
         with self._on_gpu(), no_collection():
@@ -186,26 +191,27 @@ class TensorRTEngine(GraphEngine):
                 f"this one takes a {self._ends.takes} and gives {self._ends.gives}"
             )
         stream = LEGACY if stream == 0 else stream  # as PyTorch spells the default one
-        given = frames_from(frames, stream)
-        n, h, w, _ = given.shape
-        self._check_sizes((n, h, w))
-        wanted = labels_from(labels, (n, h, w), stream)
-        theirs = shared_stream(given, wanted)
-        with self._on_gpu():
-            self._handover = self._handover or Handover(self._cudart)
-            self._handover.check(given, wanted, theirs=theirs)
-            if self._sizes != (n, h, w):
-                self._bind((n, h, w))
+        with self._on_gpu(), ExitStack() as lent:
+            use = Use(stream, self._stream.handle, lent)
+            given = planes_from(frames, use) if isinstance(frames, Nv12) else frames_from(frames, use)
+            self._check_sizes(given.sizes)
+            wanted = labels_from(labels, given.sizes, use)
+            arrays = (*given.planes, wanted)
+            theirs = shared_stream(arrays)
+            self._handover = self._handover or Handover(self._cudart, self._cuda, self._stream)
+            self._handover.check(*arrays, theirs=theirs)
+            if self._sizes != given.sizes:
+                self._bind(given.sizes)
             try:
-                self._handover.take(given, int(self._input.device), theirs, self._stream.handle)
+                self._handover.take(given, int(self._input.device), theirs)
                 self.enqueue()
-                self._handover.give(int(self._result.device), wanted, self._stream.handle, theirs)
+                self._handover.give(int(self._result.device), wanted, theirs)
             except BaseException:
                 self._stream.synchronize()  # it may read the caller's frames, and their stream doesn't wait for it
                 raise
-            if theirs is None:
+            if theirs is None or any(array.unnamed for array in arrays):
                 self._stream.synchronize()
-        self._fed = (n, h, w)
+        self._fed = given.sizes
 
     def device_ns(self) -> int:
         with self._on_gpu():
@@ -279,9 +285,7 @@ class TensorRTEngine(GraphEngine):
         if not self._enqueue():
             raise CgnetError(f"TensorRT can't start: {self._log.reason()}")
         self._stream.synchronize()
-        if self._recording and (
-            self._builder == "tensorrt" or self._execution.is_stream_capturable(self._stream.handle)
-        ):
+        if self._recording and (self._builder == "tensorrt" or can_be_recorded(self._execution, self._stream.handle)):
             self._graph = self._recorded()
         if self._kernels is not None:
             self._kernels.keep()

@@ -33,6 +33,7 @@ SLOW = (
     "engines/native",
     "engines/test_contract.py",
     "engines/test_nativecpu.py",
+    "engines/test_stubs.py",
     "export/test_api.py",
     "export/test_cli.py",
     "export/test_distill.py",

@@ -76,7 +76,9 @@ def package_files() -> set[str]:
         wanted |= {
             str(here / name)
             for name in names
-            if name.endswith((".py", ".sh", ".html", ".css", ".js")) or name == "py.typed" or here.name == "weights"
+            if name.endswith((".py", ".sh", ".html", ".css", ".js", ".ptx"))
+            or name == "py.typed"
+            or here.name == "weights"
         }
     return wanted
 
@@ -192,8 +194,19 @@ def test_without_an_optional_package_a_command_says_what_to_install(
 
 
 @pytest.mark.usefixtures("bare")
-def test_a_file_that_is_no_checkpoint_is_refused_without_torch(tmp_path: Path) -> None:
-    code = "import sys; from cgnet_deploy.export.cli import main; sys.exit(main(sys.argv[1:]))"
-    run = python(code, "--ckpt", str(ROOT / "README.md"), folder=tmp_path)
+@pytest.mark.parametrize(
+    ("file", "length", "says"),
+    [
+        ("README.md", None, "is not a checkpoint: it begins with"),
+        ("cgnet_deploy/weights/scenes.pth", 9999, "cut short"),
+    ],
+)
+@pytest.mark.parametrize(("module", "flags"), [("export", []), ("tuning", ["--data", "scenes"])])
+def test_a_file_that_is_no_checkpoint_is_refused_without_torch(
+    module: str, flags: list[str], file: str, length: int | None, says: str, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.pth").write_bytes((ROOT / file).read_bytes()[:length])
+    code = f"import sys; from cgnet_deploy.{module}.cli import main; sys.exit(main(sys.argv[1:]))"
+    run = python(code, "--ckpt", "bad.pth", *flags, folder=tmp_path)
     assert (run.returncode, run.stdout) == (2, "")
-    assert "is not a checkpoint: it begins with" in run.stderr
+    assert says in run.stderr

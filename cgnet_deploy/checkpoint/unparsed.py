@@ -6,6 +6,7 @@ Sizes, including the unpacked size of a zip, are bounded by MAX_BYTES.
 from __future__ import annotations
 
 import io
+import json
 import pickletools
 import zipfile
 from contextlib import suppress
@@ -44,6 +45,8 @@ def read_unparsed(path: Path) -> bytes:
         raise CheckpointError(f"{path} is larger than {MAX_BYTES >> 20} MiB: not a checkpoint of a CGNet")
     if data.startswith(ZIP):
         _check_zip(path, data)
+    elif data[8:9] == b"{":
+        _check_safetensors(path, data)
     elif data.startswith((PICKLE, *NEWER_PICKLES)) and MAGIC not in data[:64]:
         raise CheckpointError(
             f"{path} is damaged, cut short, or a pickle that torch didn't write, which can run code when it is read; "
@@ -53,7 +56,7 @@ def read_unparsed(path: Path) -> bytes:
         raise _newer(path, data)
     elif data.startswith(PICKLE):
         _check_storages(path, data)
-    elif not data.startswith(PICKLE) and data[8:9] != b"{":
+    else:
         known = [what for first, what in OTHERS.items() if data.startswith(first)]
         raise CheckpointError(
             f"{path} is not a checkpoint: it is {known[0]}"
@@ -87,6 +90,19 @@ def _check_storages(path: Path, data: bytes) -> None:
                     raise CheckpointError(
                         f"{path} is damaged: it has {len(data)} bytes, and names {max(numbers, key=abs)} weights in one"
                     )
+
+
+def _check_safetensors(path: Path, data: bytes) -> None:
+    """8 bytes of length, so much JSON, and the tensors, of which the last ends with the file."""
+    length = int.from_bytes(data[:8], "little")
+    try:
+        header = json.loads(data[8 : 8 + length])
+        ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
+        complete = 8 + length + max(ends, default=0) == len(data)
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        complete = False
+    if not complete:
+        raise CheckpointError(f"{path} is damaged, cut short or not a checkpoint: it begins as a safetensors file does")
 
 
 def _check_zip(path: Path, data: bytes) -> None:

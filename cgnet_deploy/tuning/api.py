@@ -19,6 +19,7 @@ from pathlib import Path
 from cgnet_deploy.bench.machine.environment import describe
 from cgnet_deploy.bench.measure.latency import BOUNDARIES, Boundary
 from cgnet_deploy.bench.measure.settings import Settings
+from cgnet_deploy.checkpoint.unparsed import read_unparsed
 from cgnet_deploy.contracts import ClassTable
 from cgnet_deploy.data.dataset import check_classes, scored_images
 from cgnet_deploy.data.opening import open_dataset
@@ -109,7 +110,8 @@ def tune(
         re.compile(only or "")
     except re.error as error:
         raise UsageError(f"--only {only!r} is no regular expression: {error}") from None
-    for package, extra in (("torch", "export"), ("onnx_ir", "export"), ("onnxscript", "export"), ("onnx", "export")):
+    read_unparsed(Path(ckpt))  # before torch is imported, for a quick answer where it can't be used
+    for package, extra in (("torch", "export"), ("onnx_ir", "export"), ("onnx", "export")):
         require(package, extra)
     from cgnet_deploy.checkpoint.reading import load_checkpoint
 

@@ -28,7 +28,7 @@ from cgnet_deploy.bench.report.record import Record
 from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.confusion import Confusion
 from cgnet_deploy.data.opening import open_dataset
-from cgnet_deploy.errors import AccuracyError, CgnetError, PerformanceError
+from cgnet_deploy.errors import AccuracyError, CgnetError, MissingPackage, PerformanceError
 from cgnet_deploy.spec import Res
 from cgnet_deploy.tuning.contest import Contest, Course, engine_process
 from cgnet_deploy.tuning.kept import Tuned, keep_file, write_report
@@ -174,13 +174,16 @@ class Session:
         runtimes = [backend for backend in PEERS if backend not in missing]
         if runtimes and self.settings.batch == 1 and self.settings.res:
             plain = self.maker.folder / PLAIN
-            if not plain.is_file():
-                from cgnet_deploy.export.plain import export_plain
+            try:
+                if not plain.is_file():
+                    from cgnet_deploy.export.plain import export_plain
 
-                log.info("exporting what torch.onnx.export writes by itself, to compare with")
-                export_plain(self.ckpt, self.settings.res, plain, self.settings.said.weights)
-            for backend in runtimes:
-                yield f"torch.onnx.export's graph, {backend}", f"{backend}:{plain}"
+                    log.info("exporting what torch.onnx.export writes by itself, to compare with")
+                    export_plain(self.ckpt, self.settings.res, plain, self.settings.said.weights)
+                for backend in runtimes:
+                    yield f"torch.onnx.export's graph, {backend}", f"{backend}:{plain}"
+            except MissingPackage as error:  # onnxscript, by which nothing else here is made
+                log.warning(f"torch.onnx.export's graph is left out: {error}")
         yield "PyTorch", f"torch:{self.ckpt}"
 
     def _decided(self, records: dict[str, Record]) -> Tuned:

@@ -29,6 +29,7 @@ from cgnet_deploy.engines.argmax import labels_of
 from cgnet_deploy.pixels import F32, U8
 from tests.engines.fake_streams import INVALID_HANDLE, OURS, Streams
 from tests.engines.graphs import CLASSES, SPEC, logits_of
+from tests.engines.ptx import Kernel
 
 Array = npt.NDArray[Any]
 Work = Callable[[], None]
@@ -70,6 +71,7 @@ class FakeGpu:
             pagelocked_empty=self.pagelocked_empty,
             memcpy_htod_async=self.upload,
             memcpy_dtoh_async=self.download,
+            module_from_buffer=lambda text: Module(self, text),
         )
         self.cudart: Any = SimpleNamespace(
             cudaError_t=SimpleNamespace(cudaSuccess="success", cudaErrorInvalidResourceHandle=INVALID_HANDLE),
@@ -262,6 +264,35 @@ class Memory(Owned):
     def free(self) -> None:
         self.gpu.need_context()
         del self.gpu.memory[self.address]
+
+
+class Module(Owned):
+    """Of PTX, which ends with a zero."""
+
+    def __init__(self, gpu: FakeGpu, text: bytes) -> None:
+        super().__init__(gpu)
+        gpu.not_recorded("loading a module")
+        assert text.endswith(b"\0")
+        self.text = text[:-1].decode("ascii")
+
+    def get_function(self, name: str) -> Function:
+        return Function(self.gpu, Kernel(self.text, name))
+
+
+class Function(Owned):
+    def __init__(self, gpu: FakeGpu, kernel: Kernel) -> None:
+        super().__init__(gpu)
+        self.kernel, self.letters = kernel, ""
+
+    def prepare(self, letters: str) -> None:
+        self.letters = letters
+
+    def prepared_async_call(
+        self, grid: tuple[int, int], block: tuple[int, int, int], stream: Stream, *values: int
+    ) -> None:
+        assert stream.handle == OURS
+        given = self.kernel.packed(self.letters, values)
+        self.gpu.put(lambda: self.kernel.run(grid, block, given, self.gpu.streams))
 
 
 class Logger:

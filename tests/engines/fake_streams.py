@@ -62,7 +62,8 @@ class Array:
         self.pitch = int(np.prod(shape[2:])) + gap
         self.address = next(gpu.addresses)
         gpu.memory[self.address] = np.zeros(shape[0] * shape[1] * self.pitch, np.uint8)
-        strides = {4: (shape[1] * self.pitch, self.pitch, 3, 1), 3: (shape[1] * self.pitch, self.pitch, 1)}[len(shape)]
+        self.inner = (shape[3], 1) if len(shape) == 4 else (1,)  # strides within a row
+        strides = (shape[1] * self.pitch, self.pitch, *self.inner)
         self.__cuda_array_interface__ = {
             "shape": shape,
             "typestr": "|u1",
@@ -77,9 +78,7 @@ class Array:
         """What it holds now, as a view."""
         n, h = self.shape[:2]
         rows = self.gpu.memory[self.address].reshape(n, h, self.pitch)[..., : int(np.prod(self.shape[2:]))]
-        view: U8 = np.lib.stride_tricks.as_strided(
-            rows, self.shape, (*rows.strides[:2], *(3, 1)[4 - len(self.shape) :])
-        )
+        view: U8 = np.lib.stride_tricks.as_strided(rows, self.shape, (*rows.strides[:2], *self.inner))
         return view
 
     def fill(self, values: U8 | int) -> None:
@@ -163,6 +162,11 @@ class Streams:
             if base <= pointer and pointer + count <= base + len(content):
                 return base
         return None
+
+    def bytes_at(self, first: int, last: int) -> U8:
+        base = self.base(first, last - first + 1)
+        assert base is not None, "an illegal address"
+        return self.gpu.memory[base][first - base : last - base + 1]
 
     def copy_rows(
         self, to: int, to_pitch: int, source: int, pitch: int, width: int, height: int, kind: str, stream: int

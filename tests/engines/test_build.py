@@ -220,7 +220,7 @@ def test_auto_takes_what_is_there(gpu: str, installed: set[str], chosen: str, mo
         return Gpu("a card", gpu)
 
     def find_spec(package: str) -> ModuleSpec | None:
-        return ModuleSpec(package, None) if package in installed else None
+        return ModuleSpec(package, None, origin="here") if package in installed else None
 
     monkeypatch.setattr(build, "find_gpu", find_gpu)
     monkeypatch.setattr("importlib.util.find_spec", find_spec)

@@ -11,7 +11,7 @@ from cgnet_deploy.artifact import Artifact, sidecar_path
 from cgnet_deploy.engines.gpu import Gpu
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.engines.plan import Plan, check_fits, read_plan
-from cgnet_deploy.engines.trtapi import load_api, rtx_architectures
+from cgnet_deploy.engines.trtapi import is_installed, load_api, rtx_architectures
 from cgnet_deploy.errors import ArtifactError, EngineUnavailable, MissingPackage
 from cgnet_deploy.files import sha256_of
 
@@ -156,6 +156,16 @@ def test_a_missing_tensorrt_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     with pytest.raises(MissingPackage, match=r"cgnet-deploy\[trt\]"):
         load_api("tensorrt")
+
+
+def test_stubs_alone_are_no_tensorrt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tensorrt").mkdir()
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
+    assert not is_installed("tensorrt")
+    with pytest.raises(MissingPackage, match=r"of it only its stubs are installed.*cgnet-deploy\[trt\]"):
+        load_api("tensorrt")
+    monkeypatch.delitem(sys.modules, "tensorrt")
 
 
 def test_the_rebuild_command_leaves_out_what_is_open(plan: Artifact, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from cgnet_deploy.artifact import read_artifact
 from cgnet_deploy.bench.report.record import Record
 from cgnet_deploy.checkpoint.writing import save_checkpoint
-from cgnet_deploy.errors import AccuracyError, PerformanceError, UsageError
+from cgnet_deploy.errors import AccuracyError, MissingPackage, PerformanceError, UsageError
 from cgnet_deploy.export.cli import main as export_main
 from cgnet_deploy.tuning.api import tune
 from cgnet_deploy.tuning.cli import main
@@ -169,6 +169,17 @@ def test_it_says_how_the_winner_compares_and_how_to_make_it_again(on: Run) -> No
     assert command[0] == "cgnet-export"
     assert {"--int8", "--prune-dead", "--min-speedup"} < set(command)
     assert export_main([*command[1:], "--ckpt", "nowhere.pth"]) == 2  # its words are flags of that command
+
+
+def test_without_the_exporters_package_its_graph_is_left_out(
+    on: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def missing(*_: object) -> None:
+        raise MissingPackage("onnxscript can't be imported")
+
+    monkeypatch.setattr("cgnet_deploy.export.plain.export_plain", missing)
+    assert [peer.engine for peer in on(Machine(AVX2)).winner.peers] == ["PyTorch"]
+    assert "torch.onnx.export's graph is left out: onnxscript can't be imported" in caplog.text
 
 
 def test_a_run_that_was_killed_goes_on_where_it_stopped(on: Run) -> None:

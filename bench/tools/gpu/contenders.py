@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from cgnet_deploy.engines.backends import BACKENDS, Backend
 from cgnet_deploy.engines.gpu import find_gpu
-from cgnet_deploy.engines.trtapi import load_api, rtx_architectures
+from cgnet_deploy.engines.trtapi import is_installed, load_api, rtx_architectures
 from cgnet_deploy.errors import EngineUnavailable
 from cgnet_deploy.spec import Precision, Res
 
@@ -69,13 +69,13 @@ def gpu_missing() -> str:
 
 def builder_missing() -> str:
     """What to install to build plans that run here; empty if it is there."""
-    if importlib.util.find_spec("tensorrt"):
+    if is_installed("tensorrt"):
         return ""
     try:
         architecture = find_gpu().architecture
     except EngineUnavailable:
         architecture = ""
-    if not importlib.util.find_spec("tensorrt_rtx"):
+    if not is_installed("rtx"):
         return "tensorrt or tensorrt_rtx"
     supported = rtx_architectures(load_api("rtx"))
     if not architecture or architecture in supported:

@@ -6,7 +6,6 @@ TensorRT times kernels on the GPU while it builds, its plans are built one by on
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from cgnet_deploy.bench.tools.gpu.rows import Result, State
 from cgnet_deploy.child import program
 from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.engines.build import build_plan
+from cgnet_deploy.engines.trtapi import is_installed
 from cgnet_deploy.errors import EngineUnavailable, UserError, last_line
 from cgnet_deploy.spec import Precision
 from cgnet_deploy.terminal import guarded
@@ -55,7 +55,7 @@ def make(cell: Cell, ckpt: Path, folder: Path, until: float) -> list[Result]:
     """Make what is missing in `folder`. until: by CLOCK, in seconds. One row a file."""
     folder.mkdir(parents=True, exist_ok=True)
     workers = max(cores() // EXPORT_THREADS, 1)
-    alone = importlib.util.find_spec("tensorrt") is not None
+    alone = is_installed("tensorrt")
     rows: list[Future[Result]] = []
     with ThreadPoolExecutor(workers) as exporting, ThreadPoolExecutor(1 if alone else workers) as building:
         for export, plan in tasks(cell, ckpt, folder):
