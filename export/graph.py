@@ -16,6 +16,8 @@ import numpy.typing as npt
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
+from cgnet_deploy.export.shapes import infer_shapes
+
 Array = npt.NDArray[np.generic]
 MEANS = frozenset({"ReduceMean", "GlobalAveragePool"})  # over the image
 
@@ -166,7 +168,7 @@ def tidy(model: ir.Model) -> None:
         passes.TopologicalSortPass(),
     ):
         step(model)
-    passes.ShapeInferencePass()(model)
+    infer_shapes(model)
     seen: set[str] = set()
     for node in model.graph:
         node.name = next(n for n in _numbered(node.name or node.op_type) if n not in seen)

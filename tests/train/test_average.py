@@ -14,7 +14,8 @@ from cgnet_deploy.contracts import CAMVID_CLASSES
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.model import CGNet, ConvBnPrelu
 from cgnet_deploy.spec import InputSpec, ModelSpec, Res
-from cgnet_deploy.train.average import average, main
+from cgnet_deploy.train.average import main
+from cgnet_deploy.train.mean import average
 from cgnet_deploy.train.recipes import CAMVID
 from tests.data.trees import camvid_tree
 from tests.networks import drawn

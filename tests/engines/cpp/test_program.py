@@ -365,13 +365,16 @@ def test_the_program_is_clean_under_sanitizers(
 def test_the_masks_of_camvid_s_val_are_equal_every_way(
     shared: Path, program: Path, tmp_path: Path, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One f32 file: cgnet_video, cgnet-video, Segmenter, and the engine of cgnet-bench; of mp4 the first two."""
+    """One f32 file: cgnet_video, cgnet-video, Segmenter, and the engine of cgnet-bench; of mp4 the first two.
+
+    Of every tenth frame: all of them took two minutes, and said no more.
+    """
     monkeypatch.chdir(tmp_path)
     checkpoint = str(shared / "checkpoints" / "cgnet_camvid_official.pth")
     flags = ["--ckpt", checkpoint, "--target", "openvino", "--prune-dead", "--no-engine", "--onnx", "cgnet.onnx"]
     assert export_main(flags) == 0
     dataset = open_dataset(str(shared / "camvid"), "val")
-    frames = np.stack([dataset.frame(i) for i in range(len(dataset))])
+    frames = np.stack([dataset.frame(i) for i in range(0, len(dataset), 10)])
     with video_file(Path("val.mp4"), 25.0, None) as write:  # H.264, which changes the frames
         for index, frame in enumerate(frames):
             write(frame, index, index / 25)
