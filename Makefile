@@ -71,11 +71,13 @@ interop: $(READY)
 	$(BIN)/python -m cgnet_deploy.bench.tools.interop --data $(DATA) $(if $(CONSTANT),--constant $(CONSTANT)) \
 	    --page docs/runtimes.md
 
-# torch comes first and pinned: the version that the exporter's tests were run with, on every machine alike.
+# torch comes first and pinned: the version that the exporter's tests were run with, on every machine alike. The stubs ask
+# for tensorrt itself, which is not to be had everywhere.
 $(READY): setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install torch==2.13.0
 	$(BIN)/python -m pip install -e '.[dev]'
+	$(BIN)/python -m pip install --no-deps tensorrt-stubs==10.13.0.35.1
 	touch $@
 
 # The CPU engine, a package of its own, again whenever its sources change. It wants a C++ compiler; without one its tests

@@ -7,9 +7,10 @@ arguments count.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
-from importlib.metadata import files
+from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
 import pytest
@@ -30,12 +31,18 @@ REPAIRS = (  # what no parser takes: a keyword as a name, and a parameter withou
 def stubs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folders `tensorrt` and `rtx`, for mypy_path; `tensorrt_rtx` is the same in both."""
     pytest.importorskip("tensorrt_rtx")
+    try:
+        published = files("tensorrt-stubs") or []
+    except PackageNotFoundError:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip("pip install --no-deps tensorrt-stubs")
     folder = tmp_path_factory.mktemp("stubs")
     stubgen.main(["--quiet", "--inspect-mode", "-p", "tensorrt_rtx_bindings", "-o", str(folder)])
     (folder / "tensorrt_rtx.pyi").write_text("from tensorrt_rtx_bindings.tensorrt_rtx import *\n")
     (folder / "rtx").mkdir()
     shutil.copy(folder / "tensorrt_rtx.pyi", folder / "rtx" / "tensorrt.pyi")
-    for file in files("tensorrt-stubs") or ():
+    for file in published:
         if file.suffix == ".pyi":
             to = folder / "tensorrt" / file
             to.parent.mkdir(parents=True, exist_ok=True)
