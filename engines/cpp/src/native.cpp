@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <cgnet_native.h>
@@ -62,7 +61,7 @@ class NativeEngine final : public Engine {
  private:
   /// Of one context: Options::threads are all contexts' together, and 0 stands for the cores.
   static int threads_of(const Options& options) {
-    const int all = options.threads > 0 ? options.threads : static_cast<int>(std::thread::hardware_concurrency());
+    const int all = options.threads > 0 ? options.threads : cgnet_native_cores();
     return std::clamp(all / options.contexts, 1, 64);
   }
 

@@ -68,6 +68,9 @@ CGNET_NATIVE_API const char *cgnet_native_instructions(const cgnet_native *net);
 CGNET_NATIVE_API int cgnet_native_threads(const cgnet_native *net);
 CGNET_NATIVE_API size_t cgnet_native_memory(const cgnet_native *net);
 
+/* How many cores this process may keep busy: by its affinity and the CPU quotas of its cgroups. `threads` 0 is so many. */
+CGNET_NATIVE_API int cgnet_native_cores(void);
+
 /* The best instructions that this CPU has kernels for here. */
 CGNET_NATIVE_API const char *cgnet_native_best_instructions(void);
 

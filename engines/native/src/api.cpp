@@ -8,6 +8,7 @@
 #include <new>
 #include <system_error>
 
+#include "cores.hpp"
 #include "engine.hpp"
 
 struct cgnet_native {
@@ -103,5 +104,6 @@ int cgnet_native_operator(const cgnet_native* net, int i, const char** name, con
   return 1;
 }
 
+int cgnet_native_cores(void) { return cgnet::native::cores(); }
 const char* cgnet_native_best_instructions(void) { return cgnet::native::kernels_for("").name; }
 void cgnet_native_close(cgnet_native* net) { delete net; }

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "cores.hpp"
+
 namespace cgnet::native {
 namespace {
 
@@ -13,7 +15,7 @@ constexpr int64_t kMaxPixels = int64_t{1} << 25;
 
 int thread_count(int wanted) {
   if (wanted < 0 || wanted > kMaxThreads) throw Error(std::to_string(wanted) + " threads: wanted 1 to 64, or 0 for one a core");
-  return wanted ? wanted : std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMaxThreads);
+  return wanted ? wanted : std::min(cores(), kMaxThreads);
 }
 
 // Where row or column `i` of `large` lies among `small`, as torch's interpolate has it without align_corners.
