@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -66,6 +67,14 @@ except EngineUnavailable:
 
 # Most exports are verified on the same few scenes, which take as long to draw as a small network takes to trace.
 scenes.draw = lru_cache(maxsize=256)(scenes.draw.__wrapped__)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What a test shows may hold names that are not UTF-8, which pytest-xdist can't pass on."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report
 
 
 @pytest.fixture(scope="session")
