@@ -34,6 +34,7 @@ EXPORTED = [
     "Labelled",
     "MissingPackage",
     "ModelSpec",
+    "Nv12",
     "PerformanceError",
     "Precision",
     "Record",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
@@ -38,7 +39,9 @@ def stubs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             raise
         pytest.skip("pip install --no-deps tensorrt-stubs")
     folder = tmp_path_factory.mktemp("stubs")
-    stubgen.main(["--quiet", "--inspect-mode", "-p", "tensorrt_rtx_bindings", "-o", str(folder)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [*sys.path])  # stubgen adds the current folder
+        stubgen.main(["--quiet", "--inspect-mode", "-p", "tensorrt_rtx_bindings", "-o", str(folder)])
     (folder / "tensorrt_rtx.pyi").write_text("from tensorrt_rtx_bindings.tensorrt_rtx import *\n")
     (folder / "rtx").mkdir()
     shutil.copy(folder / "tensorrt_rtx.pyi", folder / "rtx" / "tensorrt.pyi")

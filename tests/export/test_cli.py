@@ -97,7 +97,7 @@ def test_an_open_plan_takes_up_to_what_was_asked_for(folder: Path) -> None:
 def test_without_a_builder_the_onnx_file_is_kept(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("cgnet_deploy.engines.build.PACKAGES", {"tensorrt": "no_such_trt", "rtx": "no_such_rtx"})
+    monkeypatch.setattr("cgnet_deploy.engines.trtapi.PACKAGES", {"tensorrt": "no_such_trt", "rtx": "no_such_rtx"})
     assert export() == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert "--no-engine" in error
