@@ -16,13 +16,11 @@ SOURCE = HERE.parents[2] / "engines" / "native"
 SCENES = HERE.parents[2] / "cgnet_deploy" / "weights" / "scenes.pth"
 
 
-@pytest.fixture(scope="session")
-def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The shipped network, whose gates are live, in f32 and in int8."""
-    folder = tmp_path_factory.mktemp("native")
-    export(SCENES, folder / "f32.onnx", target="native", res="64x96", dynamic="both")
+def exported(checkpoint: Path, folder: Path) -> tuple[Path, Path]:
+    """Its file in f32 and in int8."""
+    export(checkpoint, folder / "f32.onnx", target="native", res="64x96", dynamic="both")
     export(
-        SCENES,
+        checkpoint,
         folder / "int8.onnx",
         target="native",
         res="64x96",
@@ -32,6 +30,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         min_speedup=0,
     )
     return folder / "f32.onnx", folder / "int8.onnx"
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The shipped network, whose gates are live."""
+    return exported(SCENES, tmp_path_factory.mktemp("native"))
 
 
 # What tests build is one unit but for the kernels: parsing the standard library's headers is half of the time that

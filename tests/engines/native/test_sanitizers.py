@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cgnet_deploy.export.api import export
-from tests.engines.native.conftest import linked, want
+from tests.engines.native.conftest import exported, linked, want
 from tests.engines.test_nativecpu import saved
 from tests.networks import drawn
 
@@ -18,21 +17,9 @@ pytestmark = pytest.mark.timeout(1200)  # two builds, which a busy machine of tw
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A network of few blocks, in f32 and in int8: sanitized code loads it a hundred times."""
+    """A network of few blocks: sanitized code loads it a hundred times."""
     folder = tmp_path_factory.mktemp("small")
-    checkpoint = saved(folder / "small.pth", drawn(5, (2, 3), bias=True))
-    export(checkpoint, folder / "f32.onnx", target="native", res="64x96", dynamic="both")
-    export(
-        checkpoint,
-        folder / "int8.onnx",
-        target="native",
-        res="64x96",
-        precision="int8",
-        calib_data="scenes",
-        calib_images=8,
-        min_speedup=0,
-    )
-    return folder / "f32.onnx", folder / "int8.onnx"
+    return exported(saved(folder / "small.pth", drawn(5, (2, 3), bias=True)), folder)
 
 
 @pytest.mark.parametrize(("sanitizer", "cases"), [("address,undefined", 100), ("thread", 0)])
