@@ -112,10 +112,8 @@ def test_the_fixtures_give_pytorchs_scores_at_odd_sizes(shared: Path, tmp_path: 
             assert_is_pytorch(engine, checkpoint, size)
 
 
-@pytest.fixture(scope="module")
-def dead(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def pruned(folder: Path) -> tuple[Path, Path]:
     """A drawn checkpoint with dead channels and constant gates, and its pruned file, with widths of all kinds."""
-    folder = tmp_path_factory.mktemp("native")
     network = drawn(3, (3, 3), seed=1)
     dead = torch.Generator().manual_seed(2)
     with torch.no_grad():
@@ -127,6 +125,11 @@ def dead(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     checkpoint = saved(folder / "dead.pth", network)
     export(checkpoint, folder / "dead.onnx", target="native", res="64x96", dynamic="both", prune=True)
     return checkpoint, folder / "dead.onnx"
+
+
+@pytest.fixture(scope="module")
+def dead(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return pruned(tmp_path_factory.mktemp("native"))
 
 
 @pytest.mark.parametrize("instructions", INSTRUCTIONS)

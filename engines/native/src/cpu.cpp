@@ -19,13 +19,18 @@ constexpr unsigned long kHasDotprod = 1ul << 20, kHasI8mm = 1ul << 13;
 bool runs(const Kernels* kernels) {
   if (!kernels) return false;
 #if defined(__x86_64__)
+#ifdef CGNET_EMULATE
+  constexpr bool kEmulates = true;
+#else
+  constexpr bool kEmulates = false;
+#endif
   __builtin_cpu_init();
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  if (kernels == avx2_kernels()) return avx2;
   if (kernels == avx512_kernels())
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx2") &&
-           __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
-  if (kernels == avx2_kernels())
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+    return avx2 && (kEmulates || (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                                  __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+                                  __builtin_cpu_supports("avx512vnni")));
 #elif defined(__aarch64__) && defined(__linux__)
   const bool dotprod = getauxval(AT_HWCAP) & kHasDotprod;
   if (kernels == i8mm_kernels()) return dotprod && getauxval(AT_HWCAP2) & kHasI8mm;

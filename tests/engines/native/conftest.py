@@ -7,9 +7,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cgnet_deploy.export.api import export
+from cgnet_deploy.pixels import F32, U8
 
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE.parents[2] / "engines" / "native"
@@ -55,6 +57,17 @@ def want(*tools: str) -> None:
 def run(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+
+
+def labelled(program: Path, file: Path, frame: U8, instructions: str, emulator: tuple[str, ...] = ()) -> tuple[U8, F32]:
+    """What labels.cpp gives: (H, W) labels, and the scores as one list."""
+    height, width = frame.shape[:2]
+    command = [*emulator, str(program), str(file), instructions, str(height), str(width)]
+    done = subprocess.run(command, input=frame.tobytes(), capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    pixels = height * width
+    labels = np.frombuffer(done.stdout[:pixels], np.uint8).reshape(height, width)
+    return labels, np.frombuffer(done.stdout[pixels:], np.float32)
 
 
 def linked(program: str, build: Path, flags: tuple[str, ...], *options: str, compiler: str = "c++") -> Path:

@@ -1,10 +1,12 @@
-// sums CASES: dense int8 rows of kernels that add products up in 16 bits, on the largest maps and weights, against plain sums.
+// sums CASES [INSTRUCTIONS]: int8 rows, dense and depthwise, on the largest maps and weights that the kernels take, against
+// plain sums, to the bit. Without instructions: of all that this CPU runs.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <random>
 #include <vector>
 
+#include "onnx.hpp"
 #include "steps.hpp"
 
 using namespace cgnet::native;
@@ -13,8 +15,44 @@ static std::mt19937 draw(7);
 
 static int up_to(int most) { return static_cast<int>(draw() % static_cast<unsigned>(most + 1)); }
 
-static bool row_is_right(const Kernels& kernels) {
-  const int width = 1 + up_to(40), vectors = 1 + up_to(4), slots = vectors * kernels.lanes;
+static std::vector<uint8_t> drawn_map(size_t bytes) {
+  std::vector<uint8_t> map(bytes + kPastEnd);
+  const bool full = up_to(1);
+  for (uint8_t& byte : map) byte = static_cast<uint8_t>(full ? 255 : up_to(255));
+  return map;
+}
+
+static std::vector<int8_t> drawn_weights(size_t count, int largest) {
+  std::vector<int8_t> weights(count);
+  const int small = up_to(1) ? largest : 5;
+  for (int8_t& weight : weights) {
+    const int size = up_to(9) ? up_to(small) : largest;
+    weight = static_cast<int8_t>(up_to(3) ? size : -size);
+  }
+  return weights;
+}
+
+// A tail that leaves the sums as they are, and where they go.
+struct Plain {
+  Block one, none, result;
+  Tail tail{};
+
+  Plain(int slots, int width)
+      : one(4 * static_cast<size_t>(slots)), none(4 * static_cast<size_t>(slots)), result(4 * static_cast<size_t>(slots * width)) {
+    for (int i = 0; i < slots; i++) one.floats()[i] = 1;
+    tail.scale = one.floats(), tail.bias = none.floats(), tail.outs = 1;
+    tail.out[0] = {result.data(), 4 * slots, nullptr, nullptr, nullptr, 1, false};
+  }
+};
+
+static bool is(float found, int wanted, int x, int slot) {
+  if (found == static_cast<float>(wanted)) return true;
+  std::printf("pixel %d, slot %d: %f, wanted %d\n", x, slot, static_cast<double>(found), wanted);
+  return false;
+}
+
+static bool dense_row_is_right(const Kernels& kernels) {
+  const int width = 1 + up_to(40), vectors = 1 + up_to(8), slots = vectors * kernels.lanes;
   std::vector<RunOf> runs;
   std::vector<std::vector<uint8_t>> maps;
   std::vector<Run> rows;
@@ -22,21 +60,13 @@ static bool row_is_right(const Kernels& kernels) {
   for (int r = 0; r <= up_to(5); r++) {
     runs.push_back({1 + up_to(20), r / 3});
     const int pixel = 8 * (1 + r / 3);
-    std::vector<uint8_t> map(static_cast<size_t>(width * pixel + 4 * runs.back().steps) + kPastEnd);
-    const bool full = up_to(1);
-    for (uint8_t& byte : map) byte = static_cast<uint8_t>(full ? 255 : up_to(255));
-    maps.push_back(map);
+    maps.push_back(drawn_map(static_cast<size_t>(width * pixel + 4 * runs.back().steps)));
     rows.push_back({nullptr, pixel, runs.back().steps});
     steps += runs.back().steps;
   }
   for (size_t r = 0; r < rows.size(); r++) rows[r].at = maps[r].data();
   // (steps, slots, 4), and as it is packed.
-  std::vector<int8_t> weights(static_cast<size_t>(steps * slots * 4));
-  const int small = up_to(1) ? 63 : 5;
-  for (int8_t& weight : weights) {
-    const int size = up_to(9) ? up_to(small) : 63;
-    weight = static_cast<int8_t>(up_to(3) ? size : -size);
-  }
+  const std::vector<int8_t> weights = drawn_weights(static_cast<size_t>(steps * slots * 4), kernels.most_weight);
   PackedOp op;
   op.slots = slots, op.vectors = vectors;
   op.weights = Block(weights.size());
@@ -46,30 +76,60 @@ static bool row_is_right(const Kernels& kernels) {
     for (int step = 0; step < steps; step++, to += 4 * kernels.lanes * size)
       std::memcpy(to, &weights[static_cast<size_t>((step * slots + begin * kernels.lanes) * 4)], static_cast<size_t>(4 * kernels.lanes * size));
   }
-  order_steps(op, runs, static_cast<size_t>(kernels.lanes), static_cast<size_t>(kernels.most_vectors));
-  Block one(4 * static_cast<size_t>(slots)), none(4 * static_cast<size_t>(slots)), result(4 * static_cast<size_t>(slots * width));
-  for (int i = 0; i < slots; i++) one.floats()[i] = 1;
-  Tail tail{};
-  tail.scale = one.floats(), tail.bias = none.floats(), tail.outs = 1;
-  tail.out[0] = {result.data(), 4 * slots, nullptr, nullptr, nullptr, 1, false};
-  kernels.dense_u8({rows.data(), static_cast<int>(rows.size()), width, vectors, op.weights.data(), op.quads.data(), tail});
+  if (kernels.most_weight < 127) order_steps(op, runs, static_cast<size_t>(kernels.lanes), static_cast<size_t>(kernels.most_vectors));
+  const Plain plain(slots, width);
+  kernels.dense_u8({rows.data(), static_cast<int>(rows.size()), width, vectors, op.weights.data(), op.quads.data(), plain.tail});
   for (int x = 0; x < width; x++)
     for (int slot = 0; slot < slots; slot++) {
       int sum = 0, step = 0;
-      for (const Run& run : rows)
+      for (const Run& run : rows) {
         for (int k = 0; k < 4 * run.steps; k++)
-          sum += run.at[x * run.pixel + k] * weights[static_cast<size_t>(((step + k / 4) * slots + slot) * 4 + k % 4)],
-              step += k == 4 * run.steps - 1 ? run.steps : 0;
-      if (result.floats()[x * slots + slot] != static_cast<float>(sum))
-        return std::printf("pixel %d, slot %d: %f, wanted %d\n", x, slot, static_cast<double>(result.floats()[x * slots + slot]), sum), false;
+          sum += (run.at[x * run.pixel + k] - kernels.centre) * weights[static_cast<size_t>(((step + k / 4) * slots + slot) * 4 + k % 4)];
+        step += run.steps;
+      }
+      if (!is(plain.result.floats()[x * slots + slot], sum, x, slot)) return false;
     }
   return true;
 }
 
-int main(int, char** arguments) {
-  const Kernels* const kernels = avx2_kernels();
-  if (!kernels || !__builtin_cpu_supports("avx2")) return std::printf("no such kernels here\n"), 0;
-  for (int i = 0; i < std::atoi(arguments[1]); i++)
-    if (!row_is_right(*kernels)) return 1;
-  std::printf("%s rows\n", arguments[1]);
+static bool depthwise_row_is_right(const Kernels& kernels) {
+  const int width = 1 + up_to(20), dilation = 1 << up_to(2), channels = 32 * (1 + up_to(3));
+  const int group = kernels.group(channels), row = (width + 2 * dilation) * channels;
+  const std::vector<uint8_t> map = drawn_map(static_cast<size_t>(row * (2 * dilation + 1)));
+  const uint8_t* const at = map.data() + dilation * (row + channels);
+  const std::vector<int8_t> weights = drawn_weights(static_cast<size_t>(9 * channels), kernels.most_weight);  // (slots, 9)
+  Block packed(static_cast<size_t>(12 * channels));
+  for (int slot = 0; slot < channels; slot++) {
+    const int in = slot % group, lanes = group / 4;
+    for (int tap = 0; tap < 9; tap++)
+      packed.data()[12 * (slot - in) + (tap % 3 * 4 + in / lanes) * group + 4 * (in % lanes) + tap / 3] =
+          static_cast<uint8_t>(weights[static_cast<size_t>(9 * slot + tap)]);
+  }
+  const Plain plain(channels, width);
+  kernels.depthwise_u8({at, row, channels, dilation, width, channels, packed.data(), plain.tail});
+  for (int x = 0; x < width; x++)
+    for (int element = 0; element < channels; element++) {
+      const int in = element % group, slot = element - in + in / 4 % 4 * (group / 4) + in / 16 * 4 + in % 4;
+      int sum = 0;
+      for (int tap = 0; tap < 9; tap++)
+        sum += (at[(tap / 3 - 1) * dilation * row + (x + (tap % 3 - 1) * dilation) * channels + element] - kernels.centre) *
+               weights[static_cast<size_t>(9 * slot + tap)];
+      if (!is(plain.result.floats()[x * channels + slot], sum, x, slot)) return false;
+    }
+  return true;
+}
+
+static bool are_right(const Kernels& kernels, int cases) {
+  for (int i = 0; i < cases; i++)
+    if (!dense_row_is_right(kernels) || !depthwise_row_is_right(kernels)) return std::printf("%s is wrong\n", kernels.name), false;
+  return true;
+}
+
+int main(int count, char** arguments) {
+  const int cases = std::atoi(arguments[1]);
+  if (count > 2) return !are_right(kernels_for(arguments[2]), cases);
+  for (const char* name : {"avx512", "avx2", "i8mm", "dotprod", "generic"}) try {
+      if (!are_right(kernels_for(name), cases)) return 1;
+    } catch (const Unavailable&) {
+    }
 }

@@ -12,10 +12,9 @@ import pytest
 from cgnet_deploy.data.dataset import fit_frame
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.errors import MissingPackage
-from cgnet_deploy.pixels import F32, U8
 from cgnet_deploy.spec import Res
 from tests.engines.graphs import drawn_frames
-from tests.engines.native.conftest import SCENES, linked, want
+from tests.engines.native.conftest import SCENES, labelled, linked, run, want
 from tests.engines.test_nativecpu import F32_PARITY, opened, scores_of
 
 COMPILER, EMULATOR = "aarch64-linux-gnu-g++", "qemu-aarch64"
@@ -23,32 +22,39 @@ CPUS = {"i8mm": "max", "dotprod": "cortex-a76", "generic": "cortex-a72"}  # the 
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     want("cmake", "ninja")
     for tool, package in ((COMPILER, "g++-aarch64-linux-gnu"), (EMULATOR, "qemu-user")):
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed: apt-get install {package}")
+    return tmp_path_factory.mktemp("arm")
+
+
+def for_arm(program: str, build: Path) -> Path:
     system = ("CMAKE_SYSTEM_NAME=Linux", "CMAKE_SYSTEM_PROCESSOR=aarch64")
-    return linked("labels.cpp", tmp_path_factory.mktemp("arm"), ("-static",), *system, compiler=COMPILER)
+    return linked(program, build, ("-static",), *system, compiler=COMPILER)
 
 
-def labelled(program: Path, file: Path, frame: U8, cpu: str, instructions: str = "") -> tuple[U8, F32]:
-    """(H, W) labels, and the scores as one list."""
-    height, width = frame.shape[:2]
-    command = [EMULATOR, "-cpu", cpu, str(program), str(file), instructions, str(height), str(width)]
-    done = subprocess.run(command, input=frame.tobytes(), capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr
-    pixels = height * width
-    return np.frombuffer(done.stdout[:pixels], np.uint8).reshape(height, width), np.frombuffer(
-        done.stdout[pixels:], np.float32
-    )
+@pytest.fixture(scope="module")
+def program(build: Path) -> Path:
+    return for_arm("labels.cpp", build)
+
+
+def emulator(cpu: str) -> tuple[str, ...]:
+    return EMULATOR, "-cpu", cpu
+
+
+def test_int8_sums_are_right_to_the_bit(build: Path) -> None:
+    sums = for_arm("sums.cpp", build)
+    for instructions, cpu in CPUS.items():
+        run([*emulator(cpu), str(sums), "50", instructions])
 
 
 @pytest.mark.parametrize("instructions", CPUS)
 def test_f32_scores_are_pytorchs(instructions: str, program: Path, files: tuple[Path, Path]) -> None:
     size = (61, 83)
     scores, logits = scores_of(SCENES, size)
-    labels, found = labelled(program, files[0], drawn_frames(1, *size)[0], CPUS[instructions])
+    labels, found = labelled(program, files[0], drawn_frames(1, *size)[0], "", emulator(CPUS[instructions]))
     assert np.abs(found - scores.ravel()).max() <= F32_PARITY * np.abs(scores).max()
     assert (labels == logits.argmax(0)).mean() > 0.999
 
@@ -63,14 +69,14 @@ def test_int8_labels_are_those_of_this_machine(instructions: str, program: Path,
             wanted = np.concatenate([engine.infer(frame[None]) for frame in frames])
     except MissingPackage as error:
         pytest.skip(str(error))
-    found = np.stack([labelled(program, files[1], frame, CPUS[instructions])[0] for frame in frames])
+    found = np.stack([labelled(program, files[1], frame, "", emulator(CPUS[instructions]))[0] for frame in frames])
     assert len(np.unique(wanted)) > 3
     assert (found == wanted).mean() >= 0.99
 
 
 @pytest.mark.parametrize(("cpu", "lacks"), [("cortex-a76", "i8mm"), ("cortex-a72", "dotprod")])
 def test_a_cpu_without_them_says_so(cpu: str, lacks: str, program: Path, files: tuple[Path, Path]) -> None:
-    command = [EMULATOR, "-cpu", cpu, str(program), str(files[1]), lacks, "64", "96"]
+    command = [*emulator(cpu), str(program), str(files[1]), lacks, "64", "96"]
     done = subprocess.run(command, input=bytes(64 * 96 * 3), capture_output=True, check=False)
     assert done.returncode == 5
     assert done.stderr.decode().startswith(f'no kernels "{lacks}" for this CPU, which runs ')

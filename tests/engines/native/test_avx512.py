@@ -1,0 +1,69 @@
+"""The AVX-512 kernels on any x86 CPU with AVX2: SIMDe does what their instructions do, slowly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cgnet_deploy.data.dataset import fit_frame
+from cgnet_deploy.data.opening import open_dataset
+from cgnet_deploy.spec import Res
+from tests.engines.graphs import drawn_frames
+from tests.engines.native.conftest import HERE, SCENES, labelled, linked, run, want
+from tests.engines.test_nativecpu import F32_PARITY, pruned, scores_of
+
+FLAGS = ("-O1",)  # a quarter of the time that -O3 compiles
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    want("cmake", "c++", "ninja")
+    if not Path("/usr/include/simde/x86/avx512.h").exists():
+        pytest.skip("SIMDe is not installed: apt-get install libsimde-dev")
+    if "avx2" not in Path("/proc/cpuinfo").read_text().split():
+        pytest.skip("this CPU has no AVX2")
+    return tmp_path_factory.mktemp("avx512")
+
+
+def emulated(program: str, build: Path) -> Path:
+    return linked(program, build, FLAGS, f"CGNET_EMULATE={HERE / 'emulated.hpp'}", "CMAKE_BUILD_TYPE=Debug")
+
+
+@pytest.fixture(scope="module")
+def program(build: Path) -> Path:
+    return emulated("labels.cpp", build)
+
+
+def test_int8_sums_are_right_to_the_bit(build: Path) -> None:
+    run([str(emulated("sums.cpp", build)), "100", "avx512"])
+
+
+@pytest.mark.parametrize("size", [(97, 131), (32, 33)])
+def test_f32_scores_are_pytorchs_with_live_gates(
+    size: tuple[int, int], program: Path, files: tuple[Path, Path]
+) -> None:
+    scores, logits = scores_of(SCENES, size)
+    labels, found = labelled(program, files[0], drawn_frames(1, *size)[0], "avx512")
+    assert np.abs(found - scores.ravel()).max() <= F32_PARITY * np.abs(scores).max()
+    assert (labels == logits.argmax(0)).mean() > 0.999
+
+
+def test_f32_scores_are_pytorchs_with_dead_channels(program: Path, tmp_path: Path) -> None:
+    checkpoint, file = pruned(tmp_path)
+    scores, _ = scores_of(checkpoint, (75, 64))
+    _, found = labelled(program, file, drawn_frames(1, 75, 64)[0], "avx512")
+    assert np.abs(found - scores.ravel()).max() <= F32_PARITY * np.abs(scores).max()
+
+
+def test_int8_labels_are_those_of_the_portable_kernels(program: Path, files: tuple[Path, Path]) -> None:
+    """Which other tests hold to ONNX Runtime; residual sums are f32 there and f16 here."""
+    data = open_dataset("scenes", "val")
+    frames = [fit_frame(data.frame(i), Res(64, 96)) for i in range(3)]
+    wanted, found = (
+        np.stack([labelled(program, files[1], frame, instructions)[0] for frame in frames])
+        for instructions in ("generic", "avx512")
+    )
+    assert len(np.unique(wanted)) > 3
+    assert (found == wanted).mean() >= 0.99
