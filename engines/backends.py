@@ -147,6 +147,7 @@ BACKENDS: tuple[Backend, ...] = (
     Backend("openvino-bf16", "OpenVINO, bf16", OPENVINO, {"arithmetic": "bf16"}),
     Backend("opencv", "OpenCV", OPENCV),
     Backend("native", "our CPU engine", NATIVE),
+    Backend("native-bf16", "our CPU engine, bf16", NATIVE, {"arithmetic": "bf16"}),
     Backend("ncnn", "ncnn", NCNN),
     Backend("trt", "TensorRT", TENSORRT, suffixes=(".plan", ".engine"), gpu_matrix=EVERY),
     Backend("trt-plain", "TensorRT, no CUDA graph", TENSORRT, {"graph": False}, like="trt", gpu_matrix=EVERY),

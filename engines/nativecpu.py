@@ -9,7 +9,7 @@ from collections.abc import Callable
 from ctypes import POINTER, byref, c_char_p, c_float, c_int, c_int64, c_size_t, c_uint8, c_void_p
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -27,19 +27,23 @@ BAD_INPUT, UNAVAILABLE = 2, 5  # of cgnet_native_status
 FRAMES_U8, LABELS_U8 = POINTER(c_uint8), POINTER(c_uint8)
 FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "error": (c_char_p, ()),
-    "load": (c_int, (c_char_p, c_size_t, c_int, c_char_p, POINTER(c_void_p))),
+    "load": (c_int, (c_char_p, c_size_t, c_int, c_char_p, c_char_p, POINTER(c_void_p))),
     "run": (c_int, (c_void_p, FRAMES_U8, c_int, c_int, c_int, LABELS_U8)),
     "scores": (c_int, (c_void_p, POINTER(c_float))),
     "instructions": (c_char_p, (c_void_p,)),
-    "best_instructions": (c_char_p, ()),
+    "arithmetic": (c_char_p, (c_void_p,)),
+    "best_instructions": (c_char_p, (c_char_p,)),
     "profile": (None, (c_void_p, c_int)),
     "operator": (c_int, (c_void_p, c_int, POINTER(c_char_p), POINTER(c_char_p), POINTER(c_int64), POINTER(c_int64))),
     "close": (None, (c_void_p,)),
 }
 
 
-def open(request: Request) -> Engine:
-    return NativeEngine(*requested(request), threads=request.threads, profile=request.profile)
+Arithmetic = Literal["f32", "bf16"]
+
+
+def open(request: Request, *, arithmetic: Arithmetic = "f32") -> Engine:
+    return NativeEngine(*requested(request), threads=request.threads, arithmetic=arithmetic, profile=request.profile)
 
 
 def native_or_none(file: OnnxFile, shape: Shape, request: Request) -> Engine | None:
@@ -51,29 +55,40 @@ def native_or_none(file: OnnxFile, shape: Shape, request: Request) -> Engine | N
         return None
 
 
-def probe() -> str:
-    best = library()["best_instructions"]().decode()
-    return f"cgnet-native {importlib.metadata.version('cgnet-native')}; {best}"
+def probe(*, arithmetic: Arithmetic = "f32") -> str:
+    best = library()["best_instructions"](arithmetic.encode())
+    if best is None:
+        raise EngineUnavailable(library()["error"]().decode())
+    return f"cgnet-native {importlib.metadata.version('cgnet-native')}; {best.decode()}"
 
 
 class NativeEngine(GraphEngine):
     """A file of `--target native`. shape: the (N, H, W) to take. threads: None for one a core.
 
-    instructions: "avx512", "avx2" or "generic", "" for the best of this CPU. profile: as of open_engine.
+    instructions: "avx512", "avx2" or "generic", "" for the best of this CPU. arithmetic: what a file in f32 is computed
+    in; EngineUnavailable if the CPU can't. profile: as of open_engine.
     """
 
     def __init__(
-        self, file: OnnxFile, shape: Shape, *, threads: int | None = None, instructions: str = "", profile: bool = False
+        self,
+        file: OnnxFile,
+        shape: Shape,
+        *,
+        threads: int | None = None,
+        instructions: str = "",
+        arithmetic: Arithmetic = "f32",
+        profile: bool = False,
     ) -> None:
         self._network, self._library = c_void_p(), library()
         self._ends, self._profiles = file.ends, profile
         content, threads = file.content, cores() if threads is None else threads
+        hints = instructions.encode(), arithmetic.encode()
         self._check(
-            self._library["load"](content, len(content), threads, instructions.encode(), byref(self._network)),
+            self._library["load"](content, len(content), threads, *hints, byref(self._network)),
             lambda reason: ArtifactError(f"native can't run {file.path}: {reason}"),
         )
-        used = self._library["instructions"](self._network).decode()
-        provider = f"CPU {file.precision.value} {used}"
+        runs_in, used = (self._library[name](self._network).decode() for name in ("arithmetic", "instructions"))
+        provider = f"CPU {runs_in} {used}"
         self.info = EngineInfo("native", provider, file.precision, file.spec, shape, file.sha256, file.assumed)
 
     def _check(self, status: int, bad_input: Callable[[str], CgnetError]) -> None:

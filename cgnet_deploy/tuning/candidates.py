@@ -84,6 +84,7 @@ WAYS: tuple[Way, ...] = (
     Way("trt", "tensorrt", INT8, ("most", "all")),
     Way("trt", "tensorrt", F16),
     Way("native", "native", INT8, ("all",)),  # it runs no others
+    Way("native-bf16", "native", F32),
     Way("native", "native", F32),
     Way("openvino-bf16", "openvino", INT8, ("most", "all", "stored")),
     Way("openvino-bf16", "openvino", F32),

@@ -29,8 +29,9 @@ ROUNDING = {
     "torch-fast-f16": F16_ROUNDING,
     "torch-compile-bf16": BF16_ROUNDING,
     "openvino-bf16": BF16_ROUNDING,
+    "native-bf16": BF16_ROUNDING,
 }
-NETWORKS = ("native",)  # run the network alone, and no other graph
+NETWORKS = ("native", "native-bf16")  # run the network alone, and no other graph
 FILES = {
     "checkpoint": ("drawn_checkpoint",),
     "onnx": ("tensor_onnx", "frames_onnx"),

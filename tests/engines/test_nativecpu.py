@@ -239,6 +239,23 @@ def test_instructions_that_this_cpu_lacks_are_no_crash(live: tuple[Path, Path]) 
         NativeEngine(*file, instructions="amx")
 
 
+def test_bf16_runs_or_is_refused_but_never_replaced(live: tuple[Path, Path]) -> None:
+    """What it gives is tested in tests/engines/native, on CPUs without it too."""
+    try:
+        probe(arithmetic="bf16")
+    except EngineUnavailable:
+        with pytest.raises(EngineUnavailable, match=r"^this CPU has no bf16 \(it runs .*generic\)$"):
+            open_engine(f"native-bf16:{live[1]}")
+        return
+    with open_engine(f"native-bf16:{live[1]}") as engine:
+        assert engine.info.provider.startswith("CPU bf16 ")
+
+
+def test_an_int8_file_has_nothing_to_compute_in_bf16(int8: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"native can't run \S+: an int8 file has nothing .* in bf16$"):
+        open_engine(f"native-bf16:{int8}")
+
+
 def test_a_file_of_another_target_is_refused_by_its_node(tmp_path: Path, live: tuple[Path, Path]) -> None:
     path = tmp_path / "generic.onnx"
     export(live[0], path, res="64x96")

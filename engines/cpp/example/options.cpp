@@ -38,9 +38,9 @@ Number number(std::string_view flag, std::string_view text, Number least, Number
   return value;
 }
 
-/// openvino:FILE or native:FILE, else FILE.
+/// BACKEND:FILE or FILE.
 std::pair<std::string, std::string> reference(const std::string& text) {
-  for (const std::string backend : {"openvino", "native"})
+  for (const std::string backend : {"openvino", "native", "native-bf16"})
     if (text.rfind(backend + ":", 0) == 0) return {backend, text.substr(backend.size() + 1)};
   return {"", text};
 }

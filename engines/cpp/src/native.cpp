@@ -49,7 +49,8 @@ class NativeContext final : public Context {
 class NativeEngine final : public Engine {
  public:
   NativeEngine(const File& file, const Options& options)
-      : path_(file.artifact.path.string()), content_(file.content), threads_(threads_of(options)), first_(open()) {}
+      : path_(file.artifact.path.string()), content_(file.content), threads_(threads_of(options)),
+        arithmetic_(options.backend == "native-bf16" ? "bf16" : "f32"), first_(open()) {}
 
   std::unique_ptr<Context> new_context() override {
     return std::make_unique<NativeContext>(first_ ? std::move(first_) : open());
@@ -67,15 +68,16 @@ class NativeEngine final : public Engine {
 
   Network open() {
     cgnet_native* net = nullptr;
-    const auto status = cgnet_native_load(content_.data(), content_.size(), threads_, "", &net);
+    const auto status = cgnet_native_load(content_.data(), content_.size(), threads_, "", arithmetic_, &net);
     if (status != CGNET_NATIVE_OK) fail(status, "native can't run " + path_ + ": ");
-    provider_ = std::string("CPU ") + (cgnet_native_is_int8(net) != 0 ? "int8 " : "f32 ") + cgnet_native_instructions(net);
+    provider_ = std::string("CPU ") + cgnet_native_arithmetic(net) + " " + cgnet_native_instructions(net);
     return Network(net);
   }
 
   std::string path_;
   std::string content_;
   int threads_;
+  const char* arithmetic_;
   std::string provider_;
   Network first_;  // until a context takes it
 };

@@ -26,7 +26,7 @@ namespace {
 
 /// Our own CPU engine where it takes the file and nobody chose another, else OpenVINO.
 std::unique_ptr<Engine> open_onnx(const File& file, [[maybe_unused]] const Shape& shape, const Options& options) {
-  const bool chosen = options.backend == "native";
+  const bool chosen = options.backend == "native" || options.backend == "native-bf16";
   [[maybe_unused]] const std::string path = file.artifact.path.string();
 #ifdef CGNET_NATIVE
   if (options.backend != "openvino") {
@@ -74,8 +74,9 @@ class Segmenter::Impl {
     if (options.contexts < 1 || options.contexts > 64)
       throw UsageError("contexts " + std::to_string(options.contexts) + ": must be between 1 and 64");
     if (options.threads < 0) throw UsageError("threads " + std::to_string(options.threads) + ": must be 0 or more");
-    if (!options.backend.empty() && options.backend != "native" && options.backend != "openvino")
-      throw UsageError("backend " + options.backend + ": wanted native or openvino, or none for the file's own");
+    const std::string& backend = options.backend;
+    if (!backend.empty() && backend != "native" && backend != "native-bf16" && backend != "openvino")
+      throw UsageError("backend " + backend + ": wanted native, native-bf16 or openvino, or none for the file's own");
     const File file = read_file(path);
     const Artifact& artifact = file.artifact;
     shape_ = narrowed(artifact, {options.batch, options.height, options.width});

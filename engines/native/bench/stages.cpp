@@ -155,7 +155,7 @@ int main(int count, char** arguments) {
   std::vector<std::string> order;
   std::map<std::string, Stage> stages;
   try {
-    Engine engine(reinterpret_cast<const uint8_t*>(file.data()), file.size(), threads, "");
+    Engine engine(reinterpret_cast<const uint8_t*>(file.data()), file.size(), threads, "", false);
     const Network& net = engine.network();
     const auto run = [&] { engine.run(frame.data(), 1, height, width, labels.data()); };
     for (int i = 0; i < 5; i++) run();

@@ -19,7 +19,7 @@ int fail(const char* what) {
 int main(int argc, char** argv) {
   if (argc != 4) return fail("wanted FILE VIDEO LABELS");
   cgnet_native* opened = nullptr;
-  if (const auto status = cgnet_native_open(argv[1], 0, nullptr, &opened)) return fail(cgnet_native_error()), status;
+  if (const auto status = cgnet_native_open(argv[1], 0, nullptr, nullptr, &opened)) return fail(cgnet_native_error()), status;
   const std::unique_ptr<cgnet_native, decltype(&cgnet_native_close)> net(opened, cgnet_native_close);
   cv::VideoCapture video(argv[2]);
   std::ofstream output(argv[3], std::ios::binary);

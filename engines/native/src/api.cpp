@@ -27,6 +27,13 @@ void remember(const char* what) {
     if (static_cast<unsigned char>(c) < ' ' || c == 127) c = '?';
 }
 
+bool is_bf16(const char* arithmetic) {
+  const std::string name = arithmetic ? arithmetic : "";
+  if (name != "" && name != "f32" && name != "bf16")
+    throw cgnet::native::Error("arithmetic \"" + name.substr(0, 40) + "\": wanted f32 or bf16");
+  return name == "bf16";
+}
+
 template <class Body>
 cgnet_native_status guarded(Body body) {
   try {
@@ -49,9 +56,11 @@ cgnet_native_status guarded(Body body) {
 const char* cgnet_native_version(void) { return CGNET_NATIVE_VERSION; }
 const char* cgnet_native_error(void) { return last_error.c_str(); }
 
-cgnet_native_status cgnet_native_open(const char* path, int threads, const char* instructions, cgnet_native** net) {
+cgnet_native_status cgnet_native_open(const char* path, int threads, const char* instructions, const char* arithmetic,
+                                      cgnet_native** net) {
   return guarded([&] {
     *net = nullptr;
+    const bool bf16 = is_bf16(arithmetic);
     std::ifstream stream(path, std::ios::binary);
     if (!stream) throw cgnet::native::Error(std::string(path) + " can't be opened");
     std::vector<uint8_t> file;
@@ -63,14 +72,15 @@ cgnet_native_status cgnet_native_open(const char* path, int threads, const char*
       stream.read(piece.data(), static_cast<std::streamsize>(piece.size()));
       file.insert(file.end(), piece.begin(), piece.begin() + stream.gcount());
     }
-    *net = new cgnet_native{{file.data(), file.size(), threads, instructions}};
+    *net = new cgnet_native{{file.data(), file.size(), threads, instructions, bf16}};
   });
 }
 
-cgnet_native_status cgnet_native_load(const void* file, size_t bytes, int threads, const char* instructions, cgnet_native** net) {
+cgnet_native_status cgnet_native_load(const void* file, size_t bytes, int threads, const char* instructions, const char* arithmetic,
+                                      cgnet_native** net) {
   return guarded([&] {
     *net = nullptr;
-    *net = new cgnet_native{{static_cast<const uint8_t*>(file), bytes, threads, instructions}};
+    *net = new cgnet_native{{static_cast<const uint8_t*>(file), bytes, threads, instructions, is_bf16(arithmetic)}};
   });
 }
 
@@ -83,7 +93,9 @@ cgnet_native_status cgnet_native_scores(const cgnet_native* net, float* scores) 
 }
 
 int cgnet_native_classes(const cgnet_native* net) { return net->engine.network().classes; }
-int cgnet_native_is_int8(const cgnet_native* net) { return net->engine.network().int8; }
+const char* cgnet_native_arithmetic(const cgnet_native* net) {
+  return net->engine.network().int8 ? "int8" : net->engine.kernels().dense_bf16 ? "bf16" : "f32";
+}
 const char* cgnet_native_instructions(const cgnet_native* net) { return net->engine.kernels().name; }
 int cgnet_native_threads(const cgnet_native* net) { return net->engine.threads(); }
 size_t cgnet_native_memory(const cgnet_native* net) { return net->engine.memory_bytes(); }
@@ -105,5 +117,9 @@ int cgnet_native_operator(const cgnet_native* net, int i, const char** name, con
 }
 
 int cgnet_native_cores(void) { return cgnet::native::cores(); }
-const char* cgnet_native_best_instructions(void) { return cgnet::native::kernels_for("").name; }
+const char* cgnet_native_best_instructions(const char* arithmetic) {
+  const char* best = nullptr;
+  guarded([&] { best = cgnet::native::kernels_for("", is_bf16(arithmetic)).name; });
+  return best;
+}
 void cgnet_native_close(cgnet_native* net) { delete net; }

@@ -29,9 +29,10 @@ void between(int i, int small, int large, int& before, int& after, float& weight
 
 }  // namespace
 
-Engine::Engine(const uint8_t* file, size_t size, int threads, const char* instructions)
-    : net_(recognise(read_onnx(file, size))), kernels_(&kernels_for(instructions)), threads_(thread_count(threads)),
-      packed_(pack(net_, *kernels_)) {
+Engine::Engine(const uint8_t* file, size_t size, int threads, const char* instructions, bool bf16)
+    : net_(recognise(read_onnx(file, size))), kernels_(&kernels_for(instructions, bf16 && !net_.int8)),
+      threads_(thread_count(threads)), packed_(pack(net_, *kernels_)) {
+  if (bf16 && net_.int8) throw Error("an int8 file has nothing that could be computed in bf16");
   for (Op& op : net_.ops) {
     op.macs = static_cast<int64_t>(op.weight.size());
     if (!averages_inputs(op)) std::vector<float>().swap(op.weight);  // as packed they are kept
@@ -157,7 +158,7 @@ Store Engine::store_of(size_t index, size_t out, const Thread& thread, int y) co
   if (to.shares) draw_border(to, at(to, thread, y), y);
   const PackedOut& it = packed_[index].outs[out];
   const auto array = [](const Block& block) { return block.size() ? block.floats() : nullptr; };
-  return {at(to, thread, y), to.pixel, array(it.scale), array(it.shift), array(it.slope), it.inverse, it.u8};
+  return {at(to, thread, y), to.pixel, array(it.scale), array(it.shift), array(it.slope), it.inverse, it.as};
 }
 
 void Engine::run_row(const Op& op, size_t index, int y, Thread& thread, bool measure) {
@@ -178,7 +179,7 @@ void Engine::run_row(const Op& op, size_t index, int y, Thread& thread, bool mea
     if (op.trunk >= 0) {
       const Plane& trunk = plan_.trunks[static_cast<size_t>(op.trunk)];
       tail.trunk_pixel = trunk.pixel;
-      tail.trunk = at(trunk, thread, y) + op.trunk_channel * (net_.int8 ? kernels_->trunk_bytes : 4);
+      tail.trunk = at(trunk, thread, y) + op.trunk_channel * trunk_bytes(net_, *kernels_);
       tail.adds = op.adds, tail.keeps = op.keeps;
     }
     tail.outs = static_cast<int>(op.outs.size());
@@ -199,13 +200,14 @@ void Engine::run_row(const Op& op, size_t index, int y, Thread& thread, bool mea
   for (const Source& source : op.inputs) {
     const Plane& from = plane(source);
     const PackedOut& stored = packed_[static_cast<size_t>(source.op)].outs[static_cast<size_t>(source.out)];
-    const int steps = op.kernel * static_cast<int>(stored.order.size()) / (stored.u8 ? 4 : 1), side = op.kernel / 2;
+    const int steps = op.kernel * static_cast<int>(stored.order.size()) * bytes_of(stored.as) / 4, side = op.kernel / 2;
     for (int dy = -side; dy <= side; dy++)
       runs[count++] = {at(from, thread, y * op.stride + dy) - side * from.pixel, from.pixel * op.stride, steps};
   }
   const Dense d{runs, count, width, packed.vectors, packed.weights.data(),
                 packed.quads.empty() ? nullptr : packed.quads.data(), tail};
-  net_.int8 ? kernels_->dense_u8(d) : kernels_->dense_f32(d);
+  const Element element = reads(op, net_, *kernels_);
+  (element == Element::kU8 ? kernels_->dense_u8 : element == Element::kBf16 ? kernels_->dense_bf16 : kernels_->dense_f32)(d);
 }
 
 void Engine::sum_inputs(const Op& op, int y, const Thread& thread, float* sums) const {
@@ -214,7 +216,8 @@ void Engine::sum_inputs(const Op& op, int y, const Thread& thread, float* sums) 
     const Plane& from = plane(source);
     const PackedOut& stored = packed_[static_cast<size_t>(source.op)].outs[static_cast<size_t>(source.out)];
     const auto channels = static_cast<int>(stored.order.size());
-    (stored.u8 ? kernels_->row_sums_u8 : kernels_->row_sums_f32)(at(from, thread, y), from.pixel, width, channels, sums);
+    const auto row_sums = stored.as == Element::kU8 ? kernels_->row_sums_u8 : stored.as == Element::kBf16 ? kernels_->row_sums_bf16 : kernels_->row_sums_f32;
+    row_sums(at(from, thread, y), from.pixel, width, channels, sums);
     sums += channels;
   }
 }
@@ -301,7 +304,7 @@ void Engine::mean_of(size_t index, float* mean) const {
     inputs.resize(begin + static_cast<size_t>(op.input_channels[i]));
     for (size_t s = 0; s < stored.order.size(); s++)
       if (stored.order[s] >= 0)
-        inputs[begin + static_cast<size_t>(stored.order[s])] = stored.u8 ? (total[first + s] - 128) * static_cast<double>(op.read_step) : total[first + s];
+        inputs[begin + static_cast<size_t>(stored.order[s])] = stored.as == Element::kU8 ? (total[first + s] - 128) * static_cast<double>(op.read_step) : total[first + s];
     first += stored.order.size();
   }
   for (size_t q = 0; q < static_cast<size_t>(op.channels); q++) {

@@ -13,8 +13,8 @@ namespace cgnet::native {
 class Engine {
  public:
   // file: an ONNX file as `cgnet-export --target native` writes it. threads: 0 for one a core. instructions: see
-  // kernels_for. Throws Error.
-  Engine(const uint8_t* file, size_t size, int threads, const char* instructions);
+  // kernels_for. bf16: compute a file of f32 in it. Throws Error.
+  Engine(const uint8_t* file, size_t size, int threads, const char* instructions, bool bf16);
 
   // frames: (count, height, width, 3) u8 BGR; labels: (count, height, width) u8. Throws Error for a size out of bounds.
   void run(const uint8_t* frames, int count, int height, int width, uint8_t* labels);

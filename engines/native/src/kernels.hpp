@@ -1,8 +1,8 @@
 // What runs on the CPU: one row of one operator at a time, in functions compiled once for each instruction set.
 //
 // Maps are stored pixel by pixel (NHWC), channels filled up with ones that weigh nothing, with a border of zeros where
-// a 3x3 kernel reads them. u8 holds round(x / step) + 128. No function allocates, and none reads beyond a map's border
-// but for kPastEnd bytes.
+// a 3x3 kernel reads them. u8 holds round(x / step) + 128, bf16 the upper half of an f32. No function allocates, and none
+// reads beyond a map's border but for kPastEnd bytes.
 #pragma once
 
 #include <cstddef>
@@ -13,19 +13,23 @@ namespace cgnet::native {
 constexpr size_t kAlign = 64, kPastEnd = 256;
 constexpr int kMaxOuts = 3;
 
+enum class Element : uint8_t { kF32, kBf16, kU8 };  // of a map
+
+constexpr int bytes_of(Element element) { return element == Element::kF32 ? 4 : element == Element::kBf16 ? 2 : 1; }
+
 // One way of storing a result: PReLU(scale x + shift) times `inverse`. Null: no such step.
 struct Store {
   uint8_t* at;        // of pixel 0
   ptrdiff_t pixel;    // bytes
   const float *scale, *shift, *slope;
   float inverse;
-  bool u8;
+  Element as;
 };
 
 // What follows a convolution, see network.hpp. Arrays are per slot: a channel's place in the result.
 struct Tail {
   const float *scale, *bias, *slope;  // slope: null for none
-  uint8_t* trunk;                     // of pixel 0: f16, or f32 where the kernels say so
+  uint8_t* trunk;                     // of pixel 0: f16, or f32 where the kernels or the network say so
   ptrdiff_t trunk_pixel;              // bytes
   bool adds, keeps;
   float* sums;                        // not null: only add the result up, for each slot
@@ -33,7 +37,7 @@ struct Tail {
   Store out[kMaxOuts];
 };
 
-// A stretch of input bytes that a window covers, for output pixel 0: `steps` times four u8, or one f32.
+// A stretch of input bytes that a window covers, for output pixel 0: `steps` times four u8, two bf16 or one f32.
 struct Run {
   const uint8_t* at;
   ptrdiff_t pixel;  // bytes from one output pixel's window to the next one's
@@ -50,7 +54,7 @@ struct Quad {
 struct Dense {
   const Run* runs;
   int run_count, width, vectors;
-  const uint8_t* weights;  // for each block of vectors, run and step: [vector][lane] of four s8 or one f32
+  const uint8_t* weights;  // for each block of vectors, run and step: [vector][lane] of four s8, two bf16 or one f32
   const Quad* quads;       // not null: the order of the steps, for each block
   Tail tail;
 };
@@ -77,12 +81,12 @@ struct Kernels {
   int lanes;          // of a vector of f32
   int most_vectors;   // in a block
   int most_weight;    // of an int8 weight: 127, or 63 where products of pairs are added up in 16 bits
-  int trunk_bytes;    // of an element of the trunk beside int8: 2 or 4
+  int trunk_bytes;    // of an element of the trunk beside int8 or bf16: 2 or 4
   int centre;         // what their products take from each u8: 128 where both factors must be signed, else 0
 
   // `channels`: of the map, u8. How many channels a depthwise kernel takes at once, and in which order: see pack.cpp.
   int (*group)(int channels);
-  void (*dense_u8)(const Dense&);
+  void (*dense_u8)(const Dense&);  // null where they compute in bf16, as is depthwise_u8
   void (*dense_f32)(const Dense&);
   void (*depthwise_u8)(const Depthwise&);
   void (*depthwise_f32)(const Depthwise&);
@@ -102,6 +106,9 @@ struct Kernels {
   void (*enlarge)(const float* from, const int32_t* left, const int32_t* right, const float* weight, int width, float* to);
   void (*labels)(const Head&);
   void (*flush_denormals)();
+  // Only where they compute in bf16.
+  void (*dense_bf16)(const Dense&) = nullptr;
+  void (*row_sums_bf16)(const uint8_t* at, ptrdiff_t pixel, int width, int channels, float* sums) = nullptr;
 };
 
 const Kernels* generic_kernels();
@@ -109,8 +116,11 @@ const Kernels* avx2_kernels();    // null where this build has none, as below
 const Kernels* avx512_kernels();
 const Kernels* dotprod_kernels();
 const Kernels* i8mm_kernels();
+const Kernels* avx512_bf16_kernels();  // those of bf16 are for files in f32
+const Kernels* neon_bf16_kernels();
 
-// The fastest that this CPU runs, or the one called `name`. Throws Error where there is none.
-const Kernels& kernels_for(const char* name);
+// The fastest that this CPU runs, or those called `name`. bf16: those that compute in it. Throws Unavailable where there
+// are none.
+const Kernels& kernels_for(const char* name, bool bf16);
 
 }  // namespace cgnet::native

@@ -9,8 +9,12 @@
 
 namespace {
 
-using cgnet::native::Dense, cgnet::native::Depthwise, cgnet::native::Head, cgnet::native::Quad, cgnet::native::Run,
-    cgnet::native::Store, cgnet::native::Tail;
+using cgnet::native::bytes_of, cgnet::native::Dense, cgnet::native::Depthwise, cgnet::native::Element, cgnet::native::Head,
+    cgnet::native::Quad, cgnet::native::Run, cgnet::native::Store, cgnet::native::Tail;
+
+// The trunk's elements. bf16 has eight bits, too few for sums.
+template <class Vec, Element kReads>
+constexpr bool kHalfTrunk = Vec::kHalf && (Vec::kBf16 || kReads == Element::kU8);
 
 // Of a Store, for N vectors from `slot` on.
 template <class Vec, int N>
@@ -37,8 +41,10 @@ CGNET_INLINE void put(const Store& out, const Constants<Vec, N>& with, typename 
     if (with.bends) f[n] = Vec::prelu(f[n], with.slope[n]);
   }
   uint8_t* const to = out.at + x * out.pixel;
-  if (!out.u8)
+  if (out.as == Element::kF32)
     CGNET_UNROLL for (int n = 0; n < N; n++) Vec::store(reinterpret_cast<float*>(to) + slot + n * L, f[n]);
+  else if constexpr (Vec::kBf16)
+    CGNET_UNROLL for (int n = 0; n < N; n++) Vec::store_bf16(to + 2 * (slot + n * L), f[n]);
   else if constexpr (kMixed)
     Vec::store_mixed(to + slot, f);
   else
@@ -131,18 +137,31 @@ CGNET_INLINE void multiply_pairs(const Dense& d, const uint8_t* w, const Quad* q
   }
 }
 
+// What sums of products are added up in.
+template <class Vec, Element kReads>
+struct Sum {
+  using Type = typename Vec::I;
+  static CGNET_INLINE typename Vec::F to_f32(Type x) { return Vec::to_f32(x); }
+};
+template <class Vec>
+struct Sum<Vec, Element::kBf16> {
+  using Type = typename Vec::F;
+  static CGNET_INLINE Type to_f32(Type x) { return x; }
+};
+
 // A tile of a dense convolution: PX pixels from x on, N vectors of channels.
-template <class Vec, int PX, int N, bool kInt8>
+template <class Vec, int PX, int N, Element kReads>
 __attribute__((noinline)) void tile(const Dense& d, const uint8_t* w, const Quad* quads, ptrdiff_t x, int slot) {
   constexpr int L = Vec::kLanes;
   typename Vec::F f[PX][N];
-  if constexpr (kInt8 && Vec::kPairs) {
+  if constexpr (kReads == Element::kU8 && Vec::kPairs) {
     typename Vec::I sums[PX * N];
     multiply_pairs<Vec, PX, N>(d, w, quads, x, sums);
     CGNET_UNROLL for (int p = 0; p < PX; p++) CGNET_UNROLL for (int n = 0; n < N; n++) f[p][n] = Vec::to_f32(sums[p * N + n]);
-  } else if constexpr (kInt8) {
-    typename Vec::I sum[PX][N];
-    CGNET_UNROLL for (int p = 0; p < PX; p++) CGNET_UNROLL for (int n = 0; n < N; n++) sum[p][n] = Vec::no_sum();
+  } else if constexpr (kReads != Element::kF32) {
+    using Sums = Sum<Vec, kReads>;
+    typename Sums::Type sum[PX][N];
+    CGNET_UNROLL for (int p = 0; p < PX; p++) CGNET_UNROLL for (int n = 0; n < N; n++) sum[p][n] = typename Sums::Type{};
     for (int r = 0; r < d.run_count; r++) {
       const ptrdiff_t pixel = d.runs[r].pixel;
       const uint8_t* at = d.runs[r].at + x * pixel;
@@ -156,7 +175,7 @@ __attribute__((noinline)) void tile(const Dense& d, const uint8_t* w, const Quad
         w += 4 * L * N, at += 4;
       }
     }
-    CGNET_UNROLL for (int p = 0; p < PX; p++) CGNET_UNROLL for (int n = 0; n < N; n++) f[p][n] = Vec::to_f32(sum[p][n]);
+    CGNET_UNROLL for (int p = 0; p < PX; p++) CGNET_UNROLL for (int n = 0; n < N; n++) f[p][n] = Sums::to_f32(sum[p][n]);
   } else {
     CGNET_UNROLL for (int p = 0; p < PX; p++) CGNET_UNROLL for (int n = 0; n < N; n++) f[p][n] = Vec::zero();
     for (int r = 0; r < d.run_count; r++) {
@@ -184,20 +203,20 @@ __attribute__((noinline)) void tile(const Dense& d, const uint8_t* w, const Quad
       CGNET_UNROLL for (int p = 0; p < PX; p++) f[p][n] = Vec::prelu(f[p][n], slope);
     }
   CGNET_UNROLL for (int p = 0; p < PX; p++) CGNET_UNROLL for (int n = 0; n < N; n++) Vec::store(results + (p * N + n) * L, f[p][n]);
-  finish_tile<Vec, N, kInt8 && Vec::kHalf>(d.tail, results, PX, x, slot);
+  finish_tile<Vec, N, kHalfTrunk<Vec, kReads>>(d.tail, results, PX, x, slot);
 }
 
-template <class Vec, int PX, int N, bool kInt8>
+template <class Vec, int PX, int N, Element kReads>
 CGNET_INLINE void tiles(const Dense& d, const uint8_t* w, const Quad* quads, int slot) {
   int x = 0;
-  for (; x + PX <= d.width; x += PX) tile<Vec, PX, N, kInt8>(d, w, quads, x, slot);
+  for (; x + PX <= d.width; x += PX) tile<Vec, PX, N, kReads>(d, w, quads, x, slot);
   if constexpr (PX > 1)
-    for (; x + PX / 2 <= d.width; x += PX / 2) tile<Vec, PX / 2, N, kInt8>(d, w, quads, x, slot);
-  for (; x < d.width; x++) tile<Vec, 1, N, kInt8>(d, w, quads, x, slot);
+    for (; x + PX / 2 <= d.width; x += PX / 2) tile<Vec, PX / 2, N, kReads>(d, w, quads, x, slot);
+  for (; x < d.width; x++) tile<Vec, 1, N, kReads>(d, w, quads, x, slot);
 }
 
 // PX4, PX2, PX1: pixels of a tile with so many vectors; what fits into the registers.
-template <class Vec, bool kInt8, int PX4, int PX2, int PX1>
+template <class Vec, Element kReads, int PX4, int PX2, int PX1>
 void dense(const Dense& d) {
   constexpr int L = Vec::kLanes;
   ptrdiff_t count = 0;
@@ -206,7 +225,7 @@ void dense(const Dense& d) {
   const Quad* quads = d.quads;
   int v = 0;
   const auto done = [&](int n) {
-    if constexpr (kInt8 && Vec::kPairs) {
+    if constexpr (kReads == Element::kU8 && Vec::kPairs) {
       const Quad* const begin = quads;
       while (quads->group) quads += quads->group;
       count = quads++ - begin;
@@ -214,9 +233,9 @@ void dense(const Dense& d) {
     w += count * 4 * L * n, v += n;
   };
   if constexpr (PX4 > 0)
-    while (v + 4 <= d.vectors) tiles<Vec, PX4, 4, kInt8>(d, w, quads, v * L), done(4);
-  while (v + 2 <= d.vectors) tiles<Vec, PX2, 2, kInt8>(d, w, quads, v * L), done(2);
-  while (v < d.vectors) tiles<Vec, PX1, 1, kInt8>(d, w, quads, v * L), done(1);
+    while (v + 4 <= d.vectors) tiles<Vec, PX4, 4, kReads>(d, w, quads, v * L), done(4);
+  while (v + 2 <= d.vectors) tiles<Vec, PX2, 2, kReads>(d, w, quads, v * L), done(2);
+  while (v < d.vectors) tiles<Vec, PX1, 1, kReads>(d, w, quads, v * L), done(1);
 }
 
 // Channels of one group of an int8 depthwise row. A column of three pixels, mixed once, serves three outputs.
@@ -269,11 +288,12 @@ CGNET_INLINE void depthwise_pixels(const Depthwise& d, const typename Vec::F* w,
 // Tile by tile, and all channels of each, so that a tile of the trunk, which is in no near cache, can be fetched ahead.
 template <class Vec>
 void depthwise_f32(const Depthwise& d) {
-  constexpr int L = Vec::kLanes, kTile = 16, kAtOnce = 4;
+  constexpr bool kHalf = kHalfTrunk<Vec, Element::kF32>;
+  constexpr int L = Vec::kLanes, kTile = 16, kAtOnce = 4, kBytes = kHalf ? 2 : 4;
   for (int x = 0; x < d.width; x += kTile) {
     if (d.tail.adds)
       for (int p = 0; p < kTile && x + p < d.width; p++)
-        for (int c = 0; c < d.channels; c += 16) __builtin_prefetch(d.tail.trunk + (x + p) * d.tail.trunk_pixel + 4 * c);
+        for (int c = 0; c < d.channels; c += 64 / kBytes) __builtin_prefetch(d.tail.trunk + (x + p) * d.tail.trunk_pixel + kBytes * c);
     for (int c = 0; c < d.channels; c += L) {
       const float* const weights = reinterpret_cast<const float*>(d.weights) + 9 * c;
       typename Vec::F w[9];
@@ -289,7 +309,7 @@ void depthwise_f32(const Depthwise& d) {
         if (d.tail.slope) f = Vec::prelu(f, Vec::load(d.tail.slope + c));
         Vec::store(results + p * L, f);
       }
-      finish_tile<Vec, 1, false>(d.tail, results, pixels, x, c);
+      finish_tile<Vec, 1, kHalf>(d.tail, results, pixels, x, c);
     }
   }
 }
@@ -297,7 +317,7 @@ void depthwise_f32(const Depthwise& d) {
 template <class Vec>
 void store(const float* from, int count, const Store& out) {
   constexpr int L = Vec::kLanes;
-  const int bytes = out.u8 ? 1 : 4;
+  const int bytes = bytes_of(out.as);
   Store next = out;
   for (int i = 0; i < count; i += L) {
     typename Vec::F f = Vec::load(from + i);
@@ -330,10 +350,20 @@ void column_sums_f32(const float* const rows[3], int count, float* sums) {
       for (int i = 0; i < count; i++) sums[i] += rows[r][i];
 }
 
-template <class T, class Sum, int kLanes>
+struct Bf16 {
+  uint16_t upper;
+  CGNET_INLINE operator float() const {
+    const uint32_t bits = static_cast<uint32_t>(upper) << 16;
+    float x;
+    __builtin_memcpy(&x, &bits, 4);
+    return x;
+  }
+};
+
+template <class T, class Total, int kLanes>
 void row_sums(const uint8_t* at, ptrdiff_t pixel, int width, int channels, float* sums) {
   for (int c = 0; c < channels; c += kLanes) {
-    Sum sum[kLanes] = {};
+    Total sum[kLanes] = {};
     for (int x = 0; x < width; x++) {
       const T* const from = reinterpret_cast<const T*>(at + x * pixel) + c;
       for (int i = 0; i < kLanes; i++) sum[i] += from[i];

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <numeric>
 
 #if defined(__linux__)
@@ -32,6 +33,13 @@ size_t mixed(size_t element, size_t group) {
   return element - in + in / 4 % 4 * (group / 4) + in / 16 * 4 + in % 4;
 }
 
+// The nearest bf16; the even one of two.
+uint16_t to_bf16(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
 // One number for each slot; those that fill up get `otherwise`.
 Block per_slot(const std::vector<float>& numbers, const std::vector<int>& order, double factor = 1) {
   Block block(4 * order.size());
@@ -56,6 +64,7 @@ class Packer {
     std::vector<bool> mixes(net_.ops.size());
     for (const Op& op : net_.ops)
       if (op.kind == Op::kDepthwise && net_.int8) mixes[static_cast<size_t>(op.inputs[0].op)] = true;
+    choose_elements();
     for (size_t i = 0; i < net_.ops.size(); i++) pack_op(net_.ops[i], packed_[i], mixes[i]);
     return std::move(packed_);
   }
@@ -63,6 +72,29 @@ class Packer {
  private:
   const PackedOut& plane(Source source) const {
     return packed_[static_cast<size_t>(source.op)].outs[static_cast<size_t>(source.out)];
+  }
+
+  // How results are stored: in int8 the file says it, else it is what they are read as.
+  void choose_elements() {
+    const auto stored = [&](Source source) -> Element& {
+      return packed_[static_cast<size_t>(source.op)].outs[static_cast<size_t>(source.out)].as;
+    };
+    for (size_t i = 0; i < net_.ops.size(); i++)
+      for (const Out& out : net_.ops[i].outs) {
+        packed_[i].outs.emplace_back();
+        if (out.step > 0) packed_[i].outs.back().as = Element::kU8;
+      }
+    if (net_.int8) return;
+    for (const Op& op : net_.ops)
+      if (op.kind == Op::kDense)
+        for (const Source& source : op.inputs) stored(source) = reads(op, net_, kernels_);
+    const auto needs_f32 = [&](Source source) {
+      if (stored(source) != Element::kF32)
+        throw Error("what " + net_.ops[static_cast<size_t>(source.op)].name.substr(0, 80) + " gives is read in bf16 and in f32");
+    };
+    for (const Op& op : net_.ops)
+      if (op.kind != Op::kDense) std::for_each(op.inputs.begin(), op.inputs.end(), needs_f32);
+    needs_f32(net_.scores);
   }
 
   void pack_op(const Op& op, PackedOp& to, bool mixes) {
@@ -86,19 +118,18 @@ class Packer {
       const double inverse = alone && op.outs[0].step > 0 ? 1.0 / op.outs[0].step : 1;  // a PReLU lets it pass
       op.kind == Op::kDepthwise ? pack_depthwise(op, to, inverse) : pack_dense(op, to, inverse);
       if (!op.slope.empty()) to.slope = per_slot(op.slope, to.order);
-      for (const Out& out : op.outs) to.outs.push_back(pack_out(op, out, to, inverse != 1));
+      for (size_t o = 0; o < op.outs.size(); o++) pack_out(op, op.outs[o], to, inverse != 1, to.outs[o]);
       return;
     }
-    for (const Out& out : op.outs) {
-      to.outs.push_back(pack_out(op, out, to, false));
-      to.outs.back().order.assign(to.order.begin(), to.order.begin() + 4);
+    for (size_t o = 0; o < op.outs.size(); o++) {
+      pack_out(op, op.outs[o], to, false, to.outs[o]);
+      to.outs[o].order.assign(to.order.begin(), to.order.begin() + 4);
     }
   }
 
-  PackedOut pack_out(const Op& op, const Out& out, const PackedOp& from, bool scaled) const {
-    PackedOut to;
-    to.u8 = out.step > 0;
-    const double inverse = to.u8 ? 1.0 / out.step : 1;
+  void pack_out(const Op& op, const Out& out, const PackedOp& from, bool scaled, PackedOut& to) const {
+    const bool u8 = to.as == Element::kU8;
+    const double inverse = u8 ? 1.0 / out.step : 1;
     if (!out.scale.empty() || !out.slope.empty()) {
       const std::vector<float> ones(static_cast<size_t>(op.channels), 1), none(ones.size(), 0);
       to.scale = per_slot(out.scale.empty() ? ones : out.scale, from.order, inverse);
@@ -107,9 +138,8 @@ class Packer {
     } else if (!scaled) {
       to.inverse = static_cast<float>(inverse);
     }
-    const bool remixed = op.kind == Op::kDepthwise && to.u8;
+    const bool remixed = op.kind == Op::kDepthwise && u8;
     to.order = remixed ? plane(op.inputs[0]).order : from.order;
-    return to;
   }
 
   // Int8 weights of a filter, and their step. Weights from the file keep their levels where those fit. elements: of a
@@ -157,6 +187,7 @@ class Packer {
 
   void pack_dense(const Op& op, PackedOp& to, double inverse) const {
     const bool image = op.kind == Op::kImage;
+    const Element element = reads(op, net_, kernels_);
     const auto inputs = static_cast<size_t>(image ? 3 : 0);
     size_t width = inputs;
     for (const int count : op.input_channels) width += static_cast<size_t>(count);
@@ -203,12 +234,21 @@ class Packer {
       scale[q] = static_cast<float>(step * inverse);
       bias[q] = static_cast<float>(offset * inverse);
     }
-    while (slots > 0 && to.order[slots - 1] < 0) slots--;
+    // What nobody computes keeps what another map left there, and in bf16 that may be no number, also times nothing.
+    if (!kernels_.dense_bf16)
+      while (slots > 0 && to.order[slots - 1] < 0) slots--;
     slots = (slots + lanes - 1) / lanes * lanes;
     to.vectors = static_cast<int>(slots / lanes);
-    to.weights = Block(elements.size() * slots * (net_.int8 ? 1 : 4));
-    if (net_.int8) interleave<4>(elements, to, lanes, each, level.data(), reinterpret_cast<int8_t*>(to.weights.data()));
-    else interleave<1>(elements, to, lanes, each, weight, to.weights.floats());
+    to.weights = Block(elements.size() * slots * static_cast<size_t>(bytes_of(element)));
+    if (element == Element::kU8) {
+      interleave<4>(elements, to, lanes, each, level.data(), reinterpret_cast<int8_t*>(to.weights.data()));
+    } else if (element == Element::kBf16) {
+      std::vector<uint16_t> rounded(op.weight.size());
+      std::transform(op.weight.begin(), op.weight.end(), rounded.begin(), to_bf16);
+      interleave<2>(elements, to, lanes, each, rounded.data(), reinterpret_cast<uint16_t*>(to.weights.data()));
+    } else {
+      interleave<1>(elements, to, lanes, each, weight, to.weights.floats());
+    }
     if (net_.int8 && kernels_.most_weight < 127) order_steps(to, runs, lanes, static_cast<size_t>(kernels_.most_vectors));
     to.scale = per_slot(scale, to.order);
     to.bias = per_slot(bias, to.order);

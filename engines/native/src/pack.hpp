@@ -32,7 +32,7 @@ class Block {
 struct PackedOut {
   Block scale, shift, slope;  // empty: none
   float inverse = 1;
-  bool u8 = false;
+  Element as = Element::kF32;
   std::vector<int> order;  // the channel of each element of a stored pixel, -1 for one that fills up
 };
 
@@ -45,7 +45,18 @@ struct PackedOp {
   std::vector<PackedOut> outs;
 };
 
-// In the order of the network's operators.
+// In the order of the network's operators. Throws Error.
 std::vector<PackedOp> pack(const Network& network, const Kernels& kernels);
+
+// What an operator's products are of: what it reads.
+inline Element reads(const Op& op, const Network& network, const Kernels& kernels) {
+  if (network.int8) return Element::kU8;
+  return op.kind == Op::kDense && kernels.dense_bf16 ? Element::kBf16 : Element::kF32;  // frames are normalised in f32
+}
+
+// Of an element of the residual sums.
+inline int trunk_bytes(const Network& network, const Kernels& kernels) {
+  return network.int8 || kernels.dense_bf16 ? kernels.trunk_bytes : 4;
+}
 
 }  // namespace cgnet::native

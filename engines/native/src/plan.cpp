@@ -152,11 +152,11 @@ class Planner {
           const Readers reader = found == reads.end() ? Readers() : found->second;
           const PackedOut& out = packed_[i].outs[o];
           Plane plane;
-          plane.pixel = static_cast<ptrdiff_t>(out.order.size() * (out.u8 ? 1 : 4));
+          plane.pixel = static_cast<ptrdiff_t>(out.order.size()) * bytes_of(out.as);
           plane.pad = reader.reach;
           plane.rows = height_of(op);
           plane.columns = plan_.widths[op.level];
-          plane.zero = out.u8 ? 128 : 0;
+          plane.zero = out.as == Element::kU8 ? 128 : 0;
           const ptrdiff_t row = plane.pixel * (plane.columns + 2 * plane.pad);
           if (!reader.elsewhere && plane.pad == 0) {
             plane.own = true;
@@ -180,7 +180,7 @@ class Planner {
       for (const Op& op : net_.ops)
         if (op.trunk == static_cast<int>(t)) level = op.level;
       Plane trunk;
-      trunk.pixel = (net_.trunks[t] + 15) / 16 * 16 * (net_.int8 ? kernels_.trunk_bytes : 4);
+      trunk.pixel = (net_.trunks[t] + 15) / 16 * 16 * trunk_bytes(net_, kernels_);
       trunk.row = trunk.pixel * plan_.widths[level];
       trunk.offset = shared(static_cast<size_t>(trunk.row) * static_cast<size_t>(plan_.heights[level]));
       plan_.trunks.push_back(trunk);

@@ -30,7 +30,7 @@ struct Narrow {
     sum = _mm256_add_epi32(sum, _mm256_madd_epi16(part, _mm256_set1_epi16(1)));
   }
 #endif
-  static constexpr bool kHalf = true;
+  static constexpr bool kHalf = true, kBf16 = false;
   using F = __m256;
   using I = __m256i;
   static CGNET_INLINE F load(const float* p) { return _mm256_loadu_ps(p); }

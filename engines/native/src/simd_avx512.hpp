@@ -10,16 +10,30 @@ namespace {
 #ifdef CGNET_EMULATE
 CGNET_INLINE void dot(__m512i& sum, __m512i u8, __m512i s8) { sum = _mm512_dpbusd_epi32(sum, u8, s8); }
 CGNET_INLINE void dot(__m256i& sum, __m256i u8, __m256i s8) { sum = _mm256_dpbusd_epi32(sum, u8, s8); }
+#ifdef __AVX512BF16__
+CGNET_INLINE void dot(__m512& sum, __m512i a, __m512i b) { sum = _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b); }
+#endif
 #else
 // GCC 12 spills accumulators around the intrinsics: half the speed.
 CGNET_INLINE void dot(__m512i& sum, __m512i u8, __m512i s8) { asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(u8), "v"(s8)); }
 CGNET_INLINE void dot(__m256i& sum, __m256i u8, __m256i s8) { asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(u8), "v"(s8)); }
+#ifdef __AVX512BF16__
+CGNET_INLINE void dot(__m512& sum, __m512i a, __m512i b) { asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b)); }
+#endif
 #endif
 
 struct Wide {
   static constexpr bool kPairs = false;
   static constexpr int kLanes = 16;
   static constexpr bool kHalf = true;
+#ifdef __AVX512BF16__
+  static constexpr bool kBf16 = true;
+  static CGNET_INLINE void store_bf16(uint8_t* p, __m512 x) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), (__m256i)_mm512_cvtneps_pbh(x));
+  }
+#else
+  static constexpr bool kBf16 = false;
+#endif
   using F = __m512;
   using I = __m512i;
   static CGNET_INLINE F load(const float* p) { return _mm512_loadu_ps(p); }

@@ -10,7 +10,7 @@ namespace {
 struct Plain {
   static constexpr bool kPairs = false;
   static constexpr int kLanes = 4;
-  static constexpr bool kHalf = false;
+  static constexpr bool kHalf = false, kBf16 = false;
   typedef float F __attribute__((vector_size(16)));
   typedef int32_t I __attribute__((vector_size(16)));
   static CGNET_INLINE F load(const float* p) {

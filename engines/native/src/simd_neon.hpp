@@ -11,6 +11,12 @@ struct Neon {
   static constexpr bool kPairs = false;
   static constexpr int kLanes = 4;
   static constexpr bool kHalf = true;
+#ifdef __ARM_FEATURE_BF16_VECTOR_ARITHMETIC
+  static constexpr bool kBf16 = true;
+  static CGNET_INLINE void store_bf16(uint8_t* p, float32x4_t x) { vst1_bf16(reinterpret_cast<bfloat16_t*>(p), vcvt_bf16_f32(x)); }
+#else
+  static constexpr bool kBf16 = false;
+#endif
   using F = float32x4_t;
   using I = int32x4_t;
   static CGNET_INLINE F load(const float* p) { return vld1q_f32(p); }
@@ -68,6 +74,12 @@ struct Neon {
     __builtin_memcpy(p, &four, 4);
   }
 };
+
+#ifdef __ARM_FEATURE_BF16_VECTOR_ARITHMETIC
+CGNET_INLINE void dot(float32x4_t& sum, int32x4_t a, int32x4_t b) {
+  sum = vbfdotq_f32(sum, vreinterpretq_bf16_s32(a), vreinterpretq_bf16_s32(b));
+}
+#endif
 
 #ifdef __ARM_FEATURE_MATMUL_INT8
 constexpr int kCentre = 0;

@@ -101,6 +101,17 @@ def test_a_file_of_the_cpu_engine_runs_by_it_unless_another_is_chosen(
     assert (masks["native"] == masks["openvino"]).mean() > 0.999
 
 
+def test_bf16_runs_or_is_refused_but_never_replaced(
+    network_onnx: Path, program: Path, video: Path, tmp_path: Path
+) -> None:
+    done = run(program, "--engine", f"native-bf16:{network_onnx}", "--input", video, "--masks", tmp_path / "masks.u8")
+    if done.returncode == 0:
+        assert done.stderr.startswith("native on CPU bf16")
+    else:
+        assert done.returncode == 5
+        assert "this CPU has no bf16" in done.stderr.splitlines()[-1]
+
+
 def test_a_file_that_the_cpu_engine_does_not_run_is_refused_where_it_was_chosen(
     frames_onnx: Path, program: Path, video: Path, tmp_path: Path
 ) -> None:

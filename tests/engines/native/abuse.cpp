@@ -10,6 +10,7 @@
 #include <iterator>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cgnet_native.h"
@@ -63,7 +64,7 @@ int main(int count, char** arguments) {
   for (int i = 0; i < std::atoi(arguments[2]); i++) {
     const Bytes bytes = spoiled(file, random);
     cgnet_native* net = nullptr;
-    switch (cgnet_native_load(bytes.data(), bytes.size(), 1, "", &net)) {
+    switch (cgnet_native_load(bytes.data(), bytes.size(), 1, "", "", &net)) {
       case CGNET_NATIVE_OK: networks++, run(net, 40, 56, 1); break;
       case CGNET_NATIVE_BAD_INPUT: refused++; break;
       default: return std::printf("%s\n", cgnet_native_error()), 1;
@@ -71,11 +72,12 @@ int main(int count, char** arguments) {
     if (!net && (std::strchr(cgnet_native_error(), '\n') || !*cgnet_native_error())) return 1;
     cgnet_native_close(net);
   }
-  for (const char* instructions : {"avx512", "avx2", "generic"})
+  const std::pair<const char*, const char*> kinds[] = {{"avx512", ""}, {"avx512", "bf16"}, {"avx2", ""}, {"generic", ""}};
+  for (const auto& [instructions, arithmetic] : kinds)
     for (const int threads : {1, 3}) {
       cgnet_native* net = nullptr;
-      const cgnet_native_status status = cgnet_native_load(file.data(), file.size(), threads, instructions, &net);
-      if (status == CGNET_NATIVE_UNAVAILABLE) continue;
+      const cgnet_native_status status = cgnet_native_load(file.data(), file.size(), threads, instructions, arithmetic, &net);
+      if (status == CGNET_NATIVE_UNAVAILABLE || (status == CGNET_NATIVE_BAD_INPUT && *arithmetic)) continue;  // int8
       if (status != CGNET_NATIVE_OK) return std::printf("%s\n", cgnet_native_error()), 1;
       for (unsigned i = 0; i < 3; i++)
         if (!run(net, i % 3 == 2 ? 75 : 97, i % 3 == 2 ? 64 : 131, i)) return 1;

@@ -59,15 +59,33 @@ def run(command: list[str]) -> None:
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
 
 
-def labelled(program: Path, file: Path, frame: U8, instructions: str, emulator: tuple[str, ...] = ()) -> tuple[U8, F32]:
+def labelled(
+    program: Path,
+    file: Path,
+    frame: U8,
+    instructions: str,
+    *,
+    arithmetic: str = "",
+    threads: int = 2,
+    emulator: tuple[str, ...] = (),
+) -> tuple[U8, F32]:
     """What labels.cpp gives: (H, W) labels, and the scores as one list."""
     height, width = frame.shape[:2]
-    command = [*emulator, str(program), str(file), instructions, str(height), str(width)]
+    sizes = (str(side) for side in (height, width, threads))
+    command = [*emulator, str(program), str(file), instructions, *sizes, arithmetic]
     done = subprocess.run(command, input=frame.tobytes(), capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     pixels = height * width
     labels = np.frombuffer(done.stdout[:pixels], np.uint8).reshape(height, width)
     return labels, np.frombuffer(done.stdout[pixels:], np.float32)
+
+
+def assert_is_bf16(found: tuple[U8, F32], wanted: tuple[F32, F32]) -> None:
+    """What labels.cpp gives, of PyTorch's scores and enlarged scores: as exact as bf16 is, and not more."""
+    labels, scores = found
+    error = np.abs(scores - wanted[0].ravel()).max() / np.abs(wanted[0]).max()
+    assert 1e-4 < error < 1e-2
+    assert (labels == wanted[1].argmax(0)).mean() > 0.98
 
 
 def linked(program: str, build: Path, flags: tuple[str, ...], *options: str, compiler: str = "c++") -> Path:

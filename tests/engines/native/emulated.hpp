@@ -57,6 +57,28 @@ inline __m128i cvtepi32_epi8(__m512i x) {
   return low;
 }
 
+// Two products a lane, of bf16, whose bits are the upper ones of f32: first the odd ones, each rounded once.
+inline __m256 dpbf16(__m256 sum, __m256i a, __m256i b) {
+  const __m256i odd = _mm256_set1_epi32(static_cast<int>(0xffff0000));
+  sum = _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_and_si256(a, odd)), _mm256_castsi256_ps(_mm256_and_si256(b, odd)), sum);
+  return _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_slli_epi32(a, 16)), _mm256_castsi256_ps(_mm256_slli_epi32(b, 16)), sum);
+}
+inline __m512 dpbf16_ps(__m512 sum, __m512i a, __m512i b) {
+  const Floats s = Floats::of(sum);
+  const Ints x = Ints::of(a), y = Ints::of(b);
+  return Floats{dpbf16(s.low, x.low, y.low), dpbf16(s.high, x.high, y.high)}.whole();
+}
+// Rounded to the nearest bf16, the even one of two.
+inline __m256i cvtneps_pbh(__m512 x) {
+  unsigned lanes[16];
+  unsigned short rounded[16];
+  __m256i low;
+  __builtin_memcpy(lanes, &x, sizeof x);
+  for (int i = 0; i < 16; i++) rounded[i] = static_cast<unsigned short>((lanes[i] + 0x7fff + (lanes[i] >> 16 & 1)) >> 16);
+  __builtin_memcpy(&low, rounded, sizeof low);
+  return low;
+}
+
 }  // namespace emulated
 
 #define _mm512_cvtph_ps(x) emulated::cvtph_ps(x)
@@ -64,6 +86,12 @@ inline __m128i cvtepi32_epi8(__m512i x) {
 #define _mm512_cvtps_epi32(x) emulated::cvtps_epi32(x)
 #define _mm512_cvtepi32_ps(x) emulated::cvtepi32_ps(x)
 #define _mm512_cvtepi32_epi8(x) emulated::cvtepi32_epi8(x)
+#undef _mm512_dpbf16_ps
+#define _mm512_dpbf16_ps(sum, a, b) emulated::dpbf16_ps(sum, (__m512i)(a), (__m512i)(b))
+#define _mm512_cvtneps_pbh(x) emulated::cvtneps_pbh(x)
 
 #define __AVX512F__ 1
 #define __AVX512VNNI__ 1
+#ifdef CGNET_EMULATE_BF16
+#define __AVX512BF16__ 1
+#endif

@@ -1,4 +1,4 @@
-// labels FILE INSTRUCTIONS HEIGHT WIDTH: one frame from stdin to its labels, and then the scores, on stdout.
+// labels FILE INSTRUCTIONS HEIGHT WIDTH THREADS ARITHMETIC: one frame from stdin to its labels, and then the scores, on stdout.
 #include <cstdio>
 #include <cstdlib>
 #include <vector>
@@ -11,7 +11,7 @@ int main(int, char** arguments) {
   const auto pixels = static_cast<size_t>(height) * static_cast<size_t>(width);
   std::vector<uint8_t> frame(3 * pixels), labels(pixels);
   if (std::fread(frame.data(), 1, frame.size(), stdin) != frame.size()) return 1;
-  auto status = cgnet_native_open(arguments[1], 2, arguments[2], &net);
+  auto status = cgnet_native_open(arguments[1], std::atoi(arguments[5]), arguments[2], arguments[6], &net);
   if (!status) status = cgnet_native_run(net, frame.data(), 1, height, width, labels.data());
   if (status) return std::fprintf(stderr, "%s\n", cgnet_native_error()), static_cast<int>(status);
   const int h = (height + 7) / 8, w = (width + 7) / 8;

@@ -1,5 +1,6 @@
-// sums CASES [INSTRUCTIONS]: int8 rows, dense and depthwise, on the largest maps and weights that the kernels take, against
-// plain sums, to the bit. Without instructions: of all that this CPU runs.
+// sums CASES [INSTRUCTIONS [bf16]]: int8 rows, dense and depthwise, on the largest maps and weights that the kernels take,
+// against plain sums, to the bit; or dense rows of bf16, of whole numbers, whose sums are exact too. Without instructions:
+// int8, of all that this CPU runs.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -41,7 +42,7 @@ struct Plain {
       : one(4 * static_cast<size_t>(slots)), none(4 * static_cast<size_t>(slots)), result(4 * static_cast<size_t>(slots * width)) {
     for (int i = 0; i < slots; i++) one.floats()[i] = 1;
     tail.scale = one.floats(), tail.bias = none.floats(), tail.outs = 1;
-    tail.out[0] = {result.data(), 4 * slots, nullptr, nullptr, nullptr, 1, false};
+    tail.out[0] = {result.data(), 4 * slots, nullptr, nullptr, nullptr, 1, Element::kF32};
   }
 };
 
@@ -119,17 +120,56 @@ static bool depthwise_row_is_right(const Kernels& kernels) {
   return true;
 }
 
+// A whole number of at most eight bits as bf16: the upper half of the f32.
+static uint16_t bf16(int number) {
+  const auto f32 = static_cast<float>(number);
+  uint32_t bits;
+  std::memcpy(&bits, &f32, sizeof bits);
+  return static_cast<uint16_t>(bits >> 16);
+}
+
+static bool bf16_row_is_right(const Kernels& kernels) {
+  const int width = 1 + up_to(40), vectors = 1 + up_to(8), slots = vectors * kernels.lanes, steps = 1 + up_to(60), pixel = 4 + 2 * up_to(6);
+  const auto drawn = [](int count) {
+    std::vector<int> numbers(static_cast<size_t>(count));
+    for (int& number : numbers) number = up_to(511) - 255;
+    return numbers;
+  };
+  const std::vector<int> map = drawn(width * pixel + 2 * steps), weights = drawn(2 * steps * slots);  // (steps, slots, 2)
+  Block stored(2 * map.size()), packed(2 * weights.size());
+  for (size_t i = 0; i < map.size(); i++) reinterpret_cast<uint16_t*>(stored.data())[i] = bf16(map[i]);
+  auto* to = reinterpret_cast<uint16_t*>(packed.data());
+  for (int begin = 0, size = kernels.most_vectors; begin < vectors; begin += size) {
+    while (size > vectors - begin) size /= 2;
+    for (int step = 0; step < steps; step++)
+      for (int i = 0; i < 2 * kernels.lanes * size; i++)
+        *to++ = bf16(weights[static_cast<size_t>(2 * (step * slots + begin * kernels.lanes) + i)]);
+  }
+  const Plain plain(slots, width);
+  const Run run{stored.data(), 2 * pixel, steps};
+  kernels.dense_bf16({&run, 1, width, vectors, packed.data(), nullptr, plain.tail});
+  for (int x = 0; x < width; x++)
+    for (int slot = 0; slot < slots; slot++) {
+      int sum = 0;
+      for (int k = 0; k < 2 * steps; k++)
+        sum += map[static_cast<size_t>(x * pixel + k)] * weights[static_cast<size_t>(2 * (k / 2 * slots + slot) + k % 2)];
+      if (!is(plain.result.floats()[x * slots + slot], sum, x, slot)) return false;
+    }
+  return true;
+}
+
 static bool are_right(const Kernels& kernels, int cases) {
   for (int i = 0; i < cases; i++)
-    if (!dense_row_is_right(kernels) || !depthwise_row_is_right(kernels)) return std::printf("%s is wrong\n", kernels.name), false;
+    if (!(kernels.dense_bf16 ? bf16_row_is_right(kernels) : dense_row_is_right(kernels) && depthwise_row_is_right(kernels)))
+      return std::printf("%s is wrong\n", kernels.name), false;
   return true;
 }
 
 int main(int count, char** arguments) {
   const int cases = std::atoi(arguments[1]);
-  if (count > 2) return !are_right(kernels_for(arguments[2]), cases);
+  if (count > 2) return !are_right(kernels_for(arguments[2], count > 3), cases);
   for (const char* name : {"avx512", "avx2", "i8mm", "dotprod", "generic"}) try {
-      if (!are_right(kernels_for(name), cases)) return 1;
+      if (!are_right(kernels_for(name, false), cases)) return 1;
     } catch (const Unavailable&) {
     }
 }

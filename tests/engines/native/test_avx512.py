@@ -11,7 +11,7 @@ from cgnet_deploy.data.dataset import fit_frame
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.spec import Res
 from tests.engines.graphs import drawn_frames
-from tests.engines.native.conftest import HERE, SCENES, labelled, linked, run, want
+from tests.engines.native.conftest import HERE, SCENES, assert_is_bf16, labelled, linked, run, want
 from tests.engines.test_nativecpu import F32_PARITY, pruned, scores_of
 
 FLAGS = ("-O1",)  # a quarter of the time that -O3 compiles
@@ -36,8 +36,15 @@ def program(build: Path) -> Path:
     return emulated("labels.cpp", build)
 
 
-def test_int8_sums_are_right_to_the_bit(build: Path) -> None:
-    run([str(emulated("sums.cpp", build)), "100", "avx512"])
+@pytest.fixture(scope="module")
+def dead(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return pruned(tmp_path_factory.mktemp("dead"))
+
+
+def test_sums_are_right_to_the_bit(build: Path) -> None:
+    sums = str(emulated("sums.cpp", build))
+    run([sums, "100", "avx512"])
+    run([sums, "100", "avx512", "bf16"])
 
 
 @pytest.mark.parametrize("size", [(97, 131), (32, 33)])
@@ -50,8 +57,8 @@ def test_f32_scores_are_pytorchs_with_live_gates(
     assert (labels == logits.argmax(0)).mean() > 0.999
 
 
-def test_f32_scores_are_pytorchs_with_dead_channels(program: Path, tmp_path: Path) -> None:
-    checkpoint, file = pruned(tmp_path)
+def test_f32_scores_are_pytorchs_with_dead_channels(program: Path, dead: tuple[Path, Path]) -> None:
+    checkpoint, file = dead
     scores, _ = scores_of(checkpoint, (75, 64))
     _, found = labelled(program, file, drawn_frames(1, 75, 64)[0], "avx512")
     assert np.abs(found - scores.ravel()).max() <= F32_PARITY * np.abs(scores).max()
@@ -67,3 +74,26 @@ def test_int8_labels_are_those_of_the_portable_kernels(program: Path, files: tup
     )
     assert len(np.unique(wanted)) > 3
     assert (found == wanted).mean() >= 0.99
+
+
+@pytest.mark.parametrize("size", [(97, 131), (32, 33)])
+def test_bf16_scores_are_pytorchs_but_for_its_rounding(
+    size: tuple[int, int], program: Path, files: tuple[Path, Path]
+) -> None:
+    found = labelled(program, files[0], drawn_frames(1, *size)[0], "avx512", arithmetic="bf16")
+    assert_is_bf16(found, scores_of(SCENES, size))
+
+
+def test_bf16_scores_are_pytorchs_with_dead_channels(program: Path, dead: tuple[Path, Path]) -> None:
+    checkpoint, file = dead
+    found = labelled(program, file, drawn_frames(1, 75, 64)[0], "avx512", arithmetic="bf16")
+    assert_is_bf16(found, scores_of(checkpoint, (75, 64)))
+
+
+def test_bf16_labels_are_the_same_for_every_number_of_threads(program: Path, files: tuple[Path, Path]) -> None:
+    frame = drawn_frames(1, 161, 203)[0]
+    wanted, scores = labelled(program, files[0], frame, "avx512", arithmetic="bf16", threads=1)
+    for threads in (2, 3, 5):
+        labels, found = labelled(program, files[0], frame, "avx512", arithmetic="bf16", threads=threads)
+        np.testing.assert_array_equal(labels, wanted)
+        np.testing.assert_array_equal(found, scores)

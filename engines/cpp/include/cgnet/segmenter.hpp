@@ -103,7 +103,7 @@ struct Options {
   int width = 0;
   int contexts = 1;  ///< how many calls may run at once, 1 to 64; on a GPU each holds its own memory
   int threads = 0;   ///< of a CPU's runtime, all contexts together; 0 leaves it to the runtime
-  std::string backend;  ///< of an ONNX file, "native" or "openvino"; empty for native where it takes the file
+  std::string backend;  ///< of an ONNX file, "native", "native-bf16" or "openvino"; empty for native where it takes the file
 };
 
 /// One network, loaded. Any number of threads may call it: `Options::contexts` of them run, the others wait.
