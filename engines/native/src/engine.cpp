@@ -18,15 +18,6 @@ int thread_count(int wanted) {
   return wanted ? wanted : std::min(cores(), kMaxThreads);
 }
 
-// Where row or column `i` of `large` lies among `small`, as torch's interpolate has it without align_corners.
-void between(int i, int small, int large, int& before, int& after, float& weight) {
-  const float scale = static_cast<float>(small) / static_cast<float>(large);
-  const float at = std::max((static_cast<float>(i) + 0.5f) * scale - 0.5f, 0.0f);
-  before = std::min(static_cast<int>(at), small - 1);
-  after = std::min(before + 1, small - 1);
-  weight = at - static_cast<float>(before);
-}
-
 }  // namespace
 
 Engine::Engine(const uint8_t* file, size_t size, int threads, const char* instructions, bool bf16)
@@ -61,10 +52,7 @@ void Engine::bind(int height, int width) {
     thread.memory = Block(plan_.own_bytes);
     thread.times_ns.resize(net_.ops.size() + 2);
   }
-  const size_t columns = plan_.enlarged_stride;
-  left_.assign(columns, 0), right_.assign(columns, 0), weight_.assign(columns, 0);
-  for (size_t x = 0; x < columns; x++)
-    between(std::min(static_cast<int>(x), width - 1), plan_.widths[3], width, left_[x], right_[x], weight_[x]);
+  place_columns();
   std::vector<int> items;
   for (const Pass& pass : plan_.passes) items.push_back((pass.rows + pass.rows_of_item - 1) / pass.rows_of_item);
   pool_ = std::make_unique<Threads>(
@@ -91,18 +79,6 @@ void Engine::run(const uint8_t* frames, int count, int height, int width, uint8_
     for (Thread& thread : own_) thread.image_row = thread.enlarged[0] = thread.enlarged[1] = -1;
     pool_->run();
   }
-}
-
-void Engine::scores(float* to) const {
-  if (!pool_) throw Error("no frame was run yet");
-  const Plane& scores = plane(net_.scores);
-  const auto classes = static_cast<size_t>(net_.classes);
-  const auto h = static_cast<size_t>(plan_.heights[3]), w = static_cast<size_t>(plan_.widths[3]);
-  for (size_t y = 0; y < h; y++)
-    for (size_t x = 0; x < w; x++) {
-      const auto* const pixel = reinterpret_cast<const float*>(at(scores, own_[0], static_cast<int>(y)) + static_cast<ptrdiff_t>(x) * scores.pixel);
-      for (size_t k = 0; k < classes; k++) to[(k * h + y) * w + x] = pixel[k];
-    }
 }
 
 size_t Engine::memory_bytes() const { return plan_.shared_bytes + static_cast<size_t>(threads_) * plan_.own_bytes; }
@@ -210,18 +186,6 @@ void Engine::run_row(const Op& op, size_t index, int y, Thread& thread, bool mea
   (element == Element::kU8 ? kernels_->dense_u8 : element == Element::kBf16 ? kernels_->dense_bf16 : kernels_->dense_f32)(d);
 }
 
-void Engine::sum_inputs(const Op& op, int y, const Thread& thread, float* sums) const {
-  const int width = plan_.widths[op.level];
-  for (const Source& source : op.inputs) {
-    const Plane& from = plane(source);
-    const PackedOut& stored = packed_[static_cast<size_t>(source.op)].outs[static_cast<size_t>(source.out)];
-    const auto channels = static_cast<int>(stored.order.size());
-    const auto row_sums = stored.as == Element::kU8 ? kernels_->row_sums_u8 : stored.as == Element::kBf16 ? kernels_->row_sums_bf16 : kernels_->row_sums_f32;
-    row_sums(at(from, thread, y), from.pixel, width, channels, sums);
-    sums += channels;
-  }
-}
-
 // The three rows of the image under output row y, with a pixel of zeros on either side: u8 as in the frame, whose zero
 // is the mean, or normalised f32.
 void Engine::image_rows(int y, Thread& thread) {
@@ -278,100 +242,6 @@ void Engine::pool_row(const Op& op, size_t index, int y, Thread& thread) {
     kernels_->pool(sums, 4, width, factor, pooled);
   }
   for (size_t o = 0; o < op.outs.size(); o++) kernels_->store(pooled, 4 * width, store_of(index, o, thread, y));
-}
-
-// The mean of each of a gated operator's results.
-void Engine::mean_of(size_t index, float* mean) const {
-  const Op& op = net_.ops[index];
-  const size_t count = plan_.sums_of_row[index];
-  const auto* const sums = reinterpret_cast<const float*>(memory_.data() + plan_.sums[index]);
-  const int rows = plan_.heights[op.level];
-  std::vector<double> total(count);
-  for (size_t y = 0; y < static_cast<size_t>(rows); y++)
-    for (size_t s = 0; s < count; s++) total[s] += static_cast<double>(sums[y * count + s]);
-  for (double& number : total) number = number / rows / plan_.widths[op.level];
-  if (!averages_inputs(op)) {
-    for (size_t s = 0; s < count; s++)
-      if (const int c = packed_[index].order[s]; c >= 0) mean[c] = static_cast<float>(total[s]);
-    return;
-  }
-  std::vector<double> inputs;  // the mean of each channel that it reads
-  size_t first = 0;
-  for (size_t i = 0; i < op.inputs.size(); i++) {
-    const Source& source = op.inputs[i];
-    const PackedOut& stored = packed_[static_cast<size_t>(source.op)].outs[static_cast<size_t>(source.out)];
-    const size_t begin = inputs.size();
-    inputs.resize(begin + static_cast<size_t>(op.input_channels[i]));
-    for (size_t s = 0; s < stored.order.size(); s++)
-      if (stored.order[s] >= 0)
-        inputs[begin + static_cast<size_t>(stored.order[s])] = stored.as == Element::kU8 ? (total[first + s] - 128) * static_cast<double>(op.read_step) : total[first + s];
-    first += stored.order.size();
-  }
-  for (size_t q = 0; q < static_cast<size_t>(op.channels); q++) {
-    double sum = op.bias[q];
-    for (size_t c = 0; c < inputs.size(); c++) sum += static_cast<double>(op.weight[q * inputs.size() + c]) * inputs[c];
-    mean[q] = static_cast<float>(sum);
-  }
-}
-
-void Engine::gate(size_t index) {
-  const Gate& gate = net_.gates[index];
-  const auto channels = static_cast<size_t>(gate.channels), hidden = static_cast<size_t>(gate.hidden);
-  std::vector<float> mean(channels), squeezed(gate.squeeze_bias);
-  for (size_t i = 0; i < net_.ops.size(); i++)
-    if (net_.ops[i].gate == static_cast<int>(index)) mean_of(i, mean.data() + net_.ops[i].gate_channel);
-  for (size_t k = 0; k < hidden; k++) {
-    for (size_t c = 0; c < channels; c++) squeezed[k] += gate.squeeze[k * channels + c] * mean[c];
-    squeezed[k] = std::max(squeezed[k], 0.0f);
-  }
-  for (size_t i = 0; i < net_.ops.size(); i++) {
-    const Op& op = net_.ops[i];
-    if (op.gate != static_cast<int>(index)) continue;
-    auto* const to = reinterpret_cast<float*>(memory_.data() + plan_.gated[i]);
-    const auto slots = static_cast<size_t>(packed_[i].slots);
-    for (size_t s = 0; s < slots; s++) {
-      if (packed_[i].order[s] < 0) continue;
-      const auto c = static_cast<size_t>(op.gate_channel + packed_[i].order[s]);
-      float sum = gate.excite_bias[c];
-      for (size_t k = 0; k < hidden; k++) sum += gate.excite[c * hidden + k] * squeezed[k];
-      const float factor = 1 / (1 + std::exp(-sum));
-      to[s] = packed_[i].scale.floats()[s] * factor;
-      to[slots + s] = packed_[i].bias.floats()[s] * factor;
-    }
-  }
-}
-
-void Engine::enlarge_row(int y, float* to) const {
-  const Plane& scores = plane(net_.scores);
-  const uint8_t* const row = at(scores, own_[0], y);
-  const auto width = static_cast<size_t>(plan_.widths[3]);
-  std::vector<float> line(width + 32);  // of one class; vectors are read beyond the end
-  for (size_t k = 0; k < static_cast<size_t>(net_.classes); k++) {
-    for (size_t x = 0; x < width; x++) line[x] = reinterpret_cast<const float*>(row + static_cast<ptrdiff_t>(x) * scores.pixel)[k];
-    kernels_->enlarge(line.data(), left_.data(), right_.data(), weight_.data(), plan_.width, to + k * plan_.enlarged_stride);
-  }
-}
-
-void Engine::label_rows(int begin, int end, Thread& thread) {
-  float* rows[2];
-  for (size_t i = 0; i < 2; i++) rows[i] = reinterpret_cast<float*>(thread.memory.data() + plan_.enlarged[i]);
-  for (int y = begin; y < end; y++) {
-    int wanted[2];
-    float weight;
-    between(y, plan_.heights[3], plan_.height, wanted[0], wanted[1], weight);
-    int slot[2];
-    for (int i = 0; i < 2; i++) {
-      int s = thread.enlarged[0] == wanted[i] ? 0 : thread.enlarged[1] == wanted[i] ? 1 : -1;
-      if (s < 0) {
-        s = thread.enlarged[0] == wanted[1 - i] ? 1 : 0;  // not over the other one
-        enlarge_row(wanted[i], rows[s]);
-        thread.enlarged[s] = wanted[i];
-      }
-      slot[i] = s;
-    }
-    kernels_->labels({rows[slot[0]], rows[slot[1]], weight, net_.classes, plan_.width,
-                      static_cast<ptrdiff_t>(plan_.enlarged_stride), labels_ + static_cast<size_t>(y) * static_cast<size_t>(plan_.width)});
-  }
 }
 
 }  // namespace cgnet::native

@@ -49,6 +49,7 @@ class Engine {
   void sum_inputs(const Op& op, int y, const Thread& thread, float* sums) const;
   void mean_of(size_t index, float* mean) const;
   void gate(size_t index);
+  void place_columns();
   void label_rows(int begin, int end, Thread& thread);
   void enlarge_row(int y, float* to) const;
   uint8_t* at(const Plane& plane, const Thread& thread, int y) const {
