@@ -1,7 +1,6 @@
 #include "pack.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <numeric>
@@ -10,13 +9,13 @@
 #include <sys/mman.h>
 #endif
 
+#include "levels.hpp"
 #include "steps.hpp"
 
 namespace cgnet::native {
 namespace {
 
 constexpr int kLeastFill = 8;
-constexpr double kRounds = 127.5 / 127;  // a weight that is larger by less is the largest one, rounded
 constexpr size_t kHugePage = size_t{1} << 21;
 
 int filled(int count, int multiple) { return (count + multiple - 1) / multiple * multiple; }
@@ -142,49 +141,6 @@ class Packer {
     to.order = remixed ? plane(op.inputs[0]).order : from.order;
   }
 
-  // Int8 weights of a filter, and their step. Weights from the file keep their levels where those fit. elements: of a
-  // dense convolution, the weights in the order of its steps.
-  void levels(const Op& op, const float* from, size_t count, size_t filter, const std::vector<int>& elements, double& step,
-              int8_t* to) const {
-    step = op.weight_step[filter];
-    const bool moved = op.kind == Op::kImage && (net_.scale[0] != 1 || net_.scale[1] != 1 || net_.scale[2] != 1);
-    const double needed = needed_step(op, from, count, elements);
-    const bool changes = needed > 0 && (moved || needed > kRounds * step);
-    if (changes) step = needed;
-    const double inverse = 1 / step;
-    for (size_t i = 0; i < count; i++) to[i] = static_cast<int8_t>(std::lrint(from[i] * inverse));
-    if (!changes) return;
-    const size_t taps = static_cast<size_t>(op.kernel) * static_cast<size_t>(op.kernel);
-    for (size_t c = 0; c < count; c += taps) keep_sum(from + c, taps, inverse, to + c);
-    keep_sum(from, count, inverse, to);
-  }
-
-  // The least step by which no weight is too large. The classifier, whose errors go straight to the scores, has 7 bits
-  // only where a pair's products would not fit into 16.
-  double needed_step(const Op& op, const float* from, size_t count, const std::vector<int>& elements) const {
-    float peak = 0;
-    for (size_t i = 0; i < count; i++) peak = std::max(peak, std::abs(from[i]));
-    const bool scores = &op == &net_.ops[static_cast<size_t>(net_.scores.op)];
-    if (kernels_.most_weight == 127 || !scores) return static_cast<double>(peak) / kernels_.most_weight;
-    const auto weight = [&](int element) { return element < 0 ? 0 : from[element]; };
-    for (size_t i = 0; i < elements.size(); i += 2) peak = std::max(peak, std::abs(weight(elements[i]) + weight(elements[i + 1])));
-    return static_cast<double>(peak) / 127;
-  }
-
-  // Rounds as many weights the other way as their sum asks for, those first to which it matters least: what neighbouring
-  // pixels of a channel, or all channels, have in common is then weighed as before.
-  static void keep_sum(const float* from, size_t count, double inverse, int8_t* to) {
-    std::vector<double> errors(count);
-    for (size_t i = 0; i < count; i++) errors[i] = to[i] - from[i] * inverse;
-    const auto excess = std::lrint(std::accumulate(errors.begin(), errors.end(), 0.0));
-    const int sign = excess > 0 ? 1 : -1;
-    std::vector<size_t> order(count);
-    std::iota(order.begin(), order.end(), size_t{0});
-    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return sign * errors[a] > sign * errors[b]; });
-    order.resize(static_cast<size_t>(std::abs(excess)));
-    for (const size_t i : order) to[i] = static_cast<int8_t>(to[i] - sign);
-  }
-
   void pack_dense(const Op& op, PackedOp& to, double inverse) const {
     const bool image = op.kind == Op::kImage;
     const Element element = reads(op, net_, kernels_);
@@ -224,7 +180,7 @@ class Packer {
       double step = 1, offset = op.bias[q];
       if (net_.int8) {
         int8_t* const levels_of = level.data() + q * each;
-        levels(op, weight + q * each, each, q, elements, step, levels_of);
+        levels(net_, kernels_, op, weight + q * each, each, q, elements, step, levels_of);
         if (!image) step *= op.read_step;
         for (size_t i = 0; i < width; i++) {
           const double zero = image ? static_cast<double>(net_.mean[i]) : 128;
@@ -279,7 +235,7 @@ class Packer {
       double step = 1, offset = op.bias[at];
       if (net_.int8) {
         int8_t level[9];
-        levels(op, op.weight.data() + 9 * at, 9, at, {}, step, level);
+        levels(net_, kernels_, op, op.weight.data() + 9 * at, 9, at, {}, step, level);
         step *= op.read_step;
         const int in = slot % group, vector = in / lanes, lane = in % lanes;
         for (int dx = 0; dx < 3; dx++)
