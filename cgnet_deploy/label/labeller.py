@@ -18,7 +18,7 @@ from cgnet_deploy.label.index import Index, IndexRow
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import ModelSpec
 from cgnet_deploy.video.segmenter import Segmenter
-from cgnet_deploy.video.source import Picture, open_source
+from cgnet_deploy.video.source import Picture, flaws, open_source
 
 MASKS = "masks"
 
@@ -69,9 +69,8 @@ class Labeller:
                     yield self._row(item, number, f"{item.name}/{number:06d}.png", done.frame, done.labels)
             if source.trouble is not None:
                 yield IndexRow(item.path, number + 1, error=one_line(source.trouble))
-            elif source.missing:
-                error = f"{source.missing} frames are missing by their time stamps: the file is damaged"
-                yield IndexRow(item.path, number + 1, error=error)
+            elif lacking := flaws(source.missing, source.damaged):
+                yield IndexRow(item.path, number + 1, error=f"of its frames {lacking}: the file is damaged")
         except (DataError, FrameError) as error:
             yield IndexRow(item.path, number + 1, error=one_line(error))
 

@@ -55,7 +55,8 @@ def parser() -> Parser:
         help="frames per second instead of the input's own (25 for a folder); sound is then left out",
     )
     add("--live", action="store_true", help="play a file as a camera would: frames that arrive too fast are dropped")
-    add("--strict", action="store_true", help="exit with 1 where a damaged input lacks frames by its time stamps")
+    strict = "exit with 1 where frames of the input are damaged or, by their time stamps, missing"
+    add("--strict", action="store_true", help=strict)
     add("--limit", type=integer(1, 10**9), metavar="N", help="stop after N frames")
     add("--res", type=res_argument, metavar="HxW", help="pixels, where the engine leaves its size open (the frame's)")
     add("--threads", type=integer(1, 1024), default=cores(), metavar="N", help="CPU threads (default: %(default)s)")
@@ -74,6 +75,7 @@ def _video(args: argparse.Namespace) -> int:
     import cv2
 
     from cgnet_deploy.video.api import check_output, segment_video
+    from cgnet_deploy.video.source import flaws
 
     # One line of ours says what is wrong with a bad file, instead of what OpenCV and FFmpeg print.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -112,8 +114,8 @@ def _video(args: argparse.Namespace) -> int:
         return 128 + interrupts.received
     if outcome.trouble is not None:  # everything before it is written
         raise outcome.trouble
-    if args.strict and outcome.missing:
-        raise CgnetError(f"{args.input} lacks {outcome.missing} frames by its time stamps, and --strict was given")
+    if args.strict and (lacking := flaws(outcome.missing, outcome.damaged)):
+        raise CgnetError(f"{args.input} is damaged: of its frames {lacking}, and --strict was given")
     return 0
 
 

@@ -16,7 +16,7 @@ from cgnet_deploy.progress import track
 from cgnet_deploy.stats import LatencyMs
 from cgnet_deploy.video.segmenter import Segmenter
 from cgnet_deploy.video.sink import Sink
-from cgnet_deploy.video.source import Picture, Source
+from cgnet_deploy.video.source import Picture, Source, flaws
 from cgnet_deploy.video.stream import Stream
 
 KEPT_SAMPLES = 100_000  # the latest: a camera runs for weeks, and its memory must not grow
@@ -30,7 +30,7 @@ class Outcome:
     engine: as it was named. frames: shown or written. dropped: of a live source. seconds: from the first read to the
     last frame done. engine_ns: of each inference; age_ns: of each frame from its arrival to its labels; both of the
     latest frames. stopped: by the caller. trouble: why the source ended too early, or None. missing: frames that a
-    damaged file lacks by its time stamps.
+    damaged file lacks by its time stamps. damaged: frames of which some of the data is lost.
     """
 
     engine: str
@@ -44,6 +44,7 @@ class Outcome:
     stopped: bool = False
     trouble: CgnetError | None = None
     missing: int = 0
+    damaged: int = 0
 
     @property
     def fps(self) -> float:
@@ -52,7 +53,8 @@ class Outcome:
     def summary(self) -> str:
         """For a person: what `cgnet-video` prints."""
         dropped = f", {self.dropped} dropped" if self.dropped else ""
-        dropped += f", {self.missing} missing by their time stamps: the input is damaged" if self.missing else ""
+        lacking = flaws(self.missing, self.damaged)
+        dropped += f", {lacking}: the input is damaged" if lacking else ""
         lines = [f"{self.frames} frames in {self.seconds:.2f} s: {self.fps:.1f} frames/s{dropped}"]
         for name, samples in (("engine", self.engine_ns), ("frame to labels", self.age_ns)):
             if samples:
@@ -72,9 +74,10 @@ class Outcome:
             "provider": self.info.provider,
             "precision": self.info.precision.value,
             "sha256": self.info.sha256,
-            "complete": not self.stopped and self.trouble is None and not self.missing,
+            "complete": not self.stopped and self.trouble is None and not (self.missing or self.damaged),
             "frames": self.frames,
             "missing": self.missing,
+            "damaged": self.damaged,
             "dropped": self.dropped,
             "seconds": self.seconds,
             "fps": self.fps,
@@ -137,4 +140,5 @@ def process(
         stopped(),
         source.trouble,
         source.missing,
+        source.damaged,
     )

@@ -1,47 +1,35 @@
 """Where frames come from: a video file, pictures (one, a folder, a pattern, a list), a camera, a network stream.
 
-Every picture carries its time, so that a video of a changing rate keeps it and sound stays in step. OpenCV's
-FFmpeg reads files and streams, in Python and in C++ alike: both see the same pixels.
+Every picture carries its time, so that a video of a changing rate keeps it and sound stays in step.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
 import cv2
-import numpy as np
 
 from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.data.images import IMAGE_SUFFIXES, images_in, pictures_of, read_image
 from cgnet_deploy.data.pairing import lines_of
-from cgnet_deploy.errors import CgnetError, DataError, one_line, require
+from cgnet_deploy.errors import CgnetError, DataError
 from cgnet_deploy.files import check_name, matching
 from cgnet_deploy.pixels import U8
-from cgnet_deploy.spec import MAX_PIXELS
+from cgnet_deploy.video.decoder import OPTIONS, TIMEOUT_MS, Decoder, OpenCvDecoder, local_only
+from cgnet_deploy.video.pyav import PyAvDecoder, pyav_reads
 from cgnet_deploy.video.timeline import Timeline
 
 DEFAULT_FPS = 25.0  # of a folder of pictures, and of a camera that reports none
 MAX_FPS = 1000.0
-# In a row, these are the end of a file, or as many as it still announces: each damaged packet is one, and past the end
-# each takes 20 us.
-FAILED_READS, MOST_FAILED_READS = 1000, 250_000
-TIMEOUT_MS = 10_000  # of a silent network stream
 NETWORK = re.compile(r"(rtsps?|rtmps?|https?|udp|tcp|srt)://", re.IGNORECASE)
-OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
-# What a file may be. Not playlists, which name other files and hosts, nor text, which FFmpeg would draw.
-KINDS = "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,mxf,gif,h264,hevc,m4v,mjpeg,ivf,yuv4mpegpipe"
 NUMBERED = re.compile(r"%%|%(0?)(\d{0,2})d")  # as in f%03d.png; %% is a percent sign
 ANIMATED = ".gif"
-HDR = {16: "PQ", 18: "HLG"}  # AVColorTransferCharacteristic
-LOCAL = {"protocol_whitelist": "file", "format_whitelist": KINDS}  # what FFmpeg is told of a file
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +45,7 @@ class Source(Protocol):
 
     live: it doesn't wait for its reader. fps: nominal. frames: how many it announces, None if unknown. trouble: after
     the last picture, why it ended too early, or None. missing: pictures that a file lacks by its time stamps so far.
-    aspect: width to height of a pixel.
+    damaged: those so far of which some of the data is lost. aspect: width to height of a pixel.
     """
 
     name: str
@@ -70,6 +58,9 @@ class Source(Protocol):
     @property
     def missing(self) -> int: ...
 
+    @property
+    def damaged(self) -> int: ...
+
     def __iter__(self) -> Iterator[Picture]: ...
 
 
@@ -78,7 +69,7 @@ class Pictures:
 
     live = False
     trouble: CgnetError | None = None
-    missing = 0
+    missing = damaged = 0
     aspect = Fraction(1)
 
     def __init__(self, name: str, paths: Sequence[Path], fps: float | None = None) -> None:
@@ -92,58 +83,43 @@ class Pictures:
 
 
 class Capture:
-    """What OpenCV opens. live: cameras and network streams; a file can be played as if it were one, at its own rate."""
+    """What a decoder gives. live: cameras and network streams; a file can be played as one, at its own rate."""
 
-    def __init__(self, capture: cv2.VideoCapture, name: str, *, file: bool, live: bool, fps: float | None) -> None:
-        if not capture.isOpened():
-            what = (
-                "is not a video that can be read: it is cut, damaged or of an unknown format"
-                if file
-                else "does not answer"
-            )
-            raise DataError(f"{name} {what}")
-        width, height = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
-        if width * height > MAX_PIXELS:
-            raise DataError(f"{name} has frames of {height}x{width}; wanted at most {MAX_PIXELS} pixels")
-        self.aspect = _aspect(capture)
-        own = float(capture.get(cv2.CAP_PROP_FPS))
-        announced = capture.get(cv2.CAP_PROP_FRAME_COUNT) if file else 0
+    def __init__(self, decoder: Decoder, name: str, *, file: bool, live: bool, fps: float | None) -> None:
+        own = decoder.fps  # not a number for many cameras
+        self.aspect = decoder.aspect
         self.name, self.live = name, live
         self._wanted_fps = fps
-        self.fps = fps or (own if 0 < own <= MAX_FPS else DEFAULT_FPS)  # not a number for many cameras
-        self.frames = round(announced) if 0 < announced < 1e9 else None
-        self.trouble: CgnetError | None = None
-        self._capture, self._file = capture, file
-        self._duration_s = announced / own if self.frames and own > 0 else 0.0
         nominal = own if 0 < own <= MAX_FPS else DEFAULT_FPS
+        self.fps = fps or nominal
+        self.frames = round(decoder.announced) if 0 < decoder.announced < 1e9 else None
+        self.trouble: CgnetError | None = None
+        self._decoder, self._file = decoder, file
+        self._duration_s = decoder.announced / own if self.frames and own > 0 else 0.0
         self._timeline, self._period_s = Timeline(nominal), 1 / nominal
-        code = int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
-        self._codec = one_line(code.to_bytes(4, "little").decode("latin-1"))
 
     @property
     def missing(self) -> int:
         return self._timeline.missing
 
+    @property
+    def damaged(self) -> int:
+        return self._decoder.damaged
+
     def __iter__(self) -> Iterator[Picture]:
-        count, failed, start_ns = 0, 0, CLOCK.now_ns()
+        count, start_ns = 0, CLOCK.now_ns()
         try:
-            while failed < self._failures(count):
-                read, pixels = self._capture.read()
-                if not read:
-                    failed += 1
-                    continue
-                failed = 0
-                time_s = self._time_s(count, start_ns)
+            for pixels, stamp_s in self._decoder.frames():
+                time_s = self._time_s(count, stamp_s, start_ns)
                 if self._file and self.live:
                     wait_ns = start_ns + time_s * 1e9 - CLOCK.now_ns()
                     CLOCK.sleep(max(wait_ns, 0) / 1e9)
-                yield Picture(np.asarray(pixels, np.uint8), time_s)
+                yield Picture(pixels, time_s)
                 count += 1
         finally:
-            self._capture.release()
+            self._decoder.close()
         if not count:
-            hint = f" (its codec is {self._codec}); if a player shows it, convert it: ffmpeg -i IN -c:v libx264 OUT.mp4"
-            raise DataError(f"{self.name} holds no frame that can be read{hint if self._file else ''}")
+            raise DataError(f"{self.name} holds no frame that can be read{self._hint() if self._file else ''}")
         if not self._file:
             self.trouble = CgnetError(f"{self.name} gave no more frames after {count}: it ended or disconnected")
         # By time and not by count: where the frame rate changes, FFmpeg's count is a guess. Sound may outlast the
@@ -159,17 +135,23 @@ class Capture:
         """From the end of the last picture to the end of the file, as it announces it."""
         return self._duration_s - self._timeline.end_s - self._period_s
 
-    def _failures(self, count: int) -> int:
-        """How many failed reads in a row are the end, after so many pictures."""
-        left = (self.frames or 0) - count
-        return min(max(FAILED_READS, left), MOST_FAILED_READS) if self._file else 1
+    def _hint(self) -> str:
+        convert = "convert it: ffmpeg -i IN -c:v libx264 OUT.mp4"
+        pyav = "" if pyav_reads() else "pip install 'cgnet-deploy[video]', which decodes more than OpenCV does, or "
+        return f" (its codec is {self._decoder.codec}); if a player shows it, {pyav}{convert}"
 
-    def _time_s(self, count: int, start_ns: int) -> float:
+    def _time_s(self, count: int, stamp_s: float, start_ns: int) -> float:
         """When this picture is due: by the clock, by --fps, or by the file; always later than the one before."""
         if not self._file:
             return (CLOCK.now_ns() - start_ns) / 1e9
-        own_s = self._timeline.place(float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1e3)
+        own_s = self._timeline.place(stamp_s)
         return count / self._wanted_fps if self._wanted_fps else own_s
+
+
+def flaws(missing: int, damaged: int) -> str:
+    """What a file lacks, for a person."""
+    parts = ((missing, "missing by their time stamps"), (damaged, "damaged"))
+    return ", ".join(f"{number} {what}" for number, what in parts if number)
 
 
 def is_live(text: str) -> bool:
@@ -194,12 +176,14 @@ def open_source(text: str, *, live: bool = False, fps: float | None = None) -> S
         wait = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, TIMEOUT_MS]
         # Between // and @ stands a password: no message repeats it.
         name = re.sub(r"//[^/@]*@", "//", text)
-        return Capture(cv2.VideoCapture(text, cv2.CAP_FFMPEG, wait), name, file=False, live=True, fps=fps)
+        decoder = OpenCvDecoder(cv2.VideoCapture(text, cv2.CAP_FFMPEG, wait), name, file=False)
+        return Capture(decoder, name, file=False, live=True, fps=fps)
     if _is_camera(text):
         camera = cv2.VideoCapture(int(text) if text.isdecimal() else text)
         if fps:
             camera.set(cv2.CAP_PROP_FPS, fps)
-        return Capture(camera, f"camera {text}", file=False, live=True, fps=fps)
+        name = f"camera {text}"
+        return Capture(OpenCvDecoder(camera, name, file=False), name, file=False, live=True, fps=fps)
     path = Path(text)
     if (paths := _pictures(path)) is not None:
         return Pictures(text, paths, fps)
@@ -209,9 +193,15 @@ def open_source(text: str, *, live: bool = False, fps: float | None = None) -> S
             "pattern or list (.txt) of pictures, a camera's number, or a URL such as rtsp://"
         )
     check_name(text)
-    _check_streams(path)
-    with _local_only():
-        return Capture(cv2.VideoCapture(text, cv2.CAP_FFMPEG), text, file=True, live=live, fps=fps)
+    return Capture(_of_file(path), text, file=True, live=live, fps=fps)
+
+
+def _of_file(path: Path) -> Decoder:
+    """By PyAV where it is installed, unless the user has set options for OpenCV's FFmpeg."""
+    if pyav_reads() and OPTIONS not in os.environ:
+        return PyAvDecoder(path)
+    with local_only():
+        return OpenCvDecoder(cv2.VideoCapture(str(path), cv2.CAP_FFMPEG), str(path), file=True)
 
 
 def _pictures(path: Path) -> Sequence[Path] | None:
@@ -251,45 +241,3 @@ def _digits(conversion: re.Match[str]) -> str:
     """What `%03d` and the like stand for, as a regular expression."""
     padded, width = conversion[1], conversion[2] or "1"
     return "%" if conversion[0] == "%%" else rf"(\d{{{width if padded else 1},}})"
-
-
-def _aspect(capture: cv2.VideoCapture) -> Fraction:
-    """Of a pixel, as the picture is shown: OpenCV turns it by the file's rotation."""
-    across, down = (int(capture.get(side)) for side in (cv2.CAP_PROP_SAR_NUM, cv2.CAP_PROP_SAR_DEN))
-    if across <= 0 or down <= 0:
-        return Fraction(1)
-    turned = capture.get(cv2.CAP_PROP_ORIENTATION_META) % 180 == 90
-    return Fraction(down, across) if turned else Fraction(across, down)
-
-
-def _check_streams(path: Path) -> None:
-    """Raise DataError for sound alone, and for PQ or HLG, on whose values no network here was trained: PyAV sees it."""
-    if importlib.util.find_spec("av") is None or not path.is_file():
-        return
-    av = require("av", extra="video")
-    try:
-        with av.open(str(path), options=LOCAL) as opened:
-            curve = next((HDR.get(track.codec_context.color_trc) for track in opened.streams.video), None)
-            sound_alone = bool(opened.streams.audio) and not opened.streams.video
-    except (av.FFmpegError, OSError, ValueError):
-        return  # OpenCV says what is wrong with it
-    if sound_alone:
-        raise DataError(f"{path} holds sound and no pictures")
-    if curve:
-        raise DataError(
-            f"{path} is HDR ({curve}), which would be segmented with wrong colours: convert it to SDR first, with "
-            "FFmpeg's zscale and tonemap, or libplacebo"
-        )
-
-
-@contextmanager
-def _local_only() -> Iterator[None]:
-    """Let FFmpeg open plain videos only, unless the user has set options."""
-    if OPTIONS in os.environ:
-        yield
-        return
-    os.environ[OPTIONS] = "|".join(map(";".join, LOCAL.items()))
-    try:
-        yield
-    finally:
-        del os.environ[OPTIONS]

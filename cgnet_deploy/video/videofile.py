@@ -5,7 +5,6 @@ A video is written atomically. After an interrupt its index is still written, so
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import numpy as np
 from cgnet_deploy.errors import CgnetError, one_line, require
 from cgnet_deploy.files import replacing
 from cgnet_deploy.pixels import U8
+from cgnet_deploy.video.pyav import has_pyav
 from cgnet_deploy.video.sink import Write
 from cgnet_deploy.video.sound import Sound
 
@@ -32,10 +32,6 @@ TICKS = 90_000  # a second, MPEG's own
 BT601 = (
     6  # AVColorSpace SMPTE170M: the matrix by which swscale converts BGR to YUV; players take untagged HD for BT.709
 )
-
-
-def has_pyav() -> bool:
-    return importlib.util.find_spec("av") is not None
 
 
 @contextmanager

@@ -28,5 +28,5 @@ def test_what_a_video_lacks_is_recorded(suffix: str, container: str, kept: float
         assert last.error is None
         return
     assert last.error is not None
-    assert f"{60 - len(labelled)} frames are missing by their time stamps" in last.error
+    assert f"of its frames {60 - len(labelled)} missing by their time stamps" in last.error
     assert all(row.mask for row in labelled)

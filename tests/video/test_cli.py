@@ -60,11 +60,12 @@ def test_what_a_damaged_file_lacks_is_said(folder: Path, capsys: pytest.CaptureF
     path.write_bytes(content)
     assert video("--masks", "masks", "--json", "a.json", source="a.mp4") == 0
     missing = 60 - len(masks(folder / "masks"))
-    assert f", {missing} missing by their time stamps: the input is damaged" in capsys.readouterr().out
     result = json.loads((folder / "a.json").read_text())
     assert (result["missing"], result["complete"]) == (missing, False)
+    lacking = f"{missing} missing by their time stamps, {result['damaged']} damaged"
+    assert f", {lacking}: the input is damaged" in capsys.readouterr().out
     assert video("--masks", "masks", "--strict", source="a.mp4") == 1
-    assert f"a.mp4 lacks {missing} frames by its time stamps" in capsys.readouterr().err
+    assert f"a.mp4 is damaged: of its frames {lacking}" in capsys.readouterr().err
 
 
 def test_an_onnx_file_without_its_sidecar_gives_the_same_bytes(folder: Path) -> None:
