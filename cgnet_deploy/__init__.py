@@ -13,22 +13,8 @@ logging. Errors derive from `CgnetError`; see errors.py for the tree.
 
 import logging
 from importlib import import_module
-from typing import TYPE_CHECKING
 
-from cgnet_deploy.errors import (
-    AccuracyError,
-    ArtifactError,
-    CgnetError,
-    CheckpointError,
-    DataError,
-    EngineUnavailable,
-    FrameError,
-    MissingPackage,
-    PerformanceError,
-    UsageError,
-    UserError,
-    require,
-)
+TYPE_CHECKING = False  # as typing's, whose import takes long: until a command has begun, Ctrl-C is Python's
 
 if TYPE_CHECKING:  # for type checkers and editors; at run time `__getattr__` imports the same names
     from cgnet_deploy.artifact import Artifact
@@ -41,6 +27,19 @@ if TYPE_CHECKING:  # for type checkers and editors; at run time `__getattr__` im
     from cgnet_deploy.engines.build import BuiltPlan, build_plan
     from cgnet_deploy.engines.nv12 import Nv12
     from cgnet_deploy.engines.open import open_engine
+    from cgnet_deploy.errors import (
+        AccuracyError,
+        ArtifactError,
+        CgnetError,
+        CheckpointError,
+        DataError,
+        EngineUnavailable,
+        FrameError,
+        MissingPackage,
+        PerformanceError,
+        UsageError,
+        UserError,
+    )
     from cgnet_deploy.export.api import export
     from cgnet_deploy.export.exported import Exported
     from cgnet_deploy.export.targets import Target
@@ -64,6 +63,19 @@ _MODULES = {
     "engines.build": ("BuiltPlan", "build_plan"),
     "engines.nv12": ("Nv12",),
     "engines.open": ("open_engine",),
+    "errors": (
+        "AccuracyError",
+        "ArtifactError",
+        "CgnetError",
+        "CheckpointError",
+        "DataError",
+        "EngineUnavailable",
+        "FrameError",
+        "MissingPackage",
+        "PerformanceError",
+        "UsageError",
+        "UserError",
+    ),
     "export.api": ("export",),
     "export.exported": ("Exported",),
     "export.targets": ("Target",),
@@ -124,7 +136,11 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = _MODULE_OF[name]
     path = f"{__name__}.{module}"
-    value = getattr(require(path, _EXTRAS[module]) if module in _EXTRAS else import_module(path), name)
+    if module in _EXTRAS:
+        holder = import_module(f"{__name__}.errors").require(path, _EXTRAS[module])
+    else:
+        holder = import_module(path)
+    value = getattr(holder, name)
     return globals().setdefault(name, value)  # `export` is there by now: the subpackage, which can be called
 
 

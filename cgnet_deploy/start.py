@@ -1,6 +1,7 @@
 """Where the console commands start: Ctrl-C is heeded before anything slow is imported, and while it is.
 
 A KeyboardInterrupt raised inside an import can come out as any other error, or as none: so it is only noted there.
+Before that it is Python's, with a traceback: what is imported up to here is little.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ import signal
 from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
-from typing import cast
 
 from cgnet_deploy.interrupts import Interrupts
 
@@ -19,7 +19,8 @@ def _start(name: str, argv: Sequence[str] | None = None) -> int:
     ignored = signal.getsignal(signal.SIGINT) is not signal.default_int_handler  # as for a shell's background jobs
     if argv is None and not ignored:
         signal.signal(signal.SIGINT, Interrupts())
-    return cast(int, import_module(f"cgnet_deploy.{name}.cli").main(argv))
+    code: int = import_module(f"cgnet_deploy.{name}.cli").main(argv)
+    return code
 
 
 bench = partial(_start, "bench")

@@ -84,6 +84,15 @@ def test_where_a_shell_ignores_it_it_stays_ignored() -> None:
         signal.signal(signal.SIGINT, before)
 
 
+def test_little_is_imported_before_it_is_heeded() -> None:
+    """Up to there Ctrl-C shows Python's traceback. logging stays: a library must tell it that it is one."""
+    program = "import logging, re, sys; b = {*sys.modules}; import cgnet_deploy.start; print(*{*sys.modules} - b)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    ours = {"cgnet_deploy", "cgnet_deploy.interrupts", "cgnet_deploy.start"}
+    python = {"__future__", "_signal", "importlib", "importlib._bootstrap", "importlib._bootstrap_external", "signal"}
+    assert {*done.stdout.split()} <= ours | python
+
+
 def pressed(command: str, imports: int, *arguments: str) -> None:
     run = subprocess.run(
         [sys.executable, "-c", AT_AN_IMPORT, str(imports), command, *arguments], capture_output=True, text=True
