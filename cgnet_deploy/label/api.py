@@ -9,7 +9,10 @@ from __future__ import annotations
 import logging
 import os
 import re
+import signal
 import socket
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -107,7 +110,7 @@ def label_archive(
     left = [item for item in items if item.path not in done]
     log.info("%d pictures and videos, %d of them done earlier", len(items), len(items) - len(left))
     if left:
-        with _connected(ray, None if workers is None else workers * threads):
+        with _terminated(), _connected(ray, None if workers is None else workers * threads):
             _run(left, opens, output, workers, threads, gpus, batch)
     masks, unreadable = index.merge()
     return Labelled(len(items), len(items) - len(left), masks, unreadable)
@@ -185,6 +188,21 @@ def _connected(address: str | None, cpus: int | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _terminated() -> Iterator[None]:
+    """Let SIGTERM end this process with 143: the handler that Ray sets exits with 15, so that its atexit ends Ray."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    except SystemExit as end:
+        if end.code == signal.SIGTERM:
+            sys.exit(128 + signal.SIGTERM)
+        raise
+    finally:
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def _prepare(output: Path, info: EngineInfo) -> None:

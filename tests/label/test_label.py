@@ -26,6 +26,7 @@ from cgnet_deploy.label.archive import Item
 from cgnet_deploy.label.cli import main
 from cgnet_deploy.pixels import U8
 from tests.checkpoint.mmseg import mmseg_file
+from tests.children import interruptible
 from tests.networks import drawn
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "cgnet_deploy" / "weights"
@@ -147,6 +148,33 @@ def test_a_worker_that_is_killed_is_replaced(
     _, err = started.communicate(timeout=110)
     assert started.returncode == 0, err
     check(tmp_path / "labelled", archive, expected)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@interruptible()
+def test_a_signal_ends_it_and_ray(number: int, code: int, started: subprocess.Popen[str]) -> None:
+    children = psutil.Process(started.pid).children(recursive=True)
+    started.send_signal(number)
+    _, err = started.communicate(timeout=110)
+    assert started.returncode == code, err
+    assert "Traceback" not in err
+    _, alive = psutil.wait_procs(children, timeout=60)
+    assert not alive
+
+
+@pytest.mark.parametrize("code", [15, 3, "failed"])
+def test_only_ray_s_exit_by_sigterm_is_another_one(code: int | str) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+
+    @api._terminated()
+    def ended() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Ray sets one while it starts
+        sys.exit(code)
+
+    with pytest.raises(SystemExit) as end:
+        ended()
+    assert end.value.code == (143 if code == 15 else code)
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_run_that_is_killed_goes_on(
