@@ -16,7 +16,9 @@ from cgnet_deploy.data.images import entries, images_in, pictures_of, read_image
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.errors import DataError
 from cgnet_deploy.pixels import F32, U8, to_tensor
+from cgnet_deploy.progress import track
 from cgnet_deploy.spec import InputSpec, Res
+from cgnet_deploy.threads import in_threads
 
 LEAST_FRAMES = 8  # docs/int8.md: 16 do as well as 128, a single one does not
 
@@ -50,6 +52,10 @@ class CalibrationFrames:
             raise DataError(f"{name} is of one colour: it shows no range of a feature; calibrate on real frames")
         return frame
 
+    def check(self, index: int) -> None:
+        """Raises DataError as reading the frame would."""
+        self[index]
+
     def batches(self, batch: int, spec: InputSpec, stride: int = 1) -> Iterator[F32]:
         """(batch, 3, H, W) normalised tensors of each `stride`-th frame; the first ones fill the last batch up."""
         frames = islice(self, 0, None, stride)
@@ -63,7 +69,7 @@ class CalibrationFrames:
 def calibration_frames(where: str, count: int, res: Res) -> CalibrationFrames:
     """At most `count` frames of `where`: a folder of pictures, a data set's root, or scenes[:SEED[:HxW]].
 
-    Raises DataError where there are too few.
+    Raises DataError, before any is fed to a network, where there are too few or one can't be used.
     """
     folder = Path(where)
     if folder.is_dir() and pictures_of(entries(folder)):
@@ -75,4 +81,7 @@ def calibration_frames(where: str, count: int, res: Res) -> CalibrationFrames:
     if total < LEAST_FRAMES:
         raise DataError(f"{where} has {total} frames; calibration wants {LEAST_FRAMES} at least, 16 to 128 are good")
     taken = min(count, total)
-    return CalibrationFrames(read, tuple(i * total // taken for i in range(taken)), res)
+    frames = CalibrationFrames(read, tuple(i * total // taken for i in range(taken)), res)
+    for _ in track(in_threads(frames.check, range(taken)), taken, f"checking {where}"):
+        pass
+    return frames

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cgnet_deploy.threads import cores
+from cgnet_deploy.threads import cores, in_threads
 
 ALL = set(range(16))
 
@@ -72,3 +72,16 @@ def test_affinity_bounds_the_threads(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
     files = {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "400000 100000\n"}
     assert cores(written(tmp_path, files)) == 1
+
+
+def test_work_in_threads_comes_in_order_and_ends_at_the_first_error() -> None:
+    assert list(in_threads(lambda n: n * n, range(50))) == [n * n for n in range(50)]
+    begun: list[int] = []
+
+    def work(n: int) -> int:
+        begun.append(n)
+        return 1 // (3 - n)
+
+    with pytest.raises(ZeroDivisionError):
+        list(in_threads(work, range(100_000)))
+    assert len(begun) < 100_000

@@ -19,6 +19,7 @@ from cgnet_deploy.errors import DataError
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.progress import track
 from cgnet_deploy.spec import Res
+from cgnet_deploy.threads import in_threads
 
 Pairs = tuple[tuple[Path, Path], ...]  # (picture, mask)
 
@@ -92,10 +93,18 @@ def check_classes(dataset: Dataset, classes: int) -> None:
 
 
 def scored_images(dataset: Dataset, images: Iterable[int]) -> list[int]:
-    """Those of `images` that have a pixel to score. Raises DataError if none has, or if a label map can't be used."""
+    """Those of `images` that have a pixel to score. Raises DataError if none has, or for a file that can't be used.
+
+    All are decoded here, pictures too: a cut one would else end the work when its turn comes.
+    """
+
+    def is_scored(i: int) -> bool:
+        dataset.frame(i)
+        return bool((dataset.labels(i) != dataset.table.ignore_label).any())
+
     numbers = list(images)
-    counted = track(numbers, len(numbers), f"checking the labels of {dataset.name}")
-    scored = [i for i in counted if (dataset.labels(i) != dataset.table.ignore_label).any()]
+    checked = track(in_threads(is_scored, numbers), len(numbers), f"checking {dataset.name}")
+    scored = [i for i, one in zip(numbers, checked, strict=True) if one]
     if not scored:
         raise DataError(
             f"{dataset.name}: no pixel of {len(numbers)} label maps is of a class, all are ignored: nothing can be "

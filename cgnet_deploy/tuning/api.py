@@ -25,9 +25,9 @@ from cgnet_deploy.data.dataset import check_classes, scored_images
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.engines.request import Said
 from cgnet_deploy.errors import UsageError, require
-from cgnet_deploy.export.calibration_data import LEAST_FRAMES
+from cgnet_deploy.export.calibration_data import LEAST_FRAMES, calibration_frames
 from cgnet_deploy.files import check_writable, make_folder
-from cgnet_deploy.spec import Res
+from cgnet_deploy.spec import Precision, Res
 from cgnet_deploy.tuning.candidates import candidates, thread_counts, why_not
 from cgnet_deploy.tuning.contest import engine_process
 from cgnet_deploy.tuning.kept import Tuned
@@ -155,6 +155,8 @@ def tune(
     if not found:
         reasons = "; ".join(f"{one.backend}: {one.why}" for one in left_out)
         raise UsageError(f"nothing can be tried here{f' that --only {only} matches' if only else ''}: {reasons}")
+    if calib_data and any(candidate.variant.precision is Precision.INT8 for candidate in found):
+        calibration_frames(str(calib_data), calib_images, size)  # now, and not when the first int8 file is made
     known = earlier(out / "tune.json", asked)
     trials = [gone_on(known, candidate, files) if known else Trial(candidate) for candidate in found]
     made = {trial.candidate.variant for trial in trials if trial.sha256}

@@ -22,7 +22,7 @@ from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.spec import Precision
 from tests.bench.conftest import WriteEngine
 from tests.children import interruptible
-from tests.data.trees import camvid_tree
+from tests.data.trees import camvid_tree, spoil
 from tests.engines.graphs import written
 
 QUICK = ("--warmup", "0", "--duration", "0", "--iterations", "20", "--threads", "1")
@@ -419,14 +419,20 @@ def test_an_interrupt_ends_the_engines_too(write_engine: WriteEngine) -> None:
     assert not any(Path(f"/proc/{child}").exists() for child in children)
 
 
-@pytest.mark.parametrize("fault", [11, 42])
-def test_labels_are_checked_before_anything_is_timed(
-    fault: int, write_engine: WriteEngine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [(11, "nothing can be scored"), (42, "holds the label 42"), ("cut", "val2.png"), ("noise", "val2.png")],
+)
+def test_data_is_checked_before_anything_is_timed(
+    fault: int | str, says: str, write_engine: WriteEngine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """All ignored, or no class, in the last one only: neither is found after minutes of rounds."""
+    """All ignored, or no class or picture in the last one only: none is found after minutes of rounds."""
     camvid_tree(tmp_path / "data")
-    for path in sorted((tmp_path / "data" / "valannot").iterdir())[-1 if fault == 42 else 0 :]:
-        cv2.imwrite(str(path), np.full((48, 64), fault, np.uint8))
+    if isinstance(fault, int):
+        for path in sorted((tmp_path / "data" / "valannot").iterdir())[-1 if fault == 42 else 0 :]:
+            cv2.imwrite(str(path), np.full((48, 64), fault, np.uint8))
+    else:
+        spoil(tmp_path / "data" / "val" / "val2.png", fault)
     engine = write_engine("a.onnx", 0, sides=(1, 48, 64))
     assert main(["--engine", str(engine), "--data", str(tmp_path / "data"), "--duration", "600"]) == 2
-    assert ("nothing can be scored" if fault == 11 else "holds the label 42") in capsys.readouterr().err
+    assert says in capsys.readouterr().err

@@ -18,6 +18,12 @@ def write(path: Path, pixels: np.ndarray) -> None:
     assert cv2.imwrite(str(path), pixels)
 
 
+def spoil(path: Path, fault: str) -> None:
+    """Cut a picture behind its header, or leave its header only: either shows when it is decoded."""
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 2 // 3] if fault == "cut" else content[:64] + bytes(len(content) - 64))
+
+
 def camvid_tree(folder: Path, images: int = 3) -> Path:
     """train and val of 48x64 in the SegNet layout; the first row of every label map is void."""
     for split in ("train", "val"):

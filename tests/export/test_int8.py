@@ -27,6 +27,7 @@ from cgnet_deploy.export.pipeline import ExportedOnnx, Prepared
 from cgnet_deploy.export.quantize import Storage, quantize
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Precision, Res
+from tests.data.trees import spoil
 from tests.export.networks import Character, save, trained
 
 RES = Res(64, 96)
@@ -149,6 +150,19 @@ def test_refuses_frames_that_show_no_ranges(
 ) -> None:
     assert_refused(message, capsys, data=pictures(folder, count, make))
     assert not (folder / "cgnet.onnx").exists()
+
+
+@pytest.mark.parametrize("fault", ["cut", "noise", "size"])
+def test_the_last_frame_is_checked_before_the_network_is_traced(
+    fault: str, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = pictures(folder, 8, noise)
+    if fault == "size":
+        cv2.imwrite(str(folder / "pictures/7.png"), noise(7, Res(64, 98)))
+    else:
+        spoil(folder / "pictures/7.png", fault)
+    monkeypatch.setattr("cgnet_deploy.export.pipeline.prepare", None)
+    assert_refused("pictures/7.png ", capsys, data=data)
 
 
 def test_refuses_ranges_that_are_no_numbers(

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from cgnet_deploy.checkpoint.reading import load_checkpoint
-from tests.data.trees import camvid_tree, write
+from tests.data.trees import camvid_tree, spoil, write
 from tests.train.runs import TINY, trained
 
 
@@ -46,6 +46,16 @@ def test_data(fault: Fault, message: str, data: Path, tmp_path: Path, capsys: py
     assert "Traceback" not in output.err
     assert output.out == ""
     assert not list((tmp_path / "out").glob("*.pt*"))
+
+
+def test_a_cut_picture_to_score_is_found_before_the_first_step(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("cgnet_deploy.data.memory.MAX_BYTES", 0)  # the data set is too large to be read before
+    monkeypatch.setattr("cgnet_deploy.train.loop.Learner", None)
+    spoil(data / "val" / "val2.png", "cut")
+    assert trained(data, tmp_path / "out", "--iterations", "2") == 2
+    assert "val2.png" in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,13 @@ import pytest
 from cgnet_deploy.artifact import read_artifact
 from cgnet_deploy.bench.report.record import Record
 from cgnet_deploy.checkpoint.writing import save_checkpoint
-from cgnet_deploy.errors import AccuracyError, MissingPackage, PerformanceError, UsageError
+from cgnet_deploy.errors import AccuracyError, DataError, MissingPackage, PerformanceError, UsageError
 from cgnet_deploy.export.cli import main as export_main
 from cgnet_deploy.tuning.api import tune
 from cgnet_deploy.tuning.cli import main
 from cgnet_deploy.tuning.kept import Tuned
 from cgnet_deploy.tuning.race import LEAST_ROUNDS
+from tests.data.trees import camvid_tree, spoil
 from tests.networks import drawn
 from tests.tuning.machines import AVX2, RES, SPEC, VNNI, Machine, Table, export_nothing
 
@@ -287,6 +288,22 @@ def test_what_makes_no_sense_is_refused_before_any_work(on: Run, options: dict[s
     machine = Machine(VNNI)
     with pytest.raises(UsageError, match=says.replace("(", r"\(") if "(" in says else says):
         on(machine, **options)
+    assert machine.asked == []
+
+
+@pytest.mark.parametrize("given", ["data", "calib_data"])
+@pytest.mark.parametrize("fault", ["cut", "noise"])
+def test_a_damaged_picture_is_found_before_any_work(
+    given: str, fault: str, on: Run, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, damaged = (camvid_tree(tmp_path / name, images=9) for name in ("whole", "damaged"))
+    spoil(damaged / "val" / "val8.png", fault)
+    spoil(damaged / "train" / "train8.png", fault)
+    machine = Machine(VNNI)
+    monkeypatch.setattr("cgnet_deploy.tuning.api.engine_process", machine.start)
+    data, calib_data = (damaged, whole) if given == "data" else (whole, damaged)
+    with pytest.raises(DataError, match=r"damaged/(train|val)/(train|val)8\.png"):
+        tune(weights, data, calib_data=calib_data, res="48x64", threads=2)
     assert machine.asked == []
 
 
