@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 
 ROOT = Path("/")
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
