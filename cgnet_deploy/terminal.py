@@ -27,6 +27,7 @@ from cgnet_deploy.files import STDOUT
 from cgnet_deploy.interrupts import prompt_interrupts
 from cgnet_deploy.progress import display
 from cgnet_deploy.spec import Res, Triple
+from cgnet_deploy.threads import heed_quota
 
 WEIGHTS = "of a checkpoint with several sets: ema (the running average), raw, or a set's name"  # help of --weights
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -79,6 +80,7 @@ def run(parser: Parser, command: Callable[[argparse.Namespace], int], argv: Sequ
 
     def body() -> int:
         args = parser.parse_args(argv)
+        heed_quota()
         with log_to_stderr(args.log_level), display():
             return command(args)
 

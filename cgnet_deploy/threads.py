@@ -27,6 +27,18 @@ def cores(root: Path = ROOT) -> int:
     return max(1, min(len(os.sched_getaffinity(0)), *(int(quota) for quota in _quotas(root)), 1 << 20))
 
 
+def quota(root: Path = ROOT) -> int | None:
+    """How many threads a quota leaves where the affinity, which runtimes heed by themselves, leaves more; else None."""
+    most = cores(root)
+    return most if most < len(os.sched_getaffinity(0)) else None
+
+
+def heed_quota() -> None:
+    """Let OpenMP, which PyTorch computes with, take no more threads than a quota leaves; before it is loaded."""
+    if (most := quota()) is not None:
+        os.environ.setdefault("OMP_NUM_THREADS", str(most))
+
+
 def _quotas(root: Path) -> Iterator[float]:
     """In cores, of each cgroup that limits this process: its own and those around it."""
     for line in _text(root / "proc/self/cgroup").splitlines():

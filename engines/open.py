@@ -12,6 +12,7 @@ from cgnet_deploy.engines.base import Engine
 from cgnet_deploy.engines.request import Request, Said
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.spec import Color, Res, Triple
+from cgnet_deploy.threads import quota
 
 
 def open_engine(
@@ -34,7 +35,8 @@ def open_engine(
     A checkpoint without a backend runs by our own kernels where there are a GPU and Triton, and by plain PyTorch
     elsewhere; both compute in f32, and `engine.info` says which it is.
 
-    res, batch: the sizes that frames will have; None leaves what the file leaves open. threads: on the CPU.
+    res, batch: the sizes that frames will have; None leaves what the file leaves open. threads: on the CPU;
+    None leaves it to the runtime, within the quota of a container.
     contract: the input contract; it overrides a checkpoint's, and an exported file must have been made for it.
     names, mean, std, color: of a checkpoint, an ONNX file or a plan that doesn't say it: a text file with one class
     a line, and its colour if you like; the input contract, where `contract` names none that fits. `info.assumed` lists
@@ -53,6 +55,7 @@ def open_as(
 ) -> Engine:
     """`open_engine`, once the file of names is read."""
     backend, path = backend_and_path(ref)
+    threads = quota() if threads is None else threads
     h, w = (Res.parse(res) if isinstance(res, str) else res) or (None, None)
     return backend.open(Request(path, path != Path(ref), (batch, h, w), threads, said, profile))
 

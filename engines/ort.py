@@ -26,6 +26,7 @@ from cgnet_deploy.engines.onnxfile import OnnxFile, requested
 from cgnet_deploy.engines.request import Request
 from cgnet_deploy.errors import ArtifactError, CgnetError, EngineUnavailable, MissingPackage, one_line, require
 from cgnet_deploy.pixels import U8
+from cgnet_deploy.threads import quota
 
 log = logging.getLogger(__name__)
 
@@ -171,6 +172,8 @@ def session_options(ort: Any) -> Any:
     options = ort.SessionOptions()
     options.log_severity_level = ONLY_ERRORS
     options.add_session_config_entry("session.x64quantprecision", str(int(int8_saturates())))
+    if (most := quota()) is not None:  # its own count heeds the affinity alone
+        options.intra_op_num_threads = most
     return options
 
 

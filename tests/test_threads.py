@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cgnet_deploy.threads import cores, in_threads
+from cgnet_deploy import threads
+from cgnet_deploy.threads import cores, in_threads, quota
 
 ALL = set(range(16))
 
@@ -85,3 +86,19 @@ def test_work_in_threads_comes_in_order_and_ends_at_the_first_error() -> None:
     with pytest.raises(ZeroDivisionError):
         list(in_threads(work, range(100_000)))
     assert len(begun) < 100_000
+
+
+@pytest.mark.parametrize(("limit", "wanted"), [("max 100000", None), ("1600000 100000", None), ("150000 100000", 1)])
+def test_runtimes_are_told_of_a_quota_only(limit: str, wanted: int | None, tmp_path: Path) -> None:
+    assert quota(written(tmp_path, {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": limit})) == wanted
+
+
+def test_openmp_is_told_of_a_quota_unless_the_user_has_told_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "quota", lambda: 3)
+    for own, wanted in ((None, "3"), ("5", "5")):
+        with monkeypatch.context() as patch:
+            patch.setenv("OMP_NUM_THREADS", own or "")
+            if own is None:
+                patch.delenv("OMP_NUM_THREADS")
+            threads.heed_quota()
+            assert os.environ["OMP_NUM_THREADS"] == wanted

@@ -15,7 +15,7 @@ from onnx import ModelProto, TensorProto, external_data_helper, helper, numpy_he
 
 from cgnet_deploy.artifact import IO, Artifact, sidecar_path
 from cgnet_deploy.engines import onnxfile
-from cgnet_deploy.engines.backends import BY_NAME
+from cgnet_deploy.engines.backends import BY_NAME, Backend
 from cgnet_deploy.engines.onnxfile import read_onnx
 from cgnet_deploy.engines.open import backend_and_path, open_engine
 from cgnet_deploy.engines.request import Request, Said
@@ -311,3 +311,26 @@ def test_an_open_file_without_its_sidecar_opens(tmp_path: Path) -> None:
         sidecar_path(path).unlink()
         with open_engine(path, res="40x56") as engine:
             assert engine.infer(drawn_frames(2, 40, 56)).shape == (2, 40, 56)
+
+
+@pytest.mark.parametrize("backend", ["ort", "openvino", "opencv"])
+def test_a_quota_bounds_the_threads_that_a_runtime_takes(
+    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tmp_path / "a.onnx", "frames", (1, 32, 48))
+    taken: list[int | None] = []
+
+    monkeypatch.setattr("cgnet_deploy.engines.open.quota", lambda: 3)
+    monkeypatch.setattr(Backend, "open", lambda self, request: taken.append(request.threads))
+    for threads in (None, 5):
+        open_engine(f"{backend}:{tmp_path / 'a.onnx'}", threads=threads)
+    assert taken == [3, 5]
+
+
+def test_a_quota_bounds_the_threads_of_what_is_run_to_verify_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    ort = pytest.importorskip("onnxruntime")
+    from cgnet_deploy.engines.ort import session_options
+
+    assert session_options(ort).intra_op_num_threads == 0
+    monkeypatch.setattr("cgnet_deploy.engines.ort.quota", lambda: 1)
+    assert session_options(ort).intra_op_num_threads == 1
