@@ -28,7 +28,14 @@ class Interrupts:
 
 @contextmanager
 def caught_interrupts() -> Iterator[Interrupts]:
-    """Record signals instead of stopping; main thread only. The previous handlers are restored at the end."""
+    """Record signals instead of stopping; main thread only. The previous handlers are restored at the end.
+
+    Raises KeyboardInterrupt for a SIGINT that came in an import before and still waits for its end.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if isinstance(before, Prompt) and before.received:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        raise KeyboardInterrupt
     interrupts = Interrupts()
     previous = {number: signal.signal(number, interrupts) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

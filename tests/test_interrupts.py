@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from cgnet_deploy.errors import CgnetError
+from cgnet_deploy.interrupts import caught_interrupts, prompt_interrupts
 from cgnet_deploy.terminal import guarded
 from tests.children import interruptible
 
@@ -73,6 +74,30 @@ def test_an_import_can_t_hide_it(
     assert guarded("cgnet", body) == 130
     assert capsys.readouterr().err == "cgnet: interrupted\n"
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGALRM)) == before
+
+
+@pytest.mark.parametrize("times", [1, 3])
+@interruptible()
+def test_one_that_waits_for_an_import_comes_before_the_work_that_only_records_it(
+    times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It came within PyTorch's DataLoader, whose finalizer then wrote a traceback."""
+    (tmp_path / "cgnet_late.py").write_text("import signal\nsignal.raise_signal(signal.SIGALRM)\n" * times)
+    monkeypatch.syspath_prepend(tmp_path)
+    begun = []
+
+    def command() -> None:
+        with prompt_interrupts() as prompt:
+            prompt.received = signal.SIGINT
+            importlib.import_module("cgnet_late")
+            with caught_interrupts():
+                begun.append(1)
+                signal.sigtimedwait([], 5)
+
+    with pytest.raises(KeyboardInterrupt):
+        command()
+    sys.modules.pop("cgnet_late", None)
+    assert not begun
 
 
 @interruptible()
