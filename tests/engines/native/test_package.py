@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import platform
 import re
 import subprocess
 from pathlib import Path
@@ -59,3 +61,19 @@ def test_an_installed_package_is_found_and_segments_a_video(files: tuple[Path, P
     total = sum(int(macs) for stage, (macs, _) in rows.items() if stage != "all")
     assert int(rows["all"][0]) == pytest.approx(total, abs=len(rows))
     assert all(0 <= int(share) <= 100 for _, share in rows.values())
+
+
+def test_a_compiler_older_than_some_instructions_leaves_their_kernels_out(tmp_path: Path) -> None:
+    want("cmake", "c++", "ninja")
+    if platform.machine() != "x86_64":
+        pytest.skip("the flags are of x86-64")
+    flag, compiler, build = "-mavx512bf16", tmp_path / "c++", tmp_path / "build"
+    compiler.write_text(f'#!/bin/sh\ncase " $* " in *" {flag} "*) exit 1;; esac\nexec c++ "$@"\n')
+    compiler.chmod(0o755)
+    options = (f"-DCMAKE_CXX_COMPILER={compiler}", "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON")
+    run(["cmake", "-S", str(SOURCE), "-B", str(build), "-G", "Ninja", *options])
+    compiled = json.loads((build / "compile_commands.json").read_text())
+    flags = {Path(one["file"]).name: one["command"].split() for one in compiled}
+    assert flag not in flags["kernels_avx512_bf16.cpp"]
+    assert "-mavx512vnni" not in flags["kernels_avx512_bf16.cpp"]
+    assert "-mavx512vnni" in flags["kernels_avx512.cpp"]
