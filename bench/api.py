@@ -50,6 +50,7 @@ def benchmark(
     color: Color | None = None,
     trust: bool = False,
     weights: str | None = None,
+    cache: bool = False,
     jsonl: str | Path | None = None,
     environment: Environment | None = None,
     show: Callable[[Gallery], None] | None = None,
@@ -69,6 +70,7 @@ def benchmark(
     contract       input contract of an engine that has none of its own
     names, mean, std, color, trust    of files from elsewhere, which don't say it: see `open_engine`
     weights        of checkpoints with several sets: see `load_checkpoint`
+    cache          start with what an earlier start compiled: see `open_engine`; only the cold start differs
     jsonl          a file to append each record to; those that are in it already, of the same files, options and
                    machine, are not measured again
     environment    what to store beside the records in `jsonl`; default: this machine, now
@@ -122,6 +124,7 @@ def benchmark(
         least_s=duration_s,
         least_samples=iterations,
         said=Said.of(contract, names, mean, std, color, trust, weights),
+        cache=cache,
     )
     grid = Grid(_sizes(res), _batches(batch), None if jsonl is None else Path(jsonl))
     return sweep(settings, grid, environment or describe(settings.threads, ()), show)

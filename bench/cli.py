@@ -76,6 +76,7 @@ def bench(args: argparse.Namespace, argv: Sequence[str]) -> int:
             color=args.color,
             trust=args.trust,
             weights=args.weights,
+            cache=args.cache,
             jsonl=args.jsonl,
             environment=here,
             show=galleries.append if args.report else None,

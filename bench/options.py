@@ -28,7 +28,7 @@ def parser() -> Parser:
         metavar="FILE",
         help=f"what to measure; repeat it to compare, the first is the base of the ratios. {backends.HELP}",
     )
-    add_flags(parser)
+    add_flags(parser, cache=False)
     add(
         "--res",
         action="append",

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 from cgnet_deploy.terminal import WEIGHTS, Parser, triple_argument
 
 
-def add_flags(parser: Parser) -> None:
+def add_flags(parser: Parser, *, cache: bool) -> None:
+    """cache: whether the command starts from what is kept, unless it is told."""
     parser.add_argument("--weights", metavar="SET", help=WEIGHTS)
+    parser.add_argument(
+        "--cache",
+        action=argparse.BooleanOptionalAction,
+        default=cache,
+        help="start OpenVINO, ONNX Runtime and ort-rtx with what an earlier start compiled, and keep it in "
+        f"~/.cache/cgnet-deploy (default: {'yes' if cache else 'no, each start is cold'})",
+    )
     add = parser.add_argument_group("files of other exporters: what the file itself doesn't say").add_argument
     add("--contract", metavar="NAME", help="input contract of an engine that has none of its own: camvid-official, ...")
     add(

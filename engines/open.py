@@ -29,6 +29,7 @@ def open_engine(
     trust: bool = False,
     weights: str | None = None,
     profile: bool = False,
+    cache: bool = True,
 ) -> Engine:
     """Open the file that `ref` names, `PATH` or `BACKEND:PATH`.
 
@@ -43,21 +44,28 @@ def open_engine(
     what nobody said. trust: load a plan without a sidecar; TensorRT runs whatever is in it.
     weights: of a checkpoint with several sets, as of `load_checkpoint`.
     profile: prepare for `Engine.profile`, which gives the time of each layer; it makes the engine slower.
+    cache: start with what an earlier start compiled, and keep that in the user's cache folder (engines/kept.py).
 
     Raises UsageError for an unknown backend, and for sizes or a contract that the file was not made for,
     EngineUnavailable if this machine can't run it, and what the readers raise: ArtifactError, CheckpointError.
     """
-    return open_as(ref, Said.of(contract, names, mean, std, color, trust, weights), res, batch, threads, profile)
+    return open_as(ref, Said.of(contract, names, mean, std, color, trust, weights), res, batch, threads, profile, cache)
 
 
 def open_as(
-    ref: str | Path, said: Said, res: str | Res | None, batch: int | None, threads: int | None, profile: bool
+    ref: str | Path,
+    said: Said,
+    res: str | Res | None,
+    batch: int | None,
+    threads: int | None,
+    profile: bool,
+    cache: bool,
 ) -> Engine:
     """`open_engine`, once the file of names is read."""
     backend, path = backend_and_path(ref)
     threads = quota() if threads is None else threads
     h, w = (Res.parse(res) if isinstance(res, str) else res) or (None, None)
-    return backend.open(Request(path, path != Path(ref), (batch, h, w), threads, said, profile))
+    return backend.open(Request(path, path != Path(ref), (batch, h, w), threads, said, profile, cache))
 
 
 def backend_and_path(ref: str | Path) -> tuple[Backend, Path]:

@@ -8,11 +8,14 @@ what is not int8; how many convolutions really are is counted in the compiled ne
 from __future__ import annotations
 
 import functools
+import logging
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, Literal
 
 from cgnet_deploy.artifact import Shape
 from cgnet_deploy.engines.base import WARM_RUNS, Engine, EngineInfo, GraphEngine, Layer, input_sides, mean_of_last
+from cgnet_deploy.engines.kept import Kept
 from cgnet_deploy.engines.onnxfile import OnnxFile, requested
 from cgnet_deploy.engines.request import Request
 from cgnet_deploy.errors import ArtifactError, EngineUnavailable, one_line, require
@@ -20,11 +23,19 @@ from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Precision
 from cgnet_deploy.threads import cores
 
+log = logging.getLogger(__name__)
+
 Arithmetic = Literal["f32", "bf16"]
 
 
 def open(request: Request, *, arithmetic: Arithmetic = "f32") -> Engine:
-    return OpenVinoEngine(*requested(request), threads=request.threads, arithmetic=arithmetic, profile=request.profile)
+    return OpenVinoEngine(
+        *requested(request),
+        threads=request.threads,
+        arithmetic=arithmetic,
+        profile=request.profile,
+        cache=request.cache,
+    )
 
 
 def probe(*, arithmetic: Arithmetic = "f32") -> str:
@@ -42,7 +53,7 @@ class OpenVinoEngine(GraphEngine):
 
     shape: the (N, H, W) to take, within the file's own; the network is compiled for just that. threads: None
     leaves it to the runtime. arithmetic: the type that it computes in; EngineUnavailable if the CPU can't.
-    profile: as of open_engine.
+    profile, cache: as of open_engine.
     """
 
     def __init__(
@@ -53,6 +64,7 @@ class OpenVinoEngine(GraphEngine):
         threads: int | None = None,
         arithmetic: Arithmetic = "f32",
         profile: bool = False,
+        cache: bool = False,
     ) -> None:
         ov = require("openvino", extra="openvino")
         self._tensor = ov.Tensor
@@ -66,9 +78,12 @@ class OpenVinoEngine(GraphEngine):
             settings["PERF_COUNT"] = "YES"
         try:
             core = shared_core()
-            model = core.read_model(file.content)
-            model.reshape([-1 if side is None else side for side in input_sides(file.ends.takes, shape)])
-            compiled = core.compile_model(model, "CPU", settings)
+            kept = _kept(ov, core, file, shape, settings) if cache and not profile else None
+            compiled = started = _started(core, kept, settings) if kept else None
+            if compiled is None:
+                model = core.read_model(file.content)
+                model.reshape([-1 if side is None else side for side in input_sides(file.ends.takes, shape)])
+                compiled = core.compile_model(model, "CPU", settings)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1:]  # the lines before it name OpenVINO's source files
             raise ArtifactError(f"OpenVINO can't run {file.path}: {one_line(''.join(reason))}") from error
@@ -84,6 +99,8 @@ class OpenVinoEngine(GraphEngine):
                 raise EngineUnavailable(f"OpenVINO runs no convolution of {file.path} in int8 on this CPU")
             provider = f"CPU int8 {int8} of {convolutions} convolutions, rest {runs_in}"
         self.info = EngineInfo("openvino", provider, file.precision, file.spec, shape, file.sha256, file.assumed)
+        if kept and not started:
+            kept.write(compiled.export_model().getvalue())
 
     def _load(self, frames: U8) -> None:
         self._shared = self._tensor(
@@ -114,6 +131,21 @@ class OpenVinoEngine(GraphEngine):
                 if node.status == node.Status.EXECUTED  # the others were fused into those, or have nothing to do
             ]
         return mean_of_last(runs, timed)
+
+
+def _kept(ov: ModuleType, core: Any, file: OnnxFile, shape: Shape, settings: Mapping[str, str]) -> Kept:
+    able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")  # less than the CPU has, if the environment says so
+    return Kept.of("openvino", ov.get_version(), file.content, shape, dict(settings), able)
+
+
+def _started(core: Any, kept: Kept, settings: Mapping[str, str]) -> Any | None:
+    """The compiled network that is kept; None where there is none that OpenVINO takes."""
+    content = kept.read()
+    try:
+        return None if content is None else core.import_model(content, "CPU", settings)
+    except RuntimeError as error:
+        log.info(f"compiling anew: {one_line(error)}")
+        return None
 
 
 def shared_core() -> Any:

@@ -11,7 +11,8 @@ import json
 import logging
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,6 +22,7 @@ from cgnet_deploy.cpu import int8_saturates
 from cgnet_deploy.engines.base import WARM_RUNS, Engine, EngineInfo, GraphEngine, Layer, mean_of_last
 from cgnet_deploy.engines.cudastream import CudaStream
 from cgnet_deploy.engines.gpu import find_gpu
+from cgnet_deploy.engines.kept import Kept
 from cgnet_deploy.engines.nativecpu import native_or_none
 from cgnet_deploy.engines.onnxfile import OnnxFile, requested
 from cgnet_deploy.engines.request import Request
@@ -31,6 +33,7 @@ from cgnet_deploy.threads import quota
 log = logging.getLogger(__name__)
 
 ONLY_ERRORS = 3  # of ONNX Runtime's log
+EXACT_INT8 = "session.x64quantprecision"
 KERNEL = "_kernel_time"  # what its profile adds to the name of a node
 
 
@@ -41,7 +44,7 @@ def open(request: Request, *, cuda: bool = False) -> Engine:
     file, shape = requested(request)
     if not (request.chosen or cuda) and (native := native_or_none(file, shape, request)):
         return native
-    return OrtEngine(file, shape, threads=request.threads, cuda=cuda, profile=request.profile)
+    return OrtEngine(file, shape, threads=request.threads, cuda=cuda, profile=request.profile, cache=request.cache)
 
 
 def probe(*, cuda: bool = False) -> str:
@@ -67,11 +70,19 @@ class OrtEngine(GraphEngine):
     """An ONNX file in ONNX Runtime.
 
     shape: the (N, H, W) to take, within the file's own. threads: of one operator; None leaves it to the
-    runtime. cuda: run by CUDA, or raise EngineUnavailable; never fall back to the CPU. profile: as of open_engine.
+    runtime. cuda: run by CUDA, or raise EngineUnavailable; never fall back to the CPU. profile,
+    cache: as of open_engine.
     """
 
     def __init__(
-        self, file: OnnxFile, shape: Shape, *, threads: int | None = None, cuda: bool = False, profile: bool = False
+        self,
+        file: OnnxFile,
+        shape: Shape,
+        *,
+        threads: int | None = None,
+        cuda: bool = False,
+        profile: bool = False,
+        cache: bool = False,
     ) -> None:
         ort = require("onnxruntime", extra="gpu" if cuda else "ort")
         self._ort_value = ort.OrtValue
@@ -99,9 +110,11 @@ class OrtEngine(GraphEngine):
             self._content = file.content
             options.enable_profiling = True
             options.profile_file_prefix = str(Path(self._profiles.name) / "layers")
+        # With enable_fallback on, a provider that can't start is replaced by the CPU, and a print() says so.
+        start = partial(ort.InferenceSession, providers=[(wanted, placed)], enable_fallback=0)
         try:
-            # With enable_fallback on, a provider that can't start is replaced by the CPU, and a print() says so.
-            self._session = ort.InferenceSession(file.content, options, providers=[(wanted, placed)], enable_fallback=0)
+            kept = cache and not (cuda or profile)
+            self._session = from_cache(ort, start, file.content, options) if kept else start(file.content, options)
         except Exception as error:  # ONNX Runtime's exceptions share no base class
             raise ArtifactError(f"ONNX Runtime can't run {file.path}: {one_line(error)}") from error
         provider = self._session.get_providers()[0]
@@ -171,10 +184,34 @@ def session_options(ort: Any) -> Any:
     """Of every session, timed or scored. Exact int8 products also on a CPU whose own saturate; see cpu.py."""
     options = ort.SessionOptions()
     options.log_severity_level = ONLY_ERRORS
-    options.add_session_config_entry("session.x64quantprecision", str(int(int8_saturates())))
+    options.add_session_config_entry(EXACT_INT8, str(int(int8_saturates())))
     if (most := quota()) is not None:  # its own count heeds the affinity alone
         options.intra_op_num_threads = most
     return options
+
+
+def from_cache(ort: Any, start: Callable[[bytes, Any], Any], content: bytes, options: Any) -> Any:
+    """The session of a file, started on the graph that ONNX Runtime has made of it for this CPU, if that is kept."""
+    version = f"{ort.__version__}, {ort.get_build_info()}"
+    kept = Kept.of("onnxruntime", version, content, options.get_session_config_entry(EXACT_INT8))
+    best = options.graph_optimization_level
+    if (optimised := kept.read()) is not None:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        try:
+            return start(optimised, options)
+        except Exception as error:  # ONNX Runtime's exceptions share no base class
+            log.info(f"optimising anew: {one_line(error)}")
+            options.graph_optimization_level = best
+    try:
+        with tempfile.TemporaryDirectory(prefix="cgnet-ort-") as folder:
+            options.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
+            session = start(content, options)
+            kept.write(Path(options.optimized_model_filepath).read_bytes())
+            return session
+    except Exception as error:  # of the file, which the next line says, or of the folder
+        log.debug(f"nothing is kept of what is optimised: {one_line(error)}")
+        options.optimized_model_filepath = ""
+        return start(content, options)
 
 
 def node_names(content: bytes) -> dict[str, str]:

@@ -7,10 +7,8 @@ for the GPU when it is opened, and keeps what it compiled in a cache folder of t
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -19,6 +17,7 @@ import numpy as np
 from cgnet_deploy.artifact import Shape
 from cgnet_deploy.engines.base import Engine, EngineInfo, GraphEngine
 from cgnet_deploy.engines.gpu import Gpu, find_gpu
+from cgnet_deploy.engines.kept import MAX_CACHE_BYTES, bound, cache_folder
 from cgnet_deploy.engines.onnxfile import OnnxFile, requested
 from cgnet_deploy.engines.ort import session_options
 from cgnet_deploy.engines.request import Request
@@ -29,11 +28,10 @@ from cgnet_deploy.pixels import U8
 log = logging.getLogger(__name__)
 
 EXTRA = "ort-rtx"
-MAX_CACHE_BYTES = 256 << 20
 
 
 def open(request: Request) -> Engine:
-    return OrtRtxEngine(*requested(request))
+    return OrtRtxEngine(*requested(request), cache=request.cache)
 
 
 def probe() -> str:
@@ -44,17 +42,15 @@ def probe() -> str:
 class OrtRtxEngine(GraphEngine):
     """An ONNX file on GPU 0; frames and labels are in host memory, and the provider copies them.
 
-    shape: the (N, H, W) to take, within the file's own. Raises EngineUnavailable if this machine can't run it,
-    ArtifactError if the provider doesn't take the whole graph: it never falls back to the CPU.
+    shape: the (N, H, W) to take, within the file's own. cache: as of open_engine. Raises EngineUnavailable if this
+    machine can't run it, ArtifactError if the provider doesn't take the whole graph: it never falls back to the CPU.
     """
 
-    def __init__(self, file: OnnxFile, shape: Shape) -> None:
+    def __init__(self, file: OnnxFile, shape: Shape, *, cache: bool = False) -> None:
         ort, gpu, devices = _found()
         options = session_options(ort)
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        folder = cache_folder()
-        bound(folder, MAX_CACHE_BYTES)
-        options.add_provider_for_devices(devices[:1], {"nv_runtime_cache_path": str(folder)})
+        options.add_provider_for_devices(devices[:1], _kept_compiled() if cache else {})
         try:
             self._session = ort.InferenceSession(file.content, options)
         except Exception as error:  # ONNX Runtime's exceptions share no base class
@@ -105,17 +101,12 @@ def _register(ort: ModuleType, plugin: ModuleType) -> None:
         raise EngineUnavailable(f"{plugin.get_ep_name()} can't be loaded: {one_line(error)}") from error
 
 
-def cache_folder() -> Path:
-    """Where compiled engines are kept, by the XDG base directory specification."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cgnet-deploy" / "ort-rtx"
-
-
-def bound(folder: Path, most_bytes: int) -> None:
-    """Remove the oldest files in `folder`, if it exists, until the rest holds at most `most_bytes`."""
-    files = [path for path in folder.glob("*") if path.is_file() and not path.is_symlink()]
-    total = 0
-    for path in sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True):
-        total += path.stat().st_size
-        if total > most_bytes:
-            log.info(f"{path} is removed: the cache of compiled engines holds {most_bytes >> 20} MiB")
-            path.unlink()
+def _kept_compiled() -> dict[str, str]:
+    """The provider's option for where it keeps what it compiled, and looks for it."""
+    try:
+        folder = cache_folder(EXTRA)
+        bound(folder, MAX_CACHE_BYTES)
+    except (OSError, RuntimeError) as error:
+        log.debug(f"nothing is kept of what is compiled: {error}")
+        return {}
+    return {"nv_runtime_cache_path": str(folder)}

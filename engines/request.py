@@ -54,7 +54,7 @@ NOTHING = Said()
 class Request:
     """path: of the file. chosen: the user named a backend. shape: the wanted (N, H, W), None where the file decides.
 
-    said: of a file from outside. threads, profile: as in `open_engine`.
+    said: of a file from outside. threads, profile, cache: as in `open_engine`.
     """
 
     path: Path
@@ -63,6 +63,7 @@ class Request:
     threads: int | None = None
     said: Said = NOTHING
     profile: bool = False
+    cache: bool = False
 
     def shape_within(self, own: Shape) -> Shape:
         """The (N, H, W) to open a file for that takes `own`. Raises UsageError where it is fixed to another size."""

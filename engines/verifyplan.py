@@ -79,5 +79,5 @@ def verify_plan(
 
 
 def _labels(ref: str, frames: U8, batch: int) -> U8:
-    with open_engine(ref, res=Res(*frames.shape[1:3]), batch=batch) as engine:
+    with open_engine(ref, res=Res(*frames.shape[1:3]), batch=batch, cache=False) as engine:
         return np.concatenate([engine.infer(frames[i : i + batch]) for i in range(0, len(frames), batch)])

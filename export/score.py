@@ -31,7 +31,7 @@ def scorer(dataset: Dataset, target: Target, classes: int, res: Res, batch: int)
     frames = np.stack([fit_frame(dataset.frame(0), res)] * batch)
 
     def evaluate(path: Path) -> tuple[float, float]:
-        with open_engine(f"{target.scored_by}:{path}", res=res, batch=batch) as engine:
+        with open_engine(f"{target.scored_by}:{path}", res=res, batch=batch, cache=False) as engine:
             miou = confusion_of(engine.infer, dataset, res, batch=batch).miou
             return miou, _p50_ms(lambda: engine.infer(frames))
 

@@ -141,7 +141,7 @@ def at(written: ExportedOnnx, path: Path) -> ExportedOnnx:
 def why_not_run(backend: str, path: Path, res: Res, batch: int) -> CgnetError | None:
     """What keeps this machine from running a file, such as a runtime that isn't installed."""
     try:
-        open_engine(f"{backend}:{path}", res=res, batch=batch).close()
+        open_engine(f"{backend}:{path}", res=res, batch=batch, cache=False).close()
     except (MissingPackage, EngineUnavailable) as error:
         return error
     return None
@@ -151,7 +151,7 @@ def timed_by(backend: str, frames: U8, res: Res, batch: int) -> P50Ms:
     """By a new engine each time, which is warmed up first. frames: (N, H, W, 3) u8."""
 
     def p50_ms(path: Path) -> float:
-        with open_engine(f"{backend}:{path}", res=res, batch=batch) as engine:
+        with open_engine(f"{backend}:{path}", res=res, batch=batch, cache=False) as engine:
             run_for(WARM_S, lambda: engine.infer(frames))
             return statistics.median(run_for(TIMED_S, lambda: engine.infer(frames))) / 1e6
 

@@ -20,12 +20,31 @@ BENCH = ("cgnet_deploy.bench.cli", "--duration", "0.01", "--warmup", "0", "--jso
 REPORT = ("cgnet_deploy.bench.cli", "--duration", "0.01", "--warmup", "0", "--report", "a.html", "--engine")
 
 
+COLD = (VIDEO[0], "--no-cache", *VIDEO[1:])
+KEEPING = (BENCH[0], "--cache", *BENCH[1:])
+
+
 @pytest.mark.parametrize(
-    ("command", "backend"),
-    [(VIDEO, "ort"), (VIDEO, "openvino"), (BENCH, "ort"), (BENCH, "openvino"), (REPORT, "ort")],
-    ids=["video-ort", "video-openvino", "bench-ort", "bench-openvino", "report"],
+    ("command", "backend", "kept"),
+    [
+        (VIDEO, "ort", "onnxruntime"),
+        (VIDEO, "openvino", "openvino"),
+        (COLD, "ort", None),
+        (COLD, "openvino", None),
+        (BENCH, "ort", None),
+        (BENCH, "openvino", None),
+        (KEEPING, "openvino", "openvino"),
+        (REPORT, "ort", None),
+    ],
+    ids=[
+        *("video-ort", "video-openvino", "cold-video-ort", "cold-video-openvino"),
+        *("bench-ort", "bench-openvino", "bench-cache", "report"),
+    ],
 )
-def test_a_run_touches_only_its_outputs(command: tuple[str, ...], backend: str, tmp_path: Path) -> None:
+def test_a_run_touches_only_its_outputs_and_its_cache(
+    command: tuple[str, ...], backend: str, kept: str | None, tmp_path: Path
+) -> None:
+    """kept: the folder of the cache that it leaves something in."""
     home, temporary, work = (tmp_path / name for name in ("home", "tmp", "work"))
     for folder in (home, temporary, work):
         folder.mkdir()
@@ -41,5 +60,8 @@ def test_a_run_touches_only_its_outputs(command: tuple[str, ...], backend: str, 
         check=True,
         capture_output=True,
     )
-    assert [path for folder in (home, temporary) for path in folder.rglob("*")] == [home / ".profile"]
+    left = {path.relative_to(home) for path in home.rglob("*") if path.is_file()} - {Path(".profile")}
+    assert {path.parent for path in left} == ({Path(".cache/cgnet-deploy", kept)} if kept else set())
+    assert kept or [*home.iterdir()] == [home / ".profile"]
+    assert [*temporary.iterdir()] == []
     assert {path.name for path in work.iterdir()} - before <= {"masks", "a.json", "a.html"}

@@ -66,7 +66,7 @@ def load(
     """Start the process of an engine and wait until it is open; `stack` ends it."""
     before = machine.read()
     process = stack.enter_context(start(name, settings.threads))
-    request = Open(name, settings.res, settings.batch, settings.threads, settings.said)
+    request = Open(name, settings.res, settings.batch, settings.threads, settings.said, cache=settings.cache)
     engine = Loaded(name, process, process.ask(Opened, "open", request), machine)
     engine.grew(before, machine.read())
     return engine

@@ -15,7 +15,7 @@ class Settings:
 
     least_s, least_samples: of each engine at each boundary, all rounds together. limit: images scored at
     most. outlines: score boundaries too. views: score ms+flip too. profile: time layers too. fps: of the boundary
-    `paced`. said: of files from outside.
+    `paced`. said: of files from outside. cache: start with what an earlier start compiled.
     """
 
     engines: tuple[str, ...]
@@ -34,3 +34,4 @@ class Settings:
     least_s: float = 3.0
     least_samples: int = 100
     said: Said = NOTHING
+    cache: bool = False

@@ -47,7 +47,7 @@ class Start:
 class Open:
     """Which engine to load. res, batch: None for the engine's own, else for a batch of 1.
 
-    profile: so that it can time its layers, which makes it slower.
+    profile: so that it can time its layers, which makes it slower. cache: as of open_engine.
     """
 
     engine: str
@@ -56,6 +56,7 @@ class Open:
     threads: int
     said: Said = NOTHING
     profile: bool = False
+    cache: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +242,9 @@ def open_for_timing(request: Open) -> Start:
     cv2.setNumThreads(request.threads)  # OpenCV has a pool of its own, which no environment variable bounds
     backend, path = backend_and_path(request.engine)
     libraries_ns = latency.timed(partial(import_ahead, backend.runtime.imports))()
-    options = partial(open_as, request.engine, request.said, threads=request.threads, profile=request.profile)
+    options = partial(
+        open_as, request.engine, request.said, threads=request.threads, profile=request.profile, cache=request.cache
+    )
 
     def opened(res: Res | None, batch: int | None) -> Start:
         engines: list[Engine] = []

@@ -72,6 +72,7 @@ def label_archive(
     color: Color | None = None,
     trust: bool = False,
     weights: str | None = None,
+    cache: bool = True,
 ) -> Labelled:
     """Label every picture and every frame of every video of `archive`.
 
@@ -82,7 +83,7 @@ def label_archive(
     workers          engines at work at once; default: as many as the CPUs allow with `threads` each
     threads, gpus    of each of them
     batch            pictures that a worker gets at once, and that are repeated if it dies; a video is one of its own
-    engine, res, contract, names, mean, std, color, trust, weights    as of `open_engine`
+    engine, res, contract, names, mean, std, color, trust, weights, cache    as of `open_engine`
 
     What can't be read becomes a row of the index with its reason. Raises DataError if the archive holds nothing to
     label, UsageError if `output` holds masks of another engine, and what `open_engine` raises.
@@ -100,6 +101,7 @@ def label_archive(
         color=color,
         trust=trust,
         weights=weights,
+        cache=cache,
     )
     items = items_of(str(archive))
     with opens() as segmenter:

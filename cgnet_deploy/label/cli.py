@@ -37,7 +37,7 @@ def _parser() -> Parser:
     add("--gpus", type=number(0, 64), default=0.0, metavar="N", help="GPUs of each, may be a fraction (default 0)")
     add("--batch", type=integer(1, 4096), default=16, metavar="N", help="pictures for a worker at once (%(default)s)")
     add("--res", type=res_argument, metavar="HxW", help="pixels, of an engine that leaves its size open (the frame's)")
-    add_flags(parser)
+    add_flags(parser, cache=True)
     return parser
 
 
@@ -61,6 +61,7 @@ def _label(args: argparse.Namespace) -> int:
         color=args.color,
         trust=args.trust,
         weights=args.weights,
+        cache=args.cache,
     )
     earlier = f", {result.earlier} of them done earlier" if result.earlier else ""
     print(

@@ -51,6 +51,7 @@ def segment_video(
     color: Color | None = None,
     trust: bool = False,
     weights: str | None = None,
+    cache: bool = True,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Segment every frame of `source`; write overlays to `output`, label maps to `masks`, or both.
@@ -72,6 +73,7 @@ def segment_video(
     contract    the input contract of an engine that has none of its own
     names, mean, std, color, trust    of an engine from elsewhere, whose file doesn't say it: see `open_engine`
     weights     of a checkpoint with several sets: see `load_checkpoint`
+    cache       start with what an earlier start compiled: see `open_engine`
     stopped     called between frames; ends the video there when it returns True
 
     The outputs are complete when this returns, also where the source broke off: see `Outcome.trouble`. Raises UserError
@@ -97,6 +99,7 @@ def segment_video(
                 color=color,
                 trust=trust,
                 weights=weights,
+                cache=cache,
                 engines=count,
             )
         )

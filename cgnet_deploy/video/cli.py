@@ -66,7 +66,7 @@ def parser() -> Parser:
         metavar="N",
         help="inferences at a time, which share the threads (default: 2 for a file on a CPU, else 1)",
     )
-    add_flags(result)
+    add_flags(result, cache=True)
     add("--json", type=Path, metavar="FILE", help="write frames, frames per second and latencies")
     return result
 
@@ -105,6 +105,7 @@ def _video(args: argparse.Namespace) -> int:
             color=args.color,
             trust=args.trust,
             weights=args.weights,
+            cache=args.cache,
             stopped=lambda: interrupts.received is not None,
         )
     show(outcome.summary(), args.json)

@@ -35,10 +35,11 @@ class Segmenter:
 
     ref         `cgnet.plan`, `cgnet.onnx`, `model.pth`, or with a backend before it: `openvino:cgnet.onnx`
     engines     how many engines to open; each has its own weights and buffers
-    res, batch, threads, contract, names, mean, std, color, trust    as for `open_engine`, whose errors are raised here
+    res, batch, threads, contract, names, mean, std, color, trust, weights, cache    as for `open_engine`
 
-    Every method may be called from any thread. An engine runs one call at a time and a call waits for a free engine,
-    so two engines serve two threads at once. On a CPU one engine uses all cores; more engines gain little.
+    Raises what `open_engine` raises. Every method may be called from any thread. An engine runs one call at a time and
+    a call waits for a free engine, so two engines serve two threads at once. On a CPU one engine uses all cores; more
+    engines gain little.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Segmenter:
         color: Color | None = None,
         trust: bool = False,
         weights: str | None = None,
+        cache: bool = True,
         engines: int = 1,
     ) -> None:
         if engines < 1:
@@ -63,7 +65,7 @@ class Segmenter:
         said, opened = Said.of(contract, names, mean, std, color, trust, weights), list[Engine]()
         with ExitStack() as stack:
             for _ in range(engines):
-                engine = open_as(self.ref, said, res, batch, threads, profile=False)
+                engine = open_as(self.ref, said, res, batch, threads, profile=False, cache=cache)
                 opened.append(stack.enter_context(engine))
             stack.pop_all()
         self._engines = opened
