@@ -49,7 +49,7 @@ def int8_lowering(tensor_graph: ir.Model, checkpoint: Checkpoint, target: Target
     every = sites(tensor_graph)
     lowering = Lowering(
         Precision.INT8,
-        chosen(tensor_graph, int8.scope, int8.exclude),
+        chosen(tensor_graph, int8.scope, int8.exclude, target.keeps),
         sum(site.macs for site in every),
         storage=target.storage,
         raw_results=target.raw_results,

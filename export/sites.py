@@ -92,12 +92,16 @@ def _is_summand(conv: ir.Node) -> bool:
     )
 
 
-def chosen(model: ir.Model, scope: Scope, exclude: str | None = None) -> tuple[Site, ...]:
-    """The convolutions of a fused graph that int8 takes. exclude: a regular expression, searched in their names.
+def chosen(
+    model: ir.Model, scope: Scope, exclude: str | None = None, keeps: frozenset[Role] = frozenset()
+) -> tuple[Site, ...]:
+    """The convolutions of a fused graph that int8 takes, without those that the target `keeps`.
+
+    exclude: a regular expression, searched in their names.
 
     Raises UsageError if none is left, or if `exclude` names none.
     """
-    candidates = [site for site in sites(model) if site.role in ROLES[scope]]
+    candidates = [site for site in sites(model) if site.role in ROLES[scope] - keeps]
     if exclude is None:
         return tuple(candidates)
     kept = tuple(site for site in candidates if not re.search(exclude, site.name))

@@ -12,6 +12,7 @@ from cgnet_deploy.errors import UsageError
 from cgnet_deploy.export.choices import Scope
 from cgnet_deploy.export.fuse.rules import FOLD, GENERIC, NATIVE, OPENVINO, ORT_CPU, Rules
 from cgnet_deploy.export.quantize import Storage
+from cgnet_deploy.export.sites import Role
 from cgnet_deploy.spec import Precision
 
 
@@ -24,7 +25,8 @@ class Target:
     labels_by_float: of io_nodes.give_labels.
     on_cpu: it is for a CPU, so that this machine may be the one that runs its files.
     Of int8: storage of activations; raw_results, whether a convolution's raw result gets a pair too (quantize.py);
-    fallback_precision, the type of what is not int8; scope, which convolutions are, unless the user says it.
+    fallback_precision, the type of what is not int8; scope, which convolutions are, unless the user says it; keeps,
+    which of them never are: OpenVINO gives wrong labels with the image's in int8 on a CPU without VNNI.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Target:
     raw_results: bool = False
     fallback_precision: Literal[Precision.F32, Precision.F16] = Precision.F32
     scope: Scope = "most"
+    keeps: frozenset[Role] = frozenset()
     scored_by: str = "ort"
     on_cpu: bool = False
 
@@ -50,7 +53,7 @@ class Target:
 TARGETS = (
     Target("generic", GENERIC),
     Target("ort-cpu", ORT_CPU, block=8, storage="u8", raw_results=True, on_cpu=True),
-    Target("openvino", OPENVINO, block=8, scored_by="openvino", on_cpu=True),
+    Target("openvino", OPENVINO, block=8, keeps=frozenset({"image"}), scored_by="openvino", on_cpu=True),
     Target("tensorrt", GENERIC, block=8, labels_by_float=True, fallback_precision=Precision.F16),
     Target("native", NATIVE, moves_channels=False, storage="u8", scope="all", scored_by="native", on_cpu=True),
 )

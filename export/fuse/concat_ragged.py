@@ -4,7 +4,7 @@
 
 The two steps are those of concat_sink.py and concat_conv.py, at these places only: 35 or 131 channels fill no
 vector, and a runtime that works on channels last pays for that in the copy and in the convolution, while any other
-concat costs it less than a second convolution.
+concat costs it less than a second convolution. Not in int8: docs/int8.md has the figures.
 """
 
 from __future__ import annotations
@@ -31,5 +31,5 @@ def check_conv(match: concat_conv.Match) -> str | None:
     return _why_one(match.concat.name, sizes) or concat_conv.check(match)
 
 
-SINK = Rule("ragged-sink", concat_sink.pattern, check_sink, concat_sink.rewrite, int8=False)  # measured in f32 only
+SINK = Rule("ragged-sink", concat_sink.pattern, check_sink, concat_sink.rewrite, int8=False)
 CONV = Rule("ragged-conv", concat_conv.pattern, check_conv, concat_conv.rewrite, int8=False)

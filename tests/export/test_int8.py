@@ -187,7 +187,7 @@ def test_runs(folder: Path, runtime: str, scope: str) -> None:
         assert engine.info.precision is Precision.INT8
         agreement = np.mean(engine.infer(frames) == f32.infer(frames))
         if runtime == "openvino":
-            assert engine.info.provider.startswith(f"CPU int8 {8 if scope == 'most' else 18} of ")
+            assert engine.info.provider.startswith(f"CPU int8 {8 if scope == 'most' else 17} of ")
             assert engine.info.provider.endswith(", rest f32")
     assert agreement > 0.7  # random weights
 

@@ -39,6 +39,10 @@ def test_int8_graphs_leave_out_what_only_floats_can_do() -> None:
     }
 
 
+def test_only_openvino_never_takes_the_image_s_convolution() -> None:
+    assert {target.name: target.keeps for target in TARGETS if target.keeps} == {"openvino": {"image"}}
+
+
 def test_every_rule_has_a_name_of_its_own() -> None:
     rules = {id(rule) for forms in (FOLD, *(target.forms for target in TARGETS)) for rule in forms}
     assert len(rules) == len(RULE_NAMES)
