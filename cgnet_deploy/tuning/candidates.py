@@ -83,6 +83,9 @@ class Candidate:
 WAYS: tuple[Way, ...] = (
     Way("trt", "tensorrt", INT8, ("most", "all")),
     Way("trt", "tensorrt", F16),
+    Way("trt-plain", "tensorrt", INT8, ("most", "all")),  # the same plans, without a CUDA graph
+    Way("trt-plain", "tensorrt", F16),
+    Way("ort-rtx", "generic", F16),
     Way("native", "native", INT8, ("all",)),  # it runs no others
     Way("native-bf16", "native", F32),
     Way("native", "native", F32),
@@ -96,16 +99,18 @@ WAYS: tuple[Way, ...] = (
     Way("ort-cuda", "generic", F32),
     Way("opencv", "generic", F32),
 )
-# Runtimes that files can't be found for here, and why.
+# What else there is, by backend or in words, and why it is not tried.
 NOT_SEARCHED = {
     "torch-fast": "runs checkpoints, not files: cgnet-bench --engine torch-fast-f16:FILE measures it",
     "ncnn": "runs files of any target through a converter of its own: cgnet-bench --engine ncnn:FILE measures it",
+    "OpenVINO on a GPU or an NPU": "no backend runs a file there",
+    "TensorRT's builder levels": "plans are built with its default",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class NotSearched:
-    """A backend that was left out, and why."""
+    """A backend that was left out, or what else was, and why."""
 
     backend: str
     why: str

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 
 import pytest
 
+from cgnet_deploy.engines.backends import BACKENDS
 from cgnet_deploy.errors import CgnetError
 from cgnet_deploy.export.choices import Scope
 from cgnet_deploy.spec import Precision
@@ -81,6 +82,22 @@ def test_of_many_that_are_alike_few_go_on() -> None:
     found = run(Heat({name: [10.0, 10.1, 9.9, 10.0] for name in "abcde"}), *map(trial, "abcde"))
     assert [one.fate for one in found.values()].count("fast") == MOST_ALIKE
     assert "as fast as" in next(one for one in found.values() if one.fate == "slower").why
+
+
+def test_every_backend_that_runs_files_is_tried_or_is_said_not_to_be() -> None:
+    found, left_out = candidates((1,), None, lambda backend: None)
+    known = {one.backend for one in found} | {one.backend for one in left_out}
+    assert {backend.name for backend in BACKENDS if backend.runtime.reads != "checkpoint"} <= known
+    assert {"OpenVINO on a GPU or an NPU", "TensorRT's builder levels", "torch-fast"} <= {
+        one.backend for one in left_out
+    }
+
+
+def test_plans_run_with_and_without_a_graph_and_in_every_scope_that_the_gpu_may_like() -> None:
+    found, _ = candidates((1,), None, lambda backend: None if backend.startswith("trt") else "not here")
+    files = ("tensorrt-int8-most.plan", "tensorrt-int8-all.plan", "tensorrt-f16.plan")
+    assert [one.name for one in found] == [f"{way}:{file} 1 threads" for way in ("trt", "trt-plain") for file in files]
+    assert len({one.variant for one in found}) == len(files)  # each is built once
 
 
 @pytest.mark.parametrize("threads", [(2,), (4, 2)])

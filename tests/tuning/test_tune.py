@@ -5,6 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import shlex
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -161,7 +164,9 @@ def test_it_says_how_the_winner_compares_and_how_to_make_it_again(on: Run) -> No
     tuned = on(Machine(VNNI), max_drop=0.1)
     lines = tuned.summary().splitlines()
     assert lines[2].split()[:6] == ["openvino", "openvino-int8-most.onnx", "2", "12.00", "99.95", "0.050"]
-    assert any(line.startswith("not searched: trt: no trt here; native: no native here") for line in lines)
+    (not_searched,) = (line for line in lines if line.startswith("not searched: trt: no trt here; trt-plain: "))
+    assert "; native: no native here; " in not_searched
+    assert "OpenVINO on a GPU or an NPU: no backend runs a file there" in not_searched
     assert "winner: openvino:tuned/cgnet.onnx, 2 threads: p50 12.00 ms, mIoU 0.050 points below PyTorch" in lines
     times = [line.split(" (")[0] for line in lines if "as fast as" in line]
     assert times == ["  12.50", "  10.00", "  9.17"]
@@ -184,7 +189,7 @@ def test_without_the_exporters_package_its_graph_is_left_out(
 
 
 def test_a_run_that_was_killed_goes_on_where_it_stopped(on: Run) -> None:
-    """Ctrl-C stands for kill -9: what is known is on the disk after each heat."""
+    """By Ctrl-C: what is known is on the disk after each heat."""
     machine = Machine(VNNI, interrupt=SECOND_HEAT)
     with pytest.raises(KeyboardInterrupt):
         on(machine)
@@ -198,6 +203,37 @@ def test_a_run_that_was_killed_goes_on_where_it_stopped(on: Run) -> None:
     assert on(again).winner.name.startswith("openvino:openvino-int8-most")
     assert "ort:ort-cpu-int8-most.onnx" not in again.tried("measure")  # it had left in the first heat
     assert "torch" not in again.tried("score")
+
+
+KILLED = f"""
+import os, signal, sys
+from cgnet_deploy.tuning import api, make
+from tests.tuning.machines import RES, VNNI, Machine, export_nothing
+
+class Killing(Machine):
+    def start(self, ref, threads):
+        if ref.startswith("openvino:") and ref.endswith({SECOND_HEAT.partition(":")[2]!r}):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().start(ref, threads)
+
+make.export_as = export_nothing
+api.why_not = lambda backend: None if backend in {HERE!r} else f"no {{backend}} here"
+api.engine_process = Killing(VNNI).start
+api.tune(sys.argv[1], "scenes:0:32x48", limit=1, res=RES, threads=2)
+"""
+
+
+def test_after_kill_9_it_goes_on_where_it_stopped(on: Run, weights: Path) -> None:
+    root = str(Path(__file__).resolve().parents[2])
+    words = [sys.executable, "-c", f"import sys; sys.path.insert(0, {root!r}){KILLED}", str(weights)]
+    died = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    assert fates()[SECOND_HEAT] == "waiting"
+    assert not Path("tuned/cgnet.onnx").exists()
+    machine = Machine(VNNI)
+    assert on(machine).winner.name.startswith("openvino:openvino-int8-most")
+    assert "ort:ort-cpu-int8-most.onnx" not in machine.tried("measure")  # it had left before the kill
+    assert [name for name in machine.tried("score") if name == "torch"] == []
 
 
 def test_another_limit_is_judged_by_what_was_scored(on: Run) -> None:
@@ -313,5 +349,6 @@ def test_the_command_ends_with_the_code_of_the_gate(
     monkeypatch.setattr("cgnet_deploy.tuning.api.engine_process", Machine(VNNI).start)
     words = ["--ckpt", str(weights), "--data", "scenes:0:32x48", "--limit", "1", "--res", str(RES), "--only", "f32"]
     assert main([*words, "--target-ms", "1"]) == 4
+    assert main([*words, "--only", "int8", "--max-drop", "0.01"]) == 3
     assert main(words) == 0
     assert "winner: openvino:tuned/cgnet.onnx" in capsys.readouterr().out
