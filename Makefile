@@ -55,7 +55,7 @@ lowest:
 # Not part of check, which needs no network.
 audit: $(READY)
 	$(BIN)/python -m pip install --quiet pip-audit
-	$(BIN)/pip-audit --skip-editable
+	$(BIN)/python -m cgnet_deploy.bench.tools.audit
 
 check: $(READY)
 	$(BIN)/ruff check
