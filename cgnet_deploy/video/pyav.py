@@ -20,7 +20,7 @@ from cgnet_deploy.errors import DataError, require
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.video.decoder import FAILED_READS, LOCAL, UNREADABLE, check_size
 
-LEAST = 17  # before it, PyAV took BT.709 for BT.601
+LEAST, REPLACES = 17, 19  # the first PyAV that doesn't take BT.709 for BT.601, and that without `metadata_errors`
 HDR = {16: "PQ", 18: "HLG"}  # AVColorTransferCharacteristic
 TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 MICROSECONDS = 1_000_000  # a second, as a container counts its duration
@@ -32,7 +32,19 @@ def has_pyav() -> bool:
 
 def pyav_reads() -> bool:
     """Whether there is a PyAV, and a new one."""
-    return has_pyav() and int(importlib.metadata.version("av").partition(".")[0]) >= LEAST
+    return has_pyav() and _version() >= LEAST
+
+
+def _version() -> int:
+    return int(importlib.metadata.version("av").partition(".")[0])
+
+
+def opened(path: Path) -> Any:
+    """A PyAV container to be read. Raises FFmpegError, OSError or ValueError if FFmpeg can't."""
+    av = require("av", extra="video")
+    # Newer ones replace by themselves what is not UTF-8 in a title; the older would end there.
+    tags = {"metadata_errors": "replace"} if _version() < REPLACES else {}
+    return av.open(str(path), options=LOCAL, **tags)
 
 
 class PyAvDecoder:
@@ -42,7 +54,7 @@ class PyAvDecoder:
         self.damaged = 0
         self._av = av = require("av", extra="video")
         try:
-            self._opened = av.open(str(path), options=LOCAL, metadata_errors="replace")
+            self._opened = opened(path)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise DataError(f"{path} {UNREADABLE}") from error
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cgnet_deploy.errors import one_line, require
-from cgnet_deploy.video.decoder import LOCAL
+from cgnet_deploy.video.pyav import opened
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class Sound:
         self._out, self._held, self._name = out, None, source
         self._packets: Iterator[Any] = iter(())
         try:
-            self._input = av.open(str(source), options=LOCAL, metadata_errors="replace")
+            self._input = opened(source)
         except (av.FFmpegError, ValueError):  # OpenCV reads it all the same; its sound is lost
             self._input = None
             return

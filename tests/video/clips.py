@@ -36,12 +36,14 @@ def clip(
     format: str = "avi",
     sound: str | None = None,
     options: Mapping[str, str] = MappingProxyType({}),
+    title: str = "",
 ) -> Path:
     """A video of 25 frames a second; ffv1 loses nothing. codec: None for no pictures.
 
     sound: the codec of a tone that lasts as long. options: of the container.
     """
     with av.open(str(path), "w", format=format, options=dict(options)) as out:
+        out.metadata["title"] = title
         video: Any = out.add_stream(codec, rate=FPS) if codec else None
         if video:
             video.height, video.width = frames[0].shape[:2] if frames else (H, W)

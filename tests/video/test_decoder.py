@@ -13,6 +13,7 @@ from cgnet_deploy.errors import DataError
 from cgnet_deploy.video import source as module
 from cgnet_deploy.video.decoder import OPTIONS
 from cgnet_deploy.video.source import Capture, Picture, open_source
+from cgnet_deploy.video.videofile import video_file
 from tests.video.clips import FPS, RATE_HZ, clip, drawn
 from tests.video.test_damaged import GROUP, blanked, holed, shuffled
 from tests.video.test_source import decoded
@@ -20,10 +21,12 @@ from tests.video.test_source import decoded
 av = pytest.importorskip("av")
 
 
+FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".avi": "avi", ".ts": "mpegts"}
+
+
 def coded(path: Path, codec: str, pixels: str, size: tuple[int, int] = (40, 56), **settings: object) -> Path:
     """A clip of eight frames in a form of pixels. size: (H, W). settings: of the encoder."""
-    formats = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".avi": "avi", ".ts": "mpegts"}
-    with av.open(str(path), "w", format=formats[path.suffix]) as out:
+    with av.open(str(path), "w", format=FORMATS[path.suffix]) as out:
         video: Any = out.add_stream(codec, rate=FPS)
         video.height, video.width, video.pix_fmt = *size, pixels
         for name, value in settings.items():
@@ -195,6 +198,18 @@ def test_a_song_with_a_cover_holds_no_pictures(suffix: str, format: str, tmp_pat
         out.mux(track.encode(None))
     with pytest.raises(DataError, match="holds sound and no pictures"):
         open_source(str(path))
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".avi"])
+def test_a_title_that_is_not_utf_8_costs_nothing(suffix: str, tmp_path: Path) -> None:
+    path = clip(tmp_path / f"a{suffix}", drawn(5), codec="mpeg4", format=FORMATS[suffix], sound="aac", title="Stra__e")
+    path.write_bytes(path.read_bytes().replace(b"Stra__e", "Stra\xdf\xe9e".encode("latin-1")))
+    source, pictures = both(path)
+    assert len(pictures) == 5
+    with video_file(tmp_path / "out.mp4", source.fps, path) as write:
+        write(pictures[0].pixels, 0, 0.0)
+    with av.open(str(tmp_path / "out.mp4")) as out:
+        assert out.streams.audio
 
 
 def test_options_for_opencv_are_heeded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
