@@ -20,7 +20,7 @@ from cgnet_deploy.errors import DataError, require
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.video.decoder import FAILED_READS, LOCAL, UNREADABLE, check_size
 
-LEAST, REPLACES = 17, 19  # the first PyAV that doesn't take BT.709 for BT.601, and that without `metadata_errors`
+LEAST, REPLACES = 18, 19  # 16 took BT.709 for BT.601; the first one without `metadata_errors`
 HDR = {16: "PQ", 18: "HLG"}  # AVColorTransferCharacteristic
 TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 MICROSECONDS = 1_000_000  # a second, as a container counts its duration
