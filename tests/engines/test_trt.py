@@ -18,9 +18,10 @@ from cgnet_deploy.engines.gpu import Gpu, find_gpu
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.errors import ArtifactError, CgnetError, EngineUnavailable, FrameError
 from cgnet_deploy.spec import Precision, Res
-from tests.engines import fake_gpu
 from tests.engines.contract import EngineContract
-from tests.engines.fake_gpu import MAX_SIDE, NON_BLOCKING, VERSION, Execution, FakeGpu
+from tests.engines.fake_gpu import FakeGpu
+from tests.engines.fake_pycuda import NON_BLOCKING
+from tests.engines.fake_tensorrt import MAX_SIDE, OWN, STAND_INS, VERSION, Execution
 from tests.engines.graphs import DYNAMIC, SPEC, drawn_frames, logits_of
 
 NO_GPU = ""
@@ -245,7 +246,7 @@ def test_layers_are_timed_without_the_graph_that_hides_them(gpu: FakeGpu, tmp_pa
 @pytest.mark.parametrize("trust", [False, True])
 def test_a_plan_of_a_jetpack_whose_package_gives_three_numbers_runs(gpu: FakeGpu, tmp_path: Path, trust: bool) -> None:
     """JetPack 6 has 10.3.0, and its plans say 10.3.0.30."""
-    gpu.trt.__version__ = "10.3.0"
+    gpu.install("10.3.0.30", shown=3)
     path = faked_plan(tmp_path / "fake.plan", "frames", "10.3.0.30", said="10.3.0")
     names = tmp_path / "names.txt"
     names.write_text("\n".join(SPEC.class_names))
@@ -313,7 +314,7 @@ def test_memory_that_tensorrt_does_not_take_is_an_error(
 @pytest.fixture
 def for_rtx(gpu: FakeGpu, tmp_path: Path) -> Path:
     gpu.architecture = "sm_89"
-    gpu.trt.__version__ = "1.7.1.116"
+    gpu.install("1.7.1.116")
     return faked_plan(tmp_path / "fake.plan", "frames", "1.7.1.116", rtx=True)
 
 
@@ -350,6 +351,6 @@ def test_an_rtx_plan_on_a_gpu_that_it_cannot_run_on_points_to_tensorrt(gpu: Fake
 def test_the_faked_gpu_has_no_call_that_tensorrt_lacks() -> None:
     """What the engine calls is on the faked classes, so it is known to the real ones too."""
     real = pytest.importorskip("tensorrt_rtx")
-    for fake, name in fake_gpu.STAND_INS.items():
+    for fake, name in STAND_INS.items():
         unknown = {call for call in vars(fake) if not call.startswith("_")} - set(dir(getattr(real, name)))
-        assert unknown <= fake_gpu.OWN, f"{name} has no {unknown}"
+        assert unknown <= OWN, f"{name} has no {unknown}"

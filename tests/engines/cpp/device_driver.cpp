@@ -8,9 +8,9 @@
 #include <cstring>
 #include <exception>
 #include <fstream>
-#include <iostream>
 #include <iterator>
 #include <map>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <utility>
@@ -19,6 +19,8 @@
 #include <cgnet/device.hpp>
 #include <cgnet/segmenter.hpp>
 #include <cuda_runtime_api.h>
+
+#include "guarded.hpp"
 
 namespace {
 
@@ -179,15 +181,4 @@ int run(char** argv) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  if (argc != 11) return 64;
-  try {
-    return run(argv);
-  } catch (const cgnet::Error& error) {
-    std::cerr << error.what() << '\n';
-    return error.exit_code();
-  } catch (const std::exception& error) {
-    std::cerr << error.what() << '\n';
-    return 65;
-  }
-}
+int main(int argc, char** argv) { return guarded(run, 10, argc, argv); }

@@ -17,6 +17,8 @@
 
 #include <cgnet/segmenter.hpp>
 
+#include "guarded.hpp"
+
 namespace {
 
 struct Size {
@@ -90,12 +92,4 @@ int run(char** argv) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  if (argc != 11) return 64;
-  try {
-    return run(argv);
-  } catch (const cgnet::Error& error) {
-    std::cerr << error.what() << '\n';
-    return error.exit_code();
-  }
-}
+int main(int argc, char** argv) { return guarded(run, 10, argc, argv); }

@@ -188,7 +188,7 @@ def test_it_compiles_against_the_headers_of_nvidia(tmp_path: Path) -> None:
     for folder in folders:
         command = ["c++", "-std=c++17", "-c", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"]
         includes = [f"-I{SOURCE}/include", "-isystem", str(folder), "-isystem", str(cuda)]
-        for name in ("handover", "tensorrt"):
+        for name in ("handover", "tensorrt", "trtcontext"):
             source = [str(SOURCE / f"src/{name}.cpp"), "-o", str(tmp_path / f"{name}.o")]
             run = subprocess.run([*command, *includes, *source], capture_output=True, text=True, check=False)
             assert run.returncode == 0, f"{folder}\n{run.stderr}"

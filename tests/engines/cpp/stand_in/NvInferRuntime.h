@@ -1,4 +1,4 @@
-// The part of TensorRT's API that src/tensorrt.cpp calls, for machines without TensorRT or a GPU. Signatures are
+// The part of TensorRT's API that the library calls, for machines without TensorRT or a GPU. Signatures are
 // those of TensorRT 10 and 11; test_tensorrt.py compiles the same source against NVIDIA's own headers where they are.
 #pragma once
 
