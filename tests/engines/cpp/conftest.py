@@ -109,6 +109,7 @@ class Sanitized:
     program: Path
     driver: Path
     device_driver: Path
+    misuse: Path
     environment: dict[str, str]
 
     def run(self, *command: str | Path, **more: str) -> subprocess.CompletedProcess[str]:
@@ -139,7 +140,8 @@ def sanitized(request: pytest.FixtureRequest, toolchain: None, tmp_path_factory:
     # TBB loads a part of itself in a way that sanitizers refuse; OpenVINO's TBB can be told not to, Debian's can't.
     tbb = {"TBB_ENABLE_SANITIZERS": "1", "LD_LIBRARY_PATH": libraries}
     video = build / "cgnet" / "example" / "cgnet_video"
-    return Sanitized(name, video, build / "driver", build / "device_driver", options | suppressions | tbb)
+    drivers = [build / name for name in ("driver", "device_driver", "misuse")]
+    return Sanitized(name, video, *drivers, options | suppressions | tbb)
 
 
 @pytest.fixture(scope="session")

@@ -120,8 +120,19 @@ void synchronize(CUstream_st* stream) {
 /// A call that may not be made while a thread records: it spoils the recording.
 bool refused_while_recording() {
   if (recorded_here == nullptr) return false;
+  const std::lock_guard lock(registry);
   recorded_here->spoiled = true;
   return true;
+}
+
+/// Whether work on `stream`, if it is the default one, spoils recordings of streams that wait for that one.
+bool spoils_a_recording(const CUstream_st* stream) {
+  if (stream != nullptr) return false;
+  const std::lock_guard lock(registry);
+  bool any = false;
+  for (CUstream_st* other : streams)
+    if (other->recording && other->waits_for_the_default && other->device == current) any = other->spoiled = true;
+  return any;
 }
 
 cudaError_t allocate(void** out, std::size_t bytes, Place kind) {
@@ -222,12 +233,14 @@ cudaError_t cudaFreeHost(void* pointer) { return give_back(pointer, Place::pinne
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
   const void* const target = holder(to, bytes, kind == cudaMemcpyDeviceToHost ? Place::pinned : Place::device);
   const void* const source = holder(from, bytes, kind == cudaMemcpyHostToDevice ? Place::pinned : Place::device);
+  if (spoils_a_recording(stream)) return given(cudaErrorStreamCaptureImplicit);
   if (target == nullptr || source == nullptr || stream == nullptr) return given(cudaErrorInvalidValue);
   stream->put({[=] { std::memcpy(to, from, bytes); }, {target, source}});
   return cudaSuccess;
 }
 cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from, std::size_t from_pitch, std::size_t width,
                               std::size_t height, cudaMemcpyKind kind, cudaStream_t stream) {
+  if (spoils_a_recording(stream)) return given(cudaErrorStreamCaptureImplicit);
   if (width > to_pitch || width > from_pitch) return given(cudaErrorInvalidPitchValue);
   if (width == 0 || height == 0) return cudaSuccess;
   const Place there = kind == cudaMemcpyDeviceToHost ? Place::pinned : Place::device;
@@ -257,6 +270,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) { return delete event, cudaSuccess; }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  if (spoils_a_recording(stream)) return given(cudaErrorStreamCaptureImplicit);
   stream = resolved(stream);
   if (stream->device != event->device) return given(cudaErrorInvalidResourceHandle);
   if (stream->recording) undefined("an event of a recording outlives it");
@@ -264,6 +278,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   return stream->put({nullptr, {}, event->mark, nullptr}), cudaSuccess;
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags) {
+  if (spoils_a_recording(stream)) return given(cudaErrorStreamCaptureImplicit);
   stream = resolved(stream);
   if (flags != 0) return given(cudaErrorInvalidValue);
   if (stream->recording) return given(cudaErrorStreamCaptureIsolation);
@@ -296,6 +311,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return delete stream, cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  if (spoils_a_recording(stream)) return given(cudaErrorStreamCaptureImplicit);
   stream = resolved(stream);
   if (refused_while_recording() || stream->recording) return given(cudaErrorStreamCaptureUnsupported);
   return synchronize(stream), cudaSuccess;
@@ -313,6 +329,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mo
   return cudaSuccess;
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  const std::lock_guard lock(registry);
   *graph = nullptr;
   if (!stream->recording) return given(cudaErrorInvalidValue);
   if (stream->recorder != std::this_thread::get_id()) return given(cudaErrorStreamCaptureWrongThread);

@@ -2,7 +2,7 @@
 // and switching profiles takes it back. A network takes device memory only, of its full size, at addresses that are
 // multiples of 256, and runs where it was loaded.
 //
-// A plan here is the 28 bytes that every plan opens with, and a text:
+// A plan here is the 28 bytes that every plan opens with, of this release alone, and a text:
 //     IO CLASSES PROFILES  (N H W  N H W) for each profile: least and most
 // Its network: the score of class k for a pixel whose three inputs are x, y, z is -|x + 2y + 3z - 97 (k + 1)|, and
 // frames are taken as they are. STAND_IN_FAULT in the environment makes one thing fail.
@@ -49,6 +49,7 @@ struct Network {
   }
 };
 
+constexpr char version[] = {10, 13, 3, 9};
 constexpr Dims nothing{-1, {}};
 bool is_input(const char* name) { return std::strcmp(name, "given") == 0; }
 bool is_output(const char* name) { return std::strcmp(name, "result") == 0; }
@@ -212,7 +213,12 @@ class Runtime final : public IRuntime {
   explicit Runtime(ILogger& log) : log_(log) {}
   ICudaEngine* deserializeCudaEngine(const void* blob, std::size_t size) noexcept override {
     log_.log(ILogger::Severity::kWARNING, "a warning is not the reason");
-    std::istringstream text(std::string(static_cast<const char*>(blob) + 28, size - 28));
+    const auto* const bytes = static_cast<const char*>(blob);
+    if (size < 28 || std::memcmp(bytes, "ftrt", 4) != 0 || std::memcmp(bytes + 24, version, 4) != 0) {
+      log_.log(ILogger::Severity::kERROR, "the plan is of another release");
+      return nullptr;
+    }
+    std::istringstream text(std::string(bytes + 28, size - 28));
     Network network;
     std::string io;
     std::size_t profiles = 0;
@@ -239,7 +245,7 @@ IRuntime* createInferRuntime(ILogger& logger) noexcept { return gpu::fault("runt
 
 }  // namespace nvinfer1
 
-extern "C" int32_t getInferLibMajorVersion() noexcept { return 10; }
-extern "C" int32_t getInferLibMinorVersion() noexcept { return 13; }
-extern "C" int32_t getInferLibPatchVersion() noexcept { return 3; }
-extern "C" int32_t getInferLibBuildVersion() noexcept { return 9; }
+extern "C" int32_t getInferLibMajorVersion() noexcept { return nvinfer1::version[0]; }
+extern "C" int32_t getInferLibMinorVersion() noexcept { return nvinfer1::version[1]; }
+extern "C" int32_t getInferLibPatchVersion() noexcept { return nvinfer1::version[2]; }
+extern "C" int32_t getInferLibBuildVersion() noexcept { return nvinfer1::version[3]; }
