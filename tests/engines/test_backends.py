@@ -84,6 +84,14 @@ def test_the_extra_of_a_backend_installs_what_it_imports(backend: Backend) -> No
     assert here <= extra
 
 
+def test_a_cuda_python_without_the_module_that_engines_import_is_not_installed() -> None:
+    """`cuda.bindings` is not in 12.6.0 and before."""
+    declared = [Requirement(line) for line in metadata.requires("cgnet-deploy") or ()]
+    ours = [one for one in declared if one.name == "cuda-python"]
+    assert ours
+    assert not [one for one in ours for version in ("12.3.0", "12.6.0") if version in one.specifier]
+
+
 def test_whatever_lists_backends_lists_these() -> None:
     (engine,) = (action for action in options.parser()._actions if "--engine" in action.option_strings)
     assert backends.HELP in str(engine.help)

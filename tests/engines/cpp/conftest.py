@@ -140,8 +140,8 @@ def sanitized(request: pytest.FixtureRequest, toolchain: None, tmp_path_factory:
     # TBB loads a part of itself in a way that sanitizers refuse; OpenVINO's TBB can be told not to, Debian's can't.
     tbb = {"TBB_ENABLE_SANITIZERS": "1", "LD_LIBRARY_PATH": libraries}
     video = build / "cgnet" / "example" / "cgnet_video"
-    drivers = [build / name for name in ("driver", "device_driver", "misuse")]
-    return Sanitized(name, video, *drivers, options | suppressions | tbb)
+    driver, device_driver, misuse = (build / program for program in ("driver", "device_driver", "misuse"))
+    return Sanitized(name, video, driver, device_driver, misuse, options | suppressions | tbb)
 
 
 @pytest.fixture(scope="session")

@@ -177,6 +177,11 @@ def test_cmake_and_nvcc_build_it(tmp_path: Path) -> None:
         "CMAKE_UNITY_BUILD=ON",
         f"TENSORRT_ROOT={root}",
     )
+    library = tmp_path / "build" / "libcgnet.so"
+    symbols = subprocess.run(["nm", "-D", "--defined-only", library], check=True, capture_output=True, text=True).stdout
+    assert "5cgnet9Segmenter" in symbols
+    assert "5cgnet4cuda" not in symbols  # its kernels are its own
+    assert "cudart_static" not in (tmp_path / "build" / "build.ninja").read_text()  # one runtime for all of a process
 
 
 def test_it_compiles_against_the_headers_of_nvidia(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -201,14 +202,20 @@ def test_a_plan_is_built_as_soon_as_its_file_is_there_and_what_failed_is_tried_a
 ) -> None:
     """In order on one core; the second run makes what the first had no time for."""
     begun: list[str] = []
+    plan_begun = threading.Event()
 
     def noted(task: FileTask, until: float) -> Result:
         begun.append(task.path.name.partition("_")[0] + task.path.suffix)
+        if begun[-1] == "f16.plan":
+            plan_begun.set()
+        if begun[-1] == "int8.onnx":
+            assert plan_begun.wait(60), "the first plan waits for the last export"
         return done(replace(task, command=(sys.executable, "-c", "raise SystemExit(1)")), until)
 
     monkeypatch.setattr(files, "cores", lambda: 1)
     monkeypatch.setattr(files, "done", noted)
     for until in (CLOCK.now_s(), CLOCK.now_s() + 60):
+        plan_begun.clear()
         rows = files.make(HEADLINE, Path("m.pth"), tmp_path, until)
     assert [row.subject for row in rows] == [
         f"{one}_{HEADLINE}.{kind}" for one in ("f16", "f32", "int8") for kind in ("onnx", "plan")
@@ -280,6 +287,17 @@ def test_a_run_that_dies_keeps_the_results_that_it_had(checkout: Callable[[str],
     words = "pytest ended with code 9 in tests/test_it.py::test_at_the_end"
     assert whole.outcome == f"1 passed, 1 failed, 1 skipped; {words}"
     assert (whole.state, failed.subject) == ("failed", "tests/test_it.py::test_bad")
+
+
+def test_one_that_hangs_takes_no_time_from_the_others(
+    checkout: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout("import threading; threading.Event().wait()")
+    monkeypatch.setattr(parts, "TEST_LIMIT_S", 1)
+    whole, _, hanging = parts.tests(job(tmp_path, 60))
+    assert whole.outcome == "1 passed, 2 failed, 1 skipped"
+    assert hanging.subject == "tests/test_it.py::test_at_the_end"
+    assert "Timeout" in hanging.outcome
 
 
 @pytest.mark.parametrize(

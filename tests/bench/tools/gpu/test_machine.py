@@ -36,13 +36,32 @@ socket.socket.connect = connect
 TENSORRT = "__version__ = '10.13.3.9'\n"  # installed, and of no use without its libraries
 
 
-@pytest.mark.skipif(COMPILER is None, reason="a driver is compiled")
-@pytest.mark.parametrize("tensorrt", [False, True], ids=["rtx alone", "tensorrt"])
-def test_every_part_ends_in_time_with_a_row_and_the_headline_first(tmp_path: Path, tensorrt: bool) -> None:
+# A plugin of pytest that says what it would run, in which order, and whether that needs the reference material.
+LISTED = """
+import json, os, pathlib
+def pytest_collection_finish(session):
+    listed = [(item.nodeid, "shared" in item.fixturenames) for item in session.items]
+    pathlib.Path(os.environ["LISTED"]).write_text(json.dumps(listed))
+"""
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> dict[str, str]:
+    """The environment of a process on it."""
+    if COMPILER is None:
+        pytest.skip("a driver is compiled")
     (tmp_path / "driver.c").write_text(DRIVER)
     (tmp_path / "sitecustomize.py").write_text(MACHINE)
+    (tmp_path / "listed.py").write_text(LISTED)
     library = tmp_path / "libcuda.so.1"
-    subprocess.run([str(COMPILER), "-shared", "-fPIC", "-o", library, tmp_path / "driver.c"], check=True)
+    subprocess.run([COMPILER, "-shared", "-fPIC", "-o", library, tmp_path / "driver.c"], check=True)
+    return {**os.environ, "LD_LIBRARY_PATH": str(tmp_path), "PYTHONPATH": str(tmp_path)}
+
+
+@pytest.mark.parametrize("tensorrt", [False, True], ids=["rtx alone", "tensorrt"])
+def test_every_part_ends_in_time_with_a_row_and_the_headline_first(
+    machine: dict[str, str], tmp_path: Path, tensorrt: bool
+) -> None:
     if tensorrt:
         (tmp_path / "tensorrt.py").write_text(TENSORRT)
     names = ["environment", "copy", str(HEADLINE), "profile", "training"]
@@ -54,7 +73,7 @@ def test_every_part_ends_in_time_with_a_row_and_the_headline_first(tmp_path: Pat
             *(word for name in names for word in ("--part", name)),
         ],
         cwd=ROOT,
-        env={**os.environ, "LD_LIBRARY_PATH": str(tmp_path), "PYTHONPATH": str(tmp_path)},
+        env=machine,
         capture_output=True,
         text=True,
         check=False,
@@ -68,3 +87,27 @@ def test_every_part_ends_in_time_with_a_row_and_the_headline_first(tmp_path: Pat
     (plan,) = {row["outcome"] for row in record["rows"] if row["subject"] == "TensorRT, f16, device"}
     assert "pycuda" in plan
     assert ("tensorrt_rtx runs on sm_75" in plan) != tensorrt
+
+
+def test_its_tests_are_found_without_what_others_need_and_what_compiles_comes_last(
+    machine: dict[str, str], tmp_path: Path
+) -> None:
+    """Nor do they need the reference material, which no such machine has."""
+    ended = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-m", "gpu", "--collect-only", "-q"),
+            *("-p", "no:cacheprovider"),
+            *("-p", "listed"),
+        ],
+        cwd=ROOT,
+        env=machine | {"LISTED": str(tmp_path / "listed.json")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout[-3000:]
+    listed = json.loads((tmp_path / "listed.json").read_text())
+    names = [name for name, _ in listed]
+    assert [name for name in names if "compiled" in name] == names[-1:]
+    assert {name.partition("::")[2].partition("::")[0] for name in names} >= {"TestFast", "TestEveryBackend"}
+    assert not [name for name, shared in listed if shared]
