@@ -35,6 +35,7 @@ from tests.export.networks import F64, Character, logits, save, trained, trained
 
 RES = Res(33, 47)
 GENERIC, ORT_CPU = target_named("generic"), target_named("ort-cpu")
+U8_CAST = onnx.helper.make_attribute("to", onnx.TensorProto.UINT8)
 PLAIN = Request(Precision.F32, RES, 2, "none", "frames", GENERIC)
 
 
@@ -99,6 +100,19 @@ def test_a_frames_file_gives_the_network_s_labels(checkpoint: Checkpoint, target
     assert agreement >= (0.9995 if precision is Precision.F32 else 0.98)  # f32: ties aside; f16: see verify.py
     assert len(np.unique(labels)) > 1
     assert result.artifact.precision is precision
+
+
+@pytest.mark.parametrize("precision", [Precision.F32, Precision.F16])
+def test_a_frames_file_for_tensorrt_casts_to_u8_from_what_its_header_allows(
+    checkpoint: Checkpoint, precision: Precision
+) -> None:
+    """f32 and f16. What other passes make of the labels' end must leave it so."""
+    _, content = exported(checkpoint, replace(PLAIN, precision=precision, target=target_named("tensorrt")))
+    inferred = onnx.shape_inference.infer_shapes(onnx.load_from_string(content)).graph
+    types = {value.name: value.type.tensor_type.elem_type for value in [*inferred.value_info, *inferred.input]}
+    sources = [types[node.input[0]] for node in inferred.node if node.op_type == "Cast" and U8_CAST in node.attribute]
+    assert sources
+    assert set(sources) <= {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16}
 
 
 @pytest.mark.parametrize(("dynamic", "shape"), [("batch", (None, 33, 47)), ("both", (None, None, None))])
