@@ -24,6 +24,7 @@ from cgnet_deploy.engines.fast.fold import fold, stored
 from cgnet_deploy.engines.fast.network import FastNetwork
 from cgnet_deploy.engines.fast.tiles import Tiles, usual
 from cgnet_deploy.engines.request import Request
+from cgnet_deploy.engines.torchgraph import record
 from cgnet_deploy.engines.torchtiming import event_ns
 from cgnet_deploy.errors import EngineUnavailable, FrameError, one_line
 from cgnet_deploy.pixels import F32, U8, to_tensor
@@ -108,13 +109,7 @@ class FastEngine(Engine):
         self._run = network.run
         if self._cuda:
             network.frames.zero_()
-            network.run()  # compiles, which can't be captured
-            torch.cuda.synchronize()
-            graph = torch.cuda.CUDAGraph()
-            # other engines of the process may go on allocating meanwhile, in threads of their own
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-                network.run()
-            self._run = graph.replay
+            self._run = record(network.run)  # its first run compiles, which can't be captured
         self._network = network
 
     def enqueue(self) -> None:

@@ -6,6 +6,7 @@ import ast
 import inspect
 import subprocess
 import sys
+from configparser import ConfigParser
 from importlib import import_module, metadata
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from cgnet_deploy.bench import options
 from cgnet_deploy.bench.machine.environment import describe
 from cgnet_deploy.doctor.probe import PROBES, RUNNING
 from cgnet_deploy.engines import backends
-from cgnet_deploy.engines.backends import BACKENDS, BY_SUFFIX, Backend
+from cgnet_deploy.engines.backends import BACKENDS, BY_NAME, BY_SUFFIX, Backend
 from cgnet_deploy.engines.trtapi import PACKAGES as TENSORRTS
 
 ENGINES = Path(backends.__file__).parent
@@ -24,9 +25,9 @@ by_name = pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backe
 
 
 def test_names_and_suffixes_are_unique() -> None:
-    assert len(backends.BY_NAME) == len(BACKENDS)
+    assert len(BY_NAME) == len(BACKENDS)
     assert len(BY_SUFFIX) == sum(len(backend.suffixes) for backend in BACKENDS)
-    assert all(not backend.like or not backends.BY_NAME[backend.like].like for backend in BACKENDS)
+    assert all(not backend.like or not BY_NAME[backend.like].like for backend in BACKENDS)
 
 
 @by_name
@@ -86,9 +87,14 @@ def test_the_extra_of_a_backend_installs_what_it_imports(backend: Backend) -> No
 
 def test_a_cuda_python_without_the_module_that_engines_import_is_not_installed() -> None:
     """`cuda.bindings` is not in 12.6.0 and before."""
-    declared = [Requirement(line) for line in metadata.requires("cgnet-deploy") or ()]
+    config = ConfigParser(interpolation=None)
+    config.read(Path(__file__).parents[2] / "setup.cfg", encoding="utf-8")
+    extras = (
+        config["options.extras_require"][backend.runtime.extra] for backend in (BY_NAME["trt"], BY_NAME["ort-cuda"])
+    )
+    declared = [Requirement(line) for lines in extras for line in lines.split("\n") if line]
     ours = [one for one in declared if one.name == "cuda-python"]
-    assert ours
+    assert len(ours) == 2
     assert not [one for one in ours for version in ("12.3.0", "12.6.0") if version in one.specifier]
 
 
