@@ -21,7 +21,7 @@ from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.engines import build, trtapi, verifyplan
 from cgnet_deploy.engines.argmax import labels_of
 from cgnet_deploy.engines.build import BuiltPlan, ShapeRange, build_plan, choose_builder
-from cgnet_deploy.engines.gpu import Gpu, find_gpu
+from cgnet_deploy.engines.gpu import Gpu
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.engines.plan import read_plan
 from cgnet_deploy.engines.progress import watched
