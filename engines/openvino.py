@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any, Literal
 
 from cgnet_deploy.artifact import Shape
+from cgnet_deploy.cpu import int8_saturates
 from cgnet_deploy.engines.base import WARM_RUNS, Engine, EngineInfo, GraphEngine, Layer, input_sides, mean_of_last
 from cgnet_deploy.engines.kept import Kept
 from cgnet_deploy.engines.onnxfile import OnnxFile, requested
@@ -98,6 +99,11 @@ class OpenVinoEngine(GraphEngine):
             if int8 == 0:
                 raise EngineUnavailable(f"OpenVINO runs no convolution of {file.path} in int8 on this CPU")
             provider = f"CPU int8 {int8} of {convolutions} convolutions, rest {runs_in}"
+            if int8_saturates():
+                log.warning(
+                    f"{file.path}: without VNNI OpenVINO's products of u8 and s8 saturate, which changes labels: "
+                    "measure its mIoU on this machine (cgnet-bench --data), or export with --target native"
+                )
         self.info = EngineInfo("openvino", provider, file.precision, file.spec, shape, file.sha256, file.assumed)
         if kept and not started:
             kept.write(compiled.export_model().getvalue())

@@ -177,18 +177,23 @@ def test_refuses_ranges_that_are_no_numbers(
 
 @pytest.mark.parametrize("scope", ["most", "all"])
 @pytest.mark.parametrize("runtime", ["ort", "openvino"])
-def test_runs(folder: Path, runtime: str, scope: str) -> None:
+def test_runs(
+    folder: Path, runtime: str, scope: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     pytest.importorskip({"ort": "onnxruntime", "openvino": "openvino"}[runtime])
     target = {"ort": "ort-cpu", "openvino": "openvino"}[runtime]
     assert export("--target", target, "--int8-scope", scope) == 0
     assert main(["--ckpt", "model.safetensors", "--res", str(RES), "--no-engine", "--onnx", "f32.onnx"]) == 0
     frames = open_dataset(f"scenes:0:{RES}", "val").frame(1)[None]  # of the kind that it was calibrated on
+    monkeypatch.setattr("cgnet_deploy.engines.openvino.int8_saturates", lambda: scope == "all")
+    caplog.clear()
     with open_engine(f"{runtime}:cgnet.onnx", threads=1) as engine, open_engine("ort:f32.onnx", threads=1) as f32:
         assert engine.info.precision is Precision.INT8
         agreement = np.mean(engine.infer(frames) == f32.infer(frames))
         if runtime == "openvino":
             assert engine.info.provider.startswith(f"CPU int8 {8 if scope == 'most' else 17} of ")
             assert engine.info.provider.endswith(", rest f32")
+    assert ("OpenVINO's products of u8 and s8 saturate" in caplog.text) == (runtime == "openvino" and scope == "all")
     assert agreement > 0.7  # random weights
 
 
