@@ -200,7 +200,9 @@ def test_refuses_flags(case: str, folder: Path, capsys: pytest.CaptureFixture[st
     assert_refused(folder, ["--ckpt", "model.safetensors", *flags], message, capsys)
 
 
-@pytest.mark.parametrize("flags", [["--fp16"], ["--int8", "--calib-data", "scenes:0:64x96"]], ids=["f16", "int8"])
+@pytest.mark.parametrize(
+    "flags", [["--fp16"], ["--int8", "--calib-data", "scenes:0:33x47", "--calib-images", "8"]], ids=["f16", "int8"]
+)
 def test_a_limit_on_labels_without_a_scored_pixel_is_refused_before_the_work(
     flags: list[str], folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

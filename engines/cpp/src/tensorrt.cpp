@@ -34,6 +34,7 @@ Gpu find_gpu(const std::string& path) {
   gpu.architecture = "sm_" + std::to_string(properties.major) + std::to_string(properties.minor);
   return gpu;
 }
+
 class TensorRTEngine final : public Engine {
  public:
   TensorRTEngine(const File& file, const Shape& shape)
