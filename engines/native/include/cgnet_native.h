@@ -5,7 +5,8 @@
  *   if (cgnet_native_run(net, frames, 1, 360, 480, labels)) ...
  *   cgnet_native_close(net);
  *
- * The file is what `cgnet-export --target native` writes, in f32 or int8; one in f32 may be computed in bf16. A network is used by one thread at a time.
+ * The file is what `cgnet-export --target native` writes, in f32 or int8; one in f32 may be computed in bf16. A network is
+ * used by one thread at a time.
  */
 #ifndef CGNET_NATIVE_H
 #define CGNET_NATIVE_H
@@ -62,8 +63,8 @@ CGNET_NATIVE_API cgnet_native_status cgnet_native_scores(const cgnet_native *net
  * frame on (on: 1), or leave them to the system (0, as at first). On Linux; elsewhere it does nothing. */
 CGNET_NATIVE_API void cgnet_native_pin(cgnet_native *net, int on);
 
-/* How many classes it tells apart; what it computes in, "f32", "bf16" or "int8"; the instructions that it uses; its threads; the
- * bytes that it holds for frames of the last size. */
+/* How many classes it tells apart; what it computes in, "f32", "bf16" or "int8"; the instructions that it uses; its
+ * threads; the bytes that it holds for frames of the last size. */
 CGNET_NATIVE_API int cgnet_native_classes(const cgnet_native *net);
 CGNET_NATIVE_API const char *cgnet_native_arithmetic(const cgnet_native *net);
 CGNET_NATIVE_API const char *cgnet_native_instructions(const cgnet_native *net);
