@@ -150,3 +150,7 @@ def publish(
     for path, text in forms:
         if path:
             write_bytes(path, text().encode(errors="backslashreplace"))  # a file's name need not be UTF-8
+
+
+if __name__ == "__main__":
+    sys.exit(main())

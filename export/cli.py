@@ -6,6 +6,7 @@ Checkpoint in; cgnet.onnx, cgnet.plan and their sidecars out, each verified agai
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -129,3 +130,7 @@ def _export(args: argparse.Namespace) -> int:
     if json:
         write_json(json, exported.to_json())
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

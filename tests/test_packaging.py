@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import subprocess
@@ -140,6 +141,19 @@ def heavy_after(code: str) -> list[str]:
     run = python(f"import sys\n{code}\nprint('heavy:', *(name for name in {HEAVY} if name in sys.modules))")
     assert run.returncode == 0, run.stderr
     return run.stdout.splitlines()[-1].split()[1:]
+
+
+def test_python_m_runs_every_module_with_a_command_line() -> None:
+    """Without its last line such a module ends with 0, and has done nothing."""
+    runs = {}
+    for path in (
+        path for name in ("cgnet_deploy", "export", "engines", "bench") for path in (ROOT / name).rglob("*.py")
+    ):
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        if any(isinstance(node, ast.FunctionDef) and node.name == "main" and node.args.args for node in body):
+            runs[path] = ast.unparse(body[-1]).startswith("if __name__ == '__main__':")
+    assert len(runs) > 15
+    assert [path for path, runs_it in runs.items() if not runs_it] == []
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:

@@ -81,3 +81,7 @@ def busy_processes(count: int) -> Iterator[tuple[subprocess.Popen[bytes], ...]]:
         for process in processes:
             process.kill()
             process.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

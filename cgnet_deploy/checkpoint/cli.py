@@ -6,6 +6,7 @@ cgnet-convert --ckpt IN --to cgnet|official|mmseg OUT
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,3 +62,7 @@ def _parser() -> Parser:
     contract.add_argument("--res", type=res_argument, metavar="HxW", help="height x width, where nothing else says it")
     contract.add_argument("--color", choices=("rgb", "bgr"), help="the channel order that the network was trained on")
     return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

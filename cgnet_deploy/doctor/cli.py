@@ -8,6 +8,7 @@ cgnet-doctor --ckpt model.pth --data camvid
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -126,3 +127,7 @@ def _contract(args: argparse.Namespace) -> int:
             f"the contract that commands use for {args.ckpt} by default is not the right one: pass {diagnosis.flags}"
         )
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -65,3 +65,7 @@ def _parser() -> Parser:
     text = "folder for cgnet.onnx or cgnet.plan, tune.json, report.html and the files tried (default tuned); a run "
     add("--out", type=Path, metavar="DIR", help=text + "that was killed goes on from it")
     return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
