@@ -55,7 +55,8 @@ struct Dense {
   const Run* runs;
   int run_count, width, vectors;
   const uint8_t* weights;  // for each block of vectors, run and step: [vector][lane] of four s8, two bf16 or one f32
-  const Quad* quads;       // not null: the order of the steps, for each block
+  const Quad* quads;       // not null: the order of the steps, for each block; weights has each group's sums first,
+                           // without a pixel's products: [vector][lane] of two s16
   Tail tail;
 };
 
@@ -82,7 +83,7 @@ struct Kernels {
   int most_vectors;   // in a block
   int most_weight;    // of an int8 weight: 127, or 63 where products of pairs are added up in 16 bits
   int trunk_bytes;    // of an element of the trunk beside int8 or bf16: 2 or 4
-  int centre;         // what their products take from each u8: 128 where both factors must be signed, else 0
+  int dense_centre, depthwise_centre;  // what their products take from each u8: 128 where they make it signed, else 0
 
   // `channels`: of the map, u8. How many channels a depthwise kernel takes at once, and in which order: see pack.cpp.
   int (*group)(int channels);

@@ -113,8 +113,8 @@ CGNET_INLINE void finish_tile(const Tail& tail, float* tile, int pixels, ptrdiff
   }
 }
 
-// The products of a tile where the CPU adds pairs of them up in 16 bits: a group's sums stay in registers, and are added
-// to those of 32 bits, which are in memory, all at once.
+// The products of a tile where the CPU adds pairs of them up in 16 bits: a group's sums begin with what stands before its
+// weights, stay in registers, and are added to those of 32 bits, which are in memory, all at once.
 template <class Vec, int PX, int N>
 CGNET_INLINE void multiply_pairs(const Dense& d, const uint8_t* w, const Quad* quad, ptrdiff_t x, typename Vec::I* sums) {
   constexpr int L = Vec::kLanes;
@@ -122,7 +122,9 @@ CGNET_INLINE void multiply_pairs(const Dense& d, const uint8_t* w, const Quad* q
   while (quad->group) {
     const ptrdiff_t pixel = d.runs[quad->run].pixel, first = x * pixel;
     typename Vec::I part[PX][N];
-    CGNET_UNROLL for (int p = 0; p < PX; p++) CGNET_UNROLL for (int n = 0; n < N; n++) part[p][n] = Vec::no_sum();
+    CGNET_UNROLL for (int n = 0; n < N; n++) part[0][n] = Vec::load_bytes(w + 4 * L * n);
+    CGNET_UNROLL for (int p = 1; p < PX; p++) CGNET_UNROLL for (int n = 0; n < N; n++) part[p][n] = part[0][n];
+    w += 4 * L * N;
     for (const Quad* const end = quad + quad->group; quad < end; quad++, w += 4 * L * N) {
       const uint8_t* const at = d.runs[quad->run].at + quad->offset + first;
       typename Vec::I b[N];
@@ -227,8 +229,9 @@ void dense(const Dense& d) {
   const auto done = [&](int n) {
     if constexpr (kReads == Element::kU8 && Vec::kPairs) {
       const Quad* const begin = quads;
-      while (quads->group) quads += quads->group;
-      count = quads++ - begin;
+      ptrdiff_t groups = 0;
+      for (; quads->group; groups++) quads += quads->group;
+      count = groups + (quads++ - begin);
     }
     w += count * 4 * L * n, v += n;
   };

@@ -184,7 +184,7 @@ class Packer {
         if (!image) step *= op.read_step;
         for (size_t i = 0; i < width; i++) {
           const double zero = image ? static_cast<double>(net_.mean[i]) : 128;
-          offset -= std::accumulate(levels_of + i * taps, levels_of + (i + 1) * taps, 0) * step * (zero - kernels_.centre);
+          offset -= std::accumulate(levels_of + i * taps, levels_of + (i + 1) * taps, 0) * step * (zero - kernels_.dense_centre);
         }
       }
       scale[q] = static_cast<float>(step * inverse);
@@ -240,7 +240,7 @@ class Packer {
         const int in = slot % group, vector = in / lanes, lane = in % lanes;
         for (int dx = 0; dx < 3; dx++)
           for (int dy = 0; dy < 3; dy++) {
-            offset -= level[3 * dy + dx] * step * (128 - kernels_.centre);
+            offset -= level[3 * dy + dx] * step * (128 - kernels_.depthwise_centre);
             to.weights.data()[12 * (slot - in) + (4 * dx + vector) * group + 4 * lane + dy] =
                 static_cast<uint8_t>(level[3 * dy + dx]);
           }

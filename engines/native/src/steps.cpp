@@ -1,16 +1,16 @@
 #include "steps.hpp"
 
 #include <algorithm>
-#include <cstring>
+#include <cstdlib>
 #include <numeric>
 
 namespace cgnet::native {
 namespace {
 
-constexpr int kMost = 32767 / 255;  // of a sum's positive weights, and of its negative ones: they meet u8
+constexpr int kMost = 32767 / 128;  // of the magnitudes in a sum: they meet -128 to 127
 constexpr size_t kOpen = 64;        // groups that a step is tried in: the time is linear in the steps
 
-using Sums = std::vector<uint8_t>;  // for each pair of weights, what is positive, then what is negative
+using Sums = std::vector<uint8_t>;  // of the magnitudes of each pair of weights
 
 struct Group {
   Sums sums;
@@ -19,12 +19,8 @@ struct Group {
 };
 
 Sums sums_of(const int8_t* weights, size_t pairs) {
-  Sums sums(2 * pairs);
-  for (size_t i = 0; i < pairs; i++)
-    for (size_t k = 2 * i; k < 2 * i + 2; k++) {
-      sums[i] = static_cast<uint8_t>(sums[i] + std::max<int>(weights[k], 0));
-      sums[pairs + i] = static_cast<uint8_t>(sums[pairs + i] - std::min<int>(weights[k], 0));
-    }
+  Sums sums(pairs);
+  for (size_t i = 0; i < pairs; i++) sums[i] = static_cast<uint8_t>(std::abs(weights[2 * i]) + std::abs(weights[2 * i + 1]));
   return sums;
 }
 
@@ -52,11 +48,21 @@ std::vector<Group> groups_of(const int8_t* weights, size_t pairs, const std::vec
     auto group = std::find_if(open, groups.end(), [&](const Group& it) {
       return it.source == sources[step] && fits(it.sums, sums[step]);
     });
-    if (group == groups.end()) group = groups.insert(group, {Sums(2 * pairs), sources[step], {}});
+    if (group == groups.end()) group = groups.insert(group, {Sums(pairs), sources[step], {}});
     for (size_t i = 0; i < group->sums.size(); i++) group->sums[i] = static_cast<uint8_t>(group->sums[i] + sums[step][i]);
     group->steps.push_back(step);
   }
   return groups;
+}
+
+// What makes signed bytes of the u8 that a group's weights meet: -128 times the sum of each pair.
+void append_starts(const int8_t* weights, size_t pairs, const std::vector<size_t>& steps, std::vector<uint8_t>& to) {
+  for (size_t i = 0; i < pairs; i++) {
+    int sum = 0;
+    for (const size_t step : steps) sum += weights[2 * (pairs * step + i)] + weights[2 * (pairs * step + i) + 1];
+    const auto start = static_cast<uint16_t>(-128 * sum);
+    to.insert(to.end(), {static_cast<uint8_t>(start), static_cast<uint8_t>(start >> 8)});
+  }
 }
 
 }  // namespace
@@ -69,26 +75,26 @@ void order_steps(PackedOp& op, const std::vector<RunOf>& runs, size_t lanes, siz
       natural.push_back({4 * k, static_cast<uint16_t>(r), 0});
       sources.push_back(runs[r].source);
     }
-  const Block packed = std::move(op.weights);
-  op.weights = Block(packed.size());
-  const uint8_t* from = packed.data();
-  uint8_t* to = op.weights.data();
+  std::vector<uint8_t> ordered;
+  const auto* from = reinterpret_cast<const int8_t*>(op.weights.data());
   const auto vectors = static_cast<size_t>(op.vectors);
   for (size_t begin = 0; begin < vectors; begin += most_vectors) {
     while (most_vectors > vectors - begin) most_vectors /= 2;
     const size_t bytes = 4 * lanes * most_vectors;
-    for (Group& group : groups_of(reinterpret_cast<const int8_t*>(from), bytes / 2, sources)) {
+    for (Group& group : groups_of(from, bytes / 2, sources)) {
       std::sort(group.steps.begin(), group.steps.end());
+      append_starts(from, bytes / 2, group.steps, ordered);
       for (const size_t step : group.steps) {
         op.quads.push_back(natural[step]);
         if (step == group.steps[0]) op.quads.back().group = static_cast<uint16_t>(group.steps.size());
-        std::memcpy(to, from + step * bytes, bytes);
-        to += bytes;
+        ordered.insert(ordered.end(), from + step * bytes, from + (step + 1) * bytes);
       }
     }
     op.quads.push_back({0, 0, 0});
     from += natural.size() * bytes;
   }
+  op.weights = Block(ordered.size());
+  std::copy(ordered.begin(), ordered.end(), op.weights.data());
 }
 
 }  // namespace cgnet::native

@@ -85,7 +85,7 @@ static bool dense_row_is_right(const Kernels& kernels) {
       int sum = 0, step = 0;
       for (const Run& run : rows) {
         for (int k = 0; k < 4 * run.steps; k++)
-          sum += (run.at[x * run.pixel + k] - kernels.centre) * weights[static_cast<size_t>(((step + k / 4) * slots + slot) * 4 + k % 4)];
+          sum += (run.at[x * run.pixel + k] - kernels.dense_centre) * weights[static_cast<size_t>(((step + k / 4) * slots + slot) * 4 + k % 4)];
         step += run.steps;
       }
       if (!is(plain.result.floats()[x * slots + slot], sum, x, slot)) return false;
@@ -113,7 +113,7 @@ static bool depthwise_row_is_right(const Kernels& kernels) {
       const int in = element % group, slot = element - in + in / 4 % 4 * (group / 4) + in / 16 * 4 + in % 4;
       int sum = 0;
       for (int tap = 0; tap < 9; tap++)
-        sum += (at[(tap / 3 - 1) * dilation * row + (x + (tap % 3 - 1) * dilation) * channels + element] - kernels.centre) *
+        sum += (at[(tap / 3 - 1) * dilation * row + (x + (tap % 3 - 1) * dilation) * channels + element] - kernels.depthwise_centre) *
                weights[static_cast<size_t>(9 * slot + tap)];
       if (!is(plain.result.floats()[x * channels + slot], sum, x, slot)) return false;
     }
