@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from collections import OrderedDict
 from typing import Any
 
 import torch
@@ -27,11 +28,19 @@ class Inert:
     def __setstate__(self, _: object) -> None: ...
 
 
-class _Plain(Inert):
-    """Of a kind of dictionary (defaultdict, EasyDict): a plain one, in which the weights may be."""
+class _Dictionary(Inert):
+    """Of a kind of dictionary (defaultdict, EasyDict): a plain one that takes attributes. The weights may be in it."""
 
     def __new__(cls, *_: object) -> Any:
-        return {}
+        return OrderedDict()
+
+
+class _List(Inert):
+    def __new__(cls, *_: object) -> Any:
+        return []
+
+
+KINDS = (Inert, _Dictionary, _List)  # of what a name may stand for, tried in this order: a name alone doesn't say
 
 
 def refused_name(error: BaseException) -> str | None:
@@ -61,7 +70,7 @@ def advice(data: bytes, known: list[Any]) -> str:
 
 
 def _shape(data: bytes, known: list[Any]) -> Any:
-    inert = list(known)
+    inert, last = list(known), len(KINDS)  # last: the next kind of the name that came last
     for _ in range(MAX_NAMES):
         try:
             with torch.serialization.safe_globals(inert), warnings.catch_warnings():
@@ -69,9 +78,14 @@ def _shape(data: bytes, known: list[Any]) -> Any:
                 return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         except Exception as error:  # hostile bytes make the unpickler raise any exception
             if (name := refused_name(error)) is None:
-                return None
+                if last == len(KINDS):
+                    return None
+                inert[-1] = (KINDS[last], inert[-1][1])  # it was given items
+                last += 1
+                continue
             name = name if "." in name else f"builtins.{name}"  # torch leaves that out
             if any(name == other for _, other in inert):
                 return None
-            inert.append((_Plain if name.lower().endswith("dict") else Inert, name))
+            last = 2 if name.lower().endswith("dict") else 1
+            inert.append((KINDS[last - 1], name))
     return None

@@ -20,7 +20,7 @@ AVERAGE = re.compile(r"(?<![a-z])(ema|swa|avg|averaged?|shadow|polyak)(?![a-z])"
 RAW, EMA = "raw", "ema"
 MMENGINE_RAW = "ema_state_dict"
 MMENGINE_COUNTER = "steps"
-SHOWN = 6
+SHOWN, MAX_NAME = 6, 200  # a name is shown whole: people type it after --weights
 
 
 def select(path: Path, sets: Sequence[Weights], wanted: str | None) -> Weights:
@@ -71,4 +71,4 @@ def _is_average(weights: Weights) -> bool:
 
 
 def _called(weights: Weights) -> str:
-    return repr(weights.name[:60]) if weights.name else "'' (the outermost)"
+    return repr(weights.name[:MAX_NAME]) if weights.name else "'' (the outermost)"

@@ -12,6 +12,7 @@ import zipfile
 from contextlib import suppress
 from pathlib import Path
 
+from cgnet_deploy.checkpoint.mistaken import what_it_is, what_the_folder_is, what_the_zip_is
 from cgnet_deploy.errors import CheckpointError, one_line
 
 MAX_BYTES = 1 << 28  # 256 MiB; the largest CGNet (128 + 128 blocks) is 9 MiB, with an optimiser's state 30 MiB
@@ -21,18 +22,13 @@ MAGIC = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")  # torch's, near the sta
 INTEGERS = ("BININT", "BININT1", "BININT2", "INT", "LONG", "LONG1", "LONG4")
 PICKLES = 4  # at the start of torch's old format: MAGIC, the version, the machine, what was saved
 SAVE = "torch.save(torch.load(OLD, weights_only=False), NEW)"
-# What people have in place of a checkpoint, by its first bytes.
-OTHERS = {
-    b"version https://git-lfs": "a pointer of Git LFS: git lfs pull fetches the file",
-    b"<": "a web page or XML: was a page saved in place of the download?",
-    b"\x1f\x8b": "compressed by gzip: unpack it first",
-    b"\x89HDF": "HDF5, which Keras writes, not torch",
-}
 
 
 def read_unparsed(path: Path) -> bytes:
     """The bytes of a file that may be a checkpoint, of MAX_BYTES at most. Raises CheckpointError."""
     if not path.is_file():
+        if path.is_dir():
+            raise CheckpointError(f"{path} {what_the_folder_is(path)}")
         raise CheckpointError(f"{path} is not a file" if path.exists() else f"{path} does not exist")
     try:
         with path.open("rb") as file:
@@ -57,12 +53,7 @@ def read_unparsed(path: Path) -> bytes:
     elif data.startswith(PICKLE):
         _check_storages(path, data)
     else:
-        known = [what for first, what in OTHERS.items() if data.startswith(first)]
-        raise CheckpointError(
-            f"{path} is not a checkpoint: it is {known[0]}"
-            if known
-            else f"{path} is not a checkpoint: it begins with {data[:8]!r}, which neither torch nor safetensors writes"
-        )
+        raise CheckpointError(f"{path} is not a checkpoint: {what_it_is(path, data)}")
     return data
 
 
@@ -122,7 +113,7 @@ def _check_zip(path: Path, data: bytes) -> None:
             "torch.save(torch.jit.load(OLD).state_dict(), NEW)"
         )
     if "data.pkl" not in inside:
-        raise CheckpointError(f"{path} is a zip without a data.pkl: no checkpoint that torch.save writes")
+        raise CheckpointError(f"{path} {what_the_zip_is([m.filename for m in members])}")
     if first and first[0] in NEWER_PICKLES:
         raise _newer(path, first[0])
     if any(m.compress_type != zipfile.ZIP_STORED for m in members) or sum(m.file_size for m in members) > MAX_BYTES:

@@ -12,6 +12,7 @@ import types
 import warnings
 import zipfile
 from collections import defaultdict
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -102,7 +103,7 @@ def test_a_file_over_the_bound_is_not_read(tmp_path: Path) -> None:
 
 
 def test_a_folder_and_a_missing_file_get_different_messages(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="is not a file"):
+    with pytest.raises(CheckpointError, match="is a folder; wanted a file"):
         read_container(tmp_path)
     with pytest.raises(CheckpointError, match="does not exist"):
         read_container(tmp_path / "missing.pth")
@@ -147,6 +148,17 @@ def advised(path: Path) -> Path:
 NETWORK = drawn(11)
 
 
+class Settings(dict[str, object]):
+    """What many projects derive from dict, under names that don't say it."""
+
+    def __init__(self, **values: object) -> None:
+        super().__init__(**values)
+        self.__dict__ = self
+
+
+class Losses(list[float]): ...
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -159,8 +171,13 @@ NETWORK = drawn(11)
         NETWORK.state_dict() | {"args": argparse.Namespace(lr=1)},
         {"log": defaultdict(list, loss=[0.5]), "net": NETWORK.state_dict()},
         defaultdict(dict, weights=NETWORK.state_dict()),
+        {"cfg": Settings(lr=1), "log": Losses([0.5, 0.4]), "when": datetime.now(), "model": NETWORK.state_dict()},
+        Settings(model=NETWORK.state_dict()),
     ],
-    ids=["module", "model", "ema", "args", "prefix", "path", "flat", "defaultdict", "in a defaultdict"],
+    ids=[
+        *("module", "model", "ema", "args", "prefix", "path", "flat", "defaultdict", "in a defaultdict"),
+        *("dictionary and list of a project", "in a dictionary of a project"),
+    ],
 )
 def test_the_advice_about_a_refused_pickle_works(content: object, tmp_path: Path) -> None:
     (path := tmp_path / "old.pth").write_bytes(saved(content))

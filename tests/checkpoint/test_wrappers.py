@@ -159,6 +159,16 @@ def test_a_set_is_chosen_by_name_or_refused(tmp_path: Path) -> None:
         load_checkpoint(path)
 
 
+def test_a_long_name_is_shown_as_it_must_be_typed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    content = {"state_dict": under("model."), "callbacks": {"StochasticWeightAveraging": {}}}
+    content["callbacks"]["StochasticWeightAveraging"]["average_model_state"] = under("model.", model=AVERAGE)
+    path = written(tmp_path / "a.ckpt", content)
+    assert taken(path) == "raw"
+    name = "callbacks.StochasticWeightAveraging.average_model_state:model"
+    assert f"not '{name}'" in caplog.text
+    assert taken(path, name) == "ema"
+
+
 def test_an_average_alone_is_taken(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     path = written(tmp_path / "a.pth", {"ema": under("module.", model=AVERAGE)})
