@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import stat
 import struct
 import warnings
 from collections.abc import Iterable
@@ -181,7 +182,10 @@ def _png_exif(content: bytes) -> bytes | None:
 def read_header(path: Path) -> tuple[bytes, ImageFile]:
     """The file, and what its header says; nothing is decoded yet."""
     try:
-        if (size := path.stat().st_size) > MAX_FILE_BYTES:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise DataError(f"{path} is no regular file; wanted a picture")  # a FIFO would be waited for without end
+        if (size := status.st_size) > MAX_FILE_BYTES:
             raise DataError(f"{path} has {size} bytes; a picture may have {MAX_FILE_BYTES}")
         content = path.read_bytes()
     except OSError as error:

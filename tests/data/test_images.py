@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -164,3 +165,10 @@ def test_a_grey_mask_is_read_as_stored(tmp_path: Path) -> None:
     path.write_bytes(encoded(".jpg", [], labels))
     with pytest.raises(DataError, match="is no mask: a mask saved as JPEG"):
         read_mask(path)
+
+
+@pytest.mark.timeout(30)
+def test_a_fifo_called_as_a_picture_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"a\.png is no regular file; wanted a picture"):
+        read_image(tmp_path / "a.png")
