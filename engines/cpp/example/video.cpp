@@ -24,7 +24,8 @@ Reader::Reader(const fs::path& path) : path_(path) {
   if (!capture_.open(path.string(), cv::CAP_FFMPEG) || !capture_.isOpened())
     throw cgnet::Error(path.string() + " is not a video that OpenCV can read", 2);
   const double fps = capture_.get(cv::CAP_PROP_FPS);
-  if (fps > 0 && fps <= 1000) fps_ = fps;  // false for NaN too
+  if (!(fps > 0 && fps <= 1000)) return;  // NaN too: what OpenCV announces is the duration times that
+  fps_ = fps;
   const double frames = capture_.get(cv::CAP_PROP_FRAME_COUNT);
   if (frames > 0 && frames < 1e9) announced_ = std::lround(frames);
 }

@@ -149,6 +149,20 @@ def test_a_cut_video_gives_what_it_holds_and_fails(
     np.testing.assert_array_equal(np.fromfile(masks, np.uint8).reshape(labels.shape), labels)
 
 
+def test_a_rate_that_is_none_announces_no_frames(program: Path, frames_onnx: Path, tmp_path: Path) -> None:
+    """OpenCV 4.6 takes a .ts of MPEG-4 for 90000 frames a second, and for 2700 times the frames that it has."""
+    av = pytest.importorskip("av")
+    with av.open(str(video := tmp_path / "a.ts"), "w", format="mpegts") as out:
+        track = out.add_stream("mpeg4", rate=25)
+        track.height, track.width, track.pix_fmt = 40, 56, "yuv420p"
+        for frame in FRAMES:
+            out.mux(track.encode(av.VideoFrame.from_ndarray(frame, format="bgr24")))
+        out.mux(track.encode(None))
+    done = run(program, "--engine", frames_onnx, "--input", video, "--masks", tmp_path / "masks.u8")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("9 frames of H=40 W=56 in ")
+
+
 def test_an_onnx_file_without_its_sidecar_gives_the_same_bytes(
     program: Path, fixed_onnx: Artifact, tmp_path: Path, video: Path
 ) -> None:
