@@ -1,10 +1,13 @@
 // Which kernels this CPU runs.
+#include <initializer_list>
 #include <string>
 
 #include "kernels.hpp"
 #include "onnx.hpp"
 
-#if defined(__aarch64__) && defined(__linux__)
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #endif
 
@@ -16,6 +19,28 @@ namespace {
 constexpr unsigned long kHasDotprod = 1ul << 20, kHasI8mm = 1ul << 13, kHasBf16 = 1ul << 14;
 #endif
 
+#if defined(__x86_64__)
+// Not by __builtin_cpu_supports, to which some runtimes of compilers, zig's one of them, answer no whatever is asked.
+struct Instructions {
+  bool avx2 = false, avx512 = false, bf16 = false;
+
+  Instructions() {
+    const auto all = [](unsigned value, std::initializer_list<int> bits) {
+      for (const int bit : bits)
+        if (!(value >> bit & 1)) return false;
+      return true;
+    };
+    unsigned a = 0, b = 0, c = 0, d = 0, saved = 0, high = 0;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !all(c, {12, 27, 28, 29})) return;  // FMA, OSXSAVE, AVX, F16C
+    asm volatile("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));  // the registers that the system saves
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return;
+    avx2 = all(b, {5}) && all(saved, {1, 2});
+    avx512 = avx2 && all(b, {16, 17, 30, 31}) && all(c, {11}) && all(saved, {5, 6, 7});  // F, DQ, BW, VL; VNNI
+    bf16 = avx512 && a > 0 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && all(a, {5});
+  }
+};
+#endif
+
 bool runs(const Kernels* kernels) {
   if (!kernels) return false;
 #if defined(__x86_64__)
@@ -24,14 +49,10 @@ bool runs(const Kernels* kernels) {
 #else
   constexpr bool kEmulates = false;
 #endif
-  __builtin_cpu_init();
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
-  if (kernels == avx2_kernels()) return avx2;
-  const bool avx512 = avx2 && (kEmulates || (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                                             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-                                             __builtin_cpu_supports("avx512vnni")));
-  if (kernels == avx512_kernels()) return avx512;
-  if (kernels == avx512_bf16_kernels()) return avx512 && (kEmulates || __builtin_cpu_supports("avx512bf16"));
+  static const Instructions has;
+  if (kernels == avx2_kernels()) return has.avx2;
+  if (kernels == avx512_kernels()) return has.avx512 || (kEmulates && has.avx2);
+  if (kernels == avx512_bf16_kernels()) return has.bf16 || (kEmulates && has.avx2);
 #elif defined(__aarch64__) && defined(__linux__)
   const bool dotprod = getauxval(AT_HWCAP) & kHasDotprod;
   if (kernels == i8mm_kernels()) return dotprod && getauxval(AT_HWCAP2) & kHasI8mm;
