@@ -6,9 +6,10 @@
 #   make gpu      everything that needs an NVIDIA GPU: tested, measured, recorded; PART=, DATA= (CamVid) and CKPT= choose
 #   make interop  every kind of ONNX file in every runtime of docs/runtimes.md, which it writes; DATA=, CONSTANT= a
 #                 checkpoint with constant gates: an hour, and 22 GB of environments in .interop; it can be stopped
+#   make wheels   the CPU engine's sdist and its wheels for Linux on x86-64 and aarch64, in dist; they need no compiler
 #   make lowest   make quick with the lowest versions that setup.cfg allows, in an environment of their own
 #   make audit    known faults of the installed packages, by pip-audit, which asks PyPI
-.PHONY: demo quick test check gpu bench interop lowest audit
+.PHONY: demo quick test check gpu bench interop lowest audit wheels
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -56,6 +57,9 @@ lowest:
 audit: $(READY)
 	$(BIN)/python -m pip install --quiet pip-audit
 	$(BIN)/python -m cgnet_deploy.bench.tools.audit
+
+wheels: $(READY)
+	$(BIN)/python -m cgnet_deploy.bench.tools.wheels --out dist
 
 check: $(READY)
 	$(BIN)/ruff check

