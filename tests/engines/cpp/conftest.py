@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from cgnet_deploy.pixels import U8
+from tests.engines.native.conftest import runnable
 
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE.parents[2] / "engines" / "cpp"
@@ -81,7 +82,7 @@ def cmake(source: Path, build: Path, *definitions: str) -> None:
 def prefix(toolchain: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the library is installed, as `cmake --install` leaves it."""
     build, prefix = tmp_path_factory.mktemp("library"), tmp_path_factory.mktemp("prefix")
-    cmake(SOURCE, build, f"CMAKE_INSTALL_PREFIX={prefix}", FAST)
+    cmake(SOURCE, build, f"CMAKE_INSTALL_PREFIX={prefix}", FAST, *runnable())
     subprocess.run(["cmake", "--install", str(build)], check=True, capture_output=True)
     shutil.rmtree(build)  # what is installed must not need it
     return prefix

@@ -45,6 +45,13 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 UNITY = ("-DCMAKE_UNITY_BUILD=ON", "-DCMAKE_UNITY_BUILD_BATCH_SIZE=0")
 
 
+def runnable() -> tuple[str, ...]:
+    """For CMake: leave out the kernels that this CPU can't run, each ten seconds of compiling with sanitizers."""
+    cpu = Path("/proc/cpuinfo").read_text().split()
+    needs = {"avx512": "avx512_vnni", "avx512_bf16": "avx512_bf16"}
+    return tuple(f"CGNET_COMPILES_{kernels}=OFF" for kernels, flag in needs.items() if flag not in cpu)
+
+
 def want(*tools: str) -> None:
     """Skip a test that misses one, and fail it in CI."""
     lack = [tool for tool in tools if shutil.which(tool) is None]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines.native.conftest import exported, linked, want
+from tests.engines.native.conftest import exported, linked, runnable, want
 from tests.engines.test_nativecpu import saved
 from tests.networks import drawn
 
@@ -26,7 +26,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def test_the_engine_is_clean(sanitizer: str, cases: int, small: tuple[Path, ...], tmp_path: Path) -> None:
     want("cmake", "c++", "ninja")
     flags = ("-O1", "-g1", f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all")
-    program = linked("abuse.cpp", tmp_path, flags, "CMAKE_BUILD_TYPE=Debug")
+    program = linked("abuse.cpp", tmp_path, flags, "CMAKE_BUILD_TYPE=Debug", *runnable())
     for file in small:
         run = subprocess.run([str(program), str(file), str(cases)], capture_output=True, text=True, check=False)
         assert run.returncode == 0, run.stdout + run.stderr[-4000:]
