@@ -80,9 +80,14 @@ def test_entry(height: int, width: int, stage: int, dtype: torch.dtype) -> None:
     hold(build, dtype)
 
 
-@PRECISIONS
 @SIZES
-@pytest.mark.parametrize(("c", "dilation"), [(32, 1), (32, 2), (64, 2), (64, 4), (128, 4)])
+@pytest.mark.parametrize(
+    ("dtype", "c", "dilation"),  # all forms in use, and all widths and dilations in either type
+    [
+        *((torch.float32, 32, 1), (torch.float32, 64, 2), (torch.float32, 128, 4)),
+        *((torch.float16, 32, 1), (torch.float16, 32, 2), (torch.float16, 64, 4), (torch.float16, 128, 4)),
+    ],
+)
 def test_joint(height: int, width: int, c: int, dilation: int, dtype: torch.dtype) -> None:
     def build(drawn: Drawn) -> Launch:
         tile = usual(dtype).joint3
