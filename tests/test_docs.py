@@ -18,7 +18,6 @@ import runpy
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,13 +30,13 @@ from onnx import helper
 import cgnet_deploy
 from cgnet_deploy.bench.report.columns import described
 from cgnet_deploy.checkpoint.reading import load_checkpoint
-from cgnet_deploy.checkpoint.writing import save_checkpoint
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.doctor.probe import PROBES, Finding
 from cgnet_deploy.errors import CgnetError
 from cgnet_deploy.export.cli import main as export_main
 from cgnet_deploy.spec import Res
 from tests.engines.graphs import model, tensor
+from tests.networks import save_shallow
 from tests.pages import PAGES, ROOT, Block, blocks, prose, spans
 
 RES = Res(64, 96)  # of the reader's checkpoint, so that a page takes seconds
@@ -98,9 +97,7 @@ def run_module(name: str, words: Sequence[str]) -> None:
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a reader has: a checkpoint and what was exported from it, a video, a picture, and a data set."""
     home = tmp_path_factory.mktemp("reader")
-    shipped = load_checkpoint(ROOT / "cgnet_deploy" / "weights" / "scenes.pth")
-    spec = replace(shipped.spec, input=replace(shipped.spec.input, res=RES))
-    save_checkpoint(home / "model.pth", shipped.model, spec, {})
+    save_shallow(home / "model.pth", RES)
     flags = ["--ckpt", str(home / "model.pth"), "--no-engine", "--onnx", str(home / "cgnet.onnx")]
     assert export_main(flags) == 0
     for split in ("train", "val"):
@@ -115,14 +112,15 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for i in range(3):
         video.write(scenes.frame(i))
     video.release()
+    spec = load_checkpoint(home / "model.pth").spec
     theirs = model(
         [helper.make_node("Conv", ["x", "weight"], ["scores"], strides=[8, 8])],
         [tensor("x", "FLOAT", 1, 3, *RES)],
-        [tensor("scores", "FLOAT", 1, shipped.spec.classes, *(side // 8 for side in RES))],
-        {"weight": np.zeros((shipped.spec.classes, 3, 1, 1), np.float32)},
+        [tensor("scores", "FLOAT", 1, spec.classes, *(side // 8 for side in RES))],
+        {"weight": np.zeros((spec.classes, 3, 1, 1), np.float32)},
     )
     (home / "theirs.onnx").write_bytes(theirs.SerializeToString())
-    (home / "classes.txt").write_text("\n".join(shipped.spec.class_names))
+    (home / "classes.txt").write_text("\n".join(spec.class_names))
     assert cv2.imwrite(str(home / "frame.png"), open_dataset(f"scenes:0:{RES}", "val").frame(0))
     return home
 
