@@ -27,6 +27,7 @@ SLOW = (
     "bench/test_api.py",
     "bench/test_cli.py",
     "bench/test_foreign.py",
+    "bench/test_refusals.py",
     "bench/tools",
     "doctor/test_cli.py",
     "engines/cpp",

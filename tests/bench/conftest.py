@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 WriteEngine = Callable[..., Path]
+QUICK = ("--warmup", "0", "--duration", "0", "--iterations", "20", "--threads", "1")  # of cgnet-bench
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from cgnet_deploy.contracts import CAMVID_CLASSES
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.pixels import U8
-from tests.bench.conftest import WriteEngine
-from tests.bench.test_cli import QUICK, ROAD_IOU
+from tests.bench.conftest import QUICK, WriteEngine
+from tests.bench.test_cli import ROAD_IOU
 
 CAMVID_NAMES = [*CAMVID_CLASSES.names]
 
