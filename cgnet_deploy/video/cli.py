@@ -7,10 +7,12 @@ cgnet-video --engine cgnet.onnx --input 0 --output window
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from signal import Signals
 
 from cgnet_deploy.engines import backends
 from cgnet_deploy.engines.flags import add_flags
@@ -19,6 +21,8 @@ from cgnet_deploy.files import write_json
 from cgnet_deploy.interrupts import caught_interrupts
 from cgnet_deploy.terminal import Parser, integer, number, res_argument, run, show
 from cgnet_deploy.threads import cores
+
+log = logging.getLogger(__name__)
 
 MAX_FPS = 1000.0
 
@@ -112,6 +116,7 @@ def _video(args: argparse.Namespace) -> int:
     if args.json:
         write_json(args.json, outcome.to_json())
     if interrupts.received is not None:
+        log.warning(f"stopped by {Signals(interrupts.received).name}: the frames so far are written")
         return 128 + interrupts.received
     if outcome.trouble is not None:  # everything before it is written
         raise outcome.trouble

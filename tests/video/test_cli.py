@@ -178,6 +178,7 @@ def test_an_interrupt_leaves_a_video_that_plays(folder: Path) -> None:
         process.send_signal(signal.SIGINT)
         out, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
+    assert "stopped by SIGINT: the frames so far are written" in said
     count = len(frames_of(folder / "out.mp4"))
     assert 3 <= count < 400
     assert out.startswith(f"{count} frames in ")
