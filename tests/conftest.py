@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -18,12 +18,6 @@ from cgnet_deploy.errors import EngineUnavailable
 
 HERE = Path(__file__).resolve().parent
 SHARED = HERE.parents[1] / "shared"
-
-# Runtimes start a thread for each core that they may use, which spins while another, on the same core as another
-# worker's, waits: each worker keeps to its own cores.
-CORES = sorted(os.sched_getaffinity(0))
-if worker := os.environ.get("PYTEST_XDIST_WORKER"):
-    os.sched_setaffinity(0, CORES[int(worker[2:]) :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])] or CORES)
 
 # What compiles, trains, exports full networks, starts a browser or a cluster, or runs the documentation: `make quick`
 # leaves it out.
@@ -88,15 +82,6 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What engines keep for the next start goes to a folder of the test run's, from the programs that it starts too."""
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
-
-
-@pytest.fixture
-def all_cores() -> Iterator[None]:
-    """Those of the other workers too: for what threads do to each other."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, CORES)
-    yield
-    os.sched_setaffinity(0, before)
 
 
 @pytest.fixture(scope="session")

@@ -12,11 +12,12 @@ import contextlib
 import importlib
 import importlib.util
 import io
+import os
 import re
 import runpy
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,15 @@ def asked_here(name: str) -> Finding:
 
 
 @pytest.fixture
+def one_core() -> Iterator[None]:
+    """Of several threads that share cores with another worker, all spin while one waits for its turn."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    yield
+    os.sched_setaffinity(0, before)
+
+
+@pytest.fixture
 def folder(reader: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of it, as the current directory."""
     shutil.copytree(reader, tmp_path, dirs_exist_ok=True)
@@ -175,6 +185,7 @@ def runs(block: Block) -> bool:
     return block.language in ("console", "python") and not block.mark
 
 
+@pytest.mark.usefixtures("one_core")
 @pytest.mark.parametrize("page", [page for page in PAGES if any(map(runs, blocks(page)))], ids=lambda page: page.name)
 def test_the_blocks_of_a_page_run(page: Path, folder: Path) -> None:
     namespace: dict[str, Any] = {"__name__": page.stem}

@@ -153,7 +153,6 @@ def test_scores_and_labels_are_pytorch_s_with_dead_channels(dead: tuple[Path, Pa
             assert_is_pytorch(engine, checkpoint, size)
 
 
-@pytest.mark.usefixtures("all_cores")
 @pytest.mark.parametrize("file", ["live", "dead"])
 def test_labels_are_the_same_for_every_number_of_threads(file: str, request: pytest.FixtureRequest) -> None:
     _, path = request.getfixturevalue(file)
@@ -210,7 +209,6 @@ def test_int8_labels_are_those_of_onnx_runtime(int8: Path, scenes: U8, ort_label
     assert (labels == ort_labels).mean() >= 0.995
 
 
-@pytest.mark.usefixtures("all_cores")
 def test_int8_labels_are_the_same_for_every_number_of_threads(int8: Path, scenes: U8) -> None:
     with opened(int8) as one, opened(int8, threads=3) as three:
         for frame in scenes:

@@ -12,7 +12,6 @@ from cgnet_deploy.errors import EngineUnavailable
 from cgnet_deploy.spec import Res
 from tests.engines.graphs import drawn_frames
 
-pytestmark = pytest.mark.usefixtures("all_cores")  # with fewer threads than cores it is told not to pin them
 openvino = pytest.importorskip("openvino")
 
 

@@ -78,7 +78,6 @@ def test_frames_of_several_sizes_in_one_batch(shape: Shape, tmp_path: Path) -> N
         assert segmenter.segment_batch([]) == []
 
 
-@pytest.mark.usefixtures("all_cores")
 @pytest.mark.parametrize("engines", [1, 2])
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_four_threads_get_the_masks_that_one_gets(backend: str, engines: int, tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ from tests.engines.cpp.plans import labels_of, write_plan
 from tests.engines.graphs import drawn_frames
 from tests.engines.nv12 import FORMATS, frames_of
 
-pytestmark = pytest.mark.usefixtures("all_cores")
 FRAMES = drawn_frames(4, 40, 56)
 NV12 = np.random.default_rng(7).integers(0, 256, (4, 60, 56), np.uint8)
 

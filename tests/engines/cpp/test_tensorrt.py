@@ -18,7 +18,6 @@ from tests.engines.cpp.conftest import HERE, SOURCE, Sanitized, cmake
 from tests.engines.cpp.plans import HEADER, ONE_SIZE, labels_of, write_plan
 from tests.engines.graphs import CLASSES, drawn_frames
 
-pytestmark = pytest.mark.usefixtures("all_cores")
 FRAMES = drawn_frames(6, 40, 56)
 TWO_PROFILES = "1 32 32 1 36 48  1 38 50 2 64 64"
 

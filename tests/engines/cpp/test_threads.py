@@ -11,7 +11,6 @@ from cgnet_deploy.engines.open import open_engine
 from tests.engines.cpp.conftest import Sanitized
 from tests.engines.graphs import drawn_frames
 
-pytestmark = pytest.mark.usefixtures("all_cores")
 FRAMES = drawn_frames(8, 40, 56)
 
 

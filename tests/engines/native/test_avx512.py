@@ -90,7 +90,6 @@ def test_bf16_scores_are_pytorchs_with_dead_channels(program: Path, dead: tuple[
     assert_is_bf16(found, scores_of(checkpoint, (75, 64)))
 
 
-@pytest.mark.usefixtures("all_cores")
 def test_bf16_labels_are_the_same_for_every_number_of_threads(program: Path, files: tuple[Path, Path]) -> None:
     frame = drawn_frames(1, 161, 203)[0]
     wanted, scores = labelled(program, files[0], frame, "avx512", arithmetic="bf16", threads=1)

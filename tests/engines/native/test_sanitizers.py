@@ -22,7 +22,6 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return exported(saved(folder / "small.pth", drawn(5, (2, 3), bias=True)), folder)
 
 
-@pytest.mark.usefixtures("all_cores")  # with one alone nothing is pinned
 @pytest.mark.parametrize(("sanitizer", "cases"), [("address,undefined", 100), ("thread", 0)])
 def test_the_engine_is_clean(sanitizer: str, cases: int, small: tuple[Path, ...], tmp_path: Path) -> None:
     want("cmake", "c++", "ninja")
