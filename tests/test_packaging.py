@@ -211,7 +211,7 @@ def test_without_an_optional_package_a_command_says_what_to_install(
 @pytest.mark.parametrize(
     ("file", "length", "says"),
     [
-        ("README.md", None, "is not a checkpoint: it begins with"),
+        ("README.md", None, "is not a checkpoint: it is a text that begins with"),
         ("cgnet_deploy/weights/scenes.pth", 9999, "cut short"),
     ],
 )

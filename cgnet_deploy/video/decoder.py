@@ -33,6 +33,7 @@ UNREADABLE = "is not a video that can be read: it is cut, damaged or of an unkno
 class Decoder(Protocol):
     """size: (width, height) of the first frame, px. fps: the file's own, 0 if unknown. announced: frames, 0 if unknown.
 
+    counted: that is the pictures' own number, at a constant rate, and no guess from how long the file is.
     aspect: width to height of a pixel as it is shown. codec: its short name. damaged: frames so far that the decoder
     made without all of their data.
     """
@@ -40,6 +41,7 @@ class Decoder(Protocol):
     size: tuple[int, int]
     fps: float
     announced: float
+    counted: bool
     aspect: Fraction
     codec: str
     damaged: int
@@ -62,6 +64,7 @@ class OpenCvDecoder:
     """Raises DataError if `capture` isn't open."""
 
     damaged = 0  # it drops those that it knows of
+    counted = False  # it doesn't tell
 
     def __init__(self, capture: cv2.VideoCapture, name: str, *, file: bool) -> None:
         if not capture.isOpened():

@@ -75,6 +75,8 @@ class PyAvDecoder:
         context.thread_type = "AUTO"
         self.fps = float(track.guessed_rate or track.average_rate or 0)
         self.announced = float(track.frames or round(self._duration_s() * self.fps))
+        self._avi = self._opened.format.name == "avi"
+        self.counted = self._avi and track.frames > 0
         self._rest = self._decoded()
         self._first = next(self._rest, None)
         if curve := HDR.get(context.color_trc):
@@ -103,11 +105,11 @@ class PyAvDecoder:
         start = self._track.start_time or 0
         convert = self._av.video.reformatter.VideoReformatter()
         width, height = self.size
-        decoded_only = self._opened.format.name == "avi"  # it has no time of showing a frame: FFmpeg makes one up
         for frame in chain([self._first] if self._first else [], self._rest):
             self._first = None
             self.damaged += frame.is_corrupt
-            stamp = frame.dts if decoded_only or frame.pts is None else frame.pts
+            # An AVI has no time of showing a frame: FFmpeg makes one up.
+            stamp = frame.dts if self._avi or frame.pts is None else frame.pts
             # As OpenCV does it: a frame of another size is scaled to the first one's.
             pixels = convert.reformat(frame, width, height, "bgr24", interpolation="BICUBIC").to_ndarray()
             turn = TURNS.get(frame.rotation % 360)

@@ -122,14 +122,16 @@ class Capture:
             raise DataError(f"{self.name} holds no frame that can be read{self._hint() if self._file else ''}")
         if not self._file:
             self.trouble = CgnetError(f"{self.name} gave no more frames after {count}: it ended or disconnected")
-        # By time and not by count: where the frame rate changes, FFmpeg's count is a guess. Sound may outlast the
-        # pictures by a twentieth.
-        elif (
-            self.frames and not self._timeline.fell and self._left_s() > max(0.05, 1.5 / self.frames) * self._duration_s
-        ):
+        elif self.frames and not self._timeline.fell and self._left_s() > self._may_lack_s(self.frames):
             self.trouble = CgnetError(
                 f"{self.name} is cut or damaged: {count} frames could be read, it announces {self.frames}"
             )
+
+    def _may_lack_s(self, frames: int) -> float:
+        """By time and not by count: where the frame rate changes, FFmpeg's count is a guess."""
+        least = 1.5 / frames
+        share = least if self._decoder.counted else max(0.05, least)  # sound may outlast the pictures by a twentieth
+        return share * self._duration_s
 
     def _left_s(self) -> float:
         """From the end of the last picture to the end of the file, as it announces it."""
