@@ -126,7 +126,8 @@ def test_a_video_is_a_batch_of_its_own_and_comes_before_the_pictures() -> None:
 def started(engine: Path, archive: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """The command at work: some batches are done, most are not."""
     command = [sys.executable, "-m", "cgnet_deploy.label.cli", *arguments(engine, archive, tmp_path / "labelled")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with interruptible():
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         deadline = time.monotonic() + 100
         while not list((tmp_path / "labelled").glob(".parts/*.parquet")):
