@@ -19,6 +19,7 @@ from pathlib import Path
 
 import cgnet_deploy
 from cgnet_deploy.errors import CgnetError, require
+from cgnet_deploy.terminal import Parser, run
 
 SOURCE = Path(cgnet_deploy.__file__).resolve().parents[1] / "engines" / "native"
 TOOLCHAIN = SOURCE / "cmake" / "manylinux.cmake"
@@ -27,8 +28,25 @@ GLIBC = "2.17"  # of CentOS 7; no compiler of aarch64 supports an older one
 UNITY = ("CMAKE_UNITY_BUILD=ON", "CMAKE_UNITY_BUILD_BATCH_SIZE=0")  # all but the kernels at once: half of the time
 
 
+def main(argv: Sequence[str] | None = None) -> int:
+    def command(args: argparse.Namespace) -> int:
+        for machine in args.machine:
+            wheel = build(args.out, machine)
+            print(f"{wheel}: {wheel.stat().st_size / 1e6:.2f} MB")
+        return 0
+
+    return run(parser(), command, argv)
+
+
+def parser() -> Parser:
+    parser = Parser("python -m cgnet_deploy.bench.tools.wheels", "Build the CPU engine's manylinux wheels.")
+    parser.add_argument("--out", type=Path, default=Path("dist"), help="the folder for the sdist and the wheels")
+    parser.add_argument("--machine", choices=MACHINES, nargs="+", default=MACHINES, help="by default all")
+    return parser
+
+
 def build(out: Path, machine: str) -> Path:
-    """The wheel for `machine`, in `out`; the sdist lies beside it."""
+    """The wheel for `machine`, in `out`; the sdist lies beside it. Raises CgnetError where a step fails."""
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         environment = {
@@ -57,18 +75,10 @@ def build(out: Path, machine: str) -> Path:
 
 
 def _run(command: Sequence[str], environment: dict[str, str]) -> None:
-    subprocess.run([sys.executable, "-m", *command], env={**os.environ, **environment}, check=True)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("dist"), help="the folder for the sdist and the wheels")
-    parser.add_argument("--machine", choices=MACHINES, nargs="+", default=MACHINES, help="by default all")
-    arguments = parser.parse_args()
-    for machine in arguments.machine:
-        wheel = build(arguments.out, machine)
-        print(f"{wheel}: {wheel.stat().st_size / 1e6:.2f} MB")
+    done = subprocess.run([sys.executable, "-m", *command], env={**os.environ, **environment}, check=False)
+    if done.returncode:
+        raise CgnetError(f"{' '.join(command[:2])} failed with exit code {done.returncode}: see above")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain, islice
 from pathlib import Path, PurePath
+from shlex import quote
 
 from cgnet_deploy.errors import one_line
 
 BY_FIRST_BYTES = {
     b"version https://git-lfs": "a pointer of Git LFS: git lfs pull fetches the file",
     b"<": "a web page or XML: was a page saved in place of the download?",
-    b"\xef\xbb\xbf<": "a web page or XML: was a page saved in place of the download?",
     b"{": "JSON: was an error saved in place of the download?",
     b"\x1f\x8b": "compressed by gzip: unpack it first",
     b"BZh": "compressed by bzip2: unpack it first",
@@ -26,13 +26,10 @@ BY_FIRST_BYTES = {
     b"\x89HDF": "HDF5, which Keras writes, not torch",
     b"\x93NUMPY": "an array of NumPy",
 }
-BY_SUFFIX = {
-    ".onnx": "an ONNX file: it is exported already, and cgnet-bench and cgnet-video take it as --engine",
-    ".plan": "a plan: it is exported already, and cgnet-bench and cgnet-video take it as --engine",
-    ".engine": "a plan: it is exported already, and cgnet-bench and cgnet-video take it as --engine",
-}
+ENGINES = {".onnx": "an ONNX file", ".plan": "a plan", ".engine": "a plan"}
 TAR, TAR_AT = b"ustar", 257
-TEXT_BYTES = 64  # at the start of a text
+HEAD_BYTES, TEXT_BYTES = 512, 64  # that are looked at, and shown of a text
+BOM = b"\xef\xbb\xbf"
 SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors", ".bin", ".tar")
 DEEPSPEED, DISTRIBUTED = "zero_to_fp32.py", ".metadata"
 SHOWN, LOOKED_AT = 3, 10_000
@@ -40,12 +37,14 @@ SHOWN, LOOKED_AT = 3, 10_000
 
 def what_it_is(path: Path, data: bytes) -> str:
     """Of a file that begins as no checkpoint does."""
-    if path.suffix.lower() in BY_SUFFIX:
-        return f"it is {BY_SUFFIX[path.suffix.lower()]}"
-    if data[TAR_AT : TAR_AT + len(TAR)] == TAR:
+    if what := ENGINES.get(path.suffix.lower()):
+        return f"it is {what}: it is exported already, and cgnet-bench and cgnet-video take it as --engine"
+    head = data[:HEAD_BYTES]
+    if head[TAR_AT:].startswith(TAR):
         return "it is a tar archive: unpack it first"
+    head = head.removeprefix(BOM).lstrip(b" \t\r\n")
     for first, what in BY_FIRST_BYTES.items():
-        if data.lstrip(b" \t\r\n").startswith(first):
+        if head.startswith(first):
             return f"it is {what}"
     if (start := data[:TEXT_BYTES]).isascii() and start.decode().replace("\n", "").replace("\r", "").isprintable():
         return f"it is a text that begins with {one_line(start.decode())!r}"
@@ -67,16 +66,16 @@ def what_the_folder_is(path: Path) -> str:
     except OSError as error:
         return f"is a folder that can't be read: {error.strerror}"
     if "data.pkl" in names and "data" in names:
-        return (
-            f"is a checkpoint that was unpacked: zip -0 -r NEW.pth {path.name}, in the folder around it, packs it again"
-        )
+        name = quote(path.resolve().name)
+        return f"is a checkpoint that was unpacked: zip -0 -r NEW.pth {name}, in the folder around it, packs it again"
     if DISTRIBUTED in names:
         return (
             "is a distributed checkpoint: python -m torch.distributed.checkpoint.format_utils dcp_to_torch "
-            f"{path} NEW.pth makes a file of it"
+            f"{quote(str(path))} NEW.pth makes a file of it"
         )
     if DEEPSPEED in names:
-        return f"is a folder of DeepSpeed: python {path / DEEPSPEED} {path} NEW makes files of it"
+        script, folder = quote(str(path / DEEPSPEED)), quote(str(path))
+        return f"is a folder of DeepSpeed: python {script} {folder} NEW makes files of it"
     found = sorted(one for one in islice(chain(path.glob("*"), path.glob("*/*")), LOOKED_AT) if one.is_file())
     if files := [str(one) for one in found if one.name.lower().endswith(SUFFIXES)]:
         more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""

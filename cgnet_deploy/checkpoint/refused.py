@@ -70,7 +70,8 @@ def advice(data: bytes, known: list[Any]) -> str:
 
 
 def _shape(data: bytes, known: list[Any]) -> Any:
-    inert, last = list(known), len(KINDS)  # last: the next kind of the name that came last
+    inert: list[Any] = list(known)
+    untried: list[type[Inert]] = []  # kinds, for the name that came last
     for _ in range(MAX_NAMES):
         try:
             with torch.serialization.safe_globals(inert), warnings.catch_warnings():
@@ -78,14 +79,13 @@ def _shape(data: bytes, known: list[Any]) -> Any:
                 return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         except Exception as error:  # hostile bytes make the unpickler raise any exception
             if (name := refused_name(error)) is None:
-                if last == len(KINDS):
+                if not untried:
                     return None
-                inert[-1] = (KINDS[last], inert[-1][1])  # it was given items
-                last += 1
+                inert[-1] = (untried.pop(0), inert[-1][1])  # it was given items
                 continue
             name = name if "." in name else f"builtins.{name}"  # torch leaves that out
             if any(name == other for _, other in inert):
                 return None
-            last = 2 if name.lower().endswith("dict") else 1
-            inert.append((KINDS[last - 1], name))
+            untried = list(KINDS[name.lower().endswith("dict") :])
+            inert.append((untried.pop(0), name))
     return None

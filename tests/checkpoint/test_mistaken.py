@@ -6,6 +6,7 @@ import bz2
 import io
 import lzma
 import os
+import shlex
 import subprocess
 import sys
 import tarfile
@@ -76,9 +77,9 @@ def assert_is_the_network(path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning")
 def test_the_advice_about_a_distributed_checkpoint_works(tmp_path: Path) -> None:
-    distributed.state_dict_saver.save({"model": STATE}, checkpoint_id=tmp_path / "run", no_dist=True)
-    said = refusal(tmp_path / "run")
-    command = said[said.index("python -m torch.distributed") : said.index(" makes a file")].split()
+    distributed.state_dict_saver.save({"model": STATE}, checkpoint_id=tmp_path / "run 3", no_dist=True)
+    said = refusal(tmp_path / "run 3")
+    command = shlex.split(said[said.index("python -m torch.distributed") : said.index(" makes a file")])
     subprocess.run([sys.executable, *command[1:]], cwd=tmp_path, check=True, capture_output=True, timeout=120)
     assert_is_the_network(tmp_path / "NEW.pth")
 
