@@ -106,10 +106,10 @@ int cgnet_native_operator(const cgnet_native* net, int i, const char** name, con
   const std::vector<cgnet::native::Op>& ops = net->engine.network().ops;
   const std::vector<int64_t> times = net->engine.times_ns();
   if (i < 0 || static_cast<size_t>(i) >= times.size()) return 0;
-  static const char* const kKinds[] = {"image", "dense", "depthwise", "pool", "gates", "labels"};
+  static const char* const kKinds[] = {"image", "dense", "depthwise", "pool", "move", "gates", "labels"};
   const auto at = static_cast<size_t>(i);
   const bool is_op = at < ops.size();
-  *kind = kKinds[is_op ? static_cast<size_t>(ops[at].kind) : at - ops.size() + 4];
+  *kind = kKinds[is_op ? static_cast<size_t>(ops[at].kind) : at - ops.size() + 5];
   *name = is_op ? ops[at].name.c_str() : *kind;
   *macs = is_op ? ops[at].macs : 0;
   *ns = times[at];

@@ -140,6 +140,12 @@ Store Engine::store_of(size_t index, size_t out, const Thread& thread, int y) co
 void Engine::run_row(const Op& op, size_t index, int y, Thread& thread, bool measure) {
   const PackedOp& packed = packed_[index];
   const int width = plan_.widths[op.level];
+  if (op.kind == Op::kMove) {
+    const Plane& from = plane(op.inputs[0]);
+    const Store to = store_of(index, 0, thread, y);
+    const auto chunks = static_cast<int>(packed.chunks.size());
+    return kernels_->move({at(from, thread, y), from.pixel, to.at, to.pixel, width, chunks, packed.chunks.data(), packed.parts.data()});
+  }
   Tail tail{};
   tail.scale = packed.scale.floats(), tail.bias = packed.bias.floats();
   tail.slope = packed.slope.size() ? packed.slope.floats() : nullptr;

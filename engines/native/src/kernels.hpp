@@ -77,6 +77,27 @@ struct Head {
   uint8_t* labels;
 };
 
+// 16 bytes of a pixel's result: those of `parts` times 16 bytes of its source, each picked by `index`, one after the other.
+// An index with its highest bit set picks nothing. half: only the first 8 are the pixel's.
+struct Chunk {
+  int32_t to, parts;
+  bool half;
+};
+struct Part {
+  int32_t from;
+  uint8_t index[16];
+};
+
+struct Move {
+  const uint8_t* from;
+  ptrdiff_t from_pixel;  // bytes
+  uint8_t* to;
+  ptrdiff_t to_pixel;
+  int width, chunk_count;
+  const Chunk* chunks;
+  const Part* parts;
+};
+
 struct Kernels {
   const char* name;
   int lanes;          // of a vector of f32
@@ -91,6 +112,7 @@ struct Kernels {
   void (*dense_f32)(const Dense&);
   void (*depthwise_u8)(const Depthwise&);
   void (*depthwise_f32)(const Depthwise&);
+  void (*move)(const Move&);
   // Stores `count` f32 of which four make a pixel; arrays repeat every 16.
   void (*store)(const float* from, int count, const Store& out);
   // sums[i] = rows[0][i] + rows[1][i] + rows[2][i] - mean of as many rows; a null row is not there

@@ -10,7 +10,8 @@
 namespace {
 
 using cgnet::native::bytes_of, cgnet::native::Dense, cgnet::native::Depthwise, cgnet::native::Element, cgnet::native::Head,
-    cgnet::native::Quad, cgnet::native::Run, cgnet::native::Store, cgnet::native::Tail;
+    cgnet::native::Chunk, cgnet::native::Move, cgnet::native::Part, cgnet::native::Quad, cgnet::native::Run,
+    cgnet::native::Store, cgnet::native::Tail;
 
 // The trunk's elements. bf16 has eight bits, too few for sums.
 template <class Vec, Element kReads>
@@ -315,6 +316,40 @@ void depthwise_f32(const Depthwise& d) {
       finish_tile<Vec, 1, kHalf>(d.tail, results, pixels, x, c);
     }
   }
+}
+
+// A chunk of a whole row. kParts: how many it has, so that their indices stay in registers; 0 for any number.
+template <class Vec, int kParts>
+CGNET_INLINE void move_chunk(const Move& m, const Chunk& chunk, const Part* parts) {
+  using Bytes = typename Vec::Bytes;
+  const auto load = [](const uint8_t* from) __attribute__((always_inline)) {
+    Bytes bytes;
+    __builtin_memcpy(&bytes, from, sizeof bytes);
+    return bytes;
+  };
+  Bytes index[kParts ? kParts : 1];
+  CGNET_UNROLL for (int i = 0; i < kParts; i++) index[i] = load(parts[i].index);
+  CGNET_LOOP for (int x = 0; x < m.width; x++) {
+    const uint8_t* const from = m.from + x * m.from_pixel;
+    Bytes result{};
+    if constexpr (kParts > 0)
+      CGNET_UNROLL for (int i = 0; i < kParts; i++) result |= Vec::shuffle(load(from + parts[i].from), index[i]);
+    else
+      for (int i = 0; i < chunk.parts; i++) result |= Vec::shuffle(load(from + parts[i].from), load(parts[i].index));
+    __builtin_memcpy(m.to + x * m.to_pixel + chunk.to, &result, chunk.half ? 8 : 16);
+  }
+}
+
+template <class Vec>
+void move(const Move& m) {
+  const Part* parts = m.parts;
+  for (const Chunk* chunk = m.chunks; chunk < m.chunks + m.chunk_count; parts += chunk++->parts)
+    switch (chunk->parts) {
+      case 1: move_chunk<Vec, 1>(m, *chunk, parts); break;
+      case 2: move_chunk<Vec, 2>(m, *chunk, parts); break;
+      case 3: move_chunk<Vec, 3>(m, *chunk, parts); break;
+      default: move_chunk<Vec, 0>(m, *chunk, parts);
+    }
 }
 
 template <class Vec>

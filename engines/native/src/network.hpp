@@ -38,7 +38,8 @@ struct Gate {
 };
 
 struct Op {
-  enum Kind { kImage, kDense, kDepthwise, kPool } kind = kDense;  // kImage: the first convolution, which reads frames
+  // kImage: the first convolution, which reads frames. kMove: channels of a stored result, in other places.
+  enum Kind { kImage, kDense, kDepthwise, kPool, kMove } kind = kDense;
   std::string name;
   int channels = 0, kernel = 1, stride = 1, dilation = 1;
   std::vector<Source> inputs;         // a pool's: none (the image), or the pool before it
@@ -50,6 +51,7 @@ struct Op {
   int gate = -1, gate_channel = 0;    // its gate, and the channel of it that its own begin at
   int trunk = -1, trunk_channel = 0;  // the residual sum that it belongs to
   bool adds = false, keeps = false;   // it adds the trunk to its result; the trunk becomes its result
+  std::vector<int> from;              // kMove: which channel of its input each one is, -1 for one that nobody weighs
   std::vector<Out> outs;
   int64_t macs = 0;                   // for a pixel of its result
   int level = 0;                      // its result has 1 / 2^level of the frame's rows and columns
@@ -74,5 +76,9 @@ struct Network {
 
 // Throws Error for a graph that is not a CGNet as `cgnet-export --target native` writes it.
 Network recognise(const Graph& graph);
+
+// Takes from dense convolutions the filters that no reader weighs and the inputs that they don't weigh themselves, where
+// that spares more than it costs to move the others together.
+void leave_out_dead(Network& network);
 
 }  // namespace cgnet::native

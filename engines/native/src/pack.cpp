@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <map>
 #include <numeric>
 
 #if defined(__linux__)
@@ -87,12 +88,14 @@ class Packer {
     for (const Op& op : net_.ops)
       if (op.kind == Op::kDense)
         for (const Source& source : op.inputs) stored(source) = reads(op, net_, kernels_);
+    for (size_t i = 0; i < net_.ops.size(); i++)
+      if (net_.ops[i].kind == Op::kMove) stored(net_.ops[i].inputs[0]) = packed_[i].outs[0].as;
     const auto needs_f32 = [&](Source source) {
       if (stored(source) != Element::kF32)
         throw Error("what " + net_.ops[static_cast<size_t>(source.op)].name.substr(0, 80) + " gives is read in bf16 and in f32");
     };
     for (const Op& op : net_.ops)
-      if (op.kind != Op::kDense) std::for_each(op.inputs.begin(), op.inputs.end(), needs_f32);
+      if (op.kind != Op::kDense && op.kind != Op::kMove) std::for_each(op.inputs.begin(), op.inputs.end(), needs_f32);
     needs_f32(net_.scores);
   }
 
@@ -113,6 +116,7 @@ class Packer {
       }
       if (op.trunk >= 0 && (to.order != natural(op.channels, to.slots) || to.slots != op.channels))
         throw Error("the residual sum at " + op.name.substr(0, 80) + " is not in whole vectors of channels");
+      if (op.kind == Op::kMove) return pack_move(op, to);
       const bool alone = op.outs.size() == 1 && op.outs[0].scale.empty() && op.outs[0].slope.empty() && op.trunk < 0 && op.gate < 0;
       const double inverse = alone && op.outs[0].step > 0 ? 1.0 / op.outs[0].step : 1;  // a PReLU lets it pass
       op.kind == Op::kDepthwise ? pack_depthwise(op, to, inverse) : pack_dense(op, to, inverse);
@@ -139,6 +143,27 @@ class Packer {
     }
     const bool remixed = op.kind == Op::kDepthwise && u8;
     to.order = remixed ? plane(op.inputs[0]).order : from.order;
+  }
+
+  // Where each 16 bytes of a pixel come from, of every 16 bytes that hold some of them.
+  void pack_move(const Op& op, PackedOp& to) const {
+    const std::vector<int>& source = plane(op.inputs[0]).order;
+    const auto size = static_cast<size_t>(bytes_of(to.outs[0].as)), bytes = size * to.order.size();
+    for (size_t at = 0; at < bytes; at += 16) {
+      std::map<ptrdiff_t, Part> parts;
+      for (size_t i = at; i < std::min(at + 16, bytes); i++) {
+        const int channel = to.order[i / size], from = channel < 0 ? -1 : op.from[static_cast<size_t>(channel)];
+        if (from < 0) continue;
+        const ptrdiff_t found = (std::find(source.begin(), source.end(), from) - source.begin()) * static_cast<ptrdiff_t>(size) +
+                                static_cast<ptrdiff_t>(i % size);
+        const auto [part, isnew] = parts.try_emplace(found / 16);
+        if (isnew) part->second.from = static_cast<int32_t>(found / 16 * 16), std::fill_n(part->second.index, 16, uint8_t{0x80});
+        part->second.index[i - at] = static_cast<uint8_t>(found % 16);
+      }
+      to.chunks.push_back({static_cast<int32_t>(at), static_cast<int32_t>(parts.size()), at + 16 > bytes});
+      for (const auto& [number, part] : parts) to.parts.push_back(part);
+    }
+    to.outs[0].order = to.order;
   }
 
   void pack_dense(const Op& op, PackedOp& to, double inverse) const {

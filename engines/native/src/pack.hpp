@@ -43,6 +43,8 @@ struct PackedOp {
   Block weights, scale, bias, slope;
   std::vector<Quad> quads;  // empty: in the order of the runs
   std::vector<PackedOut> outs;
+  std::vector<Chunk> chunks;  // of a move
+  std::vector<Part> parts;
 };
 
 // In the order of the network's operators. Throws Error.

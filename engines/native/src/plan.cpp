@@ -53,7 +53,7 @@ class Planner {
     const int now = static_cast<int>(plan_.passes.size()) - 1;
     bool joins = now >= 0 && plan_.passes.back().rows == height_of(op) && level_ == op.level;
     for (const Source& source : op.inputs)
-      joins = joins && (made_in_[static_cast<size_t>(source.op)] != now || (op.kernel == 1 && op.kind == Op::kDense));
+      joins = joins && (made_in_[static_cast<size_t>(source.op)] != now || op.kernel == 1);
     if (!joins && !(now >= 0 && plan_.passes.back().tasks.empty())) plan_.passes.push_back({{}, height_of(op), height_of(op)});
     level_ = op.level;
     Pass& pass = plan_.passes.back();

@@ -239,6 +239,10 @@ void Reader::check_types() {
                   "; export it with cgnet-export --target native --int8");
 }
 
-Network recognise(const Graph& graph) { return Reader(graph).read(); }
+Network recognise(const Graph& graph) {
+  Network network = Reader(graph).read();
+  leave_out_dead(network);
+  return network;
+}
 
 }  // namespace cgnet::native

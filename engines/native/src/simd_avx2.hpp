@@ -74,6 +74,8 @@ struct Narrow {
     const I b = _mm256_packs_epi32(_mm256_cvtps_epi32(x[2]), _mm256_cvtps_epi32(x[3]));
     _mm256_storeu_si256(reinterpret_cast<I*>(p), _mm256_xor_si256(_mm256_packs_epi16(a, b), _mm256_set1_epi8(-128)));
   }
+  using Bytes = __m128i;
+  static CGNET_INLINE Bytes shuffle(Bytes from, Bytes index) { return _mm_shuffle_epi8(from, index); }
   static CGNET_INLINE F pick(const float* from, const int32_t* index) {
     const I i = _mm256_loadu_si256(reinterpret_cast<const I*>(index));
     return _mm256_permutevar8x32_ps(load(from + index[0]), _mm256_sub_epi32(i, _mm256_set1_epi32(index[0])));

@@ -80,6 +80,9 @@ struct Wide {
     const I b = _mm512_packs_epi32(_mm512_cvtps_epi32(x[2]), _mm512_cvtps_epi32(x[3]));
     _mm512_storeu_si512(p, _mm512_xor_si512(_mm512_packs_epi16(a, b), _mm512_set1_epi8(-128)));
   }
+  // from[index] of bytes, 0 where an index has its highest bit set.
+  using Bytes = __m128i;
+  static CGNET_INLINE Bytes shuffle(Bytes from, Bytes index) { return _mm_shuffle_epi8(from, index); }
   // from[index], where the indices of a vector lie within 16 of the first.
   static CGNET_INLINE F pick(const float* from, const int32_t* index) {
     const I i = _mm512_loadu_si512(index);

@@ -54,6 +54,13 @@ struct Plain {
   static CGNET_INLINE void store_mixed(uint8_t* p, const F x[4]) {
     for (int j = 0; j < 4; j++) store_u8(p + 4 * j, x[j]);
   }
+  typedef uint8_t Bytes __attribute__((vector_size(16)));
+  static CGNET_INLINE Bytes shuffle(Bytes from, Bytes index) {
+    Bytes result{};
+    for (int i = 0; i < 16; i++)
+      if (index[i] < 128) result[i] = from[index[i] & 15];
+    return result;
+  }
   static CGNET_INLINE F pick(const float* from, const int32_t* index) {
     return F{from[index[0]], from[index[1]], from[index[2]], from[index[3]]};
   }

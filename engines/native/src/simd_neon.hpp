@@ -60,6 +60,8 @@ struct Neon {
     const int8x8_t b = vqmovn_s16(vcombine_s16(rounded(x[2]), rounded(x[3])));
     vst1q_u8(p, veorq_u8(vreinterpretq_u8_s8(vcombine_s8(a, b)), vdupq_n_u8(128)));
   }
+  using Bytes = uint8x16_t;
+  static CGNET_INLINE Bytes shuffle(Bytes from, Bytes index) { return vqtbl1q_u8(from, index); }
   static CGNET_INLINE F pick(const float* from, const int32_t* index) {
     return F{from[index[0]], from[index[1]], from[index[2]], from[index[3]]};
   }
