@@ -153,6 +153,12 @@ def test_scores_and_labels_are_pytorch_s_with_dead_channels(dead: tuple[Path, Pa
             assert_is_pytorch(engine, checkpoint, size)
 
 
+def test_channels_without_weight_are_moved_out_of_the_way(dead: tuple[Path, Path]) -> None:
+    with open(Request(dead[1], profile=True)) as engine:
+        layers = engine.profile(drawn_frames(1, 64, 96), 1)
+    assert {layer.name for layer in layers if layer.kind == "move"} == {"stage2.0.reduce/Conv", "stage3.0.reduce/Conv"}
+
+
 @pytest.mark.parametrize("file", ["live", "dead"])
 def test_labels_are_the_same_for_every_number_of_threads(file: str, request: pytest.FixtureRequest) -> None:
     _, path = request.getfixturevalue(file)
@@ -166,11 +172,23 @@ def test_labels_are_the_same_for_every_number_of_threads(file: str, request: pyt
             np.testing.assert_array_equal(engine.scores(frames[:1]), scores)
 
 
-@pytest.fixture(scope="module")
-def int8(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped network of drawn scenes in int8."""
-    path = tmp_path_factory.mktemp("native") / "int8.onnx"
+@pytest.fixture(scope="module", params=["all channels", "some channels"])
+def int8(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped network of drawn scenes in int8, also without the eighth of its filters that weighs least."""
+    folder = tmp_path_factory.mktemp("native")
+    path = folder / "int8.onnx"
     weights = Path(__file__).resolve().parents[2] / "cgnet_deploy" / "weights" / "scenes.pth"
+    if request.param == "some channels":
+        loaded = load_checkpoint(weights)
+        parameters = dict(loaded.model.named_parameters())
+        with torch.no_grad():
+            for name, local in parameters.items():
+                if name.endswith("local.weight"):
+                    surround = parameters[name.replace("local", "surround")]
+                    least = (local.abs() + surround.abs()).sum((1, 2, 3)).argsort()[: len(local) // 8]
+                    local[least], surround[least] = 0, 0
+        weights = folder / "some.pth"
+        save_checkpoint(weights, loaded.model, loaded.spec, {})
     export(
         weights,
         path,

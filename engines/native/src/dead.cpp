@@ -47,21 +47,39 @@ Op move(const std::vector<Op>& ops, Source source, std::vector<int> from, const 
   return op;
 }
 
-// The filters of a dense convolution that a depthwise one after it weighs; all, if anybody else reads its result.
-std::vector<int> weighed(const Network& net, size_t index) {
-  const Op& op = net.ops[index];
-  bool free = op.kind == Op::kDense && op.outs.size() == 1 && op.trunk < 0 && op.gate < 0 && net.scores.op != static_cast<int>(index);
-  std::vector<bool> live(static_cast<size_t>(op.channels));
+// What reads an operator's result.
+std::vector<Op*> readers(Network& net, size_t index) {
+  std::vector<Op*> found;
   for (size_t i = index + 1; i < net.ops.size(); i++)
-    for (const Source& source : net.ops[i].inputs) {
-      if (source.op != static_cast<int>(index)) continue;
-      free = free && net.ops[i].kind == Op::kDepthwise;
-      for (size_t c = 0; free && c < live.size(); c++) live[c] = live[c] || has_weight(&net.ops[i].weight[9 * c], 9);
+    for (const Source& source : net.ops[i].inputs)
+      if (source.op == static_cast<int>(index)) found.push_back(&net.ops[i]);
+  return found;
+}
+
+// Takes from a dense convolution the filters that the depthwise ones after it don't weigh, and from those theirs.
+void drop_filters(Network& net, size_t index) {
+  Op& op = net.ops[index];
+  const std::vector<Op*> after = readers(net, index);
+  const bool free = op.kind == Op::kDense && op.outs.size() == 1 && op.trunk < 0 && op.gate < 0 &&
+                    std::all_of(after.begin(), after.end(), [](const Op* it) { return it->kind == Op::kDepthwise; });
+  if (!free || net.scores.op == static_cast<int>(index)) return;
+  std::vector<int> live, from(static_cast<size_t>(op.channels), -1);
+  for (size_t c = 0; c < from.size(); c++)
+    if (std::any_of(after.begin(), after.end(), [&](const Op* it) { return has_weight(&it->weight[9 * c], 9); })) {
+      from[c] = static_cast<int>(live.size());
+      live.push_back(static_cast<int>(c));
     }
-  std::vector<int> channels;
-  for (size_t c = 0; c < live.size(); c++)
-    if (live[c] || !free) channels.push_back(static_cast<int>(c));
-  return channels;
+  const size_t each = op.weight.size() / from.size();
+  if (live.empty() || (op.channels - together(live.size())) * static_cast<int64_t>(each) <= kOfAMove * op.channels) return;
+  keep(op.weight, live, each);
+  for (std::vector<float>* list : {&op.bias, &op.weight_step, &op.slope, &op.outs[0].scale, &op.outs[0].shift, &op.outs[0].slope})
+    keep(*list, live);
+  op.channels = static_cast<int>(live.size());
+  for (Op* reader : after) {
+    keep(reader->weight, live, 9), keep(reader->weight_step, live);
+    reader->from = from;
+    reader->input_channels = {op.channels};
+  }
 }
 
 // Lets a dense convolution read only what it weighs.
@@ -101,26 +119,14 @@ void pick_inputs(Op& op, std::vector<Op>& ops) {
 
 void leave_out_dead(Network& net) {
   std::vector<Op> ops;
-  std::vector<int> place;  // of each operator's result
+  std::vector<int> place;  // of each operator
   for (size_t i = 0; i < net.ops.size(); i++) {
-    const std::vector<int> live = weighed(net, i);
+    drop_filters(net, i);
     Op op = std::move(net.ops[i]);
     for (Source& source : op.inputs) source.op = place[static_cast<size_t>(source.op)];
     if (op.kind == Op::kDense) pick_inputs(op, ops);
-    const size_t count = live.size(), each = op.weight.size() / static_cast<size_t>(op.channels);
-    const int64_t spared = (op.channels - together(count)) * static_cast<int64_t>(each);
-    std::vector<int> from;
-    if (count > 0 && spared > kOfAMove * op.channels) {
-      from.assign(static_cast<size_t>(op.channels), -1);
-      for (size_t k = 0; k < count; k++) from[static_cast<size_t>(live[k])] = static_cast<int>(k);
-      keep(op.weight, live, each);
-      for (std::vector<float>* list : {&op.bias, &op.weight_step, &op.slope, &op.outs[0].scale, &op.outs[0].shift, &op.outs[0].slope})
-        keep(*list, live);
-      op.channels = static_cast<int>(count);
-    }
+    place.push_back(static_cast<int>(ops.size()));
     ops.push_back(std::move(op));
-    if (!from.empty()) ops.push_back(move(ops, {static_cast<int>(ops.size()) - 1, 0}, std::move(from), ops.back().name));
-    place.push_back(static_cast<int>(ops.size()) - 1);
   }
   net.ops = std::move(ops);
   net.scores.op = place[static_cast<size_t>(net.scores.op)];

@@ -169,7 +169,13 @@ void Engine::run_row(const Op& op, size_t index, int y, Thread& thread, bool mea
   }
   if (op.kind == Op::kDepthwise) {
     const Plane& from = plane(op.inputs[0]);
-    const Depthwise d{at(from, thread, y), from.row, from.pixel, op.dilation, width, packed.slots, packed.weights.data(), tail};
+    const PackedOut& map = packed_[static_cast<size_t>(op.inputs[0].op)].outs[static_cast<size_t>(op.inputs[0].out)];
+    Depthwise d{at(from, thread, y), from.row, from.pixel, op.dilation, width, static_cast<int>(map.order.size()), packed.slots,
+                packed.weights.data(), tail, nullptr, nullptr, nullptr};
+    if (!packed.lane.empty()) {
+      d.first = packed.first.data(), d.lane = packed.lane.data();
+      d.sums = reinterpret_cast<float*>(thread.memory.data() + plan_.filtered);
+    }
     return net_.int8 ? kernels_->depthwise_u8(d) : kernels_->depthwise_f32(d);
   }
   Run runs[3 * kMostInputs];

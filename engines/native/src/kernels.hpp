@@ -63,9 +63,13 @@ struct Dense {
 struct Depthwise {
   const uint8_t* at;       // of pixel 0
   ptrdiff_t row, pixel;    // bytes
-  int dilation, width, channels;
+  int dilation, width, channels, slots;  // channels of the map, and of the result
   const uint8_t* weights;  // s8: for each group, column and vector: [lane][row]; f32: for each vector: [row][column][lane]
   Tail tail;
+  // Not null: the result has channels at other places, and some that no filter has. A vector's begin at first[vector] of
+  // the map's channels, and lane[slot] is how far from there; sums holds (width, channels) meanwhile.
+  const int32_t *first, *lane;
+  float* sums;
 };
 
 // One row of labels from scores at an eighth of the size, class by class.

@@ -90,7 +90,7 @@ CGNET_INLINE void finish(const Tail& tail, typename Vec::F* f, ptrdiff_t x, int 
 
 // The same of a tile, whose pixels are in memory one after the other, but for the slopes: what is the same for all stays
 // in registers, and loops keep the code within the cache of decoded instructions.
-template <class Vec, int N, bool kHalf>
+template <class Vec, int N, bool kMixed, bool kHalf>
 CGNET_INLINE void finish_tile(const Tail& tail, float* tile, int pixels, ptrdiff_t x, int slot) {
   constexpr int L = Vec::kLanes;
   typename Vec::F f[N];
@@ -110,7 +110,7 @@ CGNET_INLINE void finish_tile(const Tail& tail, float* tile, int pixels, ptrdiff
   for (int i = 0; i < tail.outs; i++) {
     const Store out = tail.out[i];
     const Constants<Vec, N> with(out, slot);
-    CGNET_LOOP for (int p = 0; p < pixels; p++) load(p), put<Vec, N, false>(out, with, f, x + p, slot);
+    CGNET_LOOP for (int p = 0; p < pixels; p++) load(p), put<Vec, N, kMixed>(out, with, f, x + p, slot);
   }
 }
 
@@ -206,7 +206,7 @@ __attribute__((noinline)) void tile(const Dense& d, const uint8_t* w, const Quad
       CGNET_UNROLL for (int p = 0; p < PX; p++) f[p][n] = Vec::prelu(f[p][n], slope);
     }
   CGNET_UNROLL for (int p = 0; p < PX; p++) CGNET_UNROLL for (int n = 0; n < N; n++) Vec::store(results + (p * N + n) * L, f[p][n]);
-  finish_tile<Vec, N, kHalfTrunk<Vec, kReads>>(d.tail, results, PX, x, slot);
+  finish_tile<Vec, N, false, kHalfTrunk<Vec, kReads>>(d.tail, results, PX, x, slot);
 }
 
 template <class Vec, int PX, int N, Element kReads>
@@ -242,8 +242,9 @@ void dense(const Dense& d) {
   while (v < d.vectors) tiles<Vec, PX1, 1, kReads>(d, w, quads, v * L), done(1);
 }
 
-// Channels of one group of an int8 depthwise row. A column of three pixels, mixed once, serves three outputs.
-template <class Vec>
+// Channels of one group of an int8 depthwise row. A column of three pixels, mixed once, serves three outputs. kFinishes:
+// else the sums are only put down.
+template <class Vec, bool kFinishes>
 __attribute__((noinline)) void depthwise_group(const Depthwise& d, int channel, const uint8_t* weights) {
   constexpr int L = Vec::kLanes;
   const uint8_t *const middle = d.at + channel, *const upper = middle - d.dilation * d.row, *const lower = middle + d.dilation * d.row;
@@ -263,22 +264,57 @@ __attribute__((noinline)) void depthwise_group(const Depthwise& d, int channel, 
         typename Vec::I sum = Vec::no_sum();
         dot(sum, left[j], w[j]), dot(sum, centre[j], w[4 + j]), dot(sum, right[j], w[8 + j]);
         const int slot = channel + j * L;
-        f[j] = Vec::fma(Vec::to_f32(sum), Vec::load(d.tail.scale + slot), Vec::load(d.tail.bias + slot));
+        f[j] = Vec::to_f32(sum);
+        if constexpr (kFinishes) f[j] = Vec::fma(f[j], Vec::load(d.tail.scale + slot), Vec::load(d.tail.bias + slot));
         left[j] = centre[j], centre[j] = right[j];
       }
-      finish<Vec, 4, true, Vec::kHalf>(d.tail, f, x, channel);
+      if constexpr (kFinishes) finish<Vec, 4, true, Vec::kHalf>(d.tail, f, x, channel);
+      else Vec::store_unmixed(d.sums + x * d.channels + channel, f);
     }
   }
 }
 
 template <class Vec>
 CGNET_INLINE void depthwise_groups(const Depthwise& d) {
-  for (int c = 0; c < d.channels; c += 4 * Vec::kLanes) depthwise_group<Vec>(d, c, d.weights + 12 * c);
+  for (int c = 0; c < d.channels; c += 4 * Vec::kLanes)
+    (d.first ? depthwise_group<Vec, false> : depthwise_group<Vec, true>)(d, c, d.weights + 12 * c);
 }
 
-// PX pixels of a vector of channels, from x on: each waits for its own sums alone.
+// Sums that were put down, each at its place.
+template <class Vec>
+CGNET_INLINE typename Vec::F placed(const Depthwise& d, const float* sums, int slot) {
+  return Vec::pick_lanes(sums + d.first[slot / Vec::kLanes], d.lane + slot);
+}
+
+template <class Vec>
+CGNET_INLINE void place_groups(const Depthwise& d) {
+  constexpr int L = Vec::kLanes, kTile = 16;
+  for (int slot = 0; slot < d.slots; slot += 4 * L)
+    for (int x = 0; x < d.width; x += kTile) {
+      const int pixels = x + kTile < d.width ? kTile : d.width - x;
+      alignas(64) float results[kTile * 4 * L];
+      CGNET_UNROLL for (int j = 0; j < 4; j++) {
+        const int at = slot + j * L;
+        const typename Vec::F scale = Vec::load(d.tail.scale + at), bias = Vec::load(d.tail.bias + at);
+        CGNET_LOOP for (int p = 0; p < pixels; p++) {
+          typename Vec::F f = Vec::fma(placed<Vec>(d, d.sums + (x + p) * d.channels, at), scale, bias);
+          if (d.tail.slope) f = Vec::prelu(f, Vec::load(d.tail.slope + at));
+          Vec::store(results + (4 * p + j) * L, f);
+        }
+      }
+      finish_tile<Vec, 4, true, Vec::kHalf>(d.tail, results, pixels, x, slot);
+    }
+}
+
+template <class Vec>
+void depthwise_u8(const Depthwise& d) {
+  depthwise_groups<Vec>(d);
+  if (d.first) place_groups<Vec>(d);
+}
+
+// PX pixels of a vector of channels, from x on: each waits for its own sums alone. step: floats between their sums.
 template <class Vec, int PX>
-CGNET_INLINE void depthwise_pixels(const Depthwise& d, const typename Vec::F* w, ptrdiff_t x, int channel, float* to) {
+CGNET_INLINE void depthwise_pixels(const Depthwise& d, const typename Vec::F* w, ptrdiff_t x, int channel, float* to, int step) {
   typename Vec::F f[PX];
   CGNET_UNROLL for (int p = 0; p < PX; p++) f[p] = Vec::zero();
   CGNET_UNROLL for (int dy = 0; dy < 3; dy++) CGNET_UNROLL for (int dx = 0; dx < 3; dx++) {
@@ -286,34 +322,43 @@ CGNET_INLINE void depthwise_pixels(const Depthwise& d, const typename Vec::F* w,
     CGNET_UNROLL for (int p = 0; p < PX; p++)
       f[p] = Vec::fma(Vec::load(reinterpret_cast<const float*>(at + p * d.pixel) + channel), w[3 * dy + dx], f[p]);
   }
-  CGNET_UNROLL for (int p = 0; p < PX; p++) Vec::store(to + p * Vec::kLanes, f[p]);
+  CGNET_UNROLL for (int p = 0; p < PX; p++) Vec::store(to + p * step, f[p]);
+}
+
+template <class Vec>
+CGNET_INLINE void depthwise_tile(const Depthwise& d, ptrdiff_t x, int pixels, int channel, float* to, int step) {
+  constexpr int kAtOnce = 4;
+  const float* const weights = reinterpret_cast<const float*>(d.weights) + 9 * channel;
+  typename Vec::F w[9];
+  CGNET_UNROLL for (int i = 0; i < 9; i++) w[i] = Vec::load(weights + Vec::kLanes * i);
+  int p = 0;
+  for (; p + kAtOnce <= pixels; p += kAtOnce) depthwise_pixels<Vec, kAtOnce>(d, w, x + p, channel, to + p * step, step);
+  for (; p < pixels; p++) depthwise_pixels<Vec, 1>(d, w, x + p, channel, to + p * step, step);
 }
 
 // Tile by tile, and all channels of each, so that a tile of the trunk, which is in no near cache, can be fetched ahead.
 template <class Vec>
 void depthwise_f32(const Depthwise& d) {
   constexpr bool kHalf = kHalfTrunk<Vec, Element::kF32>;
-  constexpr int L = Vec::kLanes, kTile = 16, kAtOnce = 4, kBytes = kHalf ? 2 : 4;
+  constexpr int L = Vec::kLanes, kTile = 16, kBytes = kHalf ? 2 : 4;
   for (int x = 0; x < d.width; x += kTile) {
+    const int pixels = x + kTile < d.width ? kTile : d.width - x;
     if (d.tail.adds)
-      for (int p = 0; p < kTile && x + p < d.width; p++)
-        for (int c = 0; c < d.channels; c += 64 / kBytes) __builtin_prefetch(d.tail.trunk + (x + p) * d.tail.trunk_pixel + kBytes * c);
-    for (int c = 0; c < d.channels; c += L) {
-      const float* const weights = reinterpret_cast<const float*>(d.weights) + 9 * c;
-      typename Vec::F w[9];
-      CGNET_UNROLL for (int i = 0; i < 9; i++) w[i] = Vec::load(weights + L * i);
-      const int pixels = x + kTile < d.width ? kTile : d.width - x;
+      for (int p = 0; p < pixels; p++)
+        for (int c = 0; c < d.slots; c += 64 / kBytes) __builtin_prefetch(d.tail.trunk + (x + p) * d.tail.trunk_pixel + kBytes * c);
+    if (d.first)
+      for (int c = 0; c < d.channels; c += L) depthwise_tile<Vec>(d, x, pixels, c, d.sums + c, d.channels);
+    for (int c = 0; c < d.slots; c += L) {
       alignas(64) float results[kTile * L];
-      int p = 0;
-      for (; p + kAtOnce <= pixels; p += kAtOnce) depthwise_pixels<Vec, kAtOnce>(d, w, x + p, c, results + p * L);
-      for (; p < pixels; p++) depthwise_pixels<Vec, 1>(d, w, x + p, c, results + p * L);
+      if (!d.first) depthwise_tile<Vec>(d, x, pixels, c, results, L);
       const typename Vec::F scale = Vec::load(d.tail.scale + c), bias = Vec::load(d.tail.bias + c);
-      CGNET_LOOP for (p = 0; p < pixels; p++) {
-        typename Vec::F f = Vec::fma(Vec::load(results + p * L), scale, bias);
+      CGNET_LOOP for (int p = 0; p < pixels; p++) {
+        const typename Vec::F sum = d.first ? placed<Vec>(d, d.sums + p * d.channels, c) : Vec::load(results + p * L);
+        typename Vec::F f = Vec::fma(sum, scale, bias);
         if (d.tail.slope) f = Vec::prelu(f, Vec::load(d.tail.slope + c));
         Vec::store(results + p * L, f);
       }
-      finish_tile<Vec, 1, kHalf>(d.tail, results, pixels, x, c);
+      finish_tile<Vec, 1, false, kHalf>(d.tail, results, pixels, x, c);
     }
   }
 }

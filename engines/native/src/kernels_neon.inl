@@ -23,7 +23,7 @@ constexpr cgnet::native::Kernels neon(const char* name) {
 #else
 constexpr cgnet::native::Kernels neon(const char* name) {
   return {name, 4, 4, 127, 2, kCentre, kCentre, group, dense<Neon, Element::kU8, 4, 8, 8>, dense<Neon, Element::kF32, 4, 8, 8>,
-          depthwise_groups<Neon>, depthwise_f32<Neon>, move<Neon>, store<Neon>, column_sums_u8, column_sums_f32,
+          depthwise_u8<Neon>, depthwise_f32<Neon>, move<Neon>, store<Neon>, column_sums_u8, column_sums_f32,
           row_sums<uint8_t, int32_t, 8>, row_sums<float, float, 8>, pool, normalise, enlarge<Neon>, labels<Neon>,
           flush_denormals};
 }

@@ -51,7 +51,8 @@ struct Op {
   int gate = -1, gate_channel = 0;    // its gate, and the channel of it that its own begin at
   int trunk = -1, trunk_channel = 0;  // the residual sum that it belongs to
   bool adds = false, keeps = false;   // it adds the trunk to its result; the trunk becomes its result
-  std::vector<int> from;              // kMove: which channel of its input each one is, -1 for one that nobody weighs
+  std::vector<int> from;              // kMove: which channel of its input each one is; kDepthwise, if not empty: which filter
+                                      // each one has, -1 for none
   std::vector<Out> outs;
   int64_t macs = 0;                   // for a pixel of its result
   int level = 0;                      // its result has 1 / 2^level of the frame's rows and columns
@@ -77,8 +78,8 @@ struct Network {
 // Throws Error for a graph that is not a CGNet as `cgnet-export --target native` writes it.
 Network recognise(const Graph& graph);
 
-// Takes from dense convolutions the filters that no reader weighs and the inputs that they don't weigh themselves, where
-// that spares more than it costs to move the others together.
+// Takes away the filters that no reader weighs and the inputs that a convolution doesn't weigh itself, where that spares
+// more than it costs to move the others together and back.
 void leave_out_dead(Network& network);
 
 }  // namespace cgnet::native

@@ -61,11 +61,11 @@ class Packer {
   Packer(const Network& network, const Kernels& kernels) : net_(network), kernels_(kernels), packed_(network.ops.size()) {}
 
   std::vector<PackedOp> pack() {
-    std::vector<bool> mixes(net_.ops.size());
+    std::vector<const Op*> filters(net_.ops.size());
     for (const Op& op : net_.ops)
-      if (op.kind == Op::kDepthwise && net_.int8) mixes[static_cast<size_t>(op.inputs[0].op)] = true;
+      if (op.kind == Op::kDepthwise && net_.int8) filters[static_cast<size_t>(op.inputs[0].op)] = &op;
     choose_elements();
-    for (size_t i = 0; i < net_.ops.size(); i++) pack_op(net_.ops[i], packed_[i], mixes[i]);
+    for (size_t i = 0; i < net_.ops.size(); i++) pack_op(net_.ops[i], packed_[i], filters[i]);
     return std::move(packed_);
   }
 
@@ -99,18 +99,20 @@ class Packer {
     needs_f32(net_.scores);
   }
 
-  void pack_op(const Op& op, PackedOp& to, bool mixes) {
+  // filter: an int8 depthwise one that reads it, or null.
+  void pack_op(const Op& op, PackedOp& to, const Op* filter) {
     const int group = kernels_.group(filled(op.channels, 32));
-    to.slots = filled(op.channels, mixes ? group : std::max(kLeastFill, kernels_.lanes));
-    if (op.kind == Op::kDepthwise) to.slots = static_cast<int>(plane(op.inputs[0]).order.size());
+    const bool places = !op.from.empty() && op.kind == Op::kDepthwise;
+    to.slots = filled(op.channels, filter || (places && net_.int8) ? group : std::max(kLeastFill, kernels_.lanes));
+    if (op.kind == Op::kDepthwise && !places) to.slots = static_cast<int>(plane(op.inputs[0]).order.size());
     to.order = natural(op.channels, to.slots);
     if (op.kind == Op::kPool) {
       to.order = repeated(net_.order);
     } else {
       const auto slots = static_cast<size_t>(to.slots), width = static_cast<size_t>(group);
-      if (op.kind == Op::kDepthwise && net_.int8) {
+      if (op.kind == Op::kDepthwise && net_.int8 && !places) {
         for (size_t e = 0; e < slots; e++) to.order[mixed(e, width)] = plane(op.inputs[0]).order[e];
-      } else if (mixes && to.slots == op.channels) {
+      } else if (filter && filter->from.empty() && to.slots == op.channels) {
         // The depthwise results are then in their own order. Where channels fill up, they had better be together.
         for (size_t e = 0; e < slots; e++) to.order[e] = static_cast<int>(mixed(e, width));
       }
@@ -141,8 +143,11 @@ class Packer {
     } else if (!scaled) {
       to.inverse = static_cast<float>(inverse);
     }
-    const bool remixed = op.kind == Op::kDepthwise && u8;
-    to.order = remixed ? plane(op.inputs[0]).order : from.order;
+    to.order = from.order;
+    if (op.kind == Op::kDepthwise && u8) {  // as the kernel stores them
+      const auto group = static_cast<size_t>(kernels_.group(from.slots));
+      for (size_t e = 0; e < to.order.size(); e++) to.order[e] = from.order[mixed(e, group)];
+    }
   }
 
   // Where each 16 bytes of a pixel come from, of every 16 bytes that hold some of them.
@@ -251,33 +256,58 @@ class Packer {
   }
 
   void pack_depthwise(const Op& op, PackedOp& to, double inverse) const {
-    std::vector<float> scale(static_cast<size_t>(op.channels)), bias = op.bias;
-    to.weights = Block(static_cast<size_t>(to.slots) * (net_.int8 ? 12 : 36));
-    const int group = kernels_.group(to.slots), lanes = net_.int8 ? group / 4 : kernels_.lanes;
-    for (int slot = 0; slot < to.slots; slot++) {
-      if (to.order[static_cast<size_t>(slot)] < 0) continue;
-      const auto at = static_cast<size_t>(to.order[static_cast<size_t>(slot)]);
-      double step = 1, offset = op.bias[at];
-      if (net_.int8) {
-        int8_t level[9];
-        levels(net_, kernels_, op, op.weight.data() + 9 * at, 9, at, {}, step, level);
-        step *= op.read_step;
-        const int in = slot % group, vector = in / lanes, lane = in % lanes;
-        for (int dx = 0; dx < 3; dx++)
-          for (int dy = 0; dy < 3; dy++) {
-            offset -= level[3 * dy + dx] * step * (128 - kernels_.depthwise_centre);
-            to.weights.data()[12 * (slot - in) + (4 * dx + vector) * group + 4 * lane + dy] =
-                static_cast<uint8_t>(level[3 * dy + dx]);
-          }
-      } else {
-        for (int tap = 0; tap < 9; tap++)
-          to.weights.floats()[9 * (slot - slot % lanes) + tap * lanes + slot % lanes] = op.weight[9 * at + static_cast<size_t>(tap)];
+    const std::vector<int>& map = plane(op.inputs[0]).order;
+    const auto group = static_cast<size_t>(kernels_.group(static_cast<int>(map.size())));
+    const size_t lanes = net_.int8 ? group / 4 : static_cast<size_t>(kernels_.lanes), filters = op.weight.size() / 9;
+    std::vector<int8_t> level(op.weight.size());
+    std::vector<double> step(filters, 1);
+    if (net_.int8)
+      for (size_t k = 0; k < filters; k++) {
+        levels(net_, kernels_, op, &op.weight[9 * k], 9, k, {}, step[k], &level[9 * k]);
+        step[k] *= op.read_step;
       }
-      scale[at] = static_cast<float>(step * inverse);
-      bias[at] = static_cast<float>(offset * inverse);
+    to.weights = Block(map.size() * (net_.int8 ? 12 : 36));
+    for (size_t e = 0; e < map.size(); e++) {
+      if (map[e] < 0) continue;
+      const auto k = static_cast<size_t>(map[e]);
+      const size_t slot = net_.int8 ? mixed(e, group) : e, in = slot % group;
+      for (size_t tap = 0; tap < 9; tap++)
+        if (net_.int8)
+          to.weights.data()[12 * (slot - in) + (tap % 3 * 4 + in / lanes) * group + 4 * (in % lanes) + tap / 3] =
+              static_cast<uint8_t>(level[9 * k + tap]);
+        else to.weights.floats()[9 * (slot - slot % lanes) + tap * lanes + slot % lanes] = op.weight[9 * k + tap];
+    }
+    std::vector<float> scale(static_cast<size_t>(op.channels)), bias = op.bias;
+    for (size_t c = 0; c < scale.size(); c++) {
+      const int from = op.from.empty() ? static_cast<int>(c) : op.from[c];
+      double offset = op.bias[c];
+      if (from >= 0) {
+        const auto k = static_cast<size_t>(from);
+        offset -= std::accumulate(&level[9 * k], &level[9 * k] + 9, 0) * step[k] * (128 - kernels_.depthwise_centre);
+        scale[c] = static_cast<float>(step[k] * inverse);
+      }
+      bias[c] = static_cast<float>(offset * inverse);
     }
     to.scale = per_slot(scale, to.order);
     to.bias = per_slot(bias, to.order);
+    if (!op.from.empty()) place(op, map, to);
+  }
+
+  // Where a depthwise result's channels, in their order, are among those of its map.
+  void place(const Op& op, const std::vector<int>& map, PackedOp& to) const {
+    const int lanes = net_.int8 ? kernels_.group(to.slots) / 4 : kernels_.lanes;
+    to.lane.resize(to.order.size());
+    for (size_t begin = 0; begin < to.order.size(); begin += static_cast<size_t>(lanes)) {
+      int32_t first = -1;
+      for (size_t slot = begin; slot < begin + static_cast<size_t>(lanes); slot++) {
+        const int channel = to.order[slot], from = channel < 0 ? -1 : op.from[static_cast<size_t>(channel)];
+        if (from < 0) continue;
+        const auto at = static_cast<int32_t>(std::find(map.begin(), map.end(), from) - map.begin());
+        if (first < 0) first = at;
+        to.lane[slot] = at - first;
+      }
+      to.first.push_back(std::max(first, 0));
+    }
   }
 
   const Network& net_;

@@ -43,7 +43,8 @@ struct PackedOp {
   Block weights, scale, bias, slope;
   std::vector<Quad> quads;  // empty: in the order of the runs
   std::vector<PackedOut> outs;
-  std::vector<Chunk> chunks;  // of a move
+  std::vector<int32_t> first, lane;  // of a depthwise one whose channels have other places than its input's, see kernels.hpp
+  std::vector<Chunk> chunks;         // of a move
   std::vector<Part> parts;
 };
 

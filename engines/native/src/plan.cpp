@@ -90,9 +90,13 @@ class Planner {
   size_t summed(const Op& op, const PackedOp& packed) const {
     if (!averages_inputs(op)) return static_cast<size_t>(packed.slots);
     size_t count = 0;
-    for (const Source& source : op.inputs)
-      count += packed_[static_cast<size_t>(source.op)].outs[static_cast<size_t>(source.out)].order.size();
+    for (const Source& source : op.inputs) count += channels_of(source);
     return count;
+  }
+
+  // Of a stored result, filled up.
+  size_t channels_of(Source source) const {
+    return packed_[static_cast<size_t>(source.op)].outs[static_cast<size_t>(source.out)].order.size();
   }
 
   size_t shared(size_t bytes) {
@@ -193,6 +197,13 @@ class Planner {
       plan_.sums[i] = shared(4 * plan_.sums_of_row[i] * static_cast<size_t>(height_of(net_.ops[i])));
       plan_.gated[i] = shared(2 * bytes);
     }
+    size_t filtered = 0;
+    for (size_t i = 0; i < net_.ops.size(); i++)
+      if (const Op& op = net_.ops[i]; !packed_[i].lane.empty()) {
+        const Plane& map = plan_.planes[static_cast<size_t>(op.inputs[0].op)][static_cast<size_t>(op.inputs[0].out)];
+        filtered = std::max(filtered, 4 * static_cast<size_t>(map.columns) * channels_of(op.inputs[0]));
+      }
+    plan_.filtered = own(filtered);
     const auto width = static_cast<size_t>(plan_.width);
     plan_.image_row = aligned((3 * (width + 3)) * (net_.int8 ? 1 : 4));
     plan_.image = own(3 * plan_.image_row);

@@ -41,6 +41,7 @@ struct Plan {
   std::vector<Plane> bordered;             // maps of u8 that nothing else writes over, so that their border stays
   size_t shared_bytes = 0, own_bytes = 0;
   // In a thread's memory: three rows of the image, their sums, a row of pooled pixels, two of enlarged scores.
+  size_t filtered = 0;  // and a row of a depthwise convolution's sums before they are at their places
   size_t image = 0, image_row = 0, column_sums = 0, pooled = 0, enlarged[2] = {0, 0}, enlarged_stride = 0;
 };
 

@@ -74,6 +74,13 @@ struct Narrow {
     const I b = _mm256_packs_epi32(_mm256_cvtps_epi32(x[2]), _mm256_cvtps_epi32(x[3]));
     _mm256_storeu_si256(reinterpret_cast<I*>(p), _mm256_xor_si256(_mm256_packs_epi16(a, b), _mm256_set1_epi8(-128)));
   }
+  static CGNET_INLINE void store_unmixed(float* p, const F x[4]) {
+    for (int j = 0; j < 4; j++) _mm_storeu_ps(p + 4 * j, _mm256_castps256_ps128(x[j]));
+    for (int j = 0; j < 4; j++) _mm_storeu_ps(p + 16 + 4 * j, _mm256_extractf128_ps(x[j], 1));
+  }
+  static CGNET_INLINE F pick_lanes(const float* from, const int32_t* lane) {
+    return _mm256_permutevar8x32_ps(load(from), _mm256_loadu_si256(reinterpret_cast<const I*>(lane)));
+  }
   using Bytes = __m128i;
   static CGNET_INLINE Bytes shuffle(Bytes from, Bytes index) { return _mm_shuffle_epi8(from, index); }
   static CGNET_INLINE F pick(const float* from, const int32_t* index) {

@@ -80,6 +80,17 @@ struct Wide {
     const I b = _mm512_packs_epi32(_mm512_cvtps_epi32(x[2]), _mm512_cvtps_epi32(x[3]));
     _mm512_storeu_si512(p, _mm512_xor_si512(_mm512_packs_epi16(a, b), _mm512_set1_epi8(-128)));
   }
+  // Sums of such columns, in the order of the bytes.
+  static CGNET_INLINE void store_unmixed(float* p, const F x[4]) {
+    for (int j = 0; j < 4; j++) _mm_storeu_ps(p + 4 * j, _mm512_castps512_ps128(x[j]));
+    for (int j = 0; j < 4; j++) _mm_storeu_ps(p + 16 + 4 * j, _mm512_extractf32x4_ps(x[j], 1));
+    for (int j = 0; j < 4; j++) _mm_storeu_ps(p + 32 + 4 * j, _mm512_extractf32x4_ps(x[j], 2));
+    for (int j = 0; j < 4; j++) _mm_storeu_ps(p + 48 + 4 * j, _mm512_extractf32x4_ps(x[j], 3));
+  }
+  // from[lane], where lanes are less than 16.
+  static CGNET_INLINE F pick_lanes(const float* from, const int32_t* lane) {
+    return _mm512_permutexvar_ps(_mm512_loadu_si512(lane), load(from));
+  }
   // from[index] of bytes, 0 where an index has its highest bit set.
   using Bytes = __m128i;
   static CGNET_INLINE Bytes shuffle(Bytes from, Bytes index) { return _mm_shuffle_epi8(from, index); }

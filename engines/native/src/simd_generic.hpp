@@ -61,6 +61,12 @@ struct Plain {
       if (index[i] < 128) result[i] = from[index[i] & 15];
     return result;
   }
+  static CGNET_INLINE void store_unmixed(float* p, const F x[4]) {
+    for (int j = 0; j < 4; j++) store(p + 4 * j, x[j]);
+  }
+  static CGNET_INLINE F pick_lanes(const float* from, const int32_t* lane) {
+    return F{from[lane[0]], from[lane[1]], from[lane[2]], from[lane[3]]};
+  }
   static CGNET_INLINE F pick(const float* from, const int32_t* index) {
     return F{from[index[0]], from[index[1]], from[index[2]], from[index[3]]};
   }

@@ -62,6 +62,12 @@ struct Neon {
   }
   using Bytes = uint8x16_t;
   static CGNET_INLINE Bytes shuffle(Bytes from, Bytes index) { return vqtbl1q_u8(from, index); }
+  static CGNET_INLINE void store_unmixed(float* p, const F x[4]) {
+    for (int j = 0; j < 4; j++) store(p + 4 * j, x[j]);
+  }
+  static CGNET_INLINE F pick_lanes(const float* from, const int32_t* lane) {
+    return F{from[lane[0]], from[lane[1]], from[lane[2]], from[lane[3]]};
+  }
   static CGNET_INLINE F pick(const float* from, const int32_t* index) {
     return F{from[index[0]], from[index[1]], from[index[2]], from[index[3]]};
   }

@@ -1,6 +1,7 @@
-// sums CASES [INSTRUCTIONS [bf16]]: int8 rows, dense and depthwise, on the largest maps and weights that the kernels take,
-// against plain sums, to the bit; or dense rows of bf16, of whole numbers, whose sums are exact too. Without instructions:
-// int8, of all that this CPU runs.
+// sums CASES [INSTRUCTIONS [bf16]]: moved bytes, and int8 rows, dense and depthwise, on the largest maps and weights that the
+// kernels take, against plain sums, to the bit; or dense rows of bf16, of whole numbers, whose sums are exact too. Without
+// instructions: int8, of all that this CPU runs.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -106,17 +107,70 @@ static bool depthwise_row_is_right(const Kernels& kernels) {
       packed.data()[12 * (slot - in) + (tap % 3 * 4 + in / lanes) * group + 4 * (in % lanes) + tap / 3] =
           static_cast<uint8_t>(weights[static_cast<size_t>(9 * slot + tap)]);
   }
-  const Plain plain(channels, width);
-  kernels.depthwise_u8({at, row, channels, dilation, width, channels, packed.data(), plain.tail});
+  // Of each slot, the element that it is made from: its own, or one of those that are left, in their order, or none.
+  const bool places = up_to(1);
+  const int slots = places ? 32 * (1 + up_to(3)) : channels, lanes = kernels.group(slots) / 4;
+  std::vector<int> from(static_cast<size_t>(slots), -1), first, lane(from.size());
+  for (int element = 0; !places && element < channels; element++) {
+    const int in = element % group;
+    from[static_cast<size_t>(element - in + in / 4 % 4 * (group / 4) + in / 16 * 4 + in % 4)] = element;
+  }
+  for (int slot = 0, element = 0; places && slot < slots && element < channels; slot++)
+    if (up_to(1)) from[static_cast<size_t>(slot)] = element++;
+  const Plain plain(slots, width);
+  for (int slot = 0; slot < slots; slot++) {
+    const int element = from[static_cast<size_t>(slot)];
+    if (slot % lanes == 0) first.push_back(-1);
+    if (element < 0) plain.one.floats()[slot] = 0;
+    else if (first.back() < 0) first.back() = element;
+    lane[static_cast<size_t>(slot)] = element < 0 ? 0 : element - first.back();
+  }
+  for (int& it : first) it = std::max(it, 0);
+  const Block sums(static_cast<size_t>(4 * width * channels));
+  kernels.depthwise_u8({at, row, channels, dilation, width, channels, slots, packed.data(), plain.tail,
+                        places ? first.data() : nullptr, lane.data(), sums.floats()});
   for (int x = 0; x < width; x++)
-    for (int element = 0; element < channels; element++) {
-      const int in = element % group, slot = element - in + in / 4 % 4 * (group / 4) + in / 16 * 4 + in % 4;
+    for (int slot = 0; slot < slots; slot++) {
+      const int element = from[static_cast<size_t>(slot)], in = element % group;
+      const int weighed = element - in + in / 4 % 4 * (group / 4) + in / 16 * 4 + in % 4;
       int sum = 0;
-      for (int tap = 0; tap < 9; tap++)
+      for (int tap = 0; element >= 0 && tap < 9; tap++)
         sum += (at[(tap / 3 - 1) * dilation * row + (x + (tap % 3 - 1) * dilation) * channels + element] - kernels.depthwise_centre) *
-               weights[static_cast<size_t>(9 * slot + tap)];
-      if (!is(plain.result.floats()[x * channels + slot], sum, x, slot)) return false;
+               weights[static_cast<size_t>(9 * weighed + tap)];
+      if (!is(plain.result.floats()[x * slots + slot], sum, x, slot)) return false;
     }
+  return true;
+}
+
+// Bytes of any of a pixel's, or none, at every place of another pixel; what lies behind the row stays as it was.
+static bool moved_row_is_right(const Kernels& kernels) {
+  const int width = 1 + up_to(20), read = 8 * (1 + up_to(20)), written = 8 * (1 + up_to(20));
+  const std::vector<uint8_t> map = drawn_map(static_cast<size_t>(width * read));
+  std::vector<uint8_t> result(static_cast<size_t>(width * written) + 8, 7);
+  std::vector<int> from(static_cast<size_t>(written));
+  std::vector<Chunk> chunks;
+  std::vector<Part> parts;
+  const int most = up_to(read - 1);  // few bytes: few parts
+  for (int& it : from) it = up_to(4) ? up_to(most) : -1;
+  for (int to = 0; to < written; to += 16) {
+    chunks.push_back({to, 0, to + 16 > written});
+    for (int begin = 0; begin <= most; begin += 16) {
+      Part part{begin, {}};
+      bool any = false;
+      for (int i = 0; i < 16; i++) {
+        const int at = to + i < written ? from[static_cast<size_t>(to + i)] : -1;
+        part.index[i] = static_cast<uint8_t>(at / 16 * 16 == begin && at >= 0 ? at - begin : 0x80);
+        any = any || part.index[i] < 0x80;
+      }
+      if (any) parts.push_back(part), chunks.back().parts++;
+    }
+  }
+  kernels.move({map.data(), read, result.data(), written, width, static_cast<int>(chunks.size()), chunks.data(), parts.data()});
+  for (int i = 0; i < width * written + 8; i++) {
+    const int x = i / written, at = x < width ? from[static_cast<size_t>(i % written)] : -1;
+    const int wanted = x >= width ? 7 : at < 0 ? 0 : map[static_cast<size_t>(x * read + at)];
+    if (!is(result[static_cast<size_t>(i)], wanted, x, i % written)) return false;
+  }
   return true;
 }
 
@@ -160,7 +214,8 @@ static bool bf16_row_is_right(const Kernels& kernels) {
 
 static bool are_right(const Kernels& kernels, int cases) {
   for (int i = 0; i < cases; i++)
-    if (!(kernels.dense_bf16 ? bf16_row_is_right(kernels) : dense_row_is_right(kernels) && depthwise_row_is_right(kernels)))
+    if (!moved_row_is_right(kernels) ||
+        !(kernels.dense_bf16 ? bf16_row_is_right(kernels) : dense_row_is_right(kernels) && depthwise_row_is_right(kernels)))
       return std::printf("%s is wrong\n", kernels.name), false;
   return true;
 }
