@@ -1,4 +1,4 @@
-"""Pictures from files, bounded and checked: PNG, JPEG, WebP, BMP, TIFF, PNM, GIF (its first), JPEG 2000 and AVIF.
+"""Pictures from files, one each, bounded and checked: PNG, JPEG, WebP, BMP, TIFF, PNM, GIF, JPEG 2000 and AVIF.
 
 Pillow reads the header, OpenCV decodes, and Pillow the last three: a file of a few kilobytes can make a decoder
 allocate gigabytes, so the size is bounded first. A mask (masks.py) is checked against its picture without decoding the
@@ -22,7 +22,7 @@ from typing import TypeVar
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags
+from PIL import ExifTags, features
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
@@ -35,6 +35,7 @@ from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from cgnet_deploy.data.mistaken import holds_several, is_avif, named_among, odd_pixels, what_it_is
 from cgnet_deploy.errors import DataError
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import MAX_PIXELS, Res
@@ -57,6 +58,7 @@ SYSTEM = {
 }
 SHOWN = 3
 MAX_FILE_BYTES = 256 << 20
+CUT = "can't be decoded: it is cut or damaged"
 # What Pillow raises for such a file.
 DAMAGED = (OSError, SyntaxError, ValueError, KeyError, TypeError, RuntimeError, struct.error)
 UPRIGHT = 1  # EXIF's orientation of a picture that needs no turn
@@ -79,13 +81,15 @@ READERS: dict[bytes, type[ImageFile]] = {
     b"BM": BmpImageFile,
     b"II*\x00": TiffImageFile,
     b"MM\x00*": TiffImageFile,
+    b"II+\x00": TiffImageFile,
+    b"MM\x00+": TiffImageFile,
     **{b"P%d" % kind: PpmImageFile for kind in range(1, 7)},
     b"GIF8": GifImageFile,
     b"\0\0\0\x0cjP  ": Jpeg2KImageFile,
     b"\xff\x4f\xff\x51": Jpeg2KImageFile,
 }
-AVIF = b"ftypavif"  # behind the size of its box
 BY_PILLOW = ("GIF", "JPEG2000", "AVIF")  # decoded too: not every build of OpenCV can
+MAY_LACK = {"WEBP": "webp", "JPEG2000": "jpg_2000", "AVIF": "avif"}  # features of Pillow
 
 
 def is_system(name: str) -> bool:
@@ -102,12 +106,13 @@ def images_in(folder: Path) -> list[Path]:
     """The pictures of a folder, sorted by name; other files are named in the log. DataError if there is no picture."""
     held = entries(folder)
     images = pictures_of(held)
+    others = [p for p in held if p.suffix.lower() not in IMAGE_SUFFIXES and not is_system(p.name) and p.is_file()]
     if not images:
-        raise DataError(f"{folder} holds no picture ({', '.join(IMAGE_SUFFIXES)})")
-    others = [p.name for p in held if p.suffix.lower() not in IMAGE_SUFFIXES and not is_system(p.name) and p.is_file()]
+        raise DataError(f"{folder} holds no picture ({', '.join(IMAGE_SUFFIXES)}){named_among(others)}")
     if others:
+        names = ", ".join(p.name for p in others[:SHOWN])
         more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
-        log.warning(f"{folder}: skipping {', '.join(others[:SHOWN])}{more}: not called as a picture that can be read")
+        log.warning(f"{folder}: skipping {names}{more}: not called as a picture that can be read{named_among(others)}")
     return images
 
 
@@ -190,24 +195,33 @@ def read_header(path: Path) -> tuple[bytes, ImageFile]:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} can't be read: {error.strerror}") from error
-    avif = AvifImageFile if content[4:12] == AVIF else None
+    avif = AvifImageFile if is_avif(content) else None
     reader = next((reader for magic, reader in READERS.items() if content.startswith(magic)), avif)
     if reader is None:
-        raise DataError(f"{path} is not a PNG, JPEG, WebP, BMP, TIFF, PNM, GIF, JPEG 2000 or AVIF picture")
+        kinds = "not a PNG, JPEG, WebP, BMP, TIFF, PNM, GIF, JPEG 2000 or AVIF picture"
+        raise DataError(f"{path} is {what_it_is(content) or kinds}")
     try:
         with warnings.catch_warnings(action="ignore"):  # of Pillow, about damaged EXIF
             header = reader(io.BytesIO(content), "")
+            several = holds_several(header)
     except DecompressionBombError:
         raise DataError(f"{path} has more than {MAX_PIXELS} pixels") from None
     except DAMAGED as error:
-        raise DataError(f"{path} can't be decoded: it is cut or damaged") from error
+        feature = MAY_LACK.get(reader.format or "")
+        if feature and not features.check(feature):
+            raise DataError(f"{path} is {reader.format}, which this build of Pillow doesn't read") from error
+        raise DataError(f"{path} {odd_pixels(content) or CUT}") from error
     if header.height * header.width > MAX_PIXELS:
         raise DataError(f"{path} is {header.height}x{header.width}; a picture may have {MAX_PIXELS} pixels")
+    if several:
+        raise DataError(f"{path} holds several pictures (pages, or an animation); wanted one: save each as a file")
     return content, header
 
 
 def _decode(path: Path, content: bytes, header: ImageFile) -> U8:
     """(H, W, 3) u8 BGR as stored."""
+    if odd := odd_pixels(content):
+        raise DataError(f"{path} {odd}")
     pixels: npt.NDArray[np.generic] | None = None
     with contextlib.suppress(cv2.error, *DAMAGED), warnings.catch_warnings(action="ignore"):
         if header.format in BY_PILLOW:
@@ -215,5 +229,5 @@ def _decode(path: Path, content: bytes, header: ImageFile) -> U8:
         else:
             pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if pixels is None:
-        raise DataError(f"{path} can't be decoded: it is cut or damaged")
+        raise DataError(f"{path} {CUT}")
     return np.asarray(pixels, np.uint8)

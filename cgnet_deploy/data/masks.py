@@ -14,7 +14,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from cgnet_deploy.data.images import DAMAGED, read_header, upright
+from cgnet_deploy.data.images import CUT, DAMAGED, read_header, upright
+from cgnet_deploy.data.mistaken import odd_pixels
 from cgnet_deploy.errors import DataError
 
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff")
@@ -45,20 +46,14 @@ def read_mask(path: Path) -> Mask:
             f"{path} is no mask: a mask saved as {header.format} has other values at every edge; export it as PNG"
         )
     mode, layout = header.mode, _raw_mode(header.tile)
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            several = getattr(header, "n_frames", 1) > 1  # looks for the header of the second
-    except DAMAGED as error:
-        raise DataError(f"{path} can't be decoded: it is cut or damaged") from error
-    if mode not in GREY + COLOUR or layout.endswith("I") or several:
-        raise DataError(
-            f"{path} is no mask: {header.format} of mode {layout or mode}; wanted one grey, palette or RGB picture"
-        )
+    if mode not in GREY + COLOUR or layout.endswith("I"):
+        what = f"is no mask: {header.format} of mode {layout or mode}; wanted grey, palette or RGB"
+        raise DataError(f"{path} {odd_pixels(content) or what}")
     try:
         with warnings.catch_warnings(action="ignore"):  # of Pillow, about damaged metadata
             pixels = upright(np.asarray(header), content, header)
     except DAMAGED as error:
-        raise DataError(f"{path} can't be decoded: it is cut or damaged") from error
+        raise DataError(f"{path} {CUT}") from error
     if mode in COLOUR:
         red, green, blue = (pixels[..., i].astype(np.int32) for i in range(3))
         return Mask("colours", red << 16 | green << 8 | blue)

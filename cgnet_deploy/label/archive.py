@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from cgnet_deploy.data.images import IMAGE_SUFFIXES, is_system
+from cgnet_deploy.data.mistaken import named_among
 from cgnet_deploy.errors import DataError, one_line, require
 from cgnet_deploy.files import matching
 
@@ -49,11 +50,16 @@ def items_of(archive: str) -> list[Item]:
         root = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ""
         paths = [path for path in paths if not any(map(is_system, Path(os.path.relpath(path, root)).parts))]
     items = [item for path in paths if (item := _item(path, root))]
-    if len(items) < len(paths):
-        log.warning("%s: %d files are neither pictures nor videos", archive, len(paths) - len(items))
+    taken = {item.path for item in items}
+    others = [Path(path) for path in paths if path not in taken]
+    if items and others:
+        log.warning("%s: %d files are neither pictures nor videos%s", archive, len(others), named_among(others))
     if not items:
         kinds = ", ".join((*IMAGE_SUFFIXES, *VIDEO_SUFFIXES))
-        raise DataError(f"{archive} holds no picture and no video ({kinds}); wanted a folder, a glob or a Parquet file")
+        raise DataError(
+            f"{archive} holds no picture and no video ({kinds}); wanted a folder, a glob or a Parquet file"
+            f"{named_among(others)}"
+        )
     return items
 
 

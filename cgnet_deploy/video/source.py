@@ -17,6 +17,7 @@ import cv2
 
 from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.data.images import IMAGE_SUFFIXES, images_in, pictures_of, read_image
+from cgnet_deploy.data.mistaken import is_picture
 from cgnet_deploy.data.pairing import lines_of
 from cgnet_deploy.errors import CgnetError, DataError
 from cgnet_deploy.files import check_name, matching
@@ -213,7 +214,8 @@ def _pictures(path: Path) -> Sequence[Path] | None:
     if path.is_file():
         if path.suffix.lower() == ".txt":
             return _listed(path)
-        return [path] if path.suffix.lower() in IMAGE_SUFFIXES and path.suffix.lower() != ANIMATED else None
+        suffix = path.suffix.lower()
+        return [path] if (suffix in IMAGE_SUFFIXES and suffix != ANIMATED) or is_picture(path) else None
     if path.exists():
         return None
     return _numbered(path) or pictures_of(map(Path, matching(str(path)))) or None
