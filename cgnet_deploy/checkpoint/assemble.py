@@ -18,6 +18,7 @@ from torch import Tensor
 
 from cgnet_deploy.checkpoint.keys import CLASSIFIER, FORMATS, Format, block, renamed, stem
 from cgnet_deploy.checkpoint.refused import Inert
+from cgnet_deploy.checkpoint.reparametrized import multiplied_out
 from cgnet_deploy.checkpoint.wrappers import MMCV_AVERAGE, Weights
 from cgnet_deploy.errors import CheckpointError
 from cgnet_deploy.model import CGNet
@@ -39,7 +40,7 @@ def assemble(path: Path, weights: Weights) -> tuple[CGNet, Format]:
     """
     if weights.twice:
         raise CheckpointError(f"{path} names a tensor twice, with and without a wrapper: it mixes two networks")
-    named = weights.tensors
+    named = multiplied_out(path, weights.tensors)
     fmt = _format(path, named)
     head = f"{CLASSIFIER.of(fmt)}.weight"
     bias = f"{CLASSIFIER.of(fmt)}.bias"

@@ -5,6 +5,7 @@ module.stem.0.conv.weight, model.net._orig_mod.stem.0.conv.weight             pr
 backbone.module.stem.0.conv.weight                                            wrappers (PARTS) inside a name
 classifier.1.conv.weight                                                      the official code, behind a dropout layer
 ema_backbone_stem_0_conv_weight                                               mmcv's running average, beside the weights
+classifier.weight_orig, classifier.weight_mask                                parts of a weight (reparametrized.py)
 {"ema": {"shadow_params": [...]}}                                             torch_ema's: parameters in order, no names
 
 A set of weights is what has a CGNet's stem and classifier under one prefix in one container. A file may hold several:
@@ -19,6 +20,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from cgnet_deploy.checkpoint.keys import CLASSIFIER, FORMATS, stem
+from cgnet_deploy.checkpoint.reparametrized import gathered
 
 MAX_DEPTH = 6
 MAX_VISITED = 5_000
@@ -81,7 +83,7 @@ def _containers(loaded: object, lists: list[tuple[str, list[Any] | tuple[Any, ..
     queue: list[tuple[str, object, tuple[tuple[Mapping[Any, Any], Any], ...], int]] = [("", loaded, (), 0)]
     for place, held, around, depth in queue:  # grows
         if isinstance(held, Mapping):
-            yield _Container(place, tuple((_unwrapped(str(name)), value) for name, value in held.items()), around)
+            yield _Container(place, gathered((_unwrapped(str(name)), value) for name, value in held.items()), around)
             items = list(held.items())
         elif isinstance(held, list | tuple):
             items = list(enumerate(held))
