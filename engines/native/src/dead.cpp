@@ -12,8 +12,8 @@
 namespace cgnet::native {
 namespace {
 
-constexpr int kTogether = 4;      // channels that kernels read at once
-constexpr int64_t kOfAMove = 8;   // multiply-adds that a channel must spare to be worth moving, generously
+constexpr int kTogether = 4;     // channels that kernels read at once
+constexpr int64_t kOfAMove = 8;  // multiply-adds that a channel must spare to be worth moving, generously
 
 int64_t together(size_t channels) { return static_cast<int64_t>((channels + kTogether - 1) / kTogether * kTogether); }
 
@@ -56,7 +56,8 @@ std::vector<Op*> readers(Network& net, size_t index) {
   return found;
 }
 
-// Takes from a dense convolution the filters that the depthwise ones after it don't weigh, and from those theirs.
+// Takes from a dense convolution the filters that no depthwise one after it weighs, and from those theirs, whose results then
+// have places of their own.
 void drop_filters(Network& net, size_t index) {
   Op& op = net.ops[index];
   const std::vector<Op*> after = readers(net, index);
@@ -97,7 +98,8 @@ void pick_inputs(Op& op, std::vector<Op>& ops) {
           live.push_back(static_cast<int>(c));
           break;
         }
-    const int64_t spared = (together(count) - together(live.size())) * op.channels * static_cast<int64_t>(taps) / (op.stride * op.stride);
+    const auto each = op.channels * static_cast<int64_t>(taps) / (op.stride * op.stride);
+    const int64_t spared = (together(count) - together(live.size())) * each;
     if (live.empty() || spared <= kOfAMove * static_cast<int64_t>(live.size())) {
       live.resize(count);
       for (size_t c = 0; c < count; c++) live[c] = static_cast<int>(c);

@@ -19,8 +19,7 @@ void flush_denormals() { _mm_setcsr(_mm_getcsr() | 0x8040); }
 
 const Kernels kKernels{
     "avx512", 16, 4, 127, 2, 0, 0, group, dense<Wide, Element::kU8, 6, 12, 12>, dense<Wide, Element::kF32, 6, 12, 12>,
-    depthwise_any,
-    depthwise_f32<Wide>, move<Wide>, store<Wide>, column_sums_u8, column_sums_f32, row_sums<uint8_t, int32_t, 16>,
+    depthwise_any, depthwise_f32<Wide>, move<Wide>, store<Wide>, column_sums_u8, column_sums_f32, row_sums<uint8_t, int32_t, 16>,
     row_sums<float, float, 16>, pool, normalise, enlarge<Wide>, labels<Wide>,
     flush_denormals};
 

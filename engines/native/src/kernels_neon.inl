@@ -16,8 +16,8 @@ void flush_denormals() {
 #ifdef __ARM_FEATURE_BF16_VECTOR_ARITHMETIC
 constexpr cgnet::native::Kernels neon(const char* name) {
   return {name, 4, 4, 127, 2, 0, 0, group, nullptr, dense<Neon, Element::kF32, 4, 8, 8>, nullptr, depthwise_f32<Neon>,
-          move<Neon>, store<Neon>, column_sums_u8, column_sums_f32, row_sums<uint8_t, int32_t, 8>, row_sums<float, float, 8>, pool,
-          normalise, enlarge<Neon>, labels<Neon>, flush_denormals, dense<Neon, Element::kBf16, 4, 8, 8>,
+          move<Neon>, store<Neon>, column_sums_u8, column_sums_f32, row_sums<uint8_t, int32_t, 8>, row_sums<float, float, 8>,
+          pool, normalise, enlarge<Neon>, labels<Neon>, flush_denormals, dense<Neon, Element::kBf16, 4, 8, 8>,
           row_sums<Bf16, float, 8>};
 }
 #else
