@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cgnet_deploy import __version__
+from cgnet_deploy import __version__, errors
 from cgnet_deploy.codec import to_json
 from cgnet_deploy.engines.base import EngineInfo
 from cgnet_deploy.errors import CgnetError, EngineUnavailable, UsageError, UserError, one_line, require
@@ -143,6 +143,8 @@ def _run(
     try:
         with task("labelling", len(items)) as progress:
             for row in labelled.iter_rows():
+                if row["error"]:
+                    raise getattr(errors, row["error"], CgnetError)(row["message"])
                 progress.update(progress.done + int(row["items"]))
     except ray.exceptions.RayError as error:
         raise _ours(error) from error

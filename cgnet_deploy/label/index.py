@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cgnet_deploy.errors import DataError, one_line, require
-from cgnet_deploy.files import replacing
+from cgnet_deploy.files import make_folder, replacing
 
 INDEX = "index.parquet"
 PARTS = ".parts"
@@ -54,7 +54,7 @@ class Index:
         """Keep the rows of one batch, whose masks are all written."""
         digest = hashlib.sha256("\n".join(row.path for row in rows).encode()).hexdigest()
         parts = self.folder / PARTS
-        parts.mkdir(exist_ok=True)
+        make_folder(parts)
         self._write(parts / f"{digest[:24]}.parquet", [_flat(row, self.class_names) for row in rows])
 
     def merge(self) -> tuple[int, int]:

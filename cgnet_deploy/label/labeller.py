@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from cgnet_deploy.data.images import read_image
-from cgnet_deploy.errors import DataError, FrameError, one_line
+from cgnet_deploy.errors import CgnetError, DataError, FrameError, one_line
 from cgnet_deploy.files import make_folder, write_bytes
 from cgnet_deploy.label.archive import Item
 from cgnet_deploy.label.index import Index, IndexRow
@@ -33,18 +33,20 @@ class Labeller:
         self.index = Index(self.output, self.spec.class_names)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """How many of a batch were labelled; or an error's class and text, since Ray loses both on the way."""
         items = [Item(str(p), str(n), k) for p, n, k in zip(batch["path"], batch["name"], batch["kind"], strict=True)]
+        try:
+            self.label(items)
+        except CgnetError as error:
+            return _table(0, type(error).__name__, str(error))
+        return _table(len(items))
+
+    def label(self, items: list[Item]) -> None:
         rows = [*self.pictures([item for item in items if item.kind == "picture"])]
         for item in items:
             if item.kind == "video":
                 rows += self.video(item)
         self.index.add(rows)
-        failed = sum(row.mask is None for row in rows)
-        return {
-            "items": np.array([len(items)]),
-            "masks": np.array([len(rows) - failed]),
-            "unreadable": np.array([failed]),
-        }
 
     def pictures(self, items: list[Item]) -> Iterator[IndexRow]:
         """Label pictures together, so that an engine with a batch is filled."""
@@ -93,6 +95,10 @@ class Labeller:
         height, width = labels.shape
         margin = self.segmenter.mean_margin(pixels)
         return IndexRow(item.path, frame, f"{MASKS}/{name}", height, width, shares, margin)
+
+
+def _table(items: int, error: str = "", message: str = "") -> dict[str, Any]:
+    return {"items": np.array([items]), "error": np.array([error]), "message": np.array([message])}
 
 
 def palette_png(labels: U8, spec: ModelSpec) -> bytes:

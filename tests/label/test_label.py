@@ -122,6 +122,15 @@ def test_a_video_is_a_batch_of_its_own_and_comes_before_the_pictures() -> None:
     assert [[item.name for item in batch] for batch in api._batches(items, 2)] == [["2"], ["0", "1"], ["3", "4"], ["5"]]
 
 
+def test_what_cannot_be_written_ends_it_in_one_line(
+    engine: Path, archive: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "labelled"
+    (output / "masks" / "000.png.png").mkdir(parents=True)
+    assert main(arguments(engine, archive, output)) == 1
+    assert "000.png.png can't be written: Is a directory" in capfd.readouterr().err.splitlines()[-1]
+
+
 @pytest.fixture
 def started(engine: Path, archive: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """The command at work: some batches are done, most are not."""
