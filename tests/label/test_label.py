@@ -122,7 +122,7 @@ def test_a_video_is_a_batch_of_its_own_and_comes_before_the_pictures() -> None:
     assert [[item.name for item in batch] for batch in api._batches(items, 2)] == [["2"], ["0", "1"], ["3", "4"], ["5"]]
 
 
-def test_what_cannot_be_written_ends_it_in_one_line(
+def test_what_cannot_be_written_is_named(
     engine: Path, archive: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "labelled"
