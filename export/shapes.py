@@ -41,11 +41,11 @@ def _infer(model: ir.Model, nodes: list[ir.Node]) -> None:
     given = [value for name, value in read.items() if name not in made]
     held = [value.const_value for value in given if value.const_value is not None and value.const_value.size < LARGE]
     part = onnx.helper.make_graph(
-        [ir.to_proto(node) for node in nodes],
+        [ir.serde.serialize_node(node) for node in nodes],
         "new",
-        [ir.to_proto(value) for value in given],
+        [ir.serde.serialize_value(value) for value in given],
         [],
-        [ir.to_proto(tensor) for tensor in held],
+        [ir.serde.serialize_tensor(tensor) for tensor in held],
     )
     opsets = [onnx.helper.make_opsetid(domain, version) for domain, version in model.opset_imports.items()]
     whole = onnx.helper.make_model(part, opset_imports=opsets, ir_version=model.ir_version)

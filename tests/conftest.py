@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores; read when NumPy and torch are imported
@@ -12,7 +12,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores; re
 
 import pytest
 
-from cgnet_deploy.data import scenes
 from cgnet_deploy.engines.gpu import find_gpu
 from cgnet_deploy.errors import EngineUnavailable
 
@@ -64,10 +63,6 @@ try:
     find_gpu()
 except EngineUnavailable:
     os.environ.setdefault("TRITON_INTERPRET", "1")
-
-
-# Most exports are verified on the same few scenes, which take as long to draw as a small network takes to trace.
-scenes.draw = lru_cache(maxsize=256)(scenes.draw.__wrapped__)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -43,8 +43,9 @@ class Camera:
     def project(self, point: Point) -> tuple[float, float]:
         """(u, v) in pixels of a point ahead of the camera. Plain floats: numpy is slower for one point."""
         x, y, z = point[0], point[1], max(point[2], NEAR_M)
-        right = self.focal_px * (x + self.bend * z * z) / z
-        down = (self.horizon - 0.5) * self.res.height + self.focal_px * (self.height_m - y) / z
+        focal = self.focal_px
+        right = focal * (x + self.bend * z * z) / z
+        down = (self.horizon - 0.5) * self.res.height + focal * (self.height_m - y) / z
         cos, sin = math.cos(self.roll), math.sin(self.roll)
         return self.res.width / 2 + cos * right - sin * down, self.res.height / 2 + sin * right + cos * down
 
@@ -101,10 +102,12 @@ class Canvas:
 
     def _hazy(self, colour: Bgr, z: float) -> Bgr:
         clear = math.exp(-z / self.haze_m)
-        b, g, r = (min(max(clear * c + (1 - clear) * h, 0.0), 255.0) for c, h in zip(colour, self.haze, strict=True))
+        hazy = [clear * c + (1 - clear) * h for c, h in zip(colour, self.haze, strict=True)]
+        b, g, r = [0.0 if c < 0 else 255.0 if c > 255 else c for c in hazy]
         return b, g, r
 
     def _place(self, point: Point) -> tuple[int, int]:
         """Projected, in OpenCV's fixed point."""
-        u, v = (min(max(p, -FAR_OUT_PX), FAR_OUT_PX) for p in self.camera.project(point))
+        u, v = self.camera.project(point)
+        u, v = min(max(u, -FAR_OUT_PX), FAR_OUT_PX), min(max(v, -FAR_OUT_PX), FAR_OUT_PX)
         return round(u * (1 << SUBPIXEL_BITS)), round(v * (1 << SUBPIXEL_BITS))

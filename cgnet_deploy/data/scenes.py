@@ -99,9 +99,13 @@ def load(where: str, split: str) -> Scenes:
     return Scenes(split, int(seed or 0), Res.parse(res) if res else Scenes.default_res)
 
 
-@lru_cache(maxsize=4)  # a frame and its labels are requested one after the other
 def draw(seed: int, split: str, number: int, res: Res) -> tuple[U8, U8]:
     """Frame (H, W, 3) u8 BGR and labels (H, W) u8 of one scene. The arrays are shared: don't write to them."""
+    few_pixels = res.height * res.width <= Scenes.default_res.height * Scenes.default_res.width
+    return (small if few_pixels else large)(seed, split, number, res)
+
+
+def _draw(seed: int, split: str, number: int, res: Res) -> tuple[U8, U8]:
     rng = np.random.default_rng([seed, list(SIZES).index(split), number])
     sun = 1 if rng.random() < 0.5 else -1
     camera = Camera(
@@ -124,6 +128,11 @@ def draw(seed: int, split: str, number: int, res: Res) -> tuple[U8, U8]:
     for _, paint in sorted(_things(canvas, rng, half_road, pavement, sun), key=lambda thing: -thing[0]):
         paint()
     return _develop(canvas, rng), canvas.labels
+
+
+# A frame and its labels are requested one after the other, and calibration reads its frames several times: drawing one
+# takes a tenth of a second, and 64 small ones fill 44 MB.
+small, large = lru_cache(maxsize=64)(_draw), lru_cache(maxsize=4)(_draw)
 
 
 def _sky(canvas: Canvas, rng: np.random.Generator) -> None:

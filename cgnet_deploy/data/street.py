@@ -104,10 +104,10 @@ def tree(canvas: Canvas, rng: Rng, x: float, z: float) -> None:
     height, spread = float(rng.uniform(4, 9)), float(rng.uniform(1.2, 2.6))
     canvas.line((x, 0, z), (x, 0.6 * height, z), 0.3, pick(rng, ((45, 60, 75),)), TREE)
     leaves = pick(rng, ((40, 85, 60), (35, 110, 90), (50, 70, 45)))
-    for brightness in np.sort(rng.uniform(0.55, 1.35, 26)):  # the light ones lie on top
-        dx, dy = rng.normal(0, (0.5 * spread, 0.17 * height))
-        size = float(rng.uniform(0.25, 0.5)) * spread
-        canvas.disc((x + dx, 0.68 * height + dy, z), (size, 0.8 * size), lit(leaves, float(brightness)), TREE)
+    for brightness in np.sort(rng.uniform(0.55, 1.35, 26)).tolist():  # the light ones lie on top
+        right, up = 0.5 * spread * rng.standard_normal(), 0.17 * height * rng.standard_normal()
+        size = rng.uniform(0.25, 0.5) * spread
+        canvas.disc((x + right, 0.68 * height + up, z), (size, 0.8 * size), lit(leaves, brightness), TREE)
 
 
 def fence(canvas: Canvas, rng: Rng, x: float, z1: float, z2: float) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cgnet_deploy.data.opening import open_dataset
-from cgnet_deploy.data.scenes import SIZES, Scenes, draw
+from cgnet_deploy.data.scenes import SIZES, Scenes, small
 from cgnet_deploy.errors import DataError
 from cgnet_deploy.spec import Res
 
@@ -16,7 +16,7 @@ SMALL = Res(90, 120)
 def test_a_scene_is_a_function_of_its_number() -> None:
     first, other_seed, other_scene = (Scenes("val", seed, SMALL) for seed in (0, 1, 0))
     frame = first.frame(3)
-    draw.cache_clear()
+    small.cache_clear()
     assert np.array_equal(frame, first.frame(3))
     assert not np.array_equal(frame, other_seed.frame(3))
     assert not np.array_equal(frame, other_scene.frame(4))
