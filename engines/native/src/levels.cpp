@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+#include <cstdlib>
+#include <utility>
 
 namespace cgnet::native {
 namespace {
@@ -25,15 +26,17 @@ double needed_step(const Network& network, const Kernels& kernels, const Op& op,
 // Rounds as many weights the other way as their sum asks for, those first to which it matters least: what neighbouring
 // pixels of a channel, or all channels, have in common is then weighed as before.
 void keep_sum(const float* from, size_t count, double inverse, int8_t* to) {
-  std::vector<double> errors(count);
-  for (size_t i = 0; i < count; i++) errors[i] = to[i] - from[i] * inverse;
-  const auto excess = std::lrint(std::accumulate(errors.begin(), errors.end(), 0.0));
+  const auto error = [&](size_t i) { return to[i] - from[i] * inverse; };
+  double sum = 0;
+  for (size_t i = 0; i < count; i++) sum += error(i);
+  const long excess = std::lrint(sum);
+  if (!excess) return;
   const int sign = excess > 0 ? 1 : -1;
-  std::vector<size_t> order(count);
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return sign * errors[a] > sign * errors[b]; });
-  order.resize(static_cast<size_t>(std::abs(excess)));
-  for (const size_t i : order) to[i] = static_cast<int8_t>(to[i] - sign);
+  std::vector<std::pair<double, size_t>> order(count);
+  for (size_t i = 0; i < count; i++) order[i] = {-sign * error(i), i};
+  const auto end = order.begin() + std::abs(excess);
+  std::nth_element(order.begin(), end, order.end());
+  for (auto it = order.begin(); it != end; ++it) to[it->second] = static_cast<int8_t>(to[it->second] - sign);
 }
 
 }  // namespace
