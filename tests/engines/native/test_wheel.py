@@ -9,6 +9,7 @@ import platform
 import subprocess
 import sys
 import venv
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,12 @@ def test_it_needs_no_newer_symbol_than_its_name_promises(wheel: Path, python: Pa
     assert wheel.stat().st_size < 1.5e6
     kernels = ("avx2", "avx512") if platform.machine() == "x86_64" else ("dotprod", "i8mm")
     assert all(b"\0" + name.encode() + b"\0" in library.read_bytes() for name in kernels)
+
+
+def test_it_carries_the_projects_licence(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as content:
+        (name,) = (name for name in content.namelist() if name.endswith("/LICENSE"))
+        assert content.read(name) == (Path(__file__).parents[3] / "LICENSE").read_bytes()
 
 
 def test_it_labels_with_this_cpus_instructions_and_with_none(
