@@ -1,6 +1,7 @@
 """The exception tree. What a user can cause is a `CgnetError` with an exit code; anything else is a bug.
 
     CgnetError                1  the run failed
+    +-- NoSpace                  the disk is full, or a quota is used up
     +-- UserError             2  bad usage or a bad input file
     |   +-- UsageError           the command line, or an argument of the API
     |   +-- CheckpointError      a checkpoint that can't be used
@@ -34,6 +35,10 @@ class CgnetError(Exception):
     """The run failed."""
 
     exit_code: ClassVar[int] = 1
+
+
+class NoSpace(CgnetError):
+    """The disk is full, or a quota is used up: whatever comes next would fail too."""
 
 
 class UserError(CgnetError):

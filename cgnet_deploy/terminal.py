@@ -23,14 +23,13 @@ from typing import NoReturn, TextIO
 
 from cgnet_deploy import __version__
 from cgnet_deploy.errors import CgnetError, UsageError
-from cgnet_deploy.files import STDOUT
+from cgnet_deploy.files import FULL, STDOUT
 from cgnet_deploy.interrupts import prompt_interrupts
 from cgnet_deploy.progress import display
 from cgnet_deploy.spec import Res, Triple
 from cgnet_deploy.threads import heed_quota
 
 WEIGHTS = "of a checkpoint with several sets: ema (the running average), raw, or a set's name"  # help of --weights
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class Parser(argparse.ArgumentParser):
@@ -115,7 +114,10 @@ def guarded(prog: str, body: Callable[[], int]) -> int:
         _drop(sys.stdout)
         return 1
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno == errno.ENAMETOOLONG:
+            _say(plain(f"{prog}: error: {error.filename}: {error.strerror}"))
+            return 2
+        if error.errno not in (*FULL, errno.EIO):
             raise  # a bug
         _drop(sys.stdout)
         _say(f"{prog}: error: the output can't be written: {error.strerror}")

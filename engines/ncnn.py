@@ -7,7 +7,6 @@ size open is converted again for frames of another size. ncnn's half types are o
 from __future__ import annotations
 
 import subprocess
-import tempfile
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,6 +18,7 @@ from cgnet_deploy.engines.base import Ends, Engine, EngineInfo, GraphEngine, sha
 from cgnet_deploy.engines.onnxfile import OnnxFile, requested
 from cgnet_deploy.engines.request import Request
 from cgnet_deploy.errors import ArtifactError, CgnetError, UsageError, last_line, require
+from cgnet_deploy.files import scratch
 from cgnet_deploy.pixels import U8
 
 MAX_CONVERSION_S = 300
@@ -61,8 +61,8 @@ class NcnnEngine(GraphEngine):
             setattr(net.opt, f"use_{name}", False)
         if self._threads is not None:
             net.opt.num_threads = self._threads
-        with tempfile.TemporaryDirectory(prefix="cgnet-ncnn-") as folder:
-            parameters, weights = converted(self._pnnx, self._file, size, Path(folder))
+        with scratch("ncnn") as folder:
+            parameters, weights = converted(self._pnnx, self._file, size, folder)
             if net.load_param(str(parameters)) or net.load_model(str(weights)):
                 raise ArtifactError(f"ncnn can't load what pnnx made of {self._file.path}")
         self._net, self._size = net, size

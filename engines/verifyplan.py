@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.engines.gpu import find_gpu
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.errors import AccuracyError, EngineUnavailable, MissingPackage
+from cgnet_deploy.files import scratch
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Precision, Res
 
@@ -62,8 +62,8 @@ def verify_plan(
     n, h, w = sizes
     dataset = open_dataset(f"scenes:0:{h}x{w}", "val")
     frames = np.stack([dataset.frame(i) for i in range(max(MOST_FRAMES // n, 1) * n)])
-    with TemporaryDirectory(prefix="cgnet-plan-") as folder:
-        path = write(Path(folder) / "new.plan").path
+    with scratch("plan") as folder:
+        path = write(folder / "new.plan").path
         try:
             labels, wanted = _labels(f"trt:{path}", frames, n), _labels(f"ort:{source.path}", frames, n)
         except (EngineUnavailable, MissingPackage) as error:

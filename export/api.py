@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from cgnet_deploy.artifact import IO
+from cgnet_deploy.artifact import IO, sidecar_path
 from cgnet_deploy.checkpoint.unparsed import read_unparsed
 from cgnet_deploy.contracts import CONTRACTS
 from cgnet_deploy.data.opening import open_dataset
@@ -38,7 +38,7 @@ from cgnet_deploy.export.choices import (
 from cgnet_deploy.export.exported import Exported
 from cgnet_deploy.export.frames import frames_to_verify, frames_to_watch
 from cgnet_deploy.export.web.folder import check_web, write_web
-from cgnet_deploy.files import check_folder, check_regular
+from cgnet_deploy.files import check_folder, check_regular, check_writable
 from cgnet_deploy.spec import MIN_SIDE_PX, Color, Precision, Res, Triple
 
 if TYPE_CHECKING:  # torch and onnx_ir are optional, and slow to import
@@ -163,6 +163,7 @@ def export(
     for path in (onnx, engine):
         if path:
             check_regular(path)
+            check_writable(sidecar_path(path))
     for folder in (triton, deepstream, web):
         if folder:
             check_folder(folder)

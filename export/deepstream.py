@@ -32,7 +32,7 @@ from cgnet_deploy.export.opset import finished
 from cgnet_deploy.export.pipeline import Prepared
 from cgnet_deploy.export.runtime import run_single
 from cgnet_deploy.export.verify import demand_labels
-from cgnet_deploy.files import make_folder, write_bytes
+from cgnet_deploy.files import write_together
 from cgnet_deploy.pixels import F32, U8
 from cgnet_deploy.spec import InputSpec, ModelSpec, Precision, Res
 
@@ -60,11 +60,10 @@ def write_deepstream(prepared: Prepared, kept_f32: frozenset[str], folder: Path)
     settings = properties(spec, request.precision, request.res, request.batch)
     shown = run_single(content, [as_nvinfer_feeds(frames, settings) for frames in prepared.frames])
     demand_labels(logits, [one.argmax(1).astype(np.uint8) for one in shown], request.precision)
-    make_folder(folder)
     text = "[property]\n" + "".join(f"{key}={value}\n" for key, value in settings.items())
     labels = "".join(f"{name}\n" for name in spec.class_names)
-    for name, part in (("cgnet.onnx", content), ("config_infer.txt", text.encode()), ("labels.txt", labels.encode())):
-        write_bytes(folder / name, part)
+    parts = {"config_infer.txt": text.encode(), "labels.txt": labels.encode(), "cgnet.onnx": content}
+    write_together({folder / name: part for name, part in parts.items()})
     line = f"{folder}  config_infer.txt and cgnet.onnx for nvinfer: {spec.input.color} planes to {PROBABILITIES}"
     if request.precision is Precision.INT8:
         command = trtexec(model.graph.inputs[0].name or "", prepared.shape, request.batch, request.res)

@@ -12,7 +12,6 @@ errors of the logits add up: 28.6 dB predicted from single ones, 28.4 dB measure
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from cgnet_deploy.export.lower import Lowering
 from cgnet_deploy.export.pipeline import Prepared, write
 from cgnet_deploy.export.runtime import run_single
 from cgnet_deploy.export.score import Evaluate
+from cgnet_deploy.files import scratch
 from cgnet_deploy.progress import track
 from cgnet_deploy.spec import Precision
 
@@ -79,15 +79,15 @@ def guard(prepared: Prepared, limit: float, evaluate: Evaluate, path: Path) -> t
     Raises AccuracyError if there is none; the best of those tried is then written beside `path` (`missed_path`), but
     none that `write` refuses as plainly wrong.
     """
-    with tempfile.TemporaryDirectory(prefix="cgnet-guard-") as folder:
-        unchanged = Path(folder) / "f32.onnx"
+    with scratch("guard") as folder:
+        unchanged = folder / "f32.onnx"
         write(in_f32(prepared), unchanged)
         base = evaluate(unchanged)[0]
         costs = rank(prepared)
         curve: dict[int, Point] = {}
 
         def met(kept: int) -> bool:
-            trial = Path(folder) / f"{kept}.onnx"
+            trial = folder / f"{kept}.onnx"
             try:
                 write(prepared, trial, names_of(costs, kept))
             except AccuracyError as error:  # so far off that no data set is needed

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import statistics
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from cgnet_deploy.export.checks import in_range
 from cgnet_deploy.export.guard import missed_path
 from cgnet_deploy.export.pipeline import ExportedOnnx, Prepared, prepare, write
 from cgnet_deploy.export.targets import TARGETS, Target
+from cgnet_deploy.files import scratch
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Precision, Res
 from cgnet_deploy.stats import F64, bootstrap
@@ -111,8 +111,8 @@ def write_if_fast(
     PerformanceError if int8 gains too little; the file is then beside `path` (`missed_path`).
     """
     request, backend = prepared.request, prepared.request.target.scored_by
-    with tempfile.TemporaryDirectory(prefix="cgnet-speed-") as folder:
-        trial, base = Path(folder) / "int8.onnx", Path(folder) / "f32.onnx"
+    with scratch("speed") as folder:
+        trial, base = folder / "int8.onnx", folder / "f32.onnx"
         written = write(prepared, trial, keep)
         error = why_not_run(backend, trial, request.res, request.batch)
         if error is not None:

@@ -21,7 +21,7 @@ import onnx_ir as ir
 from cgnet_deploy.artifact import Artifact
 from cgnet_deploy.engines.backends import RUNTIMES, Triton
 from cgnet_deploy.export.graph import required
-from cgnet_deploy.files import make_folder, write_bytes
+from cgnet_deploy.files import write_together
 from cgnet_deploy.spec import Res
 
 TYPES = {ir.DataType.UINT8: "TYPE_UINT8", ir.DataType.FLOAT: "TYPE_FP32", ir.DataType.FLOAT16: "TYPE_FP16"}
@@ -48,7 +48,7 @@ def write_repository(folder: Path, onnx: Artifact, plan: Path | None, *, batch: 
     open_batch = onnx.shape[0] is None
     tensors = (_tensor(given, open_batch), _tensor(result, open_batch))
     labels = "".join(f"{name}\n" for name in onnx.spec.class_names)
-    lines = []
+    lines, files = [], {}
     for runtime in RUNTIMES:
         if runtime.triton is None:
             continue
@@ -58,12 +58,12 @@ def write_repository(folder: Path, onnx: Artifact, plan: Path | None, *, batch: 
             stale = "; the one that is there is another export's: remove it" if home.exists() else ""
             lines.append(f"{home}  is left out: its plan is built on the server, with --builder tensorrt{stale}")
             continue
-        make_folder(home / "1")
         config = pbtxt(home.name, runtime.triton, file, *tensors, batch=batch if open_batch else 0, res=res)
-        write_bytes(home / "config.pbtxt", config.encode())
-        write_bytes(home / "labels.txt", labels.encode())
-        write_bytes(home / "1" / file, source.read_bytes())
+        files[home / "config.pbtxt"] = config.encode()
+        files[home / "labels.txt"] = labels.encode()
+        files[home / "1" / file] = source.read_bytes()
         lines.append(f"{home}  {tensors[0].name} {tensors[0].type} -> {tensors[1].name} {tensors[1].type}")
+    write_together(files)
     return lines
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
 import pytest
 
-from cgnet_deploy.errors import CgnetError, UserError
-from cgnet_deploy.files import STDOUT, check_writable, replacing, write_bytes, write_json
+from cgnet_deploy.errors import CgnetError, NoSpace, UserError
+from cgnet_deploy.files import STDOUT, check_writable, replacing, scratch, write_bytes, write_json, write_together
 from cgnet_deploy.terminal import show
+from tests.disks import READ_ONLY, full_disk
 
 
 @pytest.mark.parametrize("steps", [1, 3])
@@ -91,6 +94,61 @@ def test_a_device_stays_a_device(linked: bool, tmp_path: Path) -> None:
 def test_a_full_device_is_one_line() -> None:
     with pytest.raises(CgnetError, match="/dev/full can't be written: No space left on device"):
         write_bytes(Path("/dev/full"), b"x")
+
+
+def test_files_that_belong_together_are_replaced_together(tmp_path: Path) -> None:
+    """A page's network and its hash; a model and its configuration."""
+    old, new = tmp_path / "a" / "old", tmp_path / "b" / "c" / "new"
+    write_together({old: b"old"})
+    with full_disk(5000), pytest.raises(NoSpace, match="new can't be written: File too large"):
+        write_together({old: b"2", tmp_path / "first": b"1", new: bytes(5001)})
+    assert old.read_bytes() == b"old"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "old"]
+    write_together({old: b"2", new: bytes(5001)})
+    assert (old.read_bytes(), new.stat().st_size) == (b"2", 5001)
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "a", b"old")
+    with full_disk(5000), pytest.raises(NoSpace, match="a can't be written: File too large"):
+        write_bytes(tmp_path / "a", bytes(5001))
+    assert (tmp_path / "a").read_bytes() == b"old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_file_that_is_mounted_is_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by docker run -v report.json:/report.json, where a rename is refused."""
+
+    def busy(*paths: Path) -> None:
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    (mounted := tmp_path / "a.json").write_text("something longer than what comes")
+    monkeypatch.setattr(os, "replace", busy)
+    write_json(mounted, {"a": 1})
+    assert json.loads(mounted.read_text()) == {"a": 1}
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("letter", ["x", "ö", "漢"])
+def test_a_name_may_be_as_long_as_file_systems_allow(letter: str, tmp_path: Path) -> None:
+    path = tmp_path / (letter * (255 // len(letter.encode())))
+    check_writable(path)
+    write_bytes(path, b"x")
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+
+
+def test_no_place_for_temporary_files_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose root is read-only."""
+    monkeypatch.setattr(tempfile, "tempdir", str(READ_ONLY))
+    with pytest.raises(UserError, match=r"temporary files can't be written: .*; TMPDIR names"), scratch("x"):
+        pass
+    write_bytes(Path("/dev/null"), b"x")  # needs none
+
+
+def test_a_full_place_for_temporary_files_is_one_line() -> None:
+    with full_disk(5000), pytest.raises(NoSpace, match="File too large; TMPDIR names another"), scratch("x") as folder:
+        (folder / "a").write_bytes(bytes(5001))
+    assert not folder.exists()
 
 
 def test_a_link_into_a_folder_that_is_not_there(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cgnet_deploy.errors import CgnetError
+from cgnet_deploy.files import write_bytes
 from cgnet_deploy.pixels import F32, U8
 
 EDGES = (0.01, 0.1, 1.0)  # of the margin, in units of the logits
@@ -86,8 +87,7 @@ def bands_kept(folder: Path, i: int) -> U8 | None:
 
 
 def _write(path: Path, image: U8) -> None:
-    if not cv2.imwrite(str(path), image):
-        raise CgnetError(f"{path} can't be written: is the disk full?")
+    write_bytes(path, cv2.imencode(".png", image)[1].tobytes())
 
 
 def _read(path: Path) -> U8:

@@ -8,8 +8,8 @@ one of them is at work at a time, and all of them see the same frames.
 
 from __future__ import annotations
 
+import io
 import logging
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -39,6 +39,7 @@ from cgnet_deploy.data.dataset import Dataset, check_classes, fit_frame, scored_
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.engines.base import Layer
 from cgnet_deploy.errors import UsageError
+from cgnet_deploy.files import scratch
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Res
 
@@ -66,8 +67,8 @@ def run(settings: Settings, show: Show | None = None, start: StartProcess = Engi
             for engine in engines:
                 check_classes(dataset, len(engine.info.class_names))
             scored_images(dataset, range(images))  # now, and not after all rounds
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cgnet-bench-")))
-        np.save(frames := folder / "frames.npy", first_frames(dataset, res, batch))
+        folder = stack.enter_context(scratch("bench"))
+        save(frames := folder / "frames.npy", first_frames(dataset, res, batch))
         starts = [first_inference(engine, frames) for engine in engines]
         timings = {boundary: take_rounds(engines, settings, boundary, frames) for boundary in settings.boundaries}
         kept = [folder / str(number) for number in range(len(engines))]
@@ -132,6 +133,12 @@ def common(flag: str, values: list[tuple[str, T]]) -> T:
         if value != first:
             raise UsageError(f"{first_name} takes {first}, {name} takes {value}: give one {flag} for all")
     return first
+
+
+def save(path: Path, frames: U8) -> None:
+    """As .npy; by np.save alone, a full disk is an error without a number."""
+    np.save(content := io.BytesIO(), frames)
+    path.write_bytes(content.getbuffer())
 
 
 def first_frames(dataset: Dataset | None, res: Res, batch: int) -> U8:

@@ -15,6 +15,7 @@ from cgnet_deploy import codec
 from cgnet_deploy.bench.machine.environment import Environment
 from cgnet_deploy.bench.report.record import Record
 from cgnet_deploy.errors import UserError
+from cgnet_deploy.files import unwritten
 
 MAX_BYTES = 1 << 30
 SCHEMA = 3
@@ -41,7 +42,7 @@ def append(path: Path, records: Sequence[Record], asked: str, where: Environment
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise UserError(f"{path} can't be written: {error.strerror}") from error
+        raise unwritten(path, error) from error
 
 
 def read(path: Path, asked: str) -> list[Record]:

@@ -41,9 +41,9 @@ def convert(
     Raises CheckpointError, UsageError.
     """
     ckpt, out = Path(ckpt), Path(out)
+    check_writable(out)
     if out.exists() and ckpt.exists() and out.samefile(ckpt):
         raise UsageError(f"{out} is the checkpoint itself; give the output another name")
-    check_writable(out)
     if to == "cgnet":
         checkpoint = load_checkpoint(
             ckpt, contract=contract, names=names, mean=mean, std=std, color=color, res=res, weights=weights

@@ -203,7 +203,7 @@ def read_header(path: Path) -> tuple[bytes, ImageFile]:
     try:
         with warnings.catch_warnings(action="ignore"):  # of Pillow, about damaged EXIF
             header = reader(io.BytesIO(content), "")
-            several = holds_several(header)
+            several = holds_several(header, content)
     except DecompressionBombError:
         raise DataError(f"{path} has more than {MAX_PIXELS} pixels") from None
     except DAMAGED as error:

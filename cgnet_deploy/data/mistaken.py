@@ -7,6 +7,7 @@ have and that OpenCV doesn't read; several pictures in one file.
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Iterable
 from itertools import islice
@@ -48,6 +49,8 @@ MOST_BITS, MOST_CHANNELS = 16, 4
 # None, CCITT's three, LZW, JPEG's two, Deflate's two, PackBits
 COMPRESSIONS = (1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946)
 NEW_SUBFILE_TYPE, REDUCED, MASK = 254, 1, 4
+PLAIN = (b"P1", b"P2", b"P3")  # PNM in letters
+COMMENT = re.compile(rb"#[^\n\r]*")
 MOST_COPIES = 32  # each half as wide as the one before: no picture has more
 
 
@@ -96,11 +99,13 @@ def _kinds(content: bytes) -> set[bytes]:
     return {listed[at : at + 4] for at in range(0, len(listed), 4) if at != 4}  # at 4 is a version
 
 
-def holds_several(header: ImageFile) -> bool:
-    """Whether a file has more than one picture: frames of an animation, pages.
+def holds_several(header: ImageFile, content: bytes) -> bool:
+    """Whether a file has more than one picture: frames of an animation, pages, PNM after PNM.
 
     Not a page's smaller copies and its mask, which GeoTIFF keeps beside it. Raises what Pillow does if it is damaged.
     """
+    if header.format == "PPM":
+        return _another_pnm(header, content)
     if header.format != "TIFF":
         return bool(getattr(header, "is_animated", False))
     try:
@@ -113,6 +118,21 @@ def holds_several(header: ImageFile) -> bool:
     finally:
         header.seek(0)
     return False
+
+
+def _another_pnm(header: ImageFile, content: bytes) -> bool:
+    """Whether another header follows the pixels, as where programs write frame after frame to one stream."""
+    if not header.tile:
+        return False
+    start = header.tile[0][2]
+    kind, numbers = content[:2], COMMENT.sub(b" ", content[2:start]).split()
+    if kind in PLAIN:
+        return re.search(rb"\sP[1-6]\s", COMMENT.sub(b" ", content[start:])) is not None
+    row_bytes = -(-header.width // 8)  # P4: a bit a pixel
+    if kind != b"P4":
+        row_bytes = header.width * (3 if kind == b"P6" else 1) * (2 if int(numbers[-1]) > 255 else 1)
+    rest = content[start + row_bytes * header.height :]
+    return re.match(rb"\s*P[1-7]\s", rest) is not None
 
 
 def odd_pixels(content: bytes) -> str | None:

@@ -24,7 +24,7 @@ from cgnet_deploy import __version__, errors
 from cgnet_deploy.codec import to_json
 from cgnet_deploy.engines.base import EngineInfo
 from cgnet_deploy.errors import CgnetError, EngineUnavailable, UsageError, UserError, one_line, require
-from cgnet_deploy.files import make_folder, read_json, write_json
+from cgnet_deploy.files import check_folder, make_folder, read_json, write_json
 from cgnet_deploy.label.archive import Item, items_of
 from cgnet_deploy.label.index import Index
 from cgnet_deploy.label.labeller import Labeller
@@ -89,6 +89,7 @@ def label_archive(
     label, UsageError if `output` holds masks of another engine, and what `open_engine` raises.
     """
     output = Path(output)
+    check_folder(output)
     opens = partial(
         Segmenter,
         _absolute(engine),

@@ -34,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _average(args: argparse.Namespace) -> int:
+    check_writable(args.out)
     require("torch", extra="train")
     from cgnet_deploy.checkpoint.reading import load_checkpoint
     from cgnet_deploy.checkpoint.writing import save_checkpoint
@@ -47,7 +48,6 @@ def _average(args: argparse.Namespace) -> int:
     recipe = replace(RECIPES[args.recipe], input=spec.input)
     dataset, val = open_dataset(args.data, recipe.split), open_dataset(args.data, "val")
     check_classes(val, spec.classes)
-    check_writable(args.out)
     with flushed_denormals():  # of which the official weights are full
         model = average(read, dataset, recipe, args.steps)
         miou = confusion_of(model, val, spec.input).miou

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cgnet_deploy.errors import CgnetError, require
-from cgnet_deploy.files import replacing, write_bytes
+from cgnet_deploy.errors import require
+from cgnet_deploy.files import replacing, unwritten, write_bytes
 from cgnet_deploy.train.state import CURVES, LOG
 
 
@@ -71,7 +71,7 @@ class Journal:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
         except OSError as error:
-            raise CgnetError(f"{self.path} can't be written: {error.strerror}") from error
+            raise unwritten(self.path, error) from error
 
     def close(self) -> None:
         if self.board:

@@ -20,7 +20,7 @@ from cgnet_deploy.data.dataset import Dataset
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.data.subset import split_by_name
 from cgnet_deploy.errors import UsageError
-from cgnet_deploy.files import make_folder
+from cgnet_deploy.files import check_folder, make_folder
 from cgnet_deploy.model import flushed_denormals
 from cgnet_deploy.train.feed import Share
 from cgnet_deploy.train.initial import Initial
@@ -81,6 +81,7 @@ def start(
     """
     if weights and not init:
         raise UsageError("--weights goes with --init: it says which of its sets of weights is meant")
+    check_folder(out)
     make_folder(out)
     if not resume and (out / STATE).exists():
         raise UsageError(f"{out} holds a run already: --resume goes on with it; or give another --out")

@@ -26,7 +26,7 @@ from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.engines.request import Said
 from cgnet_deploy.errors import UsageError, require
 from cgnet_deploy.export.calibration_data import LEAST_FRAMES, calibration_frames
-from cgnet_deploy.files import check_writable, make_folder
+from cgnet_deploy.files import check_folder, check_writable, make_folder
 from cgnet_deploy.spec import Precision, Res
 from cgnet_deploy.tuning.candidates import candidates, thread_counts, why_not
 from cgnet_deploy.tuning.contest import engine_process
@@ -110,6 +110,8 @@ def tune(
         re.compile(only or "")
     except re.error as error:
         raise UsageError(f"--only {only!r} is no regular expression: {error}") from None
+    out = Path(out)
+    check_folder(out)
     read_unparsed(Path(ckpt))  # before torch is imported, for a quick answer where it can't be used
     for package, extra in (("torch", "export"), ("onnx_ir", "export"), ("onnx", "export")):
         require(package, extra)
@@ -123,7 +125,6 @@ def tune(
     check_classes(dataset, spec.classes)
     images = min(len(dataset), limit or len(dataset))
     scored_images(dataset, range(images))
-    out = Path(out)
     make_folder(files := out / "files")
     check_writable(out / "tune.json")
     counts = (threads,) if threads else thread_counts()

@@ -7,7 +7,7 @@ import shlex
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cgnet_deploy.errors import CgnetError
+from cgnet_deploy.errors import CgnetError, NoSpace
 from cgnet_deploy.export.cli import export_as
 from cgnet_deploy.files import sha256_of
 from cgnet_deploy.spec import Precision
@@ -55,6 +55,8 @@ class Maker:
         if variant not in self.made:
             try:
                 self._make(variant)
+            except NoSpace:
+                raise
             except CgnetError as error:
                 self.failed[variant] = f"can't be exported: {error}"
                 raise CgnetError(self.failed[variant]) from error

@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from cgnet_deploy.bench.report.compare import ratio_of_rounds
-from cgnet_deploy.errors import CgnetError, one_line
+from cgnet_deploy.errors import CgnetError, NoSpace, one_line
 from cgnet_deploy.tuning.trial import Trial
 
 log = logging.getLogger(__name__)
@@ -81,6 +81,8 @@ def race(
 def made_or_failed(trial: Trial, make: Callable[[Trial], Trial]) -> Trial:
     try:
         return make(trial)
+    except NoSpace:
+        raise
     except CgnetError as error:
         why = str(error)
     except Exception as error:  # of torch's exporter or a runtime: the other candidates may do well
@@ -100,6 +102,8 @@ def run_heat(heat: Heat, entrants: Sequence[Trial]) -> Trials:
         """Go on without an engine that can't."""
         try:
             yield
+        except NoSpace:
+            raise
         except CgnetError as error:
             log.warning(f"{name}: {error}")
             done[name] = replace(running.pop(name), fate="failed", why=str(error))

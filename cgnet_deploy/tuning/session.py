@@ -10,25 +10,23 @@ from __future__ import annotations
 
 import logging
 import math
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-import numpy as np
-
 from cgnet_deploy.bench.machine.readings import here
 from cgnet_deploy.bench.measure.rounds import ROUNDS, StartProcess
-from cgnet_deploy.bench.measure.run import first_frames
+from cgnet_deploy.bench.measure.run import first_frames, save
 from cgnet_deploy.bench.measure.settings import Settings
 from cgnet_deploy.bench.report.compare import ratio
 from cgnet_deploy.bench.report.record import Record
 from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.confusion import Confusion
 from cgnet_deploy.data.opening import open_dataset
-from cgnet_deploy.errors import AccuracyError, CgnetError, MissingPackage, PerformanceError
+from cgnet_deploy.errors import AccuracyError, CgnetError, MissingPackage, NoSpace, PerformanceError
+from cgnet_deploy.files import scratch
 from cgnet_deploy.spec import Res
 from cgnet_deploy.tuning.contest import Contest, Course, engine_process
 from cgnet_deploy.tuning.kept import Tuned, keep_file, write_report
@@ -87,10 +85,10 @@ class Session:
     def _course(self) -> Iterator[Course]:
         """The frames, and PyTorch's labels of them."""
         settings = self.settings
-        with tempfile.TemporaryDirectory(prefix="cgnet-tune-") as folder:
+        with scratch("tune") as folder:
             dataset = open_dataset(str(settings.data), settings.split)
             res = settings.res or Res(*dataset.frame(0).shape[:2])
-            np.save(frames := Path(folder) / "frames.npy", first_frames(dataset, res, settings.batch or 1))
+            save(frames := folder / "frames.npy", first_frames(dataset, res, settings.batch or 1))
             course = Course(settings, frames, self.maker.folder, None, here(), self.start)
             with Contest(course) as contest:
                 contest.open("PyTorch", f"torch:{self.ckpt}", settings.threads, EXACT, settings.said)
@@ -120,6 +118,8 @@ class Session:
                 with Contest(course) as contest:
                     contest.enter(trial)
                     trial = replace(trial, confusion=contest.score(trial.name, self.settings.limit or 0))
+            except NoSpace:
+                raise
             except CgnetError as error:
                 log.warning(f"{trial.name}: {error}")
                 return replace(trial, fate="failed", why=str(error))
@@ -161,6 +161,8 @@ class Session:
         """Go on without an engine that can't."""
         try:
             yield
+        except NoSpace:
+            raise
         except CgnetError as error:
             log.warning(f"{name}: {error}")
             contest.leave(name)

@@ -10,13 +10,14 @@ For frames of your own, use `cgnet_deploy.Segmenter`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from cgnet_deploy.engines.open import backend_and_path
 from cgnet_deploy.errors import UsageError
-from cgnet_deploy.files import check_name, check_writable, real
+from cgnet_deploy.files import check_folder, check_name, check_writable, real
 from cgnet_deploy.spec import Color, Res, Triple
 from cgnet_deploy.threads import cores
 from cgnet_deploy.video.job import Outcome, process
@@ -140,7 +141,7 @@ def _overlays(output: str, source: str, frames: Source, *, sound: bool) -> Sink:
 
 
 def _is_folder(path: Path) -> bool:
-    return path.is_dir() or not path.suffix
+    return os.path.isdir(path) or not path.suffix  # a name may be too long for Path.is_dir
 
 
 def _check(source: str, output: str | None, masks: str | Path | None) -> None:
@@ -152,6 +153,9 @@ def _check(source: str, output: str | None, masks: str | Path | None) -> None:
             raise UsageError(f"--output {path}: wanted a video ({', '.join(CONTAINERS)}), a folder or {WINDOW}")
         check_name(output)
         check_output(path, source)
+    for folder in (output if output and output != WINDOW and _is_folder(Path(output)) else None, masks):
+        if folder is not None:
+            check_folder(Path(folder))
 
 
 def check_output(path: Path, source: str) -> None:

@@ -10,8 +10,8 @@ from typing import Self
 
 import cv2
 
-from cgnet_deploy.errors import CgnetError, UsageError, UserError
-from cgnet_deploy.files import make_folder, write_bytes
+from cgnet_deploy.errors import CgnetError, UsageError
+from cgnet_deploy.files import check_folder, make_folder, write_bytes
 from cgnet_deploy.pixels import U8
 
 # write(picture, index, time_s) -> whether more are wanted
@@ -27,9 +27,8 @@ class PngFolder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        check_folder(folder)
         make_folder(folder)
-        if not os.access(folder, os.W_OK):
-            raise UserError(f"{folder} can't be written to")
 
     def __call__(self, picture: U8, index: int, time_s: float) -> bool:
         _, content = cv2.imencode(".png", picture, FAST_PNG)

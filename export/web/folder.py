@@ -12,6 +12,7 @@ whether WebGPU is used.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import cv2
@@ -23,8 +24,8 @@ from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.export.choices import Dynamic
 from cgnet_deploy.export.runtime import run_single
-from cgnet_deploy.export.web.runtime import FILES, ON_CDN, WebRuntime, copy_runtime, integrity_of, local_runtime
-from cgnet_deploy.files import make_folder, write_bytes, write_json
+from cgnet_deploy.export.web.runtime import FILES, ON_CDN, WebRuntime, integrity_of, local_runtime
+from cgnet_deploy.files import write_together
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Precision, Res
 
@@ -53,13 +54,6 @@ def write_web(folder: Path, onnx: Artifact, res: Res, runtime: WebRuntime) -> st
     content = onnx.path.read_bytes()
     frame = open_dataset(f"scenes:0:{res}", "val").frame(0)
     labels = run_single(content, [frame[None]])[0][0]
-    make_folder(folder)
-    copy_runtime(runtime, folder)
-    for name in PAGE:
-        write_bytes(folder / name, (HERE / name).read_bytes())
-    write_bytes(folder / NETWORK, content)
-    write_bytes(folder / "check.png", _png(frame))
-    write_bytes(folder / "check-labels.png", _png(labels.astype(np.uint8)))
     spec = onnx.spec
     facts = {
         "made_with": f"cgnet-deploy {__version__}",
@@ -80,7 +74,18 @@ def write_web(folder: Path, onnx: Artifact, res: Res, runtime: WebRuntime) -> st
             for backend, names in FILES.items()
         },
     }
-    write_json(folder / "page.json", facts)  # last: it names the hashes of the others
+    write_together(
+        {
+            folder / "page.json": (
+                json.dumps(facts, indent=2, allow_nan=False) + "\n"
+            ).encode(),  # last: the others' hashes
+            folder / NETWORK: content,
+            folder / "check.png": _png(frame),
+            folder / "check-labels.png": _png(labels.astype(np.uint8)),
+            **{folder / name: (HERE / name).read_bytes() for name in PAGE},
+            **{folder / runtime.base / name: part for name, part in runtime.content.items()},
+        }
+    )
     loads = f"ONNX Runtime Web {runtime.version} from {runtime.base}"
     return f"{folder}  a page with {loads}; show it by python -m cgnet_deploy.export.web.serve {folder}"
 

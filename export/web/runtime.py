@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cgnet_deploy.errors import UsageError
-from cgnet_deploy.files import make_folder, write_bytes
 
 log = logging.getLogger(__name__)
 
@@ -79,14 +78,6 @@ def local_runtime(package: Path) -> WebRuntime:
     if version != VERSION:
         log.warning(f"{package} is {PACKAGE} {version}: this page was tested with {VERSION}")
     return WebRuntime(version, f"{LOCAL}/", integrity, content)
-
-
-def copy_runtime(runtime: WebRuntime, folder: Path) -> None:
-    """Put a local runtime beside the page in `folder`; nothing for the CDN's."""
-    if runtime.content:
-        make_folder(folder / LOCAL)
-    for name, part in runtime.content.items():
-        write_bytes(folder / LOCAL / name, part)
 
 
 def _bounded(path: Path, most: int) -> bytes:

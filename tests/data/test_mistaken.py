@@ -62,6 +62,35 @@ def test_a_file_of_one_picture_may_say_that_it_could_hold_more(suffix: str, tmp_
     assert read_image(tmp_path / f"a{suffix}").shape == PICTURE.shape
 
 
+def pnm(kind: int, most: int = 255) -> bytes:
+    """A picture of 3x5 pixels as P1 to P6, its pixels as much like a header as they can be."""
+    height, width, channels = 3, 5, 3 if kind in (3, 6) else 1
+    limit = b"" if kind in (1, 4) else b"%d\n" % most
+    header = b"P%d\n# P6 5 3 255 \n%d %d\n" % (kind, width, height) + limit
+    if kind == 4:
+        return header + b"P6\n"
+    count = height * width * channels
+    if kind < 4:
+        return header + b"# P3 \n" + b"1 " * count + b"\n"
+    return header + (b" P6\n" * count)[: count * (2 if most > 255 else 1)]
+
+
+PNM = [(1, 1), (2, 255), (3, 255), (4, 1), (5, 255), (5, 65535), (6, 255), (6, 1023)]
+
+
+@pytest.mark.parametrize(("kind", "most"), PNM)
+def test_pnm_after_pnm_is_not_taken_for_the_first(kind: int, most: int, tmp_path: Path) -> None:
+    """As ffmpeg and raspistill write frame after frame to one stream."""
+    (path := tmp_path / "a.pnm").write_bytes(pnm(kind, most))
+    assert read_image(path).shape == (3, 5, 3)
+    path.write_bytes(pnm(kind, most) + b"\n")
+    assert read_image(path).shape == (3, 5, 3)
+    path.write_bytes(pnm(kind, most) + pnm(kind, most))
+    assert "holds several pictures" in refusal(path)
+    path.write_bytes(pnm(kind, most) + b"\n" + pnm(6))
+    assert "holds several pictures" in refusal(path)
+
+
 @pytest.mark.parametrize("kind", [1, 4, 5])
 def test_a_page_s_smaller_copies_and_its_mask_are_no_other_pictures(kind: int, tmp_path: Path) -> None:
     smaller = Image.fromarray(PICTURE[::2, ::2])

@@ -18,7 +18,7 @@ import pytest
 from cgnet_deploy.artifact import read_artifact
 from cgnet_deploy.bench.report.record import Record
 from cgnet_deploy.checkpoint.writing import save_checkpoint
-from cgnet_deploy.errors import AccuracyError, DataError, MissingPackage, PerformanceError, UsageError
+from cgnet_deploy.errors import AccuracyError, DataError, MissingPackage, NoSpace, PerformanceError, UsageError
 from cgnet_deploy.export.cli import main as export_main
 from cgnet_deploy.tuning.api import tune
 from cgnet_deploy.tuning.cli import main
@@ -257,6 +257,23 @@ def test_a_failure_is_tried_again_by_the_next_run_but_not_where_a_killed_one_goe
     assert "openvino:openvino-int8-most.onnx" not in again.tried("open")
     on(third := Machine(AVX2))
     assert "openvino:openvino-int8-most.onnx" in third.tried("open")
+
+
+def test_a_full_disk_ends_it_and_condemns_no_candidate(on: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = "openvino-f32.onnx"
+
+    def export(words: Sequence[str]) -> Any:
+        if full in " ".join(words):
+            raise NoSpace(f"{full} can't be written: No space left on device")
+        return export_nothing(words)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("cgnet_deploy.tuning.make.export_as", export)
+        with pytest.raises(NoSpace, match="No space left"):
+            on(Machine(AVX2))
+    assert fates()[f"openvino:{full}"] == "waiting"
+    monkeypatch.setattr("cgnet_deploy.tuning.make.export_as", export_nothing)
+    assert on(Machine(AVX2)).winner.name == f"openvino:{full} 2 threads"
 
 
 def test_a_file_that_was_changed_is_made_and_timed_again(on: Run) -> None:
