@@ -10,6 +10,8 @@ rank r      of R processes takes the positions r, r + R, r + 2R, ...
 from __future__ import annotations
 
 import math
+import re
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -27,6 +29,8 @@ from cgnet_deploy.train.augment import augmented
 from cgnet_deploy.train.recipes import Recipe
 from cgnet_deploy.train.softlabels import SoftLabels
 
+# What torch says of a worker that was killed, and of /dev/shm, by which it hands over batches, when that is full.
+DIED = re.compile(r"DataLoader worker \(pid(?:\(s\))? [\d, ]+\) ([^.]*)|shared memory|write to file </torch")
 Item = tuple[F32, U8] | tuple[F32, U8, F32]
 
 
@@ -106,7 +110,7 @@ def batches(
     """For each step (n, 3, h, w) f32 and (n, h, w) int64, n = batch / world, pinned where a GPU is; and, with `soft`,
     (n, K, h', w') f32 of it.
 
-    workers: processes that read ahead; 0 reads in this one. Raises DataError at the step of a bad sample.
+    workers: processes that read ahead; 0 reads in this one. Raises DataError at the step of a bad sample, WorkerDied.
     """
     loader: DataLoader[tuple[Tensor, ...]] = DataLoader(
         Augmented(dataset, recipe, soft),  # type: ignore[arg-type]
@@ -114,17 +118,37 @@ def batches(
         num_workers=workers,
         collate_fn=_collate,
         pin_memory=torch.cuda.is_available(),
-        worker_init_fn=_one_thread,
+        worker_init_fn=_as_worker,
     )
-    for batch in loader:
-        if isinstance(batch, CgnetError):
-            raise batch
-        yield batch
+    try:
+        for batch in loader:
+            if isinstance(batch, CgnetError):
+                raise batch
+            yield batch
+    except RuntimeError as error:
+        raise_death(error)
+        raise
 
 
-def _one_thread(_: int) -> None:
-    """In a worker: OpenCV's own threads would fight with those of the other workers."""
+class WorkerDied(CgnetError):
+    """A process that reads pictures was killed."""
+
+
+def raise_death(error: RuntimeError) -> None:
+    """Raise WorkerDied if that is what torch says; it says so in the main thread, wherever that is."""
+    if (found := DIED.search(str(error))) is not None:
+        raise WorkerDied(
+            f"a process that reads pictures {found[1] or 'has failed'}: is memory, or shared memory (docker run "
+            "--shm-size), too small? --workers 0 reads in this process"
+        ) from error
+
+
+def _as_worker(_: int) -> None:
+    """OpenCV's own threads would fight with those of the other workers. Signals that are sent to all processes of a
+    job, as by a terminal, systemd or Slurm, are for the main one, which ends the others."""
     cv2.setNumThreads(0)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _collate(samples: list[Item | CgnetError]) -> tuple[Tensor, ...] | CgnetError:

@@ -28,7 +28,7 @@ from cgnet_deploy.progress import Task, task
 from cgnet_deploy.spec import ModelSpec
 from cgnet_deploy.train.device_feed import DeviceFeed, fits_device
 from cgnet_deploy.train.evaluate import confusion_of
-from cgnet_deploy.train.feed import ALONE, Share, batches, total_steps
+from cgnet_deploy.train.feed import ALONE, Share, WorkerDied, batches, raise_death, total_steps
 from cgnet_deploy.train.fitted import Fitted
 from cgnet_deploy.train.initial import Initial, started
 from cgnet_deploy.train.journal import Interval, Journal, Validation
@@ -156,6 +156,18 @@ class _Run:
     mark_ns: int = field(default_factory=CLOCK.now_ns)
 
     def to_the_end(self, interrupts: Interrupts) -> Literal["done", "time limit"] | signal.Signals:
+        try:
+            return self._learn(interrupts)
+        except WorkerDied:  # between two steps
+            if interrupts.received is None or self.job.share.world > 1:
+                raise
+            self._save()  # the signal has met a worker too, before it ignored it
+            return interrupts.received
+        except RuntimeError as error:
+            raise_death(error)
+            raise
+
+    def _learn(self, interrupts: Interrupts) -> Literal["done", "time limit"] | signal.Signals:
         job, recipe, learner, length = self.job, self.job.recipe, self.learner, self.length
         for images, labels, *soft in self._feed(range(learner.step, length.steps or MAX_STEPS)):
             lr = length.rate(learner.step)
