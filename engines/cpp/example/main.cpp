@@ -200,6 +200,10 @@ double percentile(std::vector<double> sorted, double share) {
   return sorted[static_cast<std::size_t>(share * static_cast<double>(sorted.size() - 1))];
 }
 
+std::string lacks(long missing) {
+  return missing > 0 ? std::to_string(missing) + " missing by their time stamps" : "";
+}
+
 /// Two on a CPU: decoding or encoding on a core then delays one inference of two, not both halves of a single one.
 int default_contexts(const std::filesystem::path& engine) { return engine.extension() == ".onnx" ? 2 : 1; }
 
@@ -245,8 +249,10 @@ int run(const Settings& settings) {
     if (masks) masks->finish();
     const double seconds = progress.seconds();
     const std::vector<double> engine_ms = pipeline.engine_ms();
-    std::printf("%ld frames of H=%d W=%d in %.2f s: %.1f frames/s; network p50 %.2f ms, p95 %.2f ms\n", done,
+    const std::string lacking = lacks(reader.missing());
+    std::printf("%ld frames of H=%d W=%d in %.2f s: %.1f frames/s%s; network p50 %.2f ms, p95 %.2f ms\n", done,
                 reader.size().height, reader.size().width, seconds, static_cast<double>(done) / seconds,
+                lacking.empty() ? "" : (", " + lacking + ": the input is damaged").c_str(),
                 percentile(engine_ms, 0.5), percentile(engine_ms, 0.95));
   }
   if (pipeline.read_error()) std::rethrow_exception(pipeline.read_error());
@@ -255,6 +261,9 @@ int run(const Settings& settings) {
     return 130;  // as shells do for SIGINT
   }
   if (settings.limit == 0) reader.check_complete();
+  if (settings.strict && reader.missing() > 0)
+    throw cgnet::Error(settings.input.string() + " is damaged: of its frames " + lacks(reader.missing()) +
+                       ", and --strict was given");
   return 0;
 }
 

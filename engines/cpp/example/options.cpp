@@ -11,7 +11,8 @@
 
 const char* const usage =
     "usage: cgnet_video --engine FILE --input FILE [--output FILE] [--masks FILE]\n"
-    "                   [--overlay A] [--legend 0|1] [--codec CODE] [--limit N] [--contexts N] [--threads N]\n"
+    "                   [--overlay A] [--legend 0|1] [--codec CODE] [--strict] [--limit N] [--contexts N]\n"
+    "                   [--threads N]\n"
     "\n"
     "Label a video with a file of cgnet-export.\n"
     "\n"
@@ -22,6 +23,7 @@ const char* const usage =
     "  --overlay A     opacity of the labels, 0 to 1 (default 0.5)\n"
     "  --legend 0|1    names and colours of the classes below the overlay (default 1)\n"
     "  --codec CODE    four letters, such as FFV1, which is lossless; default: MJPG in .avi, else mp4v\n"
+    "  --strict        exit with 1 where frames of the input are, by their time stamps, missing\n"
     "  --limit N       stop after N frames\n"
     "  --contexts N    inferences at a time (default: 2 for a .onnx, 1 for a plan)\n"
     "  --threads N     CPU threads, all contexts together\n";
@@ -49,10 +51,14 @@ std::pair<std::string, std::string> reference(const std::string& text) {
 
 Settings parse(int argc, const char* const* argv) {
   Settings settings;
-  for (int i = 1; i < argc; i += 2) {
+  for (int i = 1; i < argc; ++i) {
     const std::string_view flag = argv[i];
-    if (i + 1 == argc) throw cgnet::UsageError(std::string(flag) + " needs a value; see cgnet_video --help");
-    const char* const value = argv[i + 1];
+    if (flag == "--strict") {
+      settings.strict = true;
+      continue;
+    }
+    if (++i == argc) throw cgnet::UsageError(std::string(flag) + " needs a value; see cgnet_video --help");
+    const char* const value = argv[i];
     if (flag == "--engine")
       std::tie(settings.backend, settings.engine) = reference(value);
     else if (flag == "--input")

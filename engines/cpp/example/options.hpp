@@ -12,6 +12,7 @@ struct Settings {
   std::string codec;             ///< four letters; empty: by the suffix of `output`
   double alpha = 0.5;
   bool legend = true;  ///< names and colours below the overlay
+  bool strict = false;  ///< a file that lacks frames is an error
   long limit = 0;   ///< frames; 0: all
   int contexts = 0;  ///< inferences at a time; 0: by the kind of `engine`
   int threads = 0;  ///< 0: as many as the runtime wants

@@ -26,6 +26,7 @@ Reader::Reader(const fs::path& path) : path_(path) {
   const double fps = capture_.get(cv::CAP_PROP_FPS);
   if (!(fps > 0 && fps <= 1000)) return;  // NaN too: what OpenCV announces is the duration times that
   fps_ = fps;
+  timeline_ = Timeline(fps);
   const double frames = capture_.get(cv::CAP_PROP_FRAME_COUNT);
   if (frames > 0 && frames < 1e9) announced_ = std::lround(frames);
 }
@@ -40,6 +41,7 @@ cv::Mat Reader::next() {
   }
   size_ = frame.size();
   ++read_;
+  timeline_.place(capture_.get(cv::CAP_PROP_POS_MSEC) / 1000);
   return frame;
 }
 

@@ -8,6 +8,8 @@
 #include <opencv2/core.hpp>
 #include <opencv2/videoio.hpp>
 
+#include "timeline.hpp"
+
 /// What FFmpeg may open, as in Python's source.py. Not playlists, which name other files and hosts, nor text,
 /// which FFmpeg would draw.
 inline const char* const plain_videos =
@@ -26,6 +28,7 @@ class Reader {
   double fps() const noexcept { return fps_; }
   long announced() const noexcept { return announced_; }  ///< frames, 0 if not known
   long read() const noexcept { return read_; }
+  long missing() const { return timeline_.missing(); }  ///< frames that the file lacks by its time stamps so far
 
   /// Throws cgnet::Error if fewer frames could be read than the file announces, beyond the error of that estimate.
   void check_complete() const;
@@ -37,6 +40,7 @@ class Reader {
   double fps_ = 25;
   long announced_ = 0;
   long read_ = 0;
+  Timeline timeline_{fps_};
 };
 
 /// A file under a temporary name in the same folder, renamed by `keep`, else removed.

@@ -96,6 +96,31 @@ def test_frames_behind_damage_are_read(program: Path, engine: Path, tmp_path: Pa
     assert count == decoded(video)
 
 
+def without_packets(video: Path, start: float, end: float) -> Path:
+    """An MPEG-TS whose packets between those parts (0 to 1) are gone, as where the sender was out of reach."""
+    content = video.read_bytes()
+    first, last = (int(len(content) * part) // 188 * 188 for part in (start, end))
+    video.write_bytes(content[:first] + content[last:])
+    return video
+
+
+def test_frames_that_are_missing_by_their_time_stamps_are_counted(program: Path, engine: Path, tmp_path: Path) -> None:
+    """As the Python cgnet-video counts them, which sees the same stamps."""
+    whole = clip(tmp_path / "a.ts", drawn(100), codec="libx264", format="mpegts")
+    done = run(*command(program, engine, whole, "--masks", tmp_path / "m.u8", "--strict"))
+    assert done.returncode == 0, done.stderr
+    assert "missing" not in done.stdout
+    cut = without_packets(whole, 0.45, 0.48)
+    assert 95 <= decoded(cut) < 100  # fewer are cut off, by what the file announces
+    done = run(*command(program, engine, cut, "--masks", tmp_path / "m.u8"))
+    count = (tmp_path / "m.u8").stat().st_size // (40 * 56)
+    assert f" frames/s, {100 - count} missing by their time stamps: the input is damaged; network" in done.stdout
+    done = run(*command(program, engine, cut, "--strict", "--masks", tmp_path / "m.u8"))
+    assert done.returncode == 1
+    lacking = f"of its frames {100 - count} missing by their time stamps, and --strict was given"
+    assert error_of(done) == f"cgnet_video: {cut} is damaged: {lacking}"
+
+
 @pytest.mark.parametrize(
     ("codec", "container"), [("libx264", "h264"), ("libx264", "mpegts"), ("libx265", "hevc"), ("mpeg2video", "mpegts")]
 )
