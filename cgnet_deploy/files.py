@@ -96,9 +96,11 @@ def check_regular(path: Path) -> None:
 
 
 def real(path: Path) -> Path:
-    """What `path` names, through links. Raises UserError for links that lead in a circle."""
+    """What `path` names, through links. Raises UserError for a circle of them, or a current folder that is gone."""
     try:
         return path.resolve()
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: the current folder is gone; change to one that is there") from error
     except (RuntimeError, OSError) as error:  # RuntimeError up to Python 3.12
         raise UserError(f"{path} is a link that leads in a circle") from error
 

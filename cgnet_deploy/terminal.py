@@ -32,6 +32,9 @@ from cgnet_deploy.threads import heed_quota
 WEIGHTS = "of a checkpoint with several sets: ema (the running average), raw, or a set's name"  # help of --weights
 
 
+NO_TEMPORARY = "No usable temporary directory"  # as Python's tempfile says it, for packages too
+
+
 class Parser(argparse.ArgumentParser):
     """argparse with "did you mean" for flags, no abbreviated flags, and a one-line error."""
 
@@ -116,6 +119,9 @@ def guarded(prog: str, body: Callable[[], int]) -> int:
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             _say(plain(f"{prog}: error: {error.filename}: {error.strerror}"))
+            return 2
+        if NO_TEMPORARY in str(error):
+            _say(plain(f"{prog}: error: {error.strerror}; TMPDIR names a folder for temporary files"))
             return 2
         if error.errno not in (*FULL, errno.EIO):
             raise  # a bug

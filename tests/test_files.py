@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from cgnet_deploy.errors import CgnetError, NoSpace, UserError
-from cgnet_deploy.files import STDOUT, check_writable, replacing, scratch, write_bytes, write_json, write_together
+from cgnet_deploy.files import STDOUT, check_writable, real, replacing, scratch, write_bytes, write_json, write_together
 from cgnet_deploy.terminal import show
 from tests.disks import READ_ONLY, full_disk
 
@@ -155,6 +155,16 @@ def test_a_link_into_a_folder_that_is_not_there(tmp_path: Path) -> None:
     (link := tmp_path / "a").symlink_to("missing/b")
     with pytest.raises(UserError, match="missing a folder that you may write to"):
         check_writable(link)
+
+
+def test_a_current_folder_that_is_gone_is_no_circle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where another process has removed a job's folder."""
+    (gone := tmp_path / "gone").mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    for use in (real, lambda path: write_bytes(path, b"x")):
+        with pytest.raises(UserError, match="a: the current folder is gone"):
+            use(Path("a"))
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 13), reason="such a link is then replaced, as a dangling one")

@@ -90,3 +90,25 @@ class TestAnOutput:
 @pytest.fixture
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+
+
+INPUTS = [
+    ("export", ["--no-engine", "--ckpt"]),
+    ("bench", ["--res", "32x48", "--engine"]),
+    ("checkpoint", ["a.pth", "--to", "cgnet", "--ckpt"]),
+    ("doctor", ["--data"]),
+    ("label", ["--output", "l", "--engine", "none.onnx", "--input"]),
+    ("train", ["--out", "r", "--data"]),
+    ("tuning", ["--data", "none", "--ckpt"]),
+    ("video", ["--masks", "m", "--input", "none.mp4", "--engine"]),
+    ("video", ["--masks", "m", "--engine", "none.onnx", "--input"]),
+]
+
+
+@pytest.mark.parametrize(("module", "before"), INPUTS)
+@pytest.mark.usefixtures("_elsewhere")
+def test_an_input_with_a_name_that_no_file_system_takes(
+    module: str, before: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _ = said(module, before, "", Path("x" * 300 + ".onnx"), capsys)
+    assert code == 2

@@ -8,6 +8,7 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -22,6 +23,7 @@ from cgnet_deploy.errors import (
 )
 from cgnet_deploy.spec import Res
 from cgnet_deploy.terminal import Parser, guarded, res_argument, run, triple_argument
+from tests.disks import READ_ONLY
 
 
 def parser() -> Parser:
@@ -149,6 +151,7 @@ COMMAND = """
 import logging, sys
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.terminal import Parser, run
+from tests.disks import READ_ONLY
 def command(args):
     logging.getLogger("cgnet_deploy").info("log of stra\u00dfe.png \u8857")
     print("stra\u00dfe.png \u8857\\n" * int(args.lines))
@@ -190,3 +193,16 @@ def test_a_stream_that_is_full_or_closed_is_no_traceback(redirection: str, code:
         assert done.stderr.splitlines()[-1] == b"code %d" % code
     if redirection == ">/dev/full":
         assert b"cgnet-x: error: the output can't be written: No space left on device" in done.stderr
+
+
+def test_a_package_without_a_place_for_temporary_files_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As multiprocessing in a container whose root is read-only."""
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(READ_ONLY)])
+    assert guarded("cgnet", lambda: bool(tempfile.mkdtemp())) == 2
+    assert capsys.readouterr().err == (
+        f"cgnet: error: No usable temporary directory found in ['{READ_ONLY}']; TMPDIR names a folder for temporary "
+        "files\n"
+    )

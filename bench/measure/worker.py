@@ -8,6 +8,7 @@ is timed it sleeps in a read.
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import logging
 import sys
@@ -24,7 +25,7 @@ from cgnet_deploy.bench.measure import latency
 from cgnet_deploy.bench.measure.process import Logged, Progress
 from cgnet_deploy.engines.base import Engine, Layer
 from cgnet_deploy.engines.request import NOTHING, Said
-from cgnet_deploy.errors import CgnetError, one_line, quiet_packages
+from cgnet_deploy.errors import CgnetError, UserError, one_line, quiet_packages
 from cgnet_deploy.memory import peak_mib
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Precision, Res
@@ -106,6 +107,9 @@ def serve(connection: Connection[Any, Any], open_engine: OpenEngine) -> None:
         except (EOFError, ConnectionError):
             raise
         except Exception as error:
+            if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+                connection.send(UserError(f"{error.filename}: {error.strerror}"))
+                return
             traceback.print_exc()
             connection.send(CgnetError(f"the engine's process failed: {type(error).__name__}: {one_line(error)}"))
 

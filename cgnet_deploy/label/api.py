@@ -172,6 +172,7 @@ def _ours(error: BaseException) -> CgnetError:
 def _connected(address: str | None, cpus: int | None) -> Iterator[None]:
     """A Ray cluster: the one at `address`, the one that this process is connected to, or this machine."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody asked it to report home
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it tells stderr how it restarts its own actors
     ray: Any = require("ray", extra="archive")
     if ray.is_initialized():
         yield
@@ -184,7 +185,7 @@ def _connected(address: str | None, cpus: int | None) -> Iterator[None]:
             # Ray itself waits for minutes for a cluster that isn't there.
             socket.create_connection((match["host"], int(match["port"])), CONNECT_S).close()
         ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
-    except (OSError, OverflowError, ValueError, RuntimeError) as error:
+    except Exception as error:  # of a machine that is too slow for its patience, Ray says no more exactly
         raise EngineUnavailable(f"no Ray cluster at {address or 'this machine'}: {one_line(error)}") from error
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
