@@ -172,7 +172,6 @@ def _ours(error: BaseException) -> CgnetError:
 def _connected(address: str | None, cpus: int | None) -> Iterator[None]:
     """A Ray cluster: the one at `address`, the one that this process is connected to, or this machine."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody asked it to report home
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it tells stderr how it restarts its own actors
     ray: Any = require("ray", extra="archive")
     if ray.is_initialized():
         yield

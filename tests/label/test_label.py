@@ -128,11 +128,7 @@ def test_what_cannot_be_written_is_named(
     output = tmp_path / "labelled"
     (output / "masks" / "000.png.png").mkdir(parents=True)
     assert main(arguments(engine, archive, output)) == 1
-    *before, last = capfd.readouterr().err.splitlines()
-    assert "000.png.png can't be written: Is a directory" in last
-    assert [
-        line for line in before if not line.startswith(("labelling: ", f"{PICTURES + 3} pictures and videos"))
-    ] == []
+    assert "000.png.png can't be written: Is a directory" in capfd.readouterr().err.splitlines()[-1]
 
 
 @pytest.fixture
