@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +16,11 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from cgnet_deploy.artifact import read_artifact, sidecar_path
+from cgnet_deploy.artifact import read_artifact
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.engines.build import build_plan
 from cgnet_deploy.engines.open import open_engine
-from cgnet_deploy.errors import AccuracyError
+from cgnet_deploy.errors import AccuracyError, EngineUnavailable
 from cgnet_deploy.export import guard as guarding
 from cgnet_deploy.export import lower, pipeline
 from cgnet_deploy.export.cli import main
@@ -31,12 +33,26 @@ from tests.data.trees import spoil
 from tests.export.networks import Character, save, trained
 
 RES = Res(64, 96)
-MODEL = trained(11, character=Character(dead=0.2))
+KEPT = ("--calib-cache", "ranges.json")  # of the export that all tests share
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint, what its export makes and prints, the ranges that it measured, and the same network in f32."""
+    folder = tmp_path_factory.mktemp("exported")
+    save(trained(11, character=Character(dead=0.2)), folder / "model.safetensors")
+    with pytest.MonkeyPatch.context() as patch, (folder / "stdout").open("w") as stdout:
+        patch.chdir(folder)
+        patch.setattr(sys, "stdout", stdout)
+        assert export(*KEPT, "--json", "report.json") == 0
+        assert main(["--ckpt", "model.safetensors", "--res", str(RES), "--no-engine", "--onnx", "f32.onnx"]) == 0
+    return folder
 
 
 @pytest.fixture
-def folder(workplace: Path) -> Path:
-    save(MODEL, workplace / "model.safetensors")
+def folder(workplace: Path, exported: Path) -> Path:
+    for name in ("model.safetensors", "ranges.json"):
+        shutil.copy(exported / name, workplace)
     return workplace
 
 
@@ -46,14 +62,8 @@ def export(*flags: str, data: str = "scenes") -> int:
     return main([*fixed, *frames, *([] if "--min-speedup" in flags else ["--min-speedup", "0"]), *flags])
 
 
-def report(folder: Path, *flags: str) -> dict[str, object]:
-    assert export("--json", "report.json", *flags) == 0
-    found: dict[str, object] = json.loads((folder / "report.json").read_text())
-    return found
-
-
-def test_writes_an_int8_file_that_says_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = report(folder)
+def test_writes_an_int8_file_that_says_so(exported: Path) -> None:
+    found = json.loads((exported / "report.json").read_text())
     assert (found["precision"], found["kept_f32"]) == ("int8", [])
     int8 = found["int8"]
     assert isinstance(int8, dict)
@@ -62,24 +72,23 @@ def test_writes_an_int8_file_that_says_so(folder: Path, capsys: pytest.CaptureFi
     assert len(int8["convolutions"]) == 2 + 2 * 2 + 2
     assert 0.9 < int8["macs_share"] < 0.98
     assert (int8["activations"], int8["rest"], int8["calibration"]["images"]) == ("s8", "f32", 8)
-    artifact = read_artifact(folder / "cgnet.onnx")
+    artifact = read_artifact(exported / "cgnet.onnx")
     assert (artifact.precision, artifact.io, artifact.shape) == (Precision.INT8, "frames", (1, *RES))
     assert artifact.made_with["calibration"].startswith("mse, 8 frames ")
-    assert "int8: 8 convolutions, 9" in capsys.readouterr().out
+    assert "int8: 8 convolutions, 9" in (exported / "stdout").read_text()
 
 
-def test_the_same_frames_give_the_same_file(folder: Path) -> None:
-    assert export("--onnx", "one.onnx") == export("--onnx", "other.onnx") == 0
-    assert (folder / "one.onnx").read_bytes() == (folder / "other.onnx").read_bytes()
+def test_the_same_frames_give_the_same_file(folder: Path, exported: Path) -> None:
+    assert export() == 0
+    assert (folder / "cgnet.onnx").read_bytes() == (exported / "cgnet.onnx").read_bytes()
 
 
-def test_ranges_are_kept_and_need_no_frames_again(folder: Path) -> None:
-    assert export("--onnx", "one.onnx", "--calib-cache", "ranges.json") == 0
-    assert export("--onnx", "other.onnx", "--calib-cache", "ranges.json", data="") == 0
-    assert (folder / "one.onnx").read_bytes() == (folder / "other.onnx").read_bytes()
+def test_ranges_are_kept_and_need_no_frames_again(folder: Path, exported: Path) -> None:
+    assert export(*KEPT, data="") == 0
+    assert (folder / "cgnet.onnx").read_bytes() == (exported / "cgnet.onnx").read_bytes()
     # ... and serve any choice of convolutions
-    assert export("--onnx", "all.onnx", "--calib-cache", "ranges.json", "--int8-scope", "all", data="") == 0
-    assert (folder / "all.onnx").read_bytes() != (folder / "one.onnx").read_bytes()
+    assert export(*KEPT, "--int8-scope", "all", data="") == 0
+    assert (folder / "cgnet.onnx").read_bytes() != (exported / "cgnet.onnx").read_bytes()
 
 
 def assert_refused(message: str, capsys: pytest.CaptureFixture[str], *flags: str, data: str = "scenes") -> None:
@@ -91,17 +100,14 @@ def assert_refused(message: str, capsys: pytest.CaptureFixture[str], *flags: str
 
 
 def test_ranges_of_another_checkpoint_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert export("--calib-cache", "ranges.json") == 0
     save(trained(11, seed=1), folder / "model.safetensors")
-    assert_refused("is a calibration cache of another checkpoint", capsys, "--calib-cache", "ranges.json", data="")
+    assert_refused("is a calibration cache of another checkpoint", capsys, *KEPT, data="")
 
 
 def test_ranges_of_other_frames_or_another_method_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert export("--calib-cache", "ranges.json") == 0
-    cache = ["--calib-cache", "ranges.json"]
-    assert_refused("of other frames", capsys, *cache, data="scenes:1:64x96")
-    assert_refused("of another method", capsys, *cache, "--calib-method", "max", data="")
-    assert_refused("of another form of the graph", capsys, *cache, "--without", "prelu-max", data="")
+    assert_refused("of other frames", capsys, *KEPT, data="scenes:1:64x96")
+    assert_refused("of another method", capsys, *KEPT, "--calib-method", "max", data="")
+    assert_refused("of another form of the graph", capsys, *KEPT, "--without", "prelu-max", data="")
 
 
 @pytest.mark.parametrize(
@@ -111,12 +117,12 @@ def test_ranges_of_other_frames_or_another_method_are_refused(folder: Path, caps
 def test_refuses_to_leave_out_nothing_or_everything(
     folder: Path, capsys: pytest.CaptureFixture[str], pattern: str, message: str
 ) -> None:
-    assert_refused(message, capsys, "--exclude", pattern)
+    assert_refused(message, capsys, *KEPT, "--exclude", pattern, data="")
 
 
 def test_what_is_left_out_stays_in_higher_precision(folder: Path) -> None:
-    int8 = report(folder, "--exclude", "^stem")["int8"]
-    assert isinstance(int8, dict)
+    assert export(*KEPT, "--exclude", "^stem", "--json", "report.json", data="") == 0
+    int8 = json.loads((folder / "report.json").read_text())["int8"]
     assert [name for name in int8["convolutions"] if name.startswith("stem")] == []
     assert len(int8["convolutions"]) == 6
 
@@ -178,16 +184,23 @@ def test_refuses_ranges_that_are_no_numbers(
 @pytest.mark.parametrize("scope", ["most", "all"])
 @pytest.mark.parametrize("runtime", ["ort", "openvino"])
 def test_runs(
-    folder: Path, runtime: str, scope: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    folder: Path,
+    exported: Path,
+    runtime: str,
+    scope: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     pytest.importorskip({"ort": "onnxruntime", "openvino": "openvino"}[runtime])
     target = {"ort": "ort-cpu", "openvino": "openvino"}[runtime]
-    assert export("--target", target, "--int8-scope", scope) == 0
-    assert main(["--ckpt", "model.safetensors", "--res", str(RES), "--no-engine", "--onnx", "f32.onnx"]) == 0
+    assert export("--target", target, "--int8-scope", scope, "--calib-cache", str(exported / f"{target}.json")) == 0
     frames = open_dataset(f"scenes:0:{RES}", "val").frame(1)[None]  # of the kind that it was calibrated on
     monkeypatch.setattr("cgnet_deploy.engines.openvino.int8_saturates", lambda: scope == "all")
     caplog.clear()
-    with open_engine(f"{runtime}:cgnet.onnx", threads=1) as engine, open_engine("ort:f32.onnx", threads=1) as f32:
+    with (
+        open_engine(f"{runtime}:cgnet.onnx", threads=1) as engine,
+        open_engine(f"ort:{exported}/f32.onnx", threads=1) as f32,
+    ):
         assert engine.info.precision is Precision.INT8
         agreement = np.mean(engine.infer(frames) == f32.infer(frames))
         if runtime == "openvino":
@@ -197,16 +210,12 @@ def test_runs(
     assert agreement > 0.7  # random weights
 
 
-def test_a_file_without_int8_that_says_int8_is_refused(folder: Path) -> None:
+def test_a_file_without_int8_that_says_int8_is_refused(workplace: Path, exported: Path) -> None:
     pytest.importorskip("openvino")
-    from cgnet_deploy.errors import EngineUnavailable
-
-    assert main(["--ckpt", "model.safetensors", "--res", str(RES), "--no-engine"]) == 0
-    model = onnx.load(folder / "cgnet.onnx")
+    model = onnx.load(exported / "f32.onnx")
     for entry in model.metadata_props:
         entry.value = entry.value.replace('"f32"', '"int8"')
-    onnx.save(model, folder / "cgnet.onnx")
-    sidecar_path(folder / "cgnet.onnx").unlink()
+    onnx.save(model, workplace / "cgnet.onnx")
     with pytest.raises(EngineUnavailable, match=r"no convolution of .* in int8"):
         open_engine("openvino:cgnet.onnx")
 
@@ -220,9 +229,9 @@ def test_a_contract_with_a_std_keeps_the_range_of_the_image(folder: Path, target
 
 @pytest.mark.parametrize(("target", "rest"), [("generic", "float"), ("tensorrt", "half")])
 @pytest.mark.parametrize("scope", ["most", "all"])
-def test_builds_with_its_convolutions_in_int8(folder: Path, target: str, rest: str, scope: str) -> None:
+def test_builds_with_its_convolutions_in_int8(folder: Path, exported: Path, target: str, rest: str, scope: str) -> None:
     pytest.importorskip("tensorrt_rtx")
-    assert export("--target", target, "--int8-scope", scope) == 0
+    assert export("--target", target, "--int8-scope", scope, "--calib-cache", str(exported / f"{target}.json")) == 0
     built = build_plan(folder / "cgnet.onnx", folder / "cgnet.plan", builder="rtx")
     assert built.artifact.precision is Precision.INT8
     # Of 18 of the network; two averages of the image are depthwise convolutions after fusing, and eight are in gates,
@@ -240,7 +249,7 @@ def test_a_quantised_graph_with_a_pair_out_of_place_is_refused(
         quantize(model, scales, storage, results=scales)
 
     monkeypatch.setattr(lower, "quantize", spoilt)
-    assert export() == 3
+    assert export(*KEPT, data="") == 3
     assert "the Q/DQ pairs of the quantised graph are wrong: " in capsys.readouterr().err.splitlines()[-1]
     assert not (folder / "cgnet.onnx").exists()
 
@@ -280,7 +289,8 @@ def test_half_of_the_work_stays_lowered() -> None:
 
 
 def guarded_export(folder: Path, limit: str, *flags: str) -> int:
-    return export("--data", "scenes:0:64x96", "--max-drop", limit, "--json", "report.json", *flags)
+    measured = (*KEPT, "--data", "scenes:0:64x96", "--max-drop", limit)
+    return export(*measured, "--json", "report.json", *flags, data="")
 
 
 @pytest.fixture
@@ -288,11 +298,15 @@ def few_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cgnet_deploy.data.scenes.SIZES", {"train": 12, "val": 3, "test": 3})
 
 
-def test_a_limit_that_holds_keeps_nothing(folder: Path, few_scenes: None) -> None:
-    assert guarded_export(folder, "100") == 0
-    found = json.loads((folder / "report.json").read_text())
-    assert [point["kept"] for point in found["guard"]["curve"]] == [0]
-    assert found["kept_f32"] == []
+def test_a_limit_that_holds_keeps_nothing_and_the_ranking_is_repeatable(folder: Path, few_scenes: None) -> None:
+    rankings = []
+    for _ in range(2):
+        assert guarded_export(folder, "100") == 0
+        found = json.loads((folder / "report.json").read_text())
+        assert [point["kept"] for point in found["guard"]["curve"]] == [0]
+        assert found["kept_f32"] == []
+        rankings.append(found["guard"]["ranking"])
+    assert rankings[0] == rankings[1]
 
 
 @pytest.mark.parametrize("precision", ["--int8", "--fp16"])
@@ -302,7 +316,7 @@ def test_a_limit_that_plain_lowering_misses_is_reached_by_keeping(
     """The mIoU is put in, so that it is known: each of the three worst costs a point."""
     monkeypatch.setattr("cgnet_deploy.export.score.scorer", lambda *args: stand_in(3))
     monkeypatch.setattr(guarding, "LEAST_LOWERED", 0.0)  # this small, three convolutions are most of the work
-    given = ["--calib-data", "scenes", "--calib-images", "8"] if precision == "--int8" else []
+    given = KEPT if precision == "--int8" else ()
     flags = ["--ckpt", "model.safetensors", "--res", str(RES), "--no-engine", precision, *given]
     assert main([*flags, "--data", "scenes", "--max-drop", "0.5", "--json", "report.json"]) == 0
     found = json.loads((folder / "report.json").read_text())
@@ -363,11 +377,3 @@ def test_a_file_that_is_plainly_wrong_is_one_that_misses(
     else:
         assert "no file with half of the work lowered is right" in error.splitlines()[-1]
         assert not list(folder.glob("cgnet*.onnx"))
-
-
-def test_the_ranking_is_repeatable(folder: Path, few_scenes: None) -> None:
-    rankings = []
-    for _ in range(2):
-        assert guarded_export(folder, "100") == 0
-        rankings.append(json.loads((folder / "report.json").read_text())["guard"]["ranking"])
-    assert rankings[0] == rankings[1]
