@@ -20,7 +20,7 @@ SCENES = Path(__file__).parents[1] / "cgnet_deploy/weights/scenes.pth"
 PRESSED = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
 COMMANDS = ("bench", "convert", "doctor", "export", "label", "train", "video")
 FIRST_IMPORTS = (1, 7, 40)
-ALL_IMPORTS = (400, 900, 1300, 1700)
+ALL_IMPORTS = (600, 1600)
 
 # Calls a command, and presses Ctrl-C when the N-th import of its start begins.
 AT_AN_IMPORT = """
