@@ -104,14 +104,21 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is slow, and start with it; keep a module, whose fixtures its tests share, on one worker."""
     for item in items:
-        path = item.path.relative_to(HERE)
-        if within(path, SLOW):
-            item.add_marker(pytest.mark.slow)
-        if folder := within(path, TOGETHER):
-            item.add_marker(pytest.mark.timeout(BUILD_S))
-        item.add_marker(pytest.mark.xdist_group(folder or path.as_posix()))
+        for marker in markers_of(item.path):
+            item.add_marker(marker)
     # what compiles for minutes comes last: a run that is cut short loses nothing else
     items.sort(key=lambda item: 2 if item.get_closest_marker("compiles") else item.get_closest_marker("slow") is None)
+
+
+@cache
+def markers_of(file: Path) -> tuple[pytest.MarkDecorator, ...]:
+    path = file.relative_to(HERE)
+    folder = within(path, TOGETHER)
+    return (
+        *([pytest.mark.slow] if within(path, SLOW) else ()),
+        *([pytest.mark.timeout(BUILD_S)] if folder else ()),
+        pytest.mark.xdist_group(folder or path.as_posix()),
+    )
 
 
 def within(path: Path, places: tuple[str, ...]) -> str | None:
