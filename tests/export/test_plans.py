@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
+import onnx_ir as ir
 import pytest
 
 from cgnet_deploy.artifact import write_artifact
@@ -15,11 +17,17 @@ from cgnet_deploy.export.half import to_half
 from cgnet_deploy.export.io_nodes import give_labels, take_frames
 from cgnet_deploy.export.targets import TARGETS, Target
 from cgnet_deploy.export.trace import trace
-from cgnet_deploy.spec import Precision, Res
+from cgnet_deploy.spec import ModelSpec, Precision, Res
 from tests.export.networks import Character, trained
 from tests.export.test_rules import fuse
 
 RES = Res(33, 47)
+
+
+@cache
+def network(prune: bool) -> tuple[ir.Model, ModelSpec]:
+    model = trained(character=Character(dead=0.3, constant_gates=prune))
+    return trace(model, RES, batch=2), model_spec("camvid-official", model.classes, model.blocks)
 
 
 @pytest.mark.parametrize("prune", [False, True], ids=["whole", "pruned"])
@@ -27,9 +35,8 @@ RES = Res(33, 47)
 @pytest.mark.parametrize("target", TARGETS, ids=str)
 def test_builds_and_keeps_its_types(tmp_path: Path, target: Target, precision: Precision, prune: bool) -> None:
     pytest.importorskip("tensorrt_rtx")
-    model = trained(character=Character(dead=0.3, constant_gates=prune))
-    spec = model_spec("camvid-official", model.classes, model.blocks)
-    graph = trace(model, RES, batch=2)
+    traced, spec = network(prune)
+    graph = traced.clone()
     take_frames(graph, CONTRACTS["camvid-official"])
     give_labels(graph, by_float=target.labels_by_float)
     fuse(graph, target, prune=prune)

@@ -29,7 +29,7 @@ from cgnet_deploy.model import CGNet
 from cgnet_deploy.pixels import F32
 from cgnet_deploy.spec import Res
 from tests.export.graphs import Array, check_onnx, example, graph
-from tests.export.networks import Character, planes, trained
+from tests.export.networks import Character, fingerprint, planes, trained
 from tests.export.test_io_nodes import spec
 from tests.export.test_rules import FIXTURE
 
@@ -39,13 +39,19 @@ GENERIC, ORT_CPU, TENSORRT = (target_named(name) for name in ("generic", "ort-cp
 DEAD = Character(dead=0.4, constant_gates=True)
 
 
+FUSED: dict[tuple[bytes, str, bool], ir.Model] = {}  # of the networks that several tests quantise
+
+
 def fused(model: CGNet, target: Target = GENERIC, *, prune: bool = False) -> ir.Model:
-    made = trace(model, SMALL, batch=2)
-    apply(made, FOLD)
-    if prune:
-        prune_dead(made, target.block)
-    apply(made, target.int8_forms)
-    return made
+    key = (fingerprint(model), target.name, prune)
+    if key not in FUSED:
+        made = trace(model, SMALL, batch=2)
+        apply(made, FOLD)
+        if prune:
+            prune_dead(made, target.block)
+        apply(made, target.int8_forms)
+        FUSED[key] = made
+    return FUSED[key].clone()
 
 
 def frames() -> list[F32]:
@@ -87,14 +93,15 @@ def test_gates_are_no_convolutions_of_the_network(target: Target) -> None:
 def test_pairs_are_in_order_and_nowhere_but_on_what_convolutions_read(
     target: Target, prune: bool, scope: Scope
 ) -> None:
-    model = quantised(fused(trained(character=DEAD), target, prune=prune), scope, target)
+    plain = fused(trained(character=DEAD), target, prune=prune)
+    model = quantised(plain, scope, target)
     check_onnx(model)
     assert faults(model, target.storage, raw_results=target.raw_results) == ()
     pairs = [node for node in model.graph if node.op_type == "DequantizeLinear"]
     if scope != "stored" and not target.raw_results:
         assert {use.node.op_type for node in pairs for use in node.outputs[0].uses()} == {"Conv"}
     in_int8 = [node for node in model.graph if node.op_type == "Conv" and producer(node.inputs[1], "DequantizeLinear")]
-    assert len(in_int8) == len(chosen(fused(trained(character=DEAD), target, prune=prune), scope))
+    assert len(in_int8) == len(chosen(plain, scope))
     assert any(is_depthwise_size(node) for node in in_int8) == (scope != "most")
 
 
@@ -226,11 +233,12 @@ def test_bias_correction_measures_what_rounding_moves(rng: np.random.Generator) 
 def test_frames_to_labels_are_those_of_the_same_network_s_logits() -> None:
     """The scales are measured on the tensor graph and go to the frame graph by the convolutions' names."""
     network, given = trained(), spec("bgr")
+    folded = trace(network, SMALL, batch=2)
+    take_frames(folded, given)
+    give_labels(folded)
+    apply(folded, FOLD)
     for target in TARGETS:
-        whole = trace(network, SMALL, batch=2)
-        take_frames(whole, given)
-        give_labels(whole)
-        apply(whole, FOLD)
+        whole = folded.clone()
         apply(whole, target.int8_forms)
         assert [site.name for site in sites(whole)] == [site.name for site in sites(fused(network, target))]
 
