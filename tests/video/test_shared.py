@@ -18,7 +18,7 @@ from cgnet_deploy.video.cli import main as video_main
 from cgnet_deploy.video.segmenter import Segmenter
 from tests.video.clips import clip, frames_of
 
-FRAMES = 11  # each goes through the network three or four times
+FRAMES = 5  # each goes through the network three or four times
 
 
 @pytest.fixture(scope="module")
