@@ -18,7 +18,9 @@ from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.doctor import cli, packages
 from cgnet_deploy.doctor.cli import main
 from cgnet_deploy.doctor.probe import PROBES, RUNNING, Finding, probe
+from cgnet_deploy.spec import Res
 from tests.data.trees import write
+from tests.networks import save_shallow
 
 SCENES = Path(cli.__file__).parents[1] / "weights" / "scenes.pth"
 SMALL = ("--data", "scenes", "--frames", "3", "--res", "120x160", "--threads", "1")
@@ -36,8 +38,9 @@ def test_our_own_weights_were_trained_with_what_they_say(tmp_path: Path, capsys:
 
 
 def test_a_checkpoint_that_commands_would_feed_wrongly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_shallow(tmp_path / "scenes.pth", Res(120, 160))
     wrong = tmp_path / "official.pth"
-    network = read_network(SCENES)
+    network = read_network(tmp_path / "scenes.pth")
     save_official(wrong, network.model, {})  # that format can't say 120 and 60, so commands take camvid-official
     assert main(["--ckpt", str(wrong), *SMALL]) == 3
     captured = capsys.readouterr()
@@ -154,7 +157,8 @@ def test_frames_without_a_scored_pixel_rank_nothing(
         labels = np.full_like(scenes.labels(i), 11) if void == "all" or i < 2 else scenes.labels(i)
         write(tmp_path / "val" / f"{i}.png", scenes.frame(i))
         write(tmp_path / "valannot" / f"{i}.png", labels)
-    code = main(["--ckpt", str(SCENES), "--data", str(tmp_path), "--frames", "4", "--res", "120x160", "--threads", "1"])
+    save_shallow(ckpt := tmp_path / "scenes.pth", Res(120, 160))
+    code = main(["--ckpt", str(ckpt), "--data", str(tmp_path), "--frames", "4", "--threads", "1"])
     shown = capsys.readouterr()
     if void == "all":
         assert (code, shown.out) == (2, "")
