@@ -15,10 +15,13 @@ import numpy as np
 import pytest
 
 from cgnet_deploy.pixels import U8
+from tests.engines.graphs import drawn_frames
 from tests.engines.native.conftest import runnable
 
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE.parents[2] / "engines" / "cpp"
+FRAMES = drawn_frames(9, 40, 56)
+MakeVideo = Callable[[str, U8], Path]
 HEADERS = ("libavformat/avformat.h", "nlohmann/json.hpp", "openssl/evp.h", "opencv2/imgproc.hpp", "opencv2/videoio.hpp")
 INSTALL = (
     "apt-get install cmake g++ libavformat-dev libopencv-imgproc-dev libopencv-videoio-dev libssl-dev ninja-build "
@@ -82,7 +85,8 @@ def cmake(source: Path, build: Path, *definitions: str) -> None:
 def prefix(toolchain: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the library is installed, as `cmake --install` leaves it."""
     build, prefix = tmp_path_factory.mktemp("library"), tmp_path_factory.mktemp("prefix")
-    cmake(SOURCE, build, f"CMAKE_INSTALL_PREFIX={prefix}", FAST, *runnable())
+    native = f"CMAKE_PROJECT_cgnet_native_INCLUDE={HERE / 'native.cmake'}"
+    cmake(SOURCE, build, f"CMAKE_INSTALL_PREFIX={prefix}", FAST, native, *runnable())
     subprocess.run(["cmake", "--install", str(build)], check=True, capture_output=True)
     shutil.rmtree(build)  # what is installed must not need it
     return prefix
@@ -145,8 +149,14 @@ def sanitized(request: pytest.FixtureRequest, toolchain: None, tmp_path_factory:
     return Sanitized(name, video, driver, device_driver, misuse, options | suppressions | tbb)
 
 
+def run(program: Path, *flags: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(program), *(str(flag) for flag in flags)], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
 @pytest.fixture(scope="session")
-def make_video(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, U8], Path]:
+def make_video(tmp_path_factory: pytest.TempPathFactory) -> MakeVideo:
     """Writes frames (N, H, W, 3) as a video without loss."""
 
     def make(name: str, frames: U8) -> Path:
@@ -160,6 +170,11 @@ def make_video(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, U8], 
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def video(make_video: MakeVideo) -> Path:
+    return make_video("drawn.avi", FRAMES)
 
 
 def read_video(path: Path) -> U8:

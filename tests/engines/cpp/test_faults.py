@@ -5,22 +5,18 @@ from __future__ import annotations
 import resource
 import signal
 import subprocess
-from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cgnet_deploy.engines.open import open_engine
-from cgnet_deploy.pixels import U8
 from tests.children import interruptible
-from tests.engines.cpp.conftest import read_video
+from tests.engines.cpp.conftest import FRAMES, MakeVideo, read_video
 from tests.engines.graphs import FIXED, drawn_frames, written
 from tests.video.clips import clip, drawn
 from tests.video.test_source import decoded, zeroed
-
-FRAMES = drawn_frames(9, 40, 56)
-MakeVideo = Callable[[str, U8], Path]
 
 
 @pytest.fixture(scope="module")
@@ -199,9 +195,12 @@ def test_a_slow_writer_loses_nothing_and_memory_is_bounded(
         flags = ("--masks", masks, "--output", tmp_path / "slow.avi", "--codec", "FFV1", "--overlay", "1")
         peak_kib = 0
         with subprocess.Popen(command(program, engine, video, *flags), stdout=subprocess.DEVNULL) as process:
-            while process.poll() is None:  # not getrusage: its peak is inherited over fork
+            while True:  # not getrusage: its peak is inherited over fork
                 for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
                     peak_kib = int(line.split()[1]) if line.startswith("VmHWM:") else peak_kib
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=0.02)
+                    break
         assert process.returncode == 0
         assert len(read_video(tmp_path / "slow.avi")) == len(frames)
         labels = np.fromfile(masks, np.uint8).reshape(len(frames), 240, 320)
@@ -210,5 +209,5 @@ def test_a_slow_writer_loses_nothing_and_memory_is_bounded(
         return peak_kib / 1024
 
     large = drawn_frames(4, 240, 320)
-    few, many = peak_mib(5), peak_mib(30)
-    assert many - few < 10  # a hundred frames more, of 0.3 MiB each with their labels
+    few, many = peak_mib(5), peak_mib(25)
+    assert many - few < 10  # eighty frames more, of 0.3 MiB each with their labels
