@@ -15,7 +15,7 @@ import pytest
 from cgnet_deploy.engines.open import open_engine
 from tests.engines.cpp.conftest import HEADERS
 from tests.engines.graphs import drawn_frames
-from tests.engines.native.conftest import SOURCE, UNITY, run, want
+from tests.engines.native.conftest import SOURCE, UNITY, run, runnable, want
 
 pytestmark = pytest.mark.timeout(900)  # a build, which a busy machine of two cores takes minutes for
 STAGE = r"^\| ([^|]+) \| [\d.]+ \| (\d+) \|.*\| (\d+) % \|$"
@@ -27,8 +27,8 @@ def test_an_installed_package_is_found_and_segments_a_video(files: tuple[Path, P
     if not OPENCV.is_file():
         pytest.skip(f"{OPENCV} is missing: apt-get install libopencv-videoio-dev")
     build, prefix, example = (tmp_path / name for name in ("build", "prefix", "example"))
-    ninja = ["-G", "Ninja", "-DCMAKE_BUILD_TYPE=Debug"]
-    options = [*UNITY, f"-DCMAKE_INSTALL_PREFIX={prefix}", "-DCGNET_BENCH=ON"]
+    ninja = ["-G", "Ninja", "-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_CXX_FLAGS_DEBUG=-O0"]
+    options = [*UNITY, f"-DCMAKE_INSTALL_PREFIX={prefix}", "-DCGNET_BENCH=ON", *(f"-D{one}" for one in runnable())]
     run(["cmake", "-S", str(SOURCE), "-B", str(build), *ninja, *options])
     run(["cmake", "--build", str(build)])
     run(["cmake", "--install", str(build)])
