@@ -161,6 +161,8 @@ def replace(old: ir.Value, new: ir.Value) -> None:
 def tidy(model: ir.Model) -> None:
     """Drop what nothing reads, merge what is computed twice, infer shapes, give unique names."""
     for step in (
+        passes.IdentityEliminationPass(),
+        passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
         passes.CommonSubexpressionEliminationPass(),
         passes.RemoveUnusedNodesPass(),
         passes.TopologicalSortPass(),

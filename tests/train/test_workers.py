@@ -52,6 +52,7 @@ def at_work(process: subprocess.Popen[str], out: Path) -> list[psutil.Process]:
     return found
 
 
+@interruptible()
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_all_processes_is_a_clean_stop(
     number: signal.Signals, process: subprocess.Popen[str], data: Path, tmp_path: Path
