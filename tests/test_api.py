@@ -34,6 +34,7 @@ EXPORTED = [
     "Labelled",
     "MissingPackage",
     "ModelSpec",
+    "NoSpace",
     "Nv12",
     "PerformanceError",
     "Precision",
