@@ -283,9 +283,14 @@ def write_together(files: Mapping[Path, bytes]) -> None:
         raise
 
 
+def json_bytes(data: Any) -> bytes:
+    """`data` as indented JSON. NaN is no JSON and raises ValueError."""
+    return (json.dumps(data, indent=2, allow_nan=False) + "\n").encode()
+
+
 def write_json(path: Path, data: Any) -> None:
-    """Replace `path` by `data` as indented JSON. Raises as `replacing` does; NaN is no JSON and raises ValueError."""
-    write_bytes(path, (json.dumps(data, indent=2, allow_nan=False) + "\n").encode())
+    """Replace `path` by `data` as indented JSON. Raises as `replacing` and `json_bytes` do."""
+    write_bytes(path, json_bytes(data))
 
 
 def read_json(path: Path, max_bytes: int) -> Any:

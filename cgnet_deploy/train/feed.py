@@ -29,8 +29,8 @@ from cgnet_deploy.train.augment import augmented
 from cgnet_deploy.train.recipes import Recipe
 from cgnet_deploy.train.softlabels import SoftLabels
 
-# What torch says of a worker that was killed, and of /dev/shm, by which it hands over batches, when that is full.
-DIED = re.compile(r"DataLoader worker \(pid(?:\(s\))? [\d, ]+\) ([^.]*)|shared memory|write to file </torch")
+# What torch says of a worker that was killed, and of a batch's file in /dev/shm that can't be made.
+DIED = re.compile(r"DataLoader worker \(pid(?:\(s\))? [\d, ]+\) ([^.]*)|</torch_")
 Item = tuple[F32, U8] | tuple[F32, U8, F32]
 
 

@@ -12,7 +12,6 @@ whether WebGPU is used.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import cv2
@@ -25,7 +24,7 @@ from cgnet_deploy.errors import UsageError
 from cgnet_deploy.export.choices import Dynamic
 from cgnet_deploy.export.runtime import run_single
 from cgnet_deploy.export.web.runtime import FILES, ON_CDN, WebRuntime, integrity_of, local_runtime
-from cgnet_deploy.files import write_together
+from cgnet_deploy.files import json_bytes, write_together
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Precision, Res
 
@@ -76,9 +75,7 @@ def write_web(folder: Path, onnx: Artifact, res: Res, runtime: WebRuntime) -> st
     }
     write_together(
         {
-            folder / "page.json": (
-                json.dumps(facts, indent=2, allow_nan=False) + "\n"
-            ).encode(),  # last: the others' hashes
+            folder / "page.json": json_bytes(facts),  # replaced last: it names the hashes of the others
             folder / NETWORK: content,
             folder / "check.png": _png(frame),
             folder / "check-labels.png": _png(labels.astype(np.uint8)),
