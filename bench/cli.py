@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 from cgnet_deploy import terminal
 from cgnet_deploy.bench.options import parser
 from cgnet_deploy.errors import UsageError
-from cgnet_deploy.files import STDOUT, check_writable, is_stream, write_bytes
+from cgnet_deploy.files import write_bytes
+from cgnet_deploy.places import STDOUT, check_writable, is_stream
 from cgnet_deploy.spec import Res
 
 if TYPE_CHECKING:

@@ -22,8 +22,9 @@ from typing import Any, Literal
 from cgnet_deploy import __version__
 from cgnet_deploy.codec import from_json, to_json
 from cgnet_deploy.errors import ArtifactError, CgnetError, UsageError, one_line
-from cgnet_deploy.files import check_regular, locked, read_json, real, replacing, sha256_of, write_bytes, write_json
+from cgnet_deploy.files import locked, read_json, replacing, sha256_of, write_bytes, write_json
 from cgnet_deploy.onnxmeta import read_metadata, with_metadata
+from cgnet_deploy.places import check_regular, real
 from cgnet_deploy.spec import ModelSpec, Precision
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""Files: written atomically, hashed, checked before any work, and JSON in and out with bounds.
+"""Files: written atomically, hashed, and JSON in and out with bounds.
 
 Only a regular file is ever replaced: a link stays and its target is replaced, a device, FIFO or socket is written to,
 and `-` is stdout.
@@ -22,13 +22,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cgnet_deploy.errors import ArtifactError, CgnetError, NoSpace, UserError
-
-STDOUT = Path("-")
-OPEN_FILES = ("/dev/fd/", "/dev/std", "/proc/")  # the process's own: a file behind one is open already
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-BLOCK_BYTES = 4096
-TEMPORARY = ".tmp"
+from cgnet_deploy.errors import ArtifactError, NoSpace, UserError
+from cgnet_deploy.places import FULL, STDOUT, is_stream, make_folder, real, temporary_file, unwritten
 
 
 def sha256_of(path: Path) -> str:
@@ -43,76 +38,6 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def check_writable(path: Path) -> None:
-    """Raise UserError, before any work, if a file at `path` could not be written."""
-    if path == STDOUT:
-        return
-    _check_length(path)
-    if is_stream(path):
-        if not os.access(path, os.W_OK):
-            raise UserError(f"{path} can't be written: you may not write to it")
-        return
-    folder = real(path).parent if path.is_symlink() else path.parent
-    if path.is_dir() or not folder.is_dir():
-        raise UserError(f"{path} can't be written: is {folder} a folder that you may write to?")
-    _try_to_write(path, folder)
-
-
-def _check_length(path: Path) -> None:
-    """Raise UserError for a name that no file system takes, at which `Path.exists` raises too."""
-    try:
-        path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        pass
-    except OSError as error:
-        raise _no_file(path, error) from error
-
-
-def unwritten(path: Path, error: OSError) -> CgnetError:
-    """What is raised where a write to `path` has failed."""
-    kind = NoSpace if error.errno in FULL else CgnetError
-    return kind(f"{path} can't be written: {error.strerror or error}")
-
-
-def _try_to_write(path: Path, folder: Path) -> None:
-    """Write a block to a file in `folder`, and remove it: permissions don't tell of full or read-only disks."""
-    try:
-        with tempfile.NamedTemporaryFile(prefix=_prefix(path), suffix=TEMPORARY, dir=folder) as file:
-            file.write(bytes(BLOCK_BYTES))
-    except OSError as error:
-        raise _no_file(path, error) from error
-
-
-def _no_file(path: Path, error: OSError) -> CgnetError:
-    """Where not even a temporary file can be made: the place is at fault."""
-    failed = unwritten(path, error)
-    return failed if isinstance(failed, NoSpace) else UserError(str(failed))
-
-
-def check_regular(path: Path) -> None:
-    """Raise UserError, before any work, if `path` can't hold an artifact."""
-    if is_stream(path):
-        raise UserError(f"{path} is no regular file: an artifact needs one, with its sidecar beside it")
-
-
-def real(path: Path) -> Path:
-    """What `path` names, through links. Raises UserError for a circle of them, or a current folder that is gone."""
-    try:
-        return path.resolve()
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: the current folder is gone; change to one that is there") from error
-    except (RuntimeError, OSError) as error:  # RuntimeError up to Python 3.12
-        raise UserError(f"{path} is a link that leads in a circle") from error
-
-
-def is_stream(path: Path) -> bool:
-    """Whether `path` is stdout, a device, a FIFO or a socket, which can be written to and never replaced."""
-    if path == STDOUT or str(path).startswith(OPEN_FILES):
-        return True
-    there = os.path.exists(path)  # Path.exists raises for a name that is too long
-    return there and not path.is_file() and not path.is_dir()
-
-
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path in the folder of `path`; on success rename it to `path`, else remove it.
@@ -122,12 +47,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     stream = is_stream(path)
     target = real(path)
-    try:
-        handle, name = tempfile.mkstemp(prefix=_prefix(target), suffix=TEMPORARY, dir=None if stream else target.parent)
-    except OSError as error:
-        raise _no_file(path, error) from error
-    os.close(handle)
-    temporary = Path(name)
+    temporary = temporary_file(path, None if stream else target.parent)
     try:
         yield temporary
         if stream:
@@ -142,11 +62,6 @@ def replacing(path: Path) -> Iterator[Path]:
         raise unwritten(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _prefix(path: Path) -> str:
-    """Of a temporary file's name, short enough to leave room for the rest of it."""
-    return f".{path.name[:40]}."
 
 
 def _rename(temporary: Path, target: Path) -> None:
@@ -214,39 +129,6 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-def check_name(name: str) -> None:
-    """Raise UserError for a name whose bytes are no UTF-8, at which OpenCV crashes and which no text file can hold."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise UserError(f"{name}: its name is not UTF-8; rename it, or make a link to it") from None
-
-
-def check_folder(path: Path) -> None:
-    """Raise UserError, before any work, if files could not be written to a folder `path`, which may have to be made."""
-    _try_to_write(path, _nearest(path))
-
-
-def _nearest(path: Path) -> Path:
-    """`path`, or what is there of its parents. Raises UserError if that is no folder."""
-    if path == STDOUT:
-        raise UserError("- is stdout; wanted a folder")
-    _check_length(path)
-    there = next(one for one in (path, *path.parents) if os.path.lexists(one))
-    if not there.is_dir():
-        raise UserError(f"{path} can't be created: {there} is no folder")
-    return there
-
-
-def make_folder(path: Path) -> None:
-    """Create a folder and its parents if it is missing. Raises UserError if it can't be created, NoSpace."""
-    _nearest(path)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise (NoSpace if error.errno in FULL else UserError)(f"{path} can't be created: {error.strerror}") from error
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -23,8 +23,8 @@ from typing import NoReturn, TextIO
 
 from cgnet_deploy import __version__
 from cgnet_deploy.errors import CgnetError, UsageError
-from cgnet_deploy.files import FULL, STDOUT
 from cgnet_deploy.interrupts import prompt_interrupts
+from cgnet_deploy.places import FULL, STDOUT
 from cgnet_deploy.progress import display
 from cgnet_deploy.spec import Res, Triple
 from cgnet_deploy.threads import heed_quota

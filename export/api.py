@@ -38,7 +38,7 @@ from cgnet_deploy.export.choices import (
 from cgnet_deploy.export.exported import Exported
 from cgnet_deploy.export.frames import frames_to_verify, frames_to_watch
 from cgnet_deploy.export.web.folder import check_web, write_web
-from cgnet_deploy.files import check_folder, check_regular, check_writable
+from cgnet_deploy.places import check_folder, check_regular, check_writable
 from cgnet_deploy.spec import MIN_SIDE_PX, Color, Precision, Res, Triple
 
 if TYPE_CHECKING:  # torch and onnx_ir are optional, and slow to import

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.export.calibration_data import LEAST_FRAMES
-from cgnet_deploy.files import check_writable, real
+from cgnet_deploy.places import check_writable, real
 from cgnet_deploy.spec import Precision
 
 MAX_CALIBRATION = 4096

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from cgnet_deploy.errors import CgnetError, NoSpace, UserError
-from cgnet_deploy.files import STDOUT, check_writable, real, replacing, scratch, write_bytes, write_json, write_together
+from cgnet_deploy.files import replacing, scratch, write_bytes, write_json, write_together
+from cgnet_deploy.places import STDOUT, check_writable, real
 from cgnet_deploy.terminal import show
 from tests.disks import READ_ONLY, full_disk
 
@@ -180,8 +181,8 @@ def test_links_in_a_circle_are_one_line(targets: tuple[str, ...], tmp_path: Path
 @pytest.mark.parametrize("name", ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
 @pytest.mark.parametrize("redirected", [False, True])
 def test_stdout_by_any_name(name: str, redirected: bool, tmp_path: Path) -> None:
-    code = "from pathlib import Path; from cgnet_deploy.files import *; check_writable(p := Path({!r})); "
-    code += "write_bytes(p, b'x')"
+    code = "from pathlib import Path; from cgnet_deploy import files, places; p = Path({!r}); "
+    code += "places.check_writable(p); files.write_bytes(p, b'x')"
     with (tmp_path / "out").open("wb") as file:
         out = file if redirected else subprocess.PIPE
         command = [sys.executable, "-c", code.format(name)]

@@ -15,7 +15,7 @@ from cgnet_deploy import codec
 from cgnet_deploy.bench.machine.environment import Environment
 from cgnet_deploy.bench.report.record import Record
 from cgnet_deploy.errors import UserError
-from cgnet_deploy.files import unwritten
+from cgnet_deploy.places import unwritten
 
 MAX_BYTES = 1 << 30
 SCHEMA = 3

@@ -20,7 +20,8 @@ from pathlib import Path
 from cgnet_deploy.bench.api import benchmark
 from cgnet_deploy.bench.machine.environment import describe
 from cgnet_deploy.bench.report import table as report
-from cgnet_deploy.files import check_writable, write_json
+from cgnet_deploy.files import write_json
+from cgnet_deploy.places import check_writable
 from cgnet_deploy.spec import Res
 from cgnet_deploy.terminal import Parser, integer, number, res_argument, run
 from cgnet_deploy.threads import cores

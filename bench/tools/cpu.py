@@ -27,7 +27,8 @@ from cgnet_deploy.engines.openvino import shared_core
 from cgnet_deploy.errors import MissingPackage, require
 from cgnet_deploy.export.api import export
 from cgnet_deploy.export.choices import TargetName
-from cgnet_deploy.files import check_writable, write_json
+from cgnet_deploy.files import write_json
+from cgnet_deploy.places import check_writable
 from cgnet_deploy.spec import Res
 from cgnet_deploy.terminal import Parser, integer, res_argument, run
 from cgnet_deploy.threads import cores

@@ -38,7 +38,8 @@ from cgnet_deploy.data.dataset import Dataset, fit_frame
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.engines.open import backend_and_path
 from cgnet_deploy.errors import CgnetError
-from cgnet_deploy.files import check_writable, write_json
+from cgnet_deploy.files import write_json
+from cgnet_deploy.places import check_writable
 from cgnet_deploy.spec import Res
 from cgnet_deploy.terminal import Parser, integer, number, run
 from cgnet_deploy.threads import cores

@@ -14,7 +14,7 @@ from cgnet_deploy.checkpoint.reading import load_checkpoint, read_network
 from cgnet_deploy.checkpoint.writing import save_checkpoint, save_mmseg, save_official
 from cgnet_deploy.contracts import contract_name, known_as
 from cgnet_deploy.errors import UsageError
-from cgnet_deploy.files import check_writable
+from cgnet_deploy.places import check_writable
 from cgnet_deploy.spec import Color, ModelSpec, Res, Triple
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from cgnet_deploy.data.formats import WHAT
 from cgnet_deploy.errors import AccuracyError, DataError, EngineUnavailable, UsageError
-from cgnet_deploy.files import check_name, check_writable, write_bytes, write_json
+from cgnet_deploy.files import write_bytes, write_json
+from cgnet_deploy.places import check_name, check_writable
 from cgnet_deploy.terminal import WEIGHTS, Parser, integer, res_argument, run, show
 
 MAX_FRAMES = 1000

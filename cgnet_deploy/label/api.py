@@ -24,10 +24,11 @@ from cgnet_deploy import __version__, errors
 from cgnet_deploy.codec import to_json
 from cgnet_deploy.engines.base import EngineInfo
 from cgnet_deploy.errors import CgnetError, EngineUnavailable, UsageError, UserError, one_line, require
-from cgnet_deploy.files import check_folder, make_folder, read_json, write_json
+from cgnet_deploy.files import read_json, write_json
 from cgnet_deploy.label.archive import Item, items_of
 from cgnet_deploy.label.index import Index
 from cgnet_deploy.label.labeller import Labeller
+from cgnet_deploy.places import check_folder, make_folder
 from cgnet_deploy.progress import task
 from cgnet_deploy.spec import Color, Res, Triple
 from cgnet_deploy.threads import cores

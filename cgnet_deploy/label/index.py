@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from cgnet_deploy.errors import DataError, one_line, require
-from cgnet_deploy.files import make_folder, replacing
+from cgnet_deploy.files import replacing
+from cgnet_deploy.places import make_folder
 
 INDEX = "index.parquet"
 PARTS = ".parts"

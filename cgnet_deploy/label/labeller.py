@@ -12,10 +12,11 @@ from PIL import Image
 
 from cgnet_deploy.data.images import read_image
 from cgnet_deploy.errors import CgnetError, DataError, FrameError, one_line
-from cgnet_deploy.files import make_folder, write_bytes
+from cgnet_deploy.files import write_bytes
 from cgnet_deploy.label.archive import Item
 from cgnet_deploy.label.index import Index, IndexRow
 from cgnet_deploy.pixels import U8
+from cgnet_deploy.places import make_folder
 from cgnet_deploy.spec import ModelSpec
 from cgnet_deploy.video.segmenter import Segmenter
 from cgnet_deploy.video.source import Picture, flaws, open_source

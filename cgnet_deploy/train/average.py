@@ -16,7 +16,7 @@ from cgnet_deploy.data.dataset import check_classes
 from cgnet_deploy.data.formats import WHAT
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.errors import require
-from cgnet_deploy.files import check_writable
+from cgnet_deploy.places import check_writable
 from cgnet_deploy.terminal import Parser, integer, run, show
 from cgnet_deploy.train.recipes import RECIPES
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from cgnet_deploy.errors import require
-from cgnet_deploy.files import replacing, unwritten, write_bytes
+from cgnet_deploy.files import replacing, write_bytes
+from cgnet_deploy.places import unwritten
 from cgnet_deploy.train.state import CURVES, LOG
 
 

@@ -20,8 +20,8 @@ from cgnet_deploy.data.dataset import Dataset
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.data.subset import split_by_name
 from cgnet_deploy.errors import UsageError
-from cgnet_deploy.files import check_folder, make_folder
 from cgnet_deploy.model import flushed_denormals
+from cgnet_deploy.places import check_folder, make_folder
 from cgnet_deploy.train.feed import Share
 from cgnet_deploy.train.initial import Initial
 from cgnet_deploy.train.loop import TrainingJob, TrainingResult, train

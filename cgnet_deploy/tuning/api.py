@@ -26,7 +26,7 @@ from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.engines.request import Said
 from cgnet_deploy.errors import UsageError, require
 from cgnet_deploy.export.calibration_data import LEAST_FRAMES, calibration_frames
-from cgnet_deploy.files import check_folder, check_writable, make_folder
+from cgnet_deploy.places import check_folder, check_writable, make_folder
 from cgnet_deploy.spec import Precision, Res
 from cgnet_deploy.tuning.candidates import candidates, thread_counts, why_not
 from cgnet_deploy.tuning.contest import engine_process

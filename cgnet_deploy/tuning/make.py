@@ -7,7 +7,7 @@ import shlex
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cgnet_deploy.errors import CgnetError, NoSpace
+from cgnet_deploy.errors import CgnetError, NoSpace, one_line
 from cgnet_deploy.export.cli import export_as
 from cgnet_deploy.files import sha256_of
 from cgnet_deploy.spec import Precision
@@ -57,8 +57,9 @@ class Maker:
                 self._make(variant)
             except NoSpace:
                 raise
-            except CgnetError as error:
-                self.failed[variant] = f"can't be exported: {error}"
+            except Exception as error:  # of torch's exporter or a runtime too: the other candidates may do well
+                why = str(error) if isinstance(error, CgnetError) else f"{type(error).__name__}: {one_line(error)}"
+                self.failed[variant] = f"can't be exported: {why}"
                 raise CgnetError(self.failed[variant]) from error
             self.made.add(variant)
         path = self.folder / variant.name

@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from cgnet_deploy.bench.report.compare import ratio_of_rounds
-from cgnet_deploy.errors import CgnetError, NoSpace, one_line
+from cgnet_deploy.tuning.attempt import attempt
 from cgnet_deploy.tuning.trial import Trial
 
 log = logging.getLogger(__name__)
@@ -79,16 +79,9 @@ def race(
 
 
 def made_or_failed(trial: Trial, make: Callable[[Trial], Trial]) -> Trial:
-    try:
-        return make(trial)
-    except NoSpace:
-        raise
-    except CgnetError as error:
-        why = str(error)
-    except Exception as error:  # of torch's exporter or a runtime: the other candidates may do well
-        why = f"can't be exported: {type(error).__name__}: {one_line(error)}"
-    log.warning(f"{trial.name}: {why}")
-    return replace(trial, fate="failed", why=why)
+    with attempt(trial.name) as tried:
+        trial = make(trial)
+    return replace(trial, fate="failed", why=tried.why) if tried.why else trial
 
 
 def run_heat(heat: Heat, entrants: Sequence[Trial]) -> Trials:
@@ -100,13 +93,10 @@ def run_heat(heat: Heat, entrants: Sequence[Trial]) -> Trials:
     @contextmanager
     def or_out(name: str) -> Iterator[None]:
         """Go on without an engine that can't."""
-        try:
+        with attempt(name) as tried:
             yield
-        except NoSpace:
-            raise
-        except CgnetError as error:
-            log.warning(f"{name}: {error}")
-            done[name] = replace(running.pop(name), fate="failed", why=str(error))
+        if tried.why:
+            done[name] = replace(running.pop(name), fate="failed", why=tried.why)
             heat.leave(name)
 
     for trial in entrants:

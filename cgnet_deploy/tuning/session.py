@@ -25,9 +25,10 @@ from cgnet_deploy.bench.report.record import Record
 from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.confusion import Confusion
 from cgnet_deploy.data.opening import open_dataset
-from cgnet_deploy.errors import AccuracyError, CgnetError, MissingPackage, NoSpace, PerformanceError
+from cgnet_deploy.errors import AccuracyError, CgnetError, MissingPackage, PerformanceError
 from cgnet_deploy.files import scratch
 from cgnet_deploy.spec import Res
+from cgnet_deploy.tuning.attempt import attempt
 from cgnet_deploy.tuning.contest import Contest, Course, engine_process
 from cgnet_deploy.tuning.kept import Tuned, keep_file, write_report
 from cgnet_deploy.tuning.limits import Limits
@@ -114,15 +115,11 @@ class Session:
 
     def _scored(self, course: Course, trial: Trial) -> Trial:
         if trial.confusion is None:
-            try:
-                with Contest(course) as contest:
-                    contest.enter(trial)
-                    trial = replace(trial, confusion=contest.score(trial.name, self.settings.limit or 0))
-            except NoSpace:
-                raise
-            except CgnetError as error:
-                log.warning(f"{trial.name}: {error}")
-                return replace(trial, fate="failed", why=str(error))
+            with attempt(trial.name) as tried, Contest(course) as contest:
+                contest.enter(trial)
+                trial = replace(trial, confusion=contest.score(trial.name, self.settings.limit or 0))
+            if tried.why:
+                return replace(trial, fate="failed", why=tried.why)
         judged = self.limits.judged(trial, self.base)
         log.info(f"{trial.name}: mIoU {beside_pytorch(trial.drop(self.base) or 0.0)}: {judged.fate}")
         return judged
@@ -159,16 +156,13 @@ class Session:
     @contextmanager
     def _or_out(self, name: str, contest: Contest) -> Iterator[None]:
         """Go on without an engine that can't."""
-        try:
+        with attempt(name) as tried:
             yield
-        except NoSpace:
-            raise
-        except CgnetError as error:
-            log.warning(f"{name}: {error}")
+        if tried.why:
             contest.leave(name)
             known = {trial.name: trial for trial in self.state.candidates}
             if name in known:
-                self._keep(known | {name: replace(known[name], fate="failed", why=str(error))})
+                self._keep(known | {name: replace(known[name], fate="failed", why=tried.why)})
 
     def _peers(self) -> Iterator[tuple[str, str]]:
         """Name and reference of what a user has without us: the exporter's graph in each runtime, and PyTorch."""

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from cgnet_deploy.engines.open import backend_and_path
 from cgnet_deploy.errors import UsageError
-from cgnet_deploy.files import check_folder, check_name, check_writable, real
+from cgnet_deploy.places import check_folder, check_name, check_writable, real
 from cgnet_deploy.spec import Color, Res, Triple
 from cgnet_deploy.threads import cores
 from cgnet_deploy.video.job import Outcome, process

@@ -11,8 +11,9 @@ from typing import Self
 import cv2
 
 from cgnet_deploy.errors import CgnetError, UsageError
-from cgnet_deploy.files import check_folder, make_folder, write_bytes
+from cgnet_deploy.files import write_bytes
 from cgnet_deploy.pixels import U8
+from cgnet_deploy.places import check_folder, make_folder
 
 # write(picture, index, time_s) -> whether more are wanted
 Write = Callable[[U8, int, float], bool]

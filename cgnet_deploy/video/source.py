@@ -20,8 +20,9 @@ from cgnet_deploy.data.images import IMAGE_SUFFIXES, images_in, pictures_of, rea
 from cgnet_deploy.data.mistaken import is_picture
 from cgnet_deploy.data.pairing import lines_of
 from cgnet_deploy.errors import CgnetError, DataError
-from cgnet_deploy.files import check_name, matching
+from cgnet_deploy.files import matching
 from cgnet_deploy.pixels import U8
+from cgnet_deploy.places import check_name
 from cgnet_deploy.video.decoder import OPTIONS, TIMEOUT_MS, Decoder, OpenCvDecoder, local_only
 from cgnet_deploy.video.pyav import PyAvDecoder, pyav_reads
 from cgnet_deploy.video.timeline import Timeline

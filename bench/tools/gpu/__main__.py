@@ -29,7 +29,7 @@ from cgnet_deploy.child import program
 from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.engines.gpu import find_gpu
 from cgnet_deploy.errors import CgnetError, EngineUnavailable, UserError
-from cgnet_deploy.files import check_writable
+from cgnet_deploy.places import check_writable
 from cgnet_deploy.terminal import Parser, run
 
 log = logging.getLogger(__name__)
