@@ -1,6 +1,6 @@
 """The folder of a page: the ONNX file, what the page has to know of it, and a frame with the labels it must give.
 
-    DIR/index.html, page.js, page.css, worker.js    the same for every network
+    DIR/index.html, page.css, *.js                   the same for every network
     DIR/cgnet.onnx                                   as exported
     DIR/page.json                                    size, classes and colours, and the hash of each file to load
     DIR/check.png, check-labels.png                  a drawn scene, and its labels by ONNX Runtime
@@ -29,7 +29,7 @@ from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Precision, Res
 
 HERE = Path(__file__).parent
-PAGE = ("index.html", "page.css", "page.js", "worker.js")
+PAGE = ("index.html", "page.css", "page.js", "frames.js", "png.js", "worker.js")
 NETWORK = "cgnet.onnx"
 # The share of pixels that a backend must label as ONNX Runtime does: as docs/runtimes.md asks of every runtime.
 LEAST_EQUAL = {Precision.F32: 0.9999, Precision.F16: 0.9999, Precision.INT8: 0.999}

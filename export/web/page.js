@@ -1,9 +1,7 @@
-// The page: takes frames from the camera, a picture or a video, gives them to worker.js, and draws what comes back.
+// The page: gives the frames of frames.js to worker.js, and draws and saves what comes back.
 // Whatever a file says (names of classes and of files) becomes text, never markup.
 "use strict";
 
-const MAX_SIDE_PX = 8192;
-const MAX_PIXELS = 1 << 25;
 const VIEW_PX = 1280; // the longer side of what is drawn, at most
 const RATE_MS = 2000; // what frames per second are counted over
 const BACKENDS = { webgpu: "WebGPU", wasm: "WebAssembly" };
@@ -14,10 +12,8 @@ const overlay = $("overlay").getContext("2d");
 
 let facts, worker, paint, rows; // paint: label -> RGBA as a u32
 let busy = false; // a frame is in the worker: others are dropped
-let source = null; // the <video> of a camera or a file
 let last = null; // the frame and labels that are shown
 let probe = null; // where the pointer or the cross is, 0 to 1
-let turn = 0; // counts what was opened, so that a slow one does not replace a later one
 let times = [];
 
 function say(text) {
@@ -118,148 +114,12 @@ function legendRow({ name, color }) {
 
 const percent = (share) => `${(100 * share).toFixed(share > 0.99 && share < 1 ? 3 : 0)} %`;
 
-// --- frames in -------------------------------------------------------------------------------------------------------
-
-const IN_WORDS = {
-  NotAllowedError: "The camera was refused: allow it for this page in the browser's settings, then press Camera again.",
-  NotFoundError: "No camera was found: connect one, or open a picture or a video.",
-  NotReadableError: "The camera can't be read: another program may be using it.",
-};
-
-async function openCamera() {
-  if (!navigator.mediaDevices?.getUserMedia) {
-    return say("Browsers give the camera to https:// and localhost only: open this page from one of them.");
-  }
-  const mine = ++turn;
-  const { width, height } = facts.network;
-  let stream;
-  try {
-    const wanted = { facingMode: { ideal: "environment" }, aspectRatio: { ideal: width / height }, width: { ideal: Math.max(width, 640) } };
-    stream = await navigator.mediaDevices.getUserMedia({ video: wanted, audio: false });
-  } catch (error) {
-    return say(IN_WORDS[error.name] ?? `The camera can't be used: ${error.message}`);
-  }
-  const [track] = stream.getVideoTracks();
-  const video = newVideo();
-  video.srcObject = stream;
-  track.onended = () => {
-    if (source !== video) return;
-    stop();
-    say("The camera was unplugged or taken away: connect it and press Camera again.");
-  };
-  await play(video, mine, "the camera");
-}
-
-async function openFile(file) {
-  const mine = ++turn;
-  const url = URL.createObjectURL(file);
-  const kind = file.type.split("/")[0];
-  const opened = kind === "video" || kind === "audio" ? await openVideo(url, file.name, mine) : await openPicture(url, file.name, mine);
-  if (!opened) URL.revokeObjectURL(url);
-}
-
-async function openPicture(url, name, mine) {
-  const image = new Image();
-  image.src = url;
-  const loaded = await new Promise((resolve) => {
-    image.onload = () => resolve(true);
-    image.onerror = () => resolve(false);
-  });
-  if (!loaded) return say(`${name} is neither a picture nor a video that this browser reads.`);
-  const { naturalWidth: width, naturalHeight: height } = image;
-  if (!fits(width, height)) return say(tooLarge(name, width, height));
-  let bitmap;
-  try {
-    bitmap = await createImageBitmap(image);
-  } catch (error) {
-    return say(`${name} can't be decoded: ${error.message}`);
-  }
-  while (busy) await new Promise((resolve) => setTimeout(resolve, 5)); // a video's frame; at most one
-  if (mine !== turn) return bitmap.close();
-  stop();
-  say("");
-  times = [];
-  send(bitmap);
-  return false; // its address is not needed any more
-}
-
-async function openVideo(url, name, mine) {
-  const video = newVideo();
-  video.loop = true;
-  video.src = url;
-  return play(video, mine, name);
-}
-
-function newVideo() {
-  const video = document.createElement("video");
-  video.muted = true;
-  video.playsInline = true;
-  return video;
-}
-
-// Whether it became the source. What was shown goes on where it did not.
-async function play(video, mine, name) {
-  const known = await new Promise((resolve) => {
-    video.onloadedmetadata = () => resolve(true);
-    video.onerror = () => resolve(false);
-  });
-  const { videoWidth: width, videoHeight: height } = video;
-  let problem = "";
-  if (!known) problem = `${name} is no video that this browser plays.`;
-  else if (!fits(width, height)) problem = width && height ? tooLarge(name, width, height) : `${name} has no picture: its frames are ${width} x ${height} pixels.`;
-  if (problem || mine !== turn) {
-    video.srcObject?.getTracks().forEach((track) => track.stop());
-    video.removeAttribute("src");
-    if (problem) say(problem);
-    return false;
-  }
-  stop();
-  say("");
-  source = video;
-  times = [];
-  $("pause").disabled = false;
-  video.onerror = () => source === video && say(`${name} can't be played to its end: it is damaged.`);
-  watch(video);
-  await video.play().catch(() => {}); // another source came first
-  return true;
-}
-
-const fits = (width, height) => width > 0 && height > 0 && Math.max(width, height) <= MAX_SIDE_PX && width * height <= MAX_PIXELS;
-const tooLarge = (name, width, height) => `${name} is ${width} x ${height} pixels: a side may have ${MAX_SIDE_PX}, and all ${MAX_PIXELS}.`;
-
-function stop() {
-  if (source) {
-    source.pause();
-    source.srcObject?.getTracks().forEach((track) => track.stop());
-    if (source.src) URL.revokeObjectURL(source.src);
-  }
-  source = null;
-  $("pause").disabled = true;
-  setPaused(false);
-}
-
-function watch(video) {
-  const next = () => (video.requestVideoFrameCallback ? video.requestVideoFrameCallback(frame) : requestAnimationFrame(frame));
-  const frame = async () => {
-    if (source !== video) return;
-    next();
-    if (busy || video.paused) return;
-    busy = true;
-    try {
-      send(await createImageBitmap(video));
-    } catch {
-      busy = false; // no frame yet
-    }
-  };
-  next();
-}
+// --- frames to the worker, labels back -------------------------------------------------------------------------------
 
 function send(bitmap) {
   busy = true;
   worker.postMessage({ kind: "frame", bitmap }, [bitmap]);
 }
-
-// --- labels out ------------------------------------------------------------------------------------------------------
 
 function failed(text) {
   busy = false;
@@ -309,14 +169,12 @@ function nameUnderProbe() {
   $("under").textContent = `${facts.classes[label]?.name ?? `label ${label}`} at ${x}, ${y}`;
 }
 
-// --- PNG -------------------------------------------------------------------------------------------------------------
-
 // Frame and overlay at the network's size; labels as a palette picture whose indices are the classes.
 async function save(what) {
   const still = last; // the one shown now, whatever comes while it is written
   const { width, height } = facts.network;
   let blob;
-  if (what === "labels") blob = await indexedPng(still.labels, width, height);
+  if (what === "labels") blob = await indexedPng(still.labels, width, height, facts.classes.map(({ color }) => color));
   else {
     const canvas = new OffscreenCanvas(width, height);
     const context = canvas.getContext("2d");
@@ -332,40 +190,6 @@ async function save(what) {
   link.download = `${what}.png`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-}
-
-async function indexedPng(labels, width, height) {
-  const lines = new Uint8Array((width + 1) * height); // each line begins with its filter, 0: none
-  for (let y = 0; y < height; y++) lines.set(labels.subarray(y * width, (y + 1) * width), y * (width + 1) + 1);
-  const packed = new Blob([lines]).stream().pipeThrough(new CompressionStream("deflate"));
-  const header = new Uint8Array(13);
-  new DataView(header.buffer).setUint32(0, width);
-  new DataView(header.buffer).setUint32(4, height);
-  header.set([8, 3], 8); // 8 bits, palette
-  const palette = new Uint8Array(768);
-  facts.classes.forEach(({ color }, k) => palette.set(color, 3 * k));
-  const data = new Uint8Array(await new Response(packed).arrayBuffer());
-  const parts = [chunk("IHDR", header), chunk("PLTE", palette), chunk("IDAT", data), chunk("IEND", new Uint8Array())];
-  return new Blob([new Uint8Array([137, 80, 78, 71, 13, 10, 26, 10]), ...parts], { type: "image/png" });
-}
-
-function chunk(kind, data) {
-  const bytes = new Uint8Array(data.length + 12);
-  bytes.set([...kind].map((letter) => letter.charCodeAt(0)), 4);
-  bytes.set(data, 8);
-  const numbers = new DataView(bytes.buffer);
-  numbers.setUint32(0, data.length);
-  numbers.setUint32(data.length + 8, crc32(bytes.subarray(4, data.length + 8)));
-  return bytes;
-}
-
-function crc32(bytes) {
-  let crc = ~0;
-  for (const byte of bytes) {
-    crc ^= byte;
-    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (0xedb88320 & -(crc & 1));
-  }
-  return ~crc >>> 0;
 }
 
 // --- controls --------------------------------------------------------------------------------------------------------
