@@ -37,7 +37,7 @@ bench: $(READY) $(NATIVE)
 	$(BIN)/python -m cgnet_deploy.bench.tools.cpu --ckpt $(CKPT) --data $(DATA) --res $(RES) --out demo/bench.json
 
 # A module's tests stay on one worker, whose fixtures they share; what takes longest comes first.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: $(READY) $(NATIVE)
 	$(PYTEST)

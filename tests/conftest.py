@@ -6,6 +6,10 @@ import os
 from collections.abc import Generator
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xdist.scheduler import Scheduling
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores; read when NumPy and torch are imported
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
@@ -101,8 +105,15 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if config.getoption("markexpr") == "gpu" and collection_path not in with_gpu_tests() else None
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config) -> Scheduling:
+    from tests.scheduling import ByFile  # where there are GPUs, pytest-xdist may be missing
+
+    return ByFile(config)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is slow, and start with it; keep a module, whose fixtures its tests share, on one worker."""
+    """Mark what is slow, and start with it."""
     for item in items:
         for marker in markers_of(item.path):
             item.add_marker(marker)
@@ -113,12 +124,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @cache
 def markers_of(file: Path) -> tuple[pytest.MarkDecorator, ...]:
     path = file.relative_to(HERE)
-    folder = within(path, TOGETHER)
-    return (
-        *([pytest.mark.slow] if within(path, SLOW) else ()),
-        *([pytest.mark.timeout(BUILD_S)] if folder else ()),
-        pytest.mark.xdist_group(folder or path.as_posix()),
-    )
+    marks = [(SLOW, pytest.mark.slow), (TOGETHER, pytest.mark.timeout(BUILD_S))]
+    return tuple(mark for places, mark in marks if within(path, places))
 
 
 def within(path: Path, places: tuple[str, ...]) -> str | None:
