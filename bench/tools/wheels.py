@@ -25,7 +25,6 @@ SOURCE = Path(cgnet_deploy.__file__).resolve().parents[1] / "engines" / "native"
 TOOLCHAIN = SOURCE / "cmake" / "manylinux.cmake"
 MACHINES = ("x86_64", "aarch64")
 GLIBC = "2.17"  # of CentOS 7; no compiler of aarch64 supports an older one
-UNITY = ("CMAKE_UNITY_BUILD=ON", "CMAKE_UNITY_BUILD_BATCH_SIZE=0")  # all but the kernels at once: half of the time
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,8 +61,7 @@ def build(out: Path, machine: str) -> Path:
         _run(["build", "--sdist", "--outdir", str(out), str(SOURCE)], {})
         (sdist,) = out.glob("cgnet_native-*.tar.gz")
         # Not from pip's cache, to which a wheel for another machine is the same.
-        options = ("--no-cache-dir", "--no-deps", "--wheel-dir", folder, *(f"-Ccmake.define.{one}" for one in UNITY))
-        _run(["pip", "wheel", *options, str(sdist)], environment)
+        _run(["pip", "wheel", "--no-cache-dir", "--no-deps", "--wheel-dir", folder, str(sdist)], environment)
         (built,) = Path(folder).glob("*.whl")
         _run(["auditwheel", "repair", "--wheel-dir", folder, str(built)], environment)
         built.unlink()

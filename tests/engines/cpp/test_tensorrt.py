@@ -174,6 +174,7 @@ def test_cmake_and_nvcc_build_it(tmp_path: Path) -> None:
         "CGNET_NATIVE=OFF",
         "CGNET_TENSORRT=ON",
         "CMAKE_BUILD_TYPE=Debug",
+        "CMAKE_CXX_FLAGS_DEBUG=",
         "CMAKE_UNITY_BUILD=ON",
         f"TENSORRT_ROOT={root}",
     )

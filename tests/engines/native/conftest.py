@@ -41,8 +41,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return exported(SCENES, tmp_path_factory.mktemp("native"))
 
 
-# What tests build is one unit but for the kernels: parsing the standard library's headers is half of the time that
-# compilers take. `make` builds the Python package file by file.
+# What tests build is one unit but for the kernels, as the Python package is: parsing the standard library's headers is half
+# of the time that compilers take.
 UNITY = ("-DCMAKE_UNITY_BUILD=ON", "-DCMAKE_UNITY_BUILD_BATCH_SIZE=0")
 
 
@@ -96,10 +96,11 @@ def assert_is_bf16(found: tuple[U8, F32], wanted: tuple[F32, F32]) -> None:
 
 
 def linked(program: str, build: Path, flags: tuple[str, ...], *options: str, compiler: str = "c++") -> Path:
-    """`program` of this folder with the engine, both compiled with `flags`. options: for CMake."""
+    """`program` of this folder with the engine, both compiled with `flags` and no others. options: for CMake."""
     settings = [
         f"CMAKE_CXX_COMPILER={compiler}",
-        f"CMAKE_CXX_FLAGS={' '.join(flags)}",
+        "CMAKE_BUILD_TYPE=Debug",
+        f"CMAKE_CXX_FLAGS_DEBUG={' '.join(flags)}",  # without CMake's -g, which takes half of the compiler's time
         "BUILD_SHARED_LIBS=OFF",
         "CGNET_WERROR=ON",
         *options,

@@ -32,7 +32,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def for_arm(program: str, build: Path) -> Path:
     system = ("CMAKE_SYSTEM_NAME=Linux", "CMAKE_SYSTEM_PROCESSOR=aarch64")
-    return linked(program, build, ("-static",), *system, compiler=COMPILER)
+    return linked(program, build, ("-O1", "-static"), *system, compiler=COMPILER)
 
 
 @pytest.fixture(scope="module")

@@ -25,8 +25,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.mark.parametrize(("sanitizer", "cases"), [("address,undefined", 100), ("thread", 0)])
 def test_the_engine_is_clean(sanitizer: str, cases: int, small: tuple[Path, ...], tmp_path: Path) -> None:
     want("cmake", "c++", "ninja")
-    flags = ("-O1", "-g1", f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all")
-    program = linked("abuse.cpp", tmp_path, flags, "CMAKE_BUILD_TYPE=Debug", *runnable())
+    flags = ("-Og", "-g1", f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all")
+    program = linked("abuse.cpp", tmp_path, flags, *runnable())
     for file in small:
         run = subprocess.run([str(program), str(file), str(cases)], capture_output=True, text=True, check=False)
         assert run.returncode == 0, run.stdout + run.stderr[-4000:]
