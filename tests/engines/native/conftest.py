@@ -41,8 +41,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return exported(SCENES, tmp_path_factory.mktemp("native"))
 
 
-# What tests build is one unit but for the kernels, as the Python package is: parsing the standard library's headers is half
-# of the time that compilers take.
+# What tests build is one unit but for the kernels, as the Python package is: parsing the standard library's headers is
+# half of the time that compilers take.
 UNITY = ("-DCMAKE_UNITY_BUILD=ON", "-DCMAKE_UNITY_BUILD_BATCH_SIZE=0")
 
 
