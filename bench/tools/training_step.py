@@ -24,7 +24,8 @@ from cgnet_deploy.memory import peak_mib
 from cgnet_deploy.spec import Res
 from cgnet_deploy.terminal import Parser, integer, res_argument, run
 from cgnet_deploy.train.learner import Learner, fresh
-from cgnet_deploy.train.recipes import CAMVID_OFFICIAL, Recipe
+from cgnet_deploy.train.recipe import Recipe
+from cgnet_deploy.train.recipes import CAMVID_OFFICIAL
 
 CLASSES, VOID = 11, 11
 WARM_UP = 1  # steps: the first allocates

@@ -16,7 +16,7 @@ import numpy as np
 from cgnet_deploy.data.dataset import fit
 from cgnet_deploy.pixels import F32, U8, to_tensor
 from cgnet_deploy.spec import InputSpec, Res
-from cgnet_deploy.train.recipes import Augment, Scale
+from cgnet_deploy.train.recipe import Augment, Scale
 
 Rng = np.random.Generator
 

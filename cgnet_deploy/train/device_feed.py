@@ -24,7 +24,7 @@ from cgnet_deploy.data.memory import InMemory
 from cgnet_deploy.errors import DataError
 from cgnet_deploy.train.augment import View, crop_corner_of, resized, scale_factor
 from cgnet_deploy.train.feed import Key, Share, keys_of
-from cgnet_deploy.train.recipes import Augment, Recipe
+from cgnet_deploy.train.recipe import Augment, Recipe
 
 F64 = npt.NDArray[np.float64]
 

@@ -26,7 +26,7 @@ from cgnet_deploy.data.dataset import Dataset, sample
 from cgnet_deploy.errors import CgnetError, DataError, UsageError
 from cgnet_deploy.pixels import F32, U8
 from cgnet_deploy.train.augment import augmented
-from cgnet_deploy.train.recipes import Recipe
+from cgnet_deploy.train.recipe import Recipe
 from cgnet_deploy.train.softlabels import SoftLabels
 
 # What torch says of a worker that was killed, and of a batch's file in /dev/shm that can't be made.

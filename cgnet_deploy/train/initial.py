@@ -16,7 +16,7 @@ from cgnet_deploy.errors import UsageError
 from cgnet_deploy.model import CGNet
 from cgnet_deploy.spec import InputSpec
 from cgnet_deploy.train.learner import fresh
-from cgnet_deploy.train.recipes import Recipe
+from cgnet_deploy.train.recipe import Recipe
 from cgnet_deploy.train.revive import revive
 
 log = logging.getLogger(__name__)

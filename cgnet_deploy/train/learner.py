@@ -24,7 +24,7 @@ from torch.nn.parallel import DistributedDataParallel
 from cgnet_deploy.model import CGNet, initialise
 from cgnet_deploy.train.backward import with_fast_backward
 from cgnet_deploy.train.feed import ALONE, Share
-from cgnet_deploy.train.recipes import Optimiser, Recipe
+from cgnet_deploy.train.recipe import Optimiser, Recipe
 from cgnet_deploy.train.softlabels import subsampled
 
 NORMS_AND_SLOPES = (nn.BatchNorm2d, nn.PReLU)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from cgnet_deploy.clock import CLOCK
-from cgnet_deploy.train.recipes import FALL, Recipe, Trapezoid
+from cgnet_deploy.train.recipe import FALL, Recipe, Trapezoid
 from cgnet_deploy.train.schedule import learning_rate
 
 SAFE = 0.9

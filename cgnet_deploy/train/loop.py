@@ -35,7 +35,7 @@ from cgnet_deploy.train.journal import Interval, Journal, Validation
 from cgnet_deploy.train.learner import Learner
 from cgnet_deploy.train.length import Length
 from cgnet_deploy.train.provenance import provenance
-from cgnet_deploy.train.recipes import Recipe
+from cgnet_deploy.train.recipe import Recipe
 from cgnet_deploy.train.softlabels import SoftLabels
 from cgnet_deploy.train.state import BEST, LAST, NO_TEACHER, RunFile, load_state, save_state
 from cgnet_deploy.train.statistics import class_weights

@@ -20,7 +20,7 @@ from cgnet_deploy.errors import UsageError
 from cgnet_deploy.model import CGNet
 from cgnet_deploy.progress import track
 from cgnet_deploy.train.feed import ALONE, batches
-from cgnet_deploy.train.recipes import Recipe
+from cgnet_deploy.train.recipe import Recipe
 
 
 def average(checkpoints: Sequence[Checkpoint], dataset: Dataset, recipe: Recipe, steps: int) -> CGNet:

@@ -12,7 +12,8 @@ from typing import Any
 
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.spec import Res
-from cgnet_deploy.train.recipes import RECIPES, Recipe
+from cgnet_deploy.train.recipe import Recipe
+from cgnet_deploy.train.recipes import RECIPES
 
 OPTIONAL = ("epochs", "steps", "minutes", "choices")
 

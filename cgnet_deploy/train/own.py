@@ -29,7 +29,8 @@ from cgnet_deploy.train.feed import steps_per_epoch, total_steps
 from cgnet_deploy.train.initial import Initial
 from cgnet_deploy.train.length import validation_steps
 from cgnet_deploy.train.overrides import lasting, overridden
-from cgnet_deploy.train.recipes import FALL, OWN, Recipe, Trapezoid
+from cgnet_deploy.train.recipe import FALL, Recipe, Trapezoid
+from cgnet_deploy.train.recipes import OWN
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from cgnet_deploy.data.dataset import Dataset
 from cgnet_deploy.data.formats import FORMATS
 from cgnet_deploy.files import sha256_of
 from cgnet_deploy.train.overrides import settings_of
-from cgnet_deploy.train.recipes import Recipe
+from cgnet_deploy.train.recipe import Recipe
 from cgnet_deploy.train.state import NO_TEACHER, RunFile
 
 MAX_CHARS = 250  # of a note in a checkpoint

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from cgnet_deploy.errors import UsageError
-from cgnet_deploy.train.recipes import OneCycle, Poly, Trapezoid
+from cgnet_deploy.train.recipe import OneCycle, Poly, Trapezoid
 
 
 def learning_rate(schedule: Poly | OneCycle | Trapezoid, peak: float, step: int, steps: int | None) -> float:

@@ -28,7 +28,8 @@ from cgnet_deploy.train.loop import TrainingJob, TrainingResult, train
 from cgnet_deploy.train.overrides import lasting, overridden
 from cgnet_deploy.train.own import facts_of, own_recipe
 from cgnet_deploy.train.provenance import started_from, taught_by
-from cgnet_deploy.train.recipes import OWN, Recipe
+from cgnet_deploy.train.recipe import Recipe
+from cgnet_deploy.train.recipes import OWN
 from cgnet_deploy.train.state import NO_TEACHER, STATE, RunFile, load_run, run_file, save_run
 from cgnet_deploy.train.summary import summary
 from cgnet_deploy.train.teacher import Teacher

@@ -24,7 +24,8 @@ from cgnet_deploy.errors import CheckpointError, UsageError
 from cgnet_deploy.files import write_bytes
 from cgnet_deploy.train.length import Length
 from cgnet_deploy.train.overrides import overridden, settings_of
-from cgnet_deploy.train.recipes import RECIPES, Recipe
+from cgnet_deploy.train.recipe import Recipe
+from cgnet_deploy.train.recipes import RECIPES
 
 RUN, STATE, LAST, BEST, LOG, CURVES = "run.json", "last.pt", "last.pth", "best.pth", "log.jsonl", "curves.png"
 MAX_STATE_BYTES = 1 << 29

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from cgnet_deploy.data.dataset import Dataset
 from cgnet_deploy.errors import DataError, UsageError
 from cgnet_deploy.progress import track
-from cgnet_deploy.train.recipes import ByFrequency
+from cgnet_deploy.train.recipe import ByFrequency
 
 log = logging.getLogger(__name__)
 

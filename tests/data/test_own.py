@@ -13,7 +13,7 @@ from PIL import Image
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.doctor.cli import main as doctor_main
 from cgnet_deploy.errors import DataError
-from cgnet_deploy.train.recipes import ByFrequency
+from cgnet_deploy.train.recipe import ByFrequency
 from cgnet_deploy.train.statistics import class_weights
 from tests.data.own import (
     IGNORE,

@@ -10,7 +10,8 @@ import pytest
 from cgnet_deploy.pixels import to_tensor
 from cgnet_deploy.spec import Res
 from cgnet_deploy.train.augment import augmented, crop_corner, distorted, padded, scale_factor
-from cgnet_deploy.train.recipes import CAMVID_OFFICIAL, CITYSCAPES_OFFICIAL, MMSEG_512, MMSEG_680, Augment, Scale
+from cgnet_deploy.train.recipe import Augment, Scale
+from cgnet_deploy.train.recipes import CAMVID_OFFICIAL, CITYSCAPES_OFFICIAL, MMSEG_512, MMSEG_680
 
 SPEC = CAMVID_OFFICIAL.input
 PLAIN = Augment(Res(40, 50), Scale(1.0, 1.0), flip=0.0)

@@ -16,7 +16,8 @@ from cgnet_deploy.errors import DataError
 from cgnet_deploy.spec import Res
 from cgnet_deploy.train.device_feed import DeviceFeed, fits_device
 from cgnet_deploy.train.feed import ALONE, batches
-from cgnet_deploy.train.recipes import CAMVID_OFFICIAL, MMSEG_512, Augment, Scale
+from cgnet_deploy.train.recipe import Augment, Scale
+from cgnet_deploy.train.recipes import CAMVID_OFFICIAL, MMSEG_512
 
 STEPS = range(12)
 RECIPE = replace(CAMVID_OFFICIAL, split="train", batch=4, augment=Augment(Res(40, 44), Scale(0.5, 2.0, choices=16)))

@@ -13,7 +13,8 @@ from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.errors import DataError
 from cgnet_deploy.spec import Res
 from cgnet_deploy.train.feed import Share, batches, keys_of, steps_per_epoch
-from cgnet_deploy.train.recipes import CAMVID, Augment, Scale
+from cgnet_deploy.train.recipe import Augment, Scale
+from cgnet_deploy.train.recipes import CAMVID
 from tests.data.trees import camvid_tree, write
 
 RECIPE = replace(CAMVID, batch=4, augment=Augment(Res(32, 32), Scale(0.8, 1.2)))

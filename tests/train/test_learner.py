@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from cgnet_deploy.train.learner import Learner, fresh, parameter_groups
-from cgnet_deploy.train.recipes import CAMVID, CAMVID_OFFICIAL, MMSEG_680, Recipe
+from cgnet_deploy.train.recipe import Recipe
+from cgnet_deploy.train.recipes import CAMVID, CAMVID_OFFICIAL, MMSEG_680
 
 CPU = torch.device("cpu")
 SMALL = replace(CAMVID, blocks=(2, 2))

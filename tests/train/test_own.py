@@ -20,7 +20,8 @@ from cgnet_deploy.train import loop
 from cgnet_deploy.train.cli import main
 from cgnet_deploy.train.overrides import overridden, settings_of
 from cgnet_deploy.train.own import Facts, crop_of, facts_of, own_recipe, test_size
-from cgnet_deploy.train.recipes import OWN, RECIPES, Trapezoid
+from cgnet_deploy.train.recipe import Trapezoid
+from cgnet_deploy.train.recipes import OWN, RECIPES
 from tests.data.own import NAMES, PALETTE, Sample, mmseg, no_splits, yaml_grey
 from tests.train.made_up import made_up, opened_as
 from tests.train.runs import log_of, losses

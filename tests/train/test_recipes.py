@@ -11,6 +11,7 @@ from cgnet_deploy.errors import UsageError
 from cgnet_deploy.spec import Res
 from cgnet_deploy.train.feed import total_steps
 from cgnet_deploy.train.overrides import overridden
+from cgnet_deploy.train.recipe import ByFrequency, Poly
 from cgnet_deploy.train.recipes import (
     CAMVID,
     CAMVID_OFFICIAL,
@@ -19,8 +20,6 @@ from cgnet_deploy.train.recipes import (
     MMSEG_680,
     RECIPES,
     SCENES,
-    ByFrequency,
-    Poly,
 )
 from tests.data.trees import camvid_tree, cityscapes_tree
 from tests.train.runs import losses, trained

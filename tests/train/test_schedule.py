@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cgnet_deploy.train.recipes import CAMVID_OFFICIAL, MMSEG_680, OneCycle, Trapezoid
+from cgnet_deploy.train.recipe import OneCycle, Trapezoid
+from cgnet_deploy.train.recipes import CAMVID_OFFICIAL, MMSEG_680
 from cgnet_deploy.train.schedule import learning_rate
 
 

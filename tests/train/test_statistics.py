@@ -11,7 +11,8 @@ from cgnet_deploy.contracts import CAMVID_CLASSES, ClassTable
 from cgnet_deploy.data.memory import InMemory
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.errors import DataError, UsageError
-from cgnet_deploy.train.recipes import MMSEG_680, ByFrequency
+from cgnet_deploy.train.recipe import ByFrequency
+from cgnet_deploy.train.recipes import MMSEG_680
 from cgnet_deploy.train.statistics import class_counts, class_weights
 
 CAMVID_TRAIN = (4.1112, 3.3982, 9.563, 2.798, 7.3049, 5.454, 9.4029, 9.4412, 6.6961, 9.8676, 10.1971)

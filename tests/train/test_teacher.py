@@ -20,7 +20,8 @@ from cgnet_deploy.pixels import to_tensor
 from cgnet_deploy.spec import InputSpec, ModelSpec, Res
 from cgnet_deploy.train.augment import View
 from cgnet_deploy.train.learner import Learner, fresh
-from cgnet_deploy.train.recipes import CAMVID, Distill
+from cgnet_deploy.train.recipe import Distill
+from cgnet_deploy.train.recipes import CAMVID
 from cgnet_deploy.train.softlabels import SoftLabels, subsampled
 from cgnet_deploy.train.teacher import Teacher, read_soft_labels, write_soft_labels
 from tests.data.trees import camvid_tree

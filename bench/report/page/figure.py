@@ -29,6 +29,7 @@ VARIABLES = {INK: "ink", SOFT: "soft", GRID: "grid", PAPER: "paper"} | {
 MARKERS = "osD^vPXp"  # with the colours: neither alone has to tell engines apart
 
 WIDE_PX, NARROW_PX = 720, 358
+LINE_PX = 15  # of text
 
 
 class Painter(Protocol):

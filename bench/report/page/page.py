@@ -24,6 +24,7 @@ from cgnet_deploy.bench.report.notes import notes
 from cgnet_deploy.bench.report.page import charts
 from cgnet_deploy.bench.report.page.figure import Chart
 from cgnet_deploy.bench.report.page.images import ShownPicture, shown
+from cgnet_deploy.bench.report.page.pareto import pareto
 from cgnet_deploy.bench.report.page.series import ReportRow, rows_of
 from cgnet_deploy.bench.report.record import Record
 from cgnet_deploy.errors import require
@@ -184,7 +185,7 @@ def sections(rows: Sequence[ReportRow]) -> list[Section]:
         scored = [row for row in scored if row.record.miou is not None]
         if scored:
             where = f"{boundary}, batch {batch}" if several else ""
-            sections.append(Section(where, (charts.pareto(f"pareto-{boundary}-{batch}", scored),)))
+            sections.append(Section(where, (pareto(f"pareto-{boundary}-{batch}", scored),)))
     for kind, records in groups.items():
         group = [row for row in rows if any(row.record is record for record in records)]
         name = f"{kind[2]}-{kind[0]}-{kind[1]}"

@@ -23,7 +23,8 @@ from pathlib import Path
 import cgnet_deploy
 from cgnet_deploy.bench.machine.environment import describe
 from cgnet_deploy.bench.tools.gpu.contenders import gpu_missing
-from cgnet_deploy.bench.tools.gpu.parts import PARTS, Job, Part, spelled
+from cgnet_deploy.bench.tools.gpu.job import Job, write_job
+from cgnet_deploy.bench.tools.gpu.parts import PARTS, Part
 from cgnet_deploy.bench.tools.gpu.rows import Result, read_record, table, write_record
 from cgnet_deploy.child import program
 from cgnet_deploy.clock import CLOCK
@@ -123,7 +124,7 @@ def one_part(part: Part, job: Job, command: Sequence[str] = RUN_PART) -> list[Re
     record, begin = job.record(part.name), CLOCK.now_s()
     record.unlink(missing_ok=True)  # an older one must not pass for this run's
     with tempfile.TemporaryDirectory(prefix="cgnet-gpu-") as folder:
-        (described := Path(folder) / "job.json").write_text(spelled(job))
+        write_job(described := Path(folder) / "job.json", job)
         process = subprocess.Popen(
             [*command, part.name, str(described)], stdin=subprocess.DEVNULL, stdout=2, start_new_session=True
         )

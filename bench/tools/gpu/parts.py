@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -17,7 +16,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from cgnet_deploy.bench.machine.environment import describe
 from cgnet_deploy.bench.tools.gpu import testlog
@@ -25,6 +23,7 @@ from cgnet_deploy.bench.tools.gpu.cell import BOUNDARIES, THREADS, run_cell, sub
 from cgnet_deploy.bench.tools.gpu.contenders import CELLS, CONTENDERS, HEADLINE, Cell, gpu_missing, missing
 from cgnet_deploy.bench.tools.gpu.files import make
 from cgnet_deploy.bench.tools.gpu.ideal import Ideal
+from cgnet_deploy.bench.tools.gpu.job import Job, read_job
 from cgnet_deploy.bench.tools.gpu.rows import Result, State, read_record, write_record
 from cgnet_deploy.child import program
 from cgnet_deploy.clock import CLOCK
@@ -33,33 +32,6 @@ from cgnet_deploy.terminal import guarded
 
 ROOT = Path(__file__).resolve().parents[3]  # of a checkout: the tests are there
 TRAINING_STEPS = 200
-MAX_JOB_BYTES = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """out: of records. files: of ONNX files and plans. data: CamVid, for training; empty for none.
-
-    gpu: its name. until: by CLOCK, in seconds, when the part must have ended.
-    """
-
-    out: str
-    files: str
-    ckpt: str
-    data: str
-    gpu: str
-    until: float
-
-    @property
-    def left_s(self) -> float:
-        return self.until - CLOCK.now_s()
-
-    def record(self, part: str) -> Path:
-        return Path(self.out) / record_name(self.gpu, part)
-
-
-def record_name(gpu: str, part: str) -> str:
-    return f"gpu_{re.sub('[^a-z0-9]+', '-', gpu.lower()).strip('-')}_{part}.json"
 
 
 def environment(job: Job) -> list[Result]:
@@ -295,7 +267,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(name: str, described: Path) -> int:
     part = next(part for part in PARTS if part.name == name)
-    job = parsed(described.read_bytes()[:MAX_JOB_BYTES])
+    job = read_job(described)
     begin = CLOCK.now_s()
     try:
         rows = part.work(job)
@@ -307,15 +279,6 @@ def _main(name: str, described: Path) -> int:
         rows = [Result(subject, "not run", f"stopped after {error.timeout:.0f} s") for subject in part.subjects()]
     write_record(job.record(name), name, job.gpu, rows, CLOCK.now_s() - begin, describe(THREADS, ("gpu", name)))
     return 0
-
-
-def spelled(job: Job) -> str:
-    return json.dumps(asdict(job))
-
-
-def parsed(text: bytes) -> Job:
-    fields: dict[str, Any] = json.loads(text)
-    return Job(**fields)
 
 
 if __name__ == "__main__":

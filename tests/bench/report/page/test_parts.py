@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 from cgnet_deploy.bench.accuracy.gallery import ScoredPicture, choose
-from cgnet_deploy.bench.report.page.charts import apart, by_part, front, offsets, overlap
+from cgnet_deploy.bench.report.page.charts import apart, by_part
 from cgnet_deploy.bench.report.page.figure import INK, SERIES, themed
 from cgnet_deploy.bench.report.page.images import CLEAR, NOTHING, TIE, png, spots
+from cgnet_deploy.bench.report.page.pareto import front, offsets, overlap
 from cgnet_deploy.bench.report.page.series import ReportRow, rows_of, shortened
 from cgnet_deploy.spec import Res
 from tests.bench.records import record

@@ -18,7 +18,8 @@ from cgnet_deploy.bench.tools.gpu import contenders, files, parts
 from cgnet_deploy.bench.tools.gpu.contenders import CELLS, CONTENDERS, HEADLINE, Cell
 from cgnet_deploy.bench.tools.gpu.files import FileTask, done
 from cgnet_deploy.bench.tools.gpu.ideal import Ideal
-from cgnet_deploy.bench.tools.gpu.parts import PARTS, Job, Part, images_per_s, parsed, spelled
+from cgnet_deploy.bench.tools.gpu.job import Job, read_job, write_job
+from cgnet_deploy.bench.tools.gpu.parts import PARTS, Part, images_per_s
 from cgnet_deploy.bench.tools.gpu.rows import Result, read_record, table, write_record
 from cgnet_deploy.bench.tools.gpu.testlog import Verdict
 from cgnet_deploy.clock import CLOCK
@@ -142,7 +143,8 @@ def test_time_that_is_left_over_goes_to_the_next(tmp_path: Path, monkeypatch: py
 
 def test_a_job_goes_to_its_process_and_back(tmp_path: Path) -> None:
     before = job(tmp_path)
-    assert parsed(spelled(before).encode()) == before
+    write_job(tmp_path / "job.json", before)
+    assert read_job(tmp_path / "job.json") == before
 
 
 def test_a_file_that_is_no_record_is_refused(tmp_path: Path) -> None:
