@@ -23,6 +23,7 @@ from cgnet_deploy import __version__
 from cgnet_deploy.codec import from_json, to_json
 from cgnet_deploy.errors import ArtifactError, CgnetError, UsageError, one_line
 from cgnet_deploy.files import locked, read_json, replacing, sha256_of, write_bytes, write_json
+from cgnet_deploy.lookup import no_file
 from cgnet_deploy.onnxmeta import read_metadata, with_metadata
 from cgnet_deploy.places import check_regular, real
 from cgnet_deploy.spec import ModelSpec, Precision
@@ -147,8 +148,8 @@ def read_artifact(path: Path, *, verify: bool = True) -> Artifact:
     logged, and is the artifact's. Raises ArtifactError if the file or what describes it is
     missing or damaged, or if they contradict each other.
     """
-    if not path.is_file():
-        raise ArtifactError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
+    if problem := no_file(path):
+        raise ArtifactError(f"{path} {problem}")
     sidecar = sidecar_path(path)
     try:
         artifact = _parse(read_json(sidecar, MAX_SIDECAR_BYTES), path=str(path))

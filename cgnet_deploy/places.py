@@ -74,11 +74,14 @@ def is_stream(path: Path) -> bool:
 def real(path: Path) -> Path:
     """What `path` names, through links. Raises UserError for a circle of them, or a current folder that is gone."""
     try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # Path.resolve takes no notice of it from Python 3.13 on
+            raise UserError(f"{path} is a link that leads in a circle") from error
+    try:
         return path.resolve()
     except FileNotFoundError as error:
         raise UserError(f"{path}: the current folder is gone; change to one that is there") from error
-    except (RuntimeError, OSError) as error:  # RuntimeError up to Python 3.12
-        raise UserError(f"{path} is a link that leads in a circle") from error
 
 
 def temporary_file(path: Path, folder: Path | None) -> Path:

@@ -20,6 +20,7 @@ from cgnet_deploy.engines.ports import check_ports
 from cgnet_deploy.engines.request import Request
 from cgnet_deploy.errors import ArtifactError, CgnetError, one_line, require
 from cgnet_deploy.files import sha256_of
+from cgnet_deploy.lookup import no_file
 from cgnet_deploy.spec import ModelSpec, Precision
 
 
@@ -50,9 +51,10 @@ def read_onnx(request: Request) -> OnnxFile:
     outside and nobody says what it needs to know.
     """
     path = request.path
-    if path.is_file() and path.stat().st_size > MAX_ONNX_BYTES:
+    is_there = no_file(path) is None
+    if is_there and path.stat().st_size > MAX_ONNX_BYTES:
         raise ArtifactError(f"{path} is larger than {MAX_ONNX_BYTES >> 20} MiB: not a CGNet")
-    if path.is_file() and not has_description(path):
+    if is_there and not has_description(path):
         return _foreign(request)
     artifact = read_artifact(path)
     if artifact.kind != "onnx":

@@ -17,6 +17,7 @@ from cgnet_deploy.artifact import Artifact, read_artifact, sidecar_path
 from cgnet_deploy.engines.gpu import Gpu
 from cgnet_deploy.engines.trtapi import PACKAGES, RTX_PORTABLE, Builder
 from cgnet_deploy.errors import ArtifactError, EngineUnavailable
+from cgnet_deploy.lookup import no_file
 from cgnet_deploy.spec import Precision
 
 HEADER_BYTES = 28
@@ -66,8 +67,8 @@ class TrustedPlan:
 
 def read_trusted(path: Path) -> TrustedPlan:
     """The plan at `path`, of which only the header is read. Raises ArtifactError if it is none."""
-    if not path.is_file():
-        raise ArtifactError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
+    if problem := no_file(path):
+        raise ArtifactError(f"{path} {problem}")
     with path.open("rb") as file:
         header = file.read(HEADER_BYTES)
     if len(header) < HEADER_BYTES or header[:4] not in TAGS:
@@ -81,7 +82,7 @@ def has_sidecar(path: Path) -> bool:
 
 def read_plan(path: Path) -> Plan:
     """The plan at `path`. Raises ArtifactError if it is missing, damaged, or not what its sidecar says."""
-    if path.is_file() and not has_sidecar(path):
+    if not no_file(path) and not has_sidecar(path):
         raise ArtifactError(
             f"{path} has no sidecar {sidecar_path(path).name}, so nothing vouches for its bytes, which TensorRT "
             "would run: export it again with cgnet-export, or say --trust if you built it yourself"

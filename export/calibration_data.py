@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from cgnet_deploy.data.images import entries, images_in, pictures_of, read_image
-from cgnet_deploy.data.opening import open_dataset
+from cgnet_deploy.data.opening import accessible, open_dataset
 from cgnet_deploy.errors import DataError
+from cgnet_deploy.lookup import is_dir
 from cgnet_deploy.pixels import F32, U8, to_tensor
 from cgnet_deploy.progress import track
 from cgnet_deploy.spec import InputSpec, Res
@@ -72,7 +73,9 @@ def calibration_frames(where: str, count: int, res: Res) -> CalibrationFrames:
     Raises DataError, before any is fed to a network, where there are too few or one can't be used.
     """
     folder = Path(where)
-    if folder.is_dir() and pictures_of(entries(folder)):
+    with accessible(where):
+        has_pictures = is_dir(folder) and bool(pictures_of(entries(folder)))
+    if has_pictures:
         paths = images_in(folder)
         read, total = (lambda i: (str(paths[i]), read_image(paths[i]))), len(paths)
     else:

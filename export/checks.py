@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.export.calibration_data import LEAST_FRAMES
+from cgnet_deploy.lookup import no_file
 from cgnet_deploy.places import check_writable, real
 from cgnet_deploy.spec import Precision
 
@@ -41,8 +42,8 @@ def check_int8(
     in_range("--distill", distill, 0, MAX_STEPS)
     if int8 and calib_data is None and calib_cache is None:
         raise UsageError("--int8 needs frames to calibrate on: --calib-data DIR, or an earlier run's --calib-cache")
-    if calib_data is None and calib_cache is not None and not calib_cache.is_file():
-        raise UsageError(f"--calib-cache {calib_cache} does not exist: --calib-data DIR makes it")
+    if calib_data is None and calib_cache is not None and (problem := no_file(calib_cache)):
+        raise UsageError(f"--calib-cache {calib_cache} {problem}: --calib-data DIR makes it")
     if exclude is not None:
         try:
             re.compile(exclude)

@@ -15,6 +15,7 @@ from cgnet_deploy import codec
 from cgnet_deploy.bench.machine.environment import Environment
 from cgnet_deploy.bench.report.record import Record
 from cgnet_deploy.errors import UserError
+from cgnet_deploy.lookup import exists
 from cgnet_deploy.places import unwritten
 
 MAX_BYTES = 1 << 30
@@ -74,7 +75,7 @@ def read_last_run(path: Path) -> tuple[tuple[Record, ...], Environment]:
 def _lines(path: Path) -> list[Line]:
     """All that the file holds; nothing if there is no file. Raises UserError for a file of another kind."""
     try:
-        if not path.exists():
+        if not exists(path):
             return []
         if path.stat().st_size > MAX_BYTES:
             raise UserError(f"{path} is larger than {MAX_BYTES >> 20} MiB: name another file")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pickletools
 import zipfile
 from contextlib import suppress
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from cgnet_deploy.checkpoint.mistaken import what_it_is, what_the_folder_is, what_the_zip_is
 from cgnet_deploy.errors import CheckpointError, one_line
+from cgnet_deploy.lookup import no_file
 
 MAX_BYTES = 1 << 28  # 256 MiB; the largest CGNet (128 + 128 blocks) is 9 MiB, with an optimiser's state 30 MiB
 ZIP, PICKLE = b"PK\x03\x04", b"\x80\x02"  # how torch's files begin; safetensors has a length, and then JSON
@@ -26,10 +28,8 @@ SAVE = "torch.save(torch.load(OLD, weights_only=False), NEW)"
 
 def read_unparsed(path: Path) -> bytes:
     """The bytes of a file that may be a checkpoint, of MAX_BYTES at most. Raises CheckpointError."""
-    if not path.is_file():
-        if path.is_dir():
-            raise CheckpointError(f"{path} {what_the_folder_is(path)}")
-        raise CheckpointError(f"{path} is not a file" if path.exists() else f"{path} does not exist")
+    if problem := no_file(path):
+        raise CheckpointError(f"{path} {what_the_folder_is(path) if os.path.isdir(path) else problem}")
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)

@@ -10,14 +10,15 @@ from cgnet_deploy.data.dataset import FileDataset, Pairs
 from cgnet_deploy.data.images import images_in
 from cgnet_deploy.data.pairing import SPLITS, joined, pair_up
 from cgnet_deploy.errors import DataError
+from cgnet_deploy.lookup import is_dir
 
 
 def recognises(where: str) -> bool:
-    return any((Path(where) / f"{split}annot").is_dir() for split in SPLITS)
+    return any(is_dir(Path(where) / f"{split}annot") for split in SPLITS)
 
 
 def splits(where: str) -> tuple[str, ...]:
-    return tuple(split for split in SPLITS if (Path(where) / f"{split}annot").is_dir())
+    return tuple(split for split in SPLITS if is_dir(Path(where) / f"{split}annot"))
 
 
 def load(where: str, split: str) -> FileDataset:
@@ -32,6 +33,6 @@ def pairs(where: str, split: str) -> Pairs:
 def _pairs(folder: Path, split: str) -> Pairs:
     pictures, masks = folder / split, folder / f"{split}annot"
     for part in (pictures, masks):
-        if not part.is_dir():
+        if not is_dir(part):
             raise DataError(f"{part} is missing: CamVid's split {split!r} is the folders {split} and {split}annot")
     return pair_up(images_in(pictures), masks)

@@ -14,6 +14,7 @@ from cgnet_deploy.data.dataset import FileDataset, Pairs
 from cgnet_deploy.data.images import entries, is_system, pictures_of
 from cgnet_deploy.data.pairing import SHARED, joined, lines_of, pair_up, share
 from cgnet_deploy.errors import DataError
+from cgnet_deploy.lookup import is_dir, is_file
 from cgnet_deploy.spec import Rgb
 
 COLOURS = "label_colors.txt"
@@ -21,7 +22,7 @@ SUFFIX = "_L"
 
 
 def recognises(where: str) -> bool:
-    return (Path(where) / COLOURS).is_file()
+    return is_file(Path(where) / COLOURS)
 
 
 def splits(where: str) -> tuple[str, ...]:
@@ -41,7 +42,7 @@ def pairs(where: str, split: str) -> Pairs:
 def _pairs(folder: Path) -> Pairs:
     pictures, masks = None, None
     for part in entries(folder):
-        if part.is_dir() and not is_system(part.name) and (held := pictures_of(entries(part))):
+        if is_dir(part) and not is_system(part.name) and (held := pictures_of(entries(part))):
             if all(path.stem.endswith(SUFFIX) for path in held):
                 masks = part
             else:

@@ -14,6 +14,7 @@ from cgnet_deploy.data.dataset import FileDataset, Pairs
 from cgnet_deploy.data.images import is_system
 from cgnet_deploy.data.pairing import SPLITS, parts
 from cgnet_deploy.errors import DataError
+from cgnet_deploy.lookup import is_dir, is_file
 
 # Train id i is label id TRAINED[i]; of the 34 label ids, the other 15 are not scored.
 TRAINED = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
@@ -22,11 +23,11 @@ LICENCE_PLATE = 255  # label id -1, stored in 8 bits
 
 
 def recognises(where: str) -> bool:
-    return (Path(where) / "leftImg8bit").is_dir()
+    return is_dir(Path(where) / "leftImg8bit")
 
 
 def splits(where: str) -> tuple[str, ...]:
-    return tuple(split for split in SPLITS if (Path(where) / "leftImg8bit" / split).is_dir())
+    return tuple(split for split in SPLITS if is_dir(Path(where) / "leftImg8bit" / split))
 
 
 def load(where: str, split: str) -> FileDataset:
@@ -39,10 +40,10 @@ def load(where: str, split: str) -> FileDataset:
 def pairs(where: str, split: str) -> Pairs:
     folder = Path(where)
     images = [image for part in parts(split) for image in _images(folder, part)]
-    kind = "labelTrainIds" if _labels(folder, images[0], "labelTrainIds").is_file() else "labelIds"
+    kind = "labelTrainIds" if is_file(_labels(folder, images[0], "labelTrainIds")) else "labelIds"
     found = tuple((image, _labels(folder, image, kind)) for image in images)
     for image, labels in found:
-        if not labels.is_file():
+        if not is_file(labels):
             raise DataError(f"{image} has no labels: {labels} is missing")
     return found
 

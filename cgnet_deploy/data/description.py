@@ -29,6 +29,7 @@ from cgnet_deploy.data.listed import listed_pairs
 from cgnet_deploy.data.pairing import SPLITS, joined
 from cgnet_deploy.data.yaml_reading import read_yaml
 from cgnet_deploy.errors import DataError
+from cgnet_deploy.lookup import is_dir, is_file
 from cgnet_deploy.spec import Rgb
 
 if TYPE_CHECKING:
@@ -87,9 +88,9 @@ def read(where: str) -> Description:
 
 def _file(where: str) -> Path | None:
     path = Path(where)
-    if path.suffix.lower() in SUFFIXES and path.is_file():
+    if path.suffix.lower() in SUFFIXES and is_file(path):
         return path
-    return next((file for name in FILES if (file := path / name).is_file()), None)
+    return next((file for name in FILES if is_file(file := path / name)), None)
 
 
 def _root(file: Path, entries: Mapping[str, Any]) -> Path:
@@ -98,10 +99,10 @@ def _root(file: Path, entries: Mapping[str, Any]) -> Path:
     if not isinstance(named, str):
         raise DataError(f"{file}: path is {named!r}, not the path of a folder")
     folder = file.parent
-    if Path(named).name == folder.absolute().name and not (folder / named).is_dir():
+    if Path(named).name == folder.absolute().name and not is_dir(folder / named):
         return folder
     for root in (folder / named, Path(named)):
-        if root.is_dir():
+        if is_dir(root):
             return root
     raise DataError(f"{file}: path {named!r} is no folder, neither from {folder} nor from here")
 

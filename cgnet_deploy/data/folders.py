@@ -13,6 +13,7 @@ from cgnet_deploy.data.dataset import FileDataset, Pairs
 from cgnet_deploy.data.images import images_in
 from cgnet_deploy.data.pairing import joined, pair_up, share, split_folders
 from cgnet_deploy.errors import DataError
+from cgnet_deploy.lookup import is_dir
 
 LAYOUTS = (("img_dir", "ann_dir"), ("images", "masks"), ("images", "labels"), ("images", "annotations"))
 
@@ -47,13 +48,13 @@ def _pairs(where: str, split: str) -> Pairs:
     if split not in by_split:
         raise DataError(f"{pictures} has no folder {split}; there are {', '.join(sorted(by_split))}")
     folder = masks / by_split[split].name
-    if not folder.is_dir():
+    if not is_dir(folder):
         raise DataError(f"{folder} is missing: the masks of {by_split[split]}")
     return pair_up(images_in(by_split[split]), folder)
 
 
 def _parts(folder: Path) -> tuple[Path, Path] | None:
-    return next(((folder / a, folder / b) for a, b in LAYOUTS if (folder / a).is_dir() and (folder / b).is_dir()), None)
+    return next(((folder / a, folder / b) for a, b in LAYOUTS if is_dir(folder / a) and is_dir(folder / b)), None)
 
 
 def _found(where: str) -> tuple[Path, Path]:

@@ -37,6 +37,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from cgnet_deploy.data.mistaken import holds_several, is_avif, named_among, odd_pixels, what_it_is
 from cgnet_deploy.errors import DataError
+from cgnet_deploy.lookup import is_dir, is_file
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import MAX_PIXELS, Res
 
@@ -99,14 +100,14 @@ def is_system(name: str) -> bool:
 
 def pictures_of(paths: Iterable[Path]) -> list[Path]:
     """The pictures among `paths`, recognised by suffix, sorted. Folders and system files (`._a.png`) are none."""
-    return sorted(p for p in paths if p.suffix.lower() in IMAGE_SUFFIXES and not is_system(p.name) and not p.is_dir())
+    return sorted(p for p in paths if p.suffix.lower() in IMAGE_SUFFIXES and not is_system(p.name) and not is_dir(p))
 
 
 def images_in(folder: Path) -> list[Path]:
     """The pictures of a folder, sorted by name; other files are named in the log. DataError if there is no picture."""
     held = entries(folder)
     images = pictures_of(held)
-    others = [p for p in held if p.suffix.lower() not in IMAGE_SUFFIXES and not is_system(p.name) and p.is_file()]
+    others = [p for p in held if p.suffix.lower() not in IMAGE_SUFFIXES and not is_system(p.name) and is_file(p)]
     if not images:
         raise DataError(f"{folder} holds no picture ({', '.join(IMAGE_SUFFIXES)}){named_among(others)}")
     if others:

@@ -11,6 +11,7 @@ from cgnet_deploy.data.dataset import Pairs
 from cgnet_deploy.data.images import IMAGE_SUFFIXES
 from cgnet_deploy.data.pairing import lines_of, mask_of, pictures_below, with_suffixes
 from cgnet_deploy.errors import DataError
+from cgnet_deploy.lookup import exists, is_dir, is_file
 
 PICTURES = "images"  # the part of a picture's path that masks_dir replaces
 
@@ -27,14 +28,14 @@ def listed_pairs(file: Path, root: Path, entry: Any, masks_dir: str) -> Pairs:
 
 def _pictures(file: Path, root: Path, item: Any) -> list[Path]:
     path = _inside(file, root, _without_step(root, item))
-    if path.is_dir():
+    if is_dir(path):
         return pictures_below(path)
-    if path.suffix.lower() != ".txt" or not path.is_file():
+    if path.suffix.lower() != ".txt" or not is_file(path):
         raise DataError(f"{file}: {path} is neither a folder nor a text file of pictures")
     lines = lines_of(path)
     # Ultralytics: ./a.png is beside the list, a.png is in the data set
     found = [_inside(path, root, str(path.parent / line) if line.startswith("./") else line) for line in lines]
-    if missing := [one for one in found if not one.is_file()]:
+    if missing := [one for one in found if not is_file(one)]:
         raise DataError(f"{path}: {missing[0]} is missing ({len(missing)} of {len(lines)} lines)")
     return found
 
@@ -42,7 +43,7 @@ def _pictures(file: Path, root: Path, item: Any) -> list[Path]:
 def _without_step(root: Path, item: Any) -> Any:
     """Roboflow writes ../train/images of the folder train beside its data.yaml: Ultralytics drops that step too."""
     inside = item.removeprefix("../") if isinstance(item, str) else item
-    return inside if inside != item and "\0" not in inside and (root / inside).exists() else item
+    return inside if inside != item and "\0" not in inside and exists(root / inside) else item
 
 
 def _inside(file: Path, root: Path, item: Any) -> Path:

@@ -11,6 +11,7 @@ from cgnet_deploy.data.binary import check_not_binary
 from cgnet_deploy.data.dataset import Dataset, FileDataset
 from cgnet_deploy.data.formats import FORMATS, WHAT, Format
 from cgnet_deploy.errors import DataError
+from cgnet_deploy.lookup import exists
 
 log = logging.getLogger(__name__)
 
@@ -49,5 +50,5 @@ def format_of(where: str) -> Format:
     for format in FORMATS:
         if format.loader().recognises(where):
             return format
-    problem = "is not in a known data set format" if Path(where).exists() else "does not exist"
+    problem = "is not in a known data set format" if exists(Path(where)) else "does not exist"
     raise DataError(f"{where} {problem}; wanted {WHAT}")

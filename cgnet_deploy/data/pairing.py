@@ -12,6 +12,7 @@ from cgnet_deploy.data.dataset import Pairs
 from cgnet_deploy.data.images import IMAGE_SUFFIXES, entries, images_in, is_system, pictures_of
 from cgnet_deploy.data.masks import MASK_SUFFIXES
 from cgnet_deploy.errors import DataError
+from cgnet_deploy.lookup import is_dir, is_file
 
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 VAL_SHARE, SEED = 0.2, 0  # of a data set without splits
@@ -29,7 +30,7 @@ def parts(split: str) -> tuple[str, ...]:
 def split_folders(folder: Path) -> dict[str, Path]:
     """The folders of `folder` that are called as splits are."""
     called = {name: split for split, names in SPLITS.items() for name in names}
-    found = {called.get(path.name.lower(), ""): path for path in entries(folder) if path.is_dir()}
+    found = {called.get(path.name.lower(), ""): path for path in entries(folder) if is_dir(path)}
     return {split: found[split] for split in SPLITS if split in found}
 
 
@@ -60,7 +61,7 @@ def mask_of(picture: Path, candidates: Sequence[Path], where: Path) -> Path:
 
 def _polygons(where: Path) -> str:
     """Ultralytics' labels are polygons in text files, in a folder called labels."""
-    if where.is_dir() and any(path.suffix == ".txt" for path in entries(where)):
+    if is_dir(where) and any(path.suffix == ".txt" for path in entries(where)):
         return "; polygons in text files are not read: export masks as PNG"
     return ""
 
@@ -68,7 +69,7 @@ def _polygons(where: Path) -> str:
 def with_suffixes(path: Path, suffixes: Sequence[str]) -> list[Path]:
     """The files that are called as `path`, with any of the suffixes, in lower or upper case."""
     names = [path.name + change(suffix) for suffix in suffixes for change in (str.lower, str.upper)]
-    return [candidate for name in names if (candidate := path.with_name(name)).is_file()]
+    return [candidate for name in names if is_file(candidate := path.with_name(name))]
 
 
 def named(folder: Path, name: str) -> Path:

@@ -16,6 +16,7 @@ from cgnet_deploy.data.dataset import FileDataset, Pairs
 from cgnet_deploy.data.images import IMAGE_SUFFIXES, images_in, is_system
 from cgnet_deploy.data.pairing import SHARED, SPLITS, joined, lines_of, mask_of, named, share, with_suffixes
 from cgnet_deploy.errors import DataError
+from cgnet_deploy.lookup import is_dir, is_file
 from cgnet_deploy.spec import Rgb
 
 MASKS = ("SegmentationClassPNG", "SegmentationClass")
@@ -23,7 +24,7 @@ BORDER = 0xE0E0C0  # the colour that VOC gives to index 255, the pixels around o
 
 
 def recognises(where: str) -> bool:
-    return any((Path(where) / masks).is_dir() for masks in MASKS)
+    return any(is_dir(Path(where) / masks) for masks in MASKS)
 
 
 def splits(where: str) -> tuple[str, ...]:
@@ -43,7 +44,7 @@ def pairs(where: str, split: str) -> Pairs:
 
 def _pairs(folder: Path, split: str) -> Pairs:
     pictures, masks = folder / "JPEGImages", _masks(folder)
-    if not pictures.is_dir():
+    if not is_dir(pictures):
         raise DataError(f"{pictures} is missing: export the pictures too (CVAT calls it 'Save images')")
     lists = _lists(folder)
     is_split = any(name in lists for name in SPLITS)
@@ -63,7 +64,7 @@ def _pairs(folder: Path, split: str) -> Pairs:
 
 
 def _masks(folder: Path) -> Path:
-    return next(folder / name for name in MASKS if (folder / name).is_dir())
+    return next(folder / name for name in MASKS if is_dir(folder / name))
 
 
 def _lists(folder: Path) -> dict[str, Path]:
@@ -85,9 +86,9 @@ def _names(path: Path) -> list[str]:
 
 
 def classes(folder: Path) -> Classes:
-    if (path := folder / "labelmap.txt").is_file():
+    if is_file(path := folder / "labelmap.txt"):
         return by_colour(path, [_entry(path, line) for line in lines_of(path) if not line.startswith("#")])
-    if (path := folder / "class_names.txt").is_file():
+    if is_file(path := folder / "class_names.txt"):
         names = lines_of(path)
         if names[0].lower() in IGNORED_NAMES:  # labelme's index -1, stored as 255
             names = names[1:]

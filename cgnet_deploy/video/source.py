@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,9 +19,11 @@ import cv2
 from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.data.images import IMAGE_SUFFIXES, images_in, pictures_of, read_image
 from cgnet_deploy.data.mistaken import is_picture
+from cgnet_deploy.data.opening import accessible
 from cgnet_deploy.data.pairing import lines_of
 from cgnet_deploy.errors import CgnetError, DataError
 from cgnet_deploy.files import matching
+from cgnet_deploy.lookup import exists, is_dir, is_file, mode, no_file
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.places import check_name
 from cgnet_deploy.video.decoder import OPTIONS, TIMEOUT_MS, Decoder, OpenCvDecoder, local_only
@@ -165,9 +168,11 @@ def is_live(text: str) -> bool:
 
 def _is_camera(text: str) -> bool:
     """By what a path is, and by its spelling only where nothing is there: /dev/shm holds files, 7 may be a folder."""
-    path = Path(text)
-    called = text.isdecimal() or text.startswith(("/dev/video", "/dev/v4l"))
-    return path.is_char_device() or (called and not path.exists())
+    try:
+        found = mode(Path(text))
+    except OSError:  # then no camera's number or device
+        return False
+    return stat.S_ISCHR(found) or (not found and (text.isdecimal() or text.startswith(("/dev/video", "/dev/v4l"))))
 
 
 def open_source(text: str, *, live: bool = False, fps: float | None = None) -> Source:
@@ -189,12 +194,14 @@ def open_source(text: str, *, live: bool = False, fps: float | None = None) -> S
         name = f"camera {text}"
         return Capture(OpenCvDecoder(camera, name, file=False), name, file=False, live=True, fps=fps)
     path = Path(text)
-    if (paths := _pictures(path)) is not None:
+    with accessible(text):
+        paths = _pictures(path)
+    if paths is not None:
         return Pictures(text, paths, fps)
-    if not path.is_file() and not path.is_fifo():
+    if (problem := no_file(path)) and not stat.S_ISFIFO(mode(path)):
         raise DataError(
-            f"{text} {'is no file' if path.exists() else 'does not exist'}; wanted a video file, a picture, a folder, "
-            "pattern or list (.txt) of pictures, a camera's number, or a URL such as rtsp://"
+            f"{text} {problem}; wanted a video file, a picture, a folder, pattern or list (.txt) of pictures, "
+            "a camera's number, or a URL such as rtsp://"
         )
     check_name(text)
     return Capture(_of_file(path), text, file=True, live=live, fps=fps)
@@ -210,14 +217,14 @@ def _of_file(path: Path) -> Decoder:
 
 def _pictures(path: Path) -> Sequence[Path] | None:
     """The pictures that `path` means, or None if it is no picture, folder, list or pattern of any."""
-    if path.is_dir():
+    if is_dir(path):
         return images_in(path)
-    if path.is_file():
+    if is_file(path):
         if path.suffix.lower() == ".txt":
             return _listed(path)
         suffix = path.suffix.lower()
         return [path] if (suffix in IMAGE_SUFFIXES and suffix != ANIMATED) or is_picture(path) else None
-    if path.exists():
+    if exists(path):
         return None
     return _numbered(path) or pictures_of(map(Path, matching(str(path)))) or None
 
@@ -226,7 +233,7 @@ def _listed(path: Path) -> list[Path]:
     """Raises DataError, before the first picture is read, if one is missing."""
     listed = [path.parent / line for line in lines_of(path)]
     for one in listed:
-        if not one.is_file():
+        if not is_file(one):
             raise DataError(f"{path} lists {one}, which is no file; wanted a picture a line, from the list's folder")
     return listed
 
