@@ -116,6 +116,8 @@ def batches(
         Augmented(dataset, recipe, soft),  # type: ignore[arg-type]
         batch_sampler=(keys_of(recipe, len(dataset), step, share) for step in steps),
         num_workers=workers,
+        # Python 3.14's default, a server that forks, is one more process for signals to reach, and imports torch again.
+        multiprocessing_context="fork" if workers else None,
         collate_fn=_collate,
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=_as_worker,
