@@ -80,12 +80,13 @@ def _machine(args: argparse.Namespace) -> int:
 
 def _data(args: argparse.Namespace) -> int:
     from cgnet_deploy.doctor.data_report import text, to_json
-    from cgnet_deploy.doctor.describe import describe
+    from cgnet_deploy.doctor.describe import check_describable, describe
     from cgnet_deploy.doctor.sheet import sheet
     from cgnet_deploy.doctor.survey import survey_data
 
     if args.write:
         check_name(args.data)
+        check_describable(args.data)
     survey = survey_data(args.data)
     show(text(survey), args.json, args.write, args.sheet)
     # a description is what gives names to classes that have none

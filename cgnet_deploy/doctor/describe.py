@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from cgnet_deploy.contracts import IGNORE
-from cgnet_deploy.data import description
+from cgnet_deploy.data import description, scenes
 from cgnet_deploy.data.classes import Classes, pack, spelled, unpack
 from cgnet_deploy.data.dataset import FileDataset
 from cgnet_deploy.doctor.survey import DataSurvey
@@ -17,11 +17,17 @@ from cgnet_deploy.errors import UsageError
 COPIED = ("train", "val", "test", "masks_dir")
 
 
+def check_describable(where: str) -> None:
+    """Raise UsageError, before any work, for scenes, of any seed and size."""
+    if scenes.recognises(where):
+        raise _drawn(where)
+
+
 def describe(survey: DataSurvey, file: Path) -> str:
     """The text of `file`, which gives the same labels as the data set. Raises UsageError for drawn scenes."""
     dataset = next(iter(survey.splits.values())).dataset
     if not isinstance(dataset, FileDataset):
-        raise UsageError(f"--write: {survey.where} is drawn: there are no files that a description could name")
+        raise _drawn(survey.where)
     entries: dict[str, Any] = {}
     root = Path(survey.where)
     if description.recognises(survey.where):
@@ -35,6 +41,10 @@ def describe(survey: DataSurvey, file: Path) -> str:
         entries["values"] = values
     head = f"# {survey.where}, as cgnet-doctor read it ({survey.format}); rename classes or merge them in `values`\n"
     return head + yaml.safe_dump(entries, sort_keys=False, default_flow_style=None, allow_unicode=True, width=100)
+
+
+def _drawn(where: str) -> UsageError:
+    return UsageError(f"--write: {where} is drawn: there are no files that a description could name")
 
 
 def _values(classes: Classes) -> dict[int | str, str]:

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from cgnet_deploy.data.opening import open_dataset
+from cgnet_deploy.data.scenes import Scenes
 from cgnet_deploy.doctor.cli import main
 from tests.data.own import NAMES, PALETTE, WRITERS, Sample, grey, picture, put, samples_of, yaml_grey
 from tests.data.trees import camvid_tree, cityscapes_tree
@@ -87,6 +88,17 @@ def test_classes_without_names_are_numbered_in_the_description(
     dataset = open_dataset(str(tmp_path), "train")
     assert dataset.table.names == ("class 0", "class 10", "class 20", "class 30")
     assert np.array_equal(dataset.labels(0), drawn[0].labels)
+
+
+@pytest.mark.parametrize("scenes", ["scenes", "scenes:7", "scenes:7:32x48"])
+def test_drawn_data_cannot_be_described_and_none_is_drawn_first(
+    scenes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Scenes, "frame", None)
+    assert main(["--data", scenes, "--write", str(tmp_path / "data.yaml")]) == 2
+    assert capsys.readouterr().err == (
+        f"cgnet-doctor: error: --write: {scenes} is drawn: there are no files that a description could name\n"
+    )
 
 
 def test_problems_are_listed_the_worst_first(
