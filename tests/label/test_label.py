@@ -17,6 +17,7 @@ import numpy as np
 import psutil
 import pyarrow.parquet as parquet
 import pytest
+import ray
 from PIL import Image
 
 import cgnet_deploy as cg
@@ -235,6 +236,37 @@ def test_what_cannot_work_is_refused_in_one_line(
 ) -> None:
     assert main(["-q", *arguments(engine, archive, tmp_path / "out"), *change]) == code
     assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        Exception("The current node timed out during startup.\nThis could be since the machine is slow"),
+        RuntimeError("Failed to start GCS.\nLast lines of its log: ..."),
+        ConnectionError("ray client connection timeout"),
+        FileNotFoundError(2, "No such file or directory", "/tmp/ray"),
+    ],
+)
+def test_a_ray_that_does_not_start_is_one_line(
+    raised: Exception,
+    engine: Path,
+    archive: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Such are what Ray raises, by its kind and its lines."""
+
+    def init(**options: object) -> None:
+        assert options["address"] == "local"
+        raise raised
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", init)
+    assert main(["-q", *arguments(engine, archive, tmp_path / "out")]) == 5
+    assert capsys.readouterr().err.splitlines()[1:] == [  # after what the archive holds beside pictures
+        f"cgnet-label: error: no Ray cluster at this machine: {str(raised).splitlines()[0]}"
+    ]
 
 
 def test_masks_of_another_engine_are_not_mixed_in(
