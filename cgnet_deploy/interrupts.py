@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as requests: the current step is finished and saved, then the run ends.
+"""SIGINT and SIGTERM as requests: the current step is finished and saved, then the run ends; a wait ends at once.
 
 Everywhere else SIGINT raises KeyboardInterrupt, but never inside an import: packages turn it into other errors there.
 """
@@ -15,15 +15,34 @@ IMPORT = "<frozen importlib._bootstrap>"  # the file of the frames that import
 AGAIN_S = 0.02
 
 
+class WaitEnded(KeyboardInterrupt):
+    """A signal came while `Interrupts.waiting`."""
+
+
 class Interrupts:
     """received: the first signal, None so far. A second SIGINT interrupts at once."""
 
     received: signal.Signals | None = None
+    _waiting = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.received = signal.Signals(number)
+        if self._waiting:
+            self._waiting = False
+            raise WaitEnded
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Raise WaitEnded for a signal that came before or comes meanwhile: what is awaited may never come."""
+        self._waiting = True
+        try:
+            if self.received is not None:
+                raise WaitEnded
+            yield
+        finally:
+            self._waiting = False
 
 
 @contextmanager

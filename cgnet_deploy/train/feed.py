@@ -10,16 +10,12 @@ rank r      of R processes takes the positions r, r + R, r + 2R, ...
 from __future__ import annotations
 
 import math
-import re
-import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from cgnet_deploy.data.dataset import Dataset, sample
@@ -28,9 +24,8 @@ from cgnet_deploy.pixels import F32, U8
 from cgnet_deploy.train.augment import augmented
 from cgnet_deploy.train.recipe import Recipe
 from cgnet_deploy.train.softlabels import SoftLabels
+from cgnet_deploy.train.workers import Batch, as_worker, served
 
-# What torch says of a worker that was killed, and of a batch's file in /dev/shm that can't be made.
-DIED = re.compile(r"DataLoader worker \(pid(?:\(s\))? [\d, ]+\) ([^.]*)|</torch_")
 Item = tuple[F32, U8] | tuple[F32, U8, F32]
 
 
@@ -106,13 +101,14 @@ class Augmented:
 
 def batches(
     dataset: Dataset, recipe: Recipe, steps: range, share: Share, workers: int, soft: SoftLabels | None = None
-) -> Iterator[tuple[Tensor, ...]]:
+) -> Iterator[Batch]:
     """For each step (n, 3, h, w) f32 and (n, h, w) int64, n = batch / world, pinned where a GPU is; and, with `soft`,
     (n, K, h', w') f32 of it.
 
-    workers: processes that read ahead; 0 reads in this one. Raises DataError at the step of a bad sample, WorkerDied.
+    workers: processes that read ahead, started at once; 0 reads in this one. Raises DataError at the step of a bad
+    sample, WorkerDied.
     """
-    loader: DataLoader[tuple[Tensor, ...]] = DataLoader(
+    loader: DataLoader[Batch | CgnetError] = DataLoader(
         Augmented(dataset, recipe, soft),  # type: ignore[arg-type]
         batch_sampler=(keys_of(recipe, len(dataset), step, share) for step in steps),
         num_workers=workers,
@@ -120,40 +116,18 @@ def batches(
         multiprocessing_context="fork" if workers else None,
         collate_fn=_collate,
         pin_memory=torch.cuda.is_available(),
-        worker_init_fn=_as_worker,
+        worker_init_fn=as_worker,
     )
-    try:
-        for batch in loader:
-            if isinstance(batch, CgnetError):
-                raise batch
-            yield batch
-    except RuntimeError as error:
-        raise_death(error)
-        raise
+    return served(loader)
 
 
-class WorkerDied(CgnetError):
-    """A process that reads pictures was killed."""
+def bytes_of_batch(recipe: Recipe, share: Share) -> int:
+    """Of its images, f32, and its labels, int64, as a process passes them on."""
+    crop = recipe.augment.crop
+    return recipe.batch // share.world * crop.height * crop.width * (3 * 4 + 8)
 
 
-def raise_death(error: RuntimeError) -> None:
-    """Raise WorkerDied if that is what torch says; it says so in the main thread, wherever that is."""
-    if (found := DIED.search(str(error))) is not None:
-        raise WorkerDied(
-            f"a process that reads pictures {found[1] or 'has failed'}: is memory, or shared memory (docker run "
-            "--shm-size), too small? --workers 0 reads in this process"
-        ) from error
-
-
-def _as_worker(_: int) -> None:
-    """OpenCV's own threads would fight with those of the other workers. Signals that are sent to all processes of a
-    job, as by a terminal, systemd or Slurm, are for the main one, which ends the others."""
-    cv2.setNumThreads(0)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-
-
-def _collate(samples: list[Item | CgnetError]) -> tuple[Tensor, ...] | CgnetError:
+def _collate(samples: list[Item | CgnetError]) -> Batch | CgnetError:
     good = []
     for item in samples:
         if isinstance(item, CgnetError):

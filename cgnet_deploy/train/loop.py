@@ -6,7 +6,7 @@ import logging
 import math
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -22,13 +22,13 @@ from cgnet_deploy.confusion import Confusion
 from cgnet_deploy.data.dataset import Dataset, scored_images
 from cgnet_deploy.data.memory import InMemory, in_memory
 from cgnet_deploy.errors import CgnetError
-from cgnet_deploy.interrupts import Interrupts, caught_interrupts
+from cgnet_deploy.interrupts import Interrupts, WaitEnded, caught_interrupts
 from cgnet_deploy.model import CGNet
 from cgnet_deploy.progress import Task, task
 from cgnet_deploy.spec import ModelSpec
 from cgnet_deploy.train.device_feed import DeviceFeed, fits_device
 from cgnet_deploy.train.evaluate import confusion_of
-from cgnet_deploy.train.feed import ALONE, Share, WorkerDied, batches, raise_death, total_steps
+from cgnet_deploy.train.feed import ALONE, Share, batches, bytes_of_batch, total_steps
 from cgnet_deploy.train.fitted import Fitted
 from cgnet_deploy.train.initial import Initial, started
 from cgnet_deploy.train.journal import Interval, Journal, Validation
@@ -40,6 +40,7 @@ from cgnet_deploy.train.softlabels import SoftLabels
 from cgnet_deploy.train.state import BEST, LAST, NO_TEACHER, RunFile, load_state, save_state
 from cgnet_deploy.train.statistics import class_weights
 from cgnet_deploy.train.teacher import SOFT_LABELS, Teacher, read_soft_labels, write_soft_labels
+from cgnet_deploy.train.workers import WorkerDied, check_shared_memory, raise_death
 
 log = logging.getLogger(__name__)
 
@@ -92,9 +93,11 @@ def train(job: TrainingJob) -> TrainingResult:
     """Run, or go on with, `job`; every file of it is in `job.out`.
 
     Raises DataError for data that can't be used, CheckpointError or UsageError for --init and --resume,
-    CgnetError for a loss that is not a finite number and for a full disk.
+    CgnetError for a loss that is not a finite number, for a full disk and for workers that fail.
     """
     recipe, share = job.recipe, job.share
+    if job.workers and not _may_live_on_device(job):
+        check_shared_memory(bytes_of_batch(recipe, share))
     dataset, val = job.dataset, job.val
     length = Length(recipe, total_steps(recipe, len(dataset)))
     if recipe.batch > len(dataset):
@@ -124,6 +127,12 @@ def train(job: TrainingJob) -> TrainingResult:
     )
 
 
+def _may_live_on_device(job: TrainingJob) -> bool:
+    """Whether the data set could live on a GPU, and be augmented there, if it fits this machine's memory."""
+    learns_labels_only = job.run.teacher == NO_TEACHER
+    return job.device.type == "cuda" and fits_device(job.recipe.augment) and learns_labels_only
+
+
 def _soft_labels(job: TrainingJob, dataset: Dataset) -> SoftLabels | None:
     """Of the first process's making, or of an earlier one of this run."""
     path = job.out / SOFT_LABELS
@@ -138,7 +147,10 @@ def _soft_labels(job: TrainingJob, dataset: Dataset) -> SoftLabels | None:
 
 @dataclass(slots=True)
 class _Run:
-    """The state of `train` between its steps. journal, work: None in all processes but the first."""
+    """The state of `train` between its steps. journal, work: None in all processes but the first.
+
+    losses: since mark_ns. norm, lr: of the last step.
+    """
 
     job: TrainingJob
     dataset: Dataset
@@ -152,26 +164,31 @@ class _Run:
     best: float
     final: Confusion | None = None
     img_per_s: float = math.nan
-    losses: list[Tensor] = field(default_factory=list)  # since mark_ns
+    norm: Tensor = field(default_factory=lambda: torch.tensor(math.nan))
+    lr: float = math.nan
+    losses: list[Tensor] = field(default_factory=list)
     mark_ns: int = field(default_factory=CLOCK.now_ns)
 
     def to_the_end(self, interrupts: Interrupts) -> Literal["done", "time limit"] | signal.Signals:
         try:
             return self._learn(interrupts)
-        except WorkerDied:  # between two steps
+        except (WorkerDied, WaitEnded):  # between two steps
             if interrupts.received is None or self.job.share.world > 1:
                 raise
-            self._save()  # the signal has met a worker too, before it ignored it
-            return interrupts.received
+            if self.losses:
+                self._report()
+            self._save()
+            return interrupts.received  # it may have met a worker too, before that ignored it
         except RuntimeError as error:
             raise_death(error)
             raise
 
     def _learn(self, interrupts: Interrupts) -> Literal["done", "time limit"] | signal.Signals:
         job, recipe, learner, length = self.job, self.job.recipe, self.learner, self.length
-        for images, labels, *soft in self._feed(range(learner.step, length.steps or MAX_STEPS)):
-            lr = length.rate(learner.step)
-            loss, norm = learner.learn(images, labels, lr, *soft)
+        feed = self._feed(range(learner.step, length.steps or MAX_STEPS))
+        for images, labels, *soft in self._awaited(feed, interrupts):
+            self.lr = length.rate(learner.step)
+            loss, self.norm = learner.learn(images, labels, self.lr, *soft)
             self.losses.append(loss)
             if recipe.minutes is not None:
                 self._fix_length()
@@ -180,7 +197,7 @@ class _Run:
             validating = done or learner.step % recipe.validate_every == 0
             saving = stopping or validating or learner.step % recipe.save_every == 0
             if saving or learner.step % recipe.log_every == 0:
-                self._report(norm, lr)
+                self._report()
             if validating:
                 self._validate(done)
             if saving:
@@ -201,11 +218,19 @@ class _Run:
 
     def _feed(self, steps: range) -> Iterator[tuple[Tensor, ...]]:
         """On a GPU from a set that lives on it, where the recipe allows; else from this machine's memory or disk."""
-        job, dataset, soft = self.job, self.dataset, self.soft
-        on_device = job.device.type == "cuda" and fits_device(job.recipe.augment) and soft is None
-        if on_device and isinstance(dataset, InMemory):
+        job, dataset = self.job, self.dataset
+        if _may_live_on_device(job) and isinstance(dataset, InMemory):
             return DeviceFeed(dataset, job.recipe, job.device).batches(steps, job.share)
-        return batches(dataset, job.recipe, steps, job.share, job.workers, soft)
+        return batches(dataset, job.recipe, steps, job.share, job.workers, self.soft)
+
+    def _awaited(self, feed: Iterator[tuple[Tensor, ...]], interrupts: Interrupts) -> Iterator[tuple[Tensor, ...]]:
+        """`feed`, where a signal ends the wait for a batch, unless other processes would wait for this one then."""
+        while True:
+            with interrupts.waiting() if self.job.share.world == 1 else nullcontext():
+                batch = next(feed, None)
+            if batch is None:
+                return
+            yield batch
 
     def _agreed(self, value: int) -> int:
         """The largest `value` of all processes: they must all stop, or begin to end, at the same step."""
@@ -215,9 +240,9 @@ class _Run:
         dist.all_reduce(largest, dist.ReduceOp.MAX)
         return int(largest)
 
-    def _report(self, norm: Tensor, lr: float) -> None:
+    def _report(self) -> None:
         """Log the interval since the last call; raise CgnetError, before anything is saved, if it went wrong."""
-        recipe, step = self.job.recipe, self.learner.step
+        recipe, step, norm, lr = self.job.recipe, self.learner.step, self.norm, self.lr
         loss = torch.stack(self.losses).mean()  # on a GPU: the point where the host waits for the device
         if self.job.share.world > 1:
             dist.all_reduce(loss)

@@ -235,16 +235,16 @@ def test_a_run_of_minutes_that_is_stopped_goes_on_within_them(
     with monkeypatch.context() as patch:
         patch.setattr(loop, "caught_interrupts", interrupted_at_once)
         assert run(tmp_path, "--time-limit", "1") == 130  # 128 + SIGINT, as shells expect
-    assert "at step 1; --resume" in capsys.readouterr().err
+    assert "at step 0; --resume" in capsys.readouterr().err
     state = torch.load(tmp_path / "last.pt", weights_only=True)
     assert state["length"]["steps"] is None
     assert state["length"]["before_s"] > 0
     state["length"]["before_s"] = 1000.0  # all of its time is gone: one step is left
     torch.save(state, tmp_path / "last.pt")
     assert run(tmp_path, "--resume", "--time-limit", "0", small=False) == 0
-    assert load_checkpoint(tmp_path / "last.pth").provenance["step"] == "2 of 3"
+    assert load_checkpoint(tmp_path / "last.pth").provenance["step"] == "1 of 2"
     assert run(tmp_path, "--resume", small=False) == 0
-    assert load_checkpoint(tmp_path / "last.pth").provenance["step"] == "3 of 3"
+    assert load_checkpoint(tmp_path / "last.pth").provenance["step"] == "2 of 2"
 
 
 def test_a_damaged_run_file_is_one_line(
