@@ -113,6 +113,9 @@ def guarded(prog: str, body: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         _say(f"{prog}: interrupted")
         return 130
+    except MemoryError as error:  # as under `ulimit -v`; numpy's says for what
+        _say(plain(f"{prog}: error: there is too little memory{f': {error}' if str(error) else ''}"))
+        return 1
     except BrokenPipeError:  # the reader of stdout went away, as `| head` does
         _drop(sys.stdout)
         return 1

@@ -206,3 +206,16 @@ def test_a_package_without_a_place_for_temporary_files_is_one_line(
         f"cgnet: error: No usable temporary directory found in ['{READ_ONLY}']; TMPDIR names a folder for temporary "
         "files\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(MemoryError(), ""), (MemoryError("Unable to allocate 1.00 TiB"), ": Unable to allocate 1.00 TiB")],
+)
+def test_too_little_memory_is_one_line(error: MemoryError, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def body() -> int:
+        raise error
+
+    assert guarded("cgnet", body) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"cgnet: error: there is too little memory{said}")
