@@ -63,6 +63,14 @@ SLOW = (
 TOGETHER = ("engines/cpp",)
 BUILD_S = 600
 
+try:  # where there are GPUs, Hypothesis may be missing
+    from hypothesis import settings
+except ImportError:
+    pass
+else:  # no test asserts a time, and a busy machine takes long
+    settings.register_profile("untimed", deadline=None)
+    settings.load_profile("untimed")
+
 # Where there is no GPU, Triton's kernels are interpreted. It reads this once, when it is first imported.
 try:
     find_gpu()

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -20,7 +20,6 @@ def maps(values: st.SearchStrategy[int]) -> st.SearchStrategy[np.ndarray]:
     return arrays(np.uint8, (5, 7), elements=values)
 
 
-@settings(deadline=None)
 @given(maps(st.sampled_from([0, 1, 2, 3, IGNORE])), maps(st.integers(0, CLASSES - 1)))
 def test_counts_equal_a_loop_over_pixels(truth: np.ndarray, labels: np.ndarray) -> None:
     expected = np.zeros((CLASSES, CLASSES), np.int64)

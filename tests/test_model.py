@@ -74,7 +74,7 @@ def test_parameter_count_follows_the_formula(classes: int, blocks: tuple[int, in
     assert parameters(CGNet(classes, blocks, bias)) == wanted
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     height=st.integers(1, 75),
     width=st.integers(1, 75),

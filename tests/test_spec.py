@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cgnet_deploy.contracts import CONTRACTS, class_table, contract_name, known_as, model_spec
@@ -35,7 +35,6 @@ def test_a_size_out_of_range_is_refused(text: str) -> None:
         Res.parse(text)
 
 
-@settings(deadline=None)
 @given(st.integers(MIN_SIDE_PX, MAX_SIDE_PX), st.integers(MIN_SIDE_PX, MAX_SIDE_PX))
 def test_a_size_is_read_as_it_is_written(height: int, width: int) -> None:
     if height * width <= MAX_PIXELS:

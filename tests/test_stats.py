@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cgnet_deploy.stats import F64, LatencyMs, bootstrap, percentile, variation
@@ -38,7 +38,6 @@ def test_a_percentile_is_the_sample_that_trtexec_would_name(samples: int, percen
     assert percentile(range(samples), percent) == wanted
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 10**12), min_size=1, max_size=300), st.sampled_from([50, 90, 95, 99]))
 def test_a_percentile_is_a_sample_with_at_least_that_share_at_or_below(samples: list[int], percent: int) -> None:
     value = percentile(sorted(samples), percent)

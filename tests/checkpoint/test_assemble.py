@@ -26,7 +26,7 @@ def assemble(path: Path, tensors: dict[str, torch.Tensor]) -> tuple[CGNet, Forma
     return assemble_weights(path, weight_sets(tensors)[0])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     fmt=st.sampled_from(FORMATS),
     classes=st.integers(1, 255),

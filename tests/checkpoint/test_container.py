@@ -122,7 +122,7 @@ FILES = {
 }
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data(), kind=st.sampled_from(sorted(FILES)))
 def test_damage_gives_a_checkpoint_error_or_does_no_harm(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, kind: str

@@ -41,7 +41,7 @@ def taken(path: Path, weights: str | None = None) -> str:
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     fmt=st.sampled_from(FORMATS),
     prefixes=st.lists(st.sampled_from(PREFIXES), max_size=4),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -11,7 +11,6 @@ from cgnet_deploy.pixels import F32
 
 
 # Few distinct values, so that ties are common.
-@settings(deadline=None)
 @given(
     hnp.arrays(
         np.float32,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cgnet_deploy.errors import DataError
@@ -39,7 +39,6 @@ def test_order_of_frames_does_not_matter(rng: np.random.Generator) -> None:
     assert one.counts.sum() == 4000
 
 
-@settings(deadline=None)
 @given(st.floats(1e-6, 1e6))
 def test_the_top_is_a_power_of_two_with_half_the_bins_in_use(peak: float) -> None:
     found = histogram(np.array([-peak], np.float32))
@@ -87,7 +86,6 @@ def test_refuses_what_is_no_number(bad: float) -> None:
         Histogram.empty().add(np.array([1, bad, 2], np.float32), "stem/Conv")
 
 
-@settings(deadline=None)
 @given(st.floats(1e-12, 6e4))
 def test_a_scale_is_a_number_of_f16_and_no_smaller(scale: float) -> None:
     kept = storable(scale)

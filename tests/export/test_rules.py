@@ -113,7 +113,7 @@ def test_folding_leaves_one_node_less_for_each_norm_but_the_joins() -> None:
 NETWORKS = (((2, 2), Res(33, 47), 2), ((2, 3), Res(40, 64), 1), ((3, 2), Res(64, 48), 1))
 
 
-@settings(max_examples=6, deadline=None, derandomize=True)
+@settings(max_examples=6, derandomize=True)
 @given(
     network=st.sampled_from(NETWORKS),
     character=st.builds(

@@ -60,7 +60,7 @@ def test_eight_times_as_large(small: tuple[int, int]) -> None:
     assert_labels(resized(small, (8 * small[0], 8 * small[1])))
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15, derandomize=True)
 @given(
     small=st.tuples(st.integers(1, 12), st.integers(1, 12)),
     large=st.tuples(st.integers(1, 90), st.integers(1, 90)),

@@ -55,7 +55,7 @@ def test_two_readers_at_the_end(rng: np.random.Generator) -> None:
     assert_fires(graph(text, weights(rng)), RULE, left={"Conv": 18, "Relu": 2, "Add": 11})
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15, derandomize=True)
 @given(quarter=st.integers(1, 9), width=st.integers(1, 33), seed=st.integers(0, 99))
 def test_any_height_of_four_and_any_width(quarter: int, width: int, seed: int) -> None:
     text = STEM.replace("24, 18]", f"{4 * quarter}, {width}]").replace("6, 5]", f"{quarter}, {-(-width // 4)}]")
