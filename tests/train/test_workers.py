@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -85,7 +86,8 @@ def test_a_worker_that_is_killed_is_one_line_and_the_state_stays(
     _, said = process.communicate(timeout=100)
     assert process.returncode == 1, said
     last = said.splitlines()[-1]
-    assert "error: a process that reads pictures is killed by signal: Killed: " in last
+    # by the signal that its end sends, or by its absence, whichever torch notices first
+    assert re.search("error: a process that reads pictures (is killed by signal: Killed|exited unexpectedly): ", last)
     assert "Traceback" not in said
     assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["learner"]["step"] >= 2
     assert psutil.wait_procs(workers, timeout=60)[1] == []
