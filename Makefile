@@ -1,7 +1,7 @@
 # Every target sets up what it needs in .venv, once for each state of setup.cfg, and touches nothing outside.
 #   make demo     checkpoint -> ONNX -> plan, mIoU and latency of each, the best file for this machine: no data, no GPU
 #   make quick    the tests without compiler, browser, cluster, training and full exports: some minutes
-#   make test     all tests: half an hour           make check   linter, formatter, types, layers
+#   make test     all tests: twenty minutes         make check   linter, formatter, types, layers
 #   make bench    our CPU engines beside the exporter's graph and PyTorch; CKPT=, DATA= and RES= choose your own
 #   make gpu      everything that needs an NVIDIA GPU: tested, measured, recorded; PART=, DATA= (CamVid) and CKPT= choose
 #   make interop  every kind of ONNX file in every runtime of docs/runtimes.md, which it writes; DATA=, CONSTANT= a
