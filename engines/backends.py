@@ -33,12 +33,12 @@ class Runtime:
 
     module: has `open(request, **options)` and `probe(**options)`. imports: the modules that it runs by. packages: the
     distributions whose versions are recorded. extra: what installs them. own_threads: engines run side by side, each
-    with CPU threads of its own.
+    with CPU threads of its own. runs_on: "gpu" is NVIDIA's, "intel" a GPU or NPU of Intel's.
     """
 
     module: str
     reads: Literal["checkpoint", "onnx", "plan"]
-    runs_on: Literal["cpu", "gpu", "either"]
+    runs_on: Literal["cpu", "gpu", "either", "intel"]
     imports: tuple[str, ...]
     packages: tuple[str, ...]
     extra: str
@@ -100,6 +100,7 @@ ORT_RTX = Runtime(
 OPENVINO = Runtime(
     "openvino", "onnx", "cpu", ("openvino",), ("openvino",), "openvino", True, Triton("openvino", "KIND_CPU")
 )
+OPENVINO_INTEL = Runtime("openvino", "onnx", "intel", ("openvino",), ("openvino",), "openvino")
 OPENCV = Runtime("opencv", "onnx", "cpu", ("cv2",), ("opencv-python",), "")
 NATIVE = Runtime("nativecpu", "onnx", "cpu", ("cgnet_native",), ("cgnet-native",), "", True)
 NCNN = Runtime("ncnn", "onnx", "cpu", ("ncnn", "pnnx"), ("ncnn", "pnnx"), "peers")
@@ -145,6 +146,9 @@ BACKENDS: tuple[Backend, ...] = (
     Backend("ort-rtx", "ONNX Runtime, TensorRT for RTX", ORT_RTX),
     Backend("openvino", "OpenVINO", OPENVINO),
     Backend("openvino-bf16", "OpenVINO, bf16", OPENVINO, {"arithmetic": "bf16"}),
+    Backend("openvino-f16", "OpenVINO, f16", OPENVINO, {"arithmetic": "f16"}),
+    Backend("openvino-gpu", "OpenVINO on an Intel GPU, f16", OPENVINO_INTEL, {"arithmetic": "f16", "device": "GPU"}),
+    Backend("openvino-npu", "OpenVINO on an Intel NPU, f16", OPENVINO_INTEL, {"arithmetic": "f16", "device": "NPU"}),
     Backend("opencv", "OpenCV", OPENCV),
     Backend("native", "our CPU engine", NATIVE),
     Backend("native-bf16", "our CPU engine, bf16", NATIVE, {"arithmetic": "bf16"}),

@@ -76,6 +76,7 @@ def build_plan(
     plan: str | Path = "cgnet.plan",
     *,
     builder: Builder | Literal["auto"] = "auto",
+    level: int | None = None,
     timing_cache: str | Path | None = None,
     workspace_mib: int | None = None,
     sizes: ShapeRange | None = None,
@@ -86,10 +87,11 @@ def build_plan(
     Where the plan can run, its labels are compared with the file's before it is kept; elsewhere result and sidecar say
     "not verified" and why.
 
-    builder: see `choose_builder`. timing_cache: a file of kernel timings, read if it exists and then written, which
-    makes the next TensorRT build faster and reproducible; TensorRT for RTX has none. workspace_mib: the most that a
-    layer may use, None for all that the GPU has. sizes: required if, and only if, the file leaves sizes open.
-    verify: False leaves the comparison out.
+    builder: see `choose_builder`. level: how long TensorRT looks for faster kernels, 0 to 5; None for its own default,
+    3. timing_cache: a file of kernel timings, read if it exists and then written, which makes the next TensorRT build
+    faster and reproducible; TensorRT for RTX has neither. workspace_mib: the most that a layer may use, None
+    for all that the GPU has. sizes: required if, and only if, the file leaves sizes open. verify: False leaves the
+    comparison out.
 
     Raises ArtifactError for a file that can't be used, EngineUnavailable where there is no GPU for TensorRT,
     UsageError for arguments that don't fit, CgnetError if the build fails, AccuracyError for a plan that gives other
@@ -105,6 +107,11 @@ def build_plan(
     chosen = choose_builder(builder)
     if chosen == "rtx" and timing_cache is not None:
         raise UsageError("TensorRT for RTX has no timing cache; leave it out, or build with --builder tensorrt")
+    if chosen == "rtx" and level is not None:
+        raise UsageError(
+            "TensorRT for RTX builds the same plan at every level: leave --builder-level out, or build with "
+            "--builder tensorrt"
+        )
     gpu = _gpu_to_build_on() if chosen == "tensorrt" else None
     trt = load_api(chosen)
     architecture = gpu.architecture if gpu else rtx_target(trt)
@@ -115,6 +122,7 @@ def build_plan(
             source,
             plan.name,
             architecture,
+            level,
             None if timing_cache is None else Path(timing_cache),
             workspace_mib,
             sizes,
@@ -218,6 +226,7 @@ def _serialised(
     source: Artifact,
     name: str,
     architecture: str,
+    level: int | None,
     timing_cache: Path | None,
     workspace_mib: int | None,
     sizes: ShapeRange | None,
@@ -228,6 +237,8 @@ def _serialised(
     network = _parse(trt, builder, source.path, trt_log)
     config = builder.create_builder_config()
     config.clear_flag(trt.BuilderFlag.TF32)  # f32 has 24 bits here, as in the network that it is compared with
+    if level is not None:
+        config.builder_optimization_level = level
     if workspace_mib is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_mib << 20)
     if trt.__name__ == PACKAGES["rtx"]:

@@ -1,8 +1,9 @@
-"""OpenVINO on the CPU, tuned for latency, in f32 or, where the CPU has the instructions, in bf16.
+"""OpenVINO on the CPU, or on Intel's GPU or NPU, tuned for latency, in f32 or, where the device can, in bf16 or f16.
 
 OpenVINO runs an f32 file in bf16 by itself on a CPU that has it, and in f32 where bf16 was asked for on one
 that hasn't; here the type is always asked for, and the one that came is compared. In an int8 file it is the type of
-what is not int8; how many convolutions really are is counted in the compiled network and shown.
+what is not int8; how many convolutions really are is counted in what was compiled for a CPU, and shown. Nothing here
+has been run on Intel's GPU or NPU yet.
 """
 
 from __future__ import annotations
@@ -26,35 +27,39 @@ from cgnet_deploy.threads import cores
 
 log = logging.getLogger(__name__)
 
-Arithmetic = Literal["f32", "bf16"]
+Arithmetic = Literal["f32", "bf16", "f16"]
+Device = Literal["CPU", "GPU", "NPU"]
+CAPABILITY: Mapping[Arithmetic, str] = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}  # as OpenVINO lists it
 
 
-def open(request: Request, *, arithmetic: Arithmetic = "f32") -> Engine:
+def open(request: Request, *, arithmetic: Arithmetic = "f32", device: Device = "CPU") -> Engine:
     return OpenVinoEngine(
         *requested(request),
         threads=request.threads,
         arithmetic=arithmetic,
+        device=device,
         profile=request.profile,
         cache=request.cache,
     )
 
 
-def probe(*, arithmetic: Arithmetic = "f32") -> str:
+def probe(*, arithmetic: Arithmetic = "f32", device: Device = "CPU") -> str:
     core = shared_core()
-    able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    if arithmetic == "bf16" and "BF16" not in able:
-        raise EngineUnavailable(f"this CPU has no bf16 (it has {', '.join(able)})")
+    _find(core, device)
+    able = core.get_property(device, "OPTIMIZATION_CAPABILITIES")
+    if CAPABILITY[arithmetic] not in able:
+        raise EngineUnavailable(f"this {device} has no {arithmetic} (it has {', '.join(able)})")
     version = require("openvino", extra="openvino").__version__.split("-")[0]
-    cpu = core.get_property("CPU", "FULL_DEVICE_NAME").strip()
-    return f"openvino {version}; {', '.join(core.available_devices)} ({cpu})"
+    name = core.get_property(device, "FULL_DEVICE_NAME").strip()
+    return f"openvino {version}; {', '.join(core.available_devices)} ({name})"
 
 
 class OpenVinoEngine(GraphEngine):
     """An ONNX file in OpenVINO.
 
     shape: the (N, H, W) to take, within the file's own; the network is compiled for just that. threads: None
-    leaves it to the runtime. arithmetic: the type that it computes in; EngineUnavailable if the CPU can't.
-    profile, cache: as of open_engine.
+    leaves it to the runtime, and only a CPU takes it. arithmetic: the type that it computes in. device: OpenVINO's name
+    of it. EngineUnavailable if it isn't there or can't compute so. profile, cache: as of open_engine.
     """
 
     def __init__(
@@ -64,6 +69,7 @@ class OpenVinoEngine(GraphEngine):
         *,
         threads: int | None = None,
         arithmetic: Arithmetic = "f32",
+        device: Device = "CPU",
         profile: bool = False,
         cache: bool = False,
     ) -> None:
@@ -77,24 +83,29 @@ class OpenVinoEngine(GraphEngine):
         self._profiles = profile
         if profile:
             settings["PERF_COUNT"] = "YES"
+        core = shared_core()
+        _find(core, device)
+        takes = core.get_property(device, "SUPPORTED_PROPERTIES")  # a GPU or NPU refuses what only a CPU has
+        settings = {name: value for name, value in settings.items() if name in takes}
         try:
-            core = shared_core()
-            kept = _kept(ov, core, file, shape, settings) if cache and not profile else None
+            # what a GPU's or NPU's driver has compiled is good for that driver, whose version OpenVINO doesn't tell
+            keeps = cache and not profile and device == "CPU"
+            kept = _kept(ov, core, file, shape, settings) if keeps else None
             compiled = started = _started(core, kept, settings) if kept else None
             if compiled is None:
                 model = core.read_model(file.content)
                 model.reshape([-1 if side is None else side for side in input_sides(file.ends.takes, shape)])
-                compiled = core.compile_model(model, "CPU", settings)
+                compiled = core.compile_model(model, device, settings)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1:]  # the lines before it name OpenVINO's source files
             raise ArtifactError(f"OpenVINO can't run {file.path}: {one_line(''.join(reason))}") from error
         runs_in = str(compiled.get_property("INFERENCE_PRECISION_HINT").to_string())
         if runs_in != arithmetic:
-            raise EngineUnavailable(f"OpenVINO runs {runs_in} on this CPU, which has no {arithmetic}")
+            raise EngineUnavailable(f"OpenVINO runs {runs_in} on this {device}, which has no {arithmetic}")
         self._request = compiled.create_infer_request()
         self._ends = file.ends
-        provider = f"CPU {runs_in}"
-        if file.precision is Precision.INT8:
+        provider = f"{device} {runs_in}"
+        if file.precision is Precision.INT8 and device == "CPU":
             int8, convolutions = _in_int8(compiled)
             if int8 == 0:
                 raise EngineUnavailable(f"OpenVINO runs no convolution of {file.path} in int8 on this CPU")
@@ -137,6 +148,15 @@ class OpenVinoEngine(GraphEngine):
                 if node.status == node.Status.EXECUTED  # the others were fused into those, or have nothing to do
             ]
         return mean_of_last(runs, timed)
+
+
+def _find(core: Any, device: Device) -> None:
+    """Raise EngineUnavailable if this machine doesn't have it."""
+    found = core.available_devices  # such as CPU, GPU.0, GPU.1
+    if device not in {name.partition(".")[0] for name in found}:
+        raise EngineUnavailable(
+            f"OpenVINO finds no {device} here, only {', '.join(found)}; an Intel {device} needs its driver"
+        )
 
 
 def _kept(ov: ModuleType, core: Any, file: OnnxFile, shape: Shape, settings: Mapping[str, str]) -> Kept:

@@ -25,6 +25,7 @@ from cgnet_deploy.export.checks import check_int8, check_max_drop, check_outputs
 from cgnet_deploy.export.choices import (
     BUILDERS,
     DYNAMIC,
+    LEVELS,
     METHODS,
     OPSET,
     OPSETS,
@@ -85,6 +86,7 @@ def export(
     color: Color | None = None,
     weights: str | None = None,
     builder: BuilderName = "auto",
+    builder_level: int | None = None,
     timing_cache: str | Path | None = None,
     triton: str | Path | None = None,
     deepstream: str | Path | None = None,
@@ -122,7 +124,7 @@ def export(
     contract, mean, std, color    the input contract, where the checkpoint has none or a wrong one
     names          a file of class names, one a line, each with its colour if you like, where the checkpoint has none
     weights        which of a checkpoint's sets of weights: see `load_checkpoint`
-    builder, timing_cache         see `build_plan`
+    builder, builder_level, timing_cache    see `build_plan`
     triton, deepstream            folders to write for those servers too; `triton`, and `deepstream` with a `batch` of
                    more than 1, open the batch
     web            a folder to write a page to, which runs the network in a browser, on its camera; it loads ONNX
@@ -145,6 +147,7 @@ def export(
         ("--calib-method", calib_method, METHODS),
         ("--int8-scope", int8_scope, (None, *SCOPES)),
         ("--builder", builder, BUILDERS),
+        ("--builder-level", builder_level, (None, *LEVELS)),
         ("--contract", contract, (None, *CONTRACTS)),
         ("--color", color, (None, *get_args(Color))),
     ):
@@ -217,7 +220,7 @@ def export(
         from cgnet_deploy.engines.build import build_plan
 
         sizes = _plan_sizes(dynamic, batch, size)
-        plan = build_plan(onnx, engine, builder=builder, timing_cache=timing_cache, sizes=sizes)
+        plan = build_plan(onnx, engine, builder=builder, level=builder_level, timing_cache=timing_cache, sizes=sizes)
     if triton:
         from cgnet_deploy.export.tritonserver import write_repository
 

@@ -22,3 +22,4 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 BuilderName = Literal["auto", "tensorrt", "rtx"]  # who builds a plan: engines/build.py
 BUILDERS: tuple[BuilderName, ...] = get_args(BuilderName)
+LEVELS = range(6)  # of TensorRT's builder, which knows no higher one

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cgnet_deploy.contracts import CONTRACTS
-from cgnet_deploy.export.choices import BUILDERS, DYNAMIC, METHODS, OPSET, OPSETS, SCOPES, TARGET_NAMES
+from cgnet_deploy.export.choices import BUILDERS, DYNAMIC, LEVELS, METHODS, OPSET, OPSETS, SCOPES, TARGET_NAMES
 from cgnet_deploy.files import write_json
 from cgnet_deploy.spec import Precision
 from cgnet_deploy.terminal import WEIGHTS, Parser, res_argument, run, show, triple_argument
@@ -91,6 +91,8 @@ def _parser() -> Parser:
     add("--engine", type=Path, default=Path("cgnet.plan"), metavar="FILE", help="the plan (default cgnet.plan)")
     add("--no-engine", dest="engine", action="store_const", const=None, help="write the ONNX file only")
     add("--builder", choices=BUILDERS, help="what builds the plan (default auto)")
+    text = f"{LEVELS[0]} to {LEVELS[-1]}: how long TensorRT looks for faster kernels (default its own, 3)"
+    add("--builder-level", type=int, metavar="N", help=text)
     add("--timing-cache", type=Path, metavar="FILE", help="reuse and extend a builder's timing cache")
     add("--data", metavar="DIR", help="verify on frames of this data set; default: drawn scenes")
     add("--split", help="which split of --data (default val)")

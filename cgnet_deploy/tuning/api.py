@@ -80,8 +80,8 @@ def tune(
     calib_data, calib_images    frames that int8 is calibrated on; default: the train split of `data`
     contract       of a checkpoint that has none of its own
     weights        which of a checkpoint's sets of weights: see `load_checkpoint`
-    out            folder for cgnet.onnx or cgnet.plan, tune.json, report.html and the files tried; a run that was
-                   killed goes on from it
+    out            folder for cgnet.onnx, cgnet.plan or cgnet.pth, tune.json, report.html and the files tried; a run
+                   that was killed goes on from it
     command        what to record as the command that was run
 
     Raises UserError for arguments and files that can't be used; AccuracyError if nothing is within `max_drop`, and
@@ -164,10 +164,9 @@ def tune(
     if known:
         log.info(f"going on from {out / 'tune.json'}: {sum(trial.fate != 'waiting' for trial in trials)} are known")
     session = Session(
-        Path(ckpt),
         out,
         settings,
-        Maker(common, calibration, files, made),
+        Maker(Path(ckpt), common, calibration, files, made),
         Limits(max_drop, target_ms, max_size_mib),
         State(SCHEMA, asked, here, left_out, tuple(trials), known.base if known else None),
         time_min,

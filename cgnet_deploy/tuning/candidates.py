@@ -1,4 +1,4 @@
-"""What cgnet-tune tries: a file that the export can make, what runs it, and with how many threads.
+"""What cgnet-tune tries: a file that the export can make, or the checkpoint, what runs it, and with how many threads.
 
 WAYS is the whole table. What the machine has no runtime for is left out, with the reason; no other rule decides in
 advance what is fast.
@@ -7,13 +7,15 @@ advance what is fast.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
+from typing import Final, Literal
 
 import psutil
 
 from cgnet_deploy.doctor.probe import probe
-from cgnet_deploy.engines.backends import BY_NAME
+from cgnet_deploy.engines.backends import BACKENDS, BY_NAME
 from cgnet_deploy.export.choices import Scope, TargetName
 from cgnet_deploy.spec import Precision
 from cgnet_deploy.threads import cores
@@ -23,22 +25,29 @@ PRECISION_FLAGS = {F32: "--fp32", F16: "--fp16", INT8: "--int8"}
 # How far labels may lie from those of f32: one that is no more exact can't be worth being slower.
 LOSS: Mapping[Scope | None, int] = {None: 0, "most": 2, "all": 3, "stored": 4}
 ROUNDED = 1  # bf16 or f16
+ROUND = {backend.name for backend in BACKENDS if not {"bf16", "f16", F16}.isdisjoint(backend.options.values())}
+CHECKPOINT: Final = "checkpoint"
+Form = Literal[TargetName, "checkpoint"]  # of a file: what the export makes it for, or a copy of what was given
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A file that the export can make. scope: of int8 only. plan: as a TensorRT plan."""
+    """A file to try. scope: of int8 only. plan: as a TensorRT plan. level: of its builder, None for the default."""
 
-    target: TargetName
+    target: Form
     precision: Precision
     scope: Scope | None = None
     prune: bool = True
     plan: bool = False
+    level: int | None = None
 
     @property
     def name(self) -> str:
         """Of its file."""
-        parts = (self.target, self.precision.value, self.scope, None if self.prune else "unpruned")
+        if self.target == CHECKPOINT:
+            return "checkpoint.pth"
+        level = None if self.level is None else f"level{self.level}"
+        parts = (self.target, self.precision.value, self.scope, None if self.prune else "unpruned", level)
         return "-".join(filter(None, parts)) + (".plan" if self.plan else ".onnx")
 
     @property
@@ -46,17 +55,26 @@ class Variant:
         """Of cgnet-export."""
         scope = ("--int8-scope", self.scope) if self.scope else ()
         prune = ("--prune-dead",) if self.prune else ()
-        return (PRECISION_FLAGS[self.precision], *scope, "--target", self.target, *prune)
+        level = () if self.level is None else ("--builder-level", str(self.level))
+        return (PRECISION_FLAGS[self.precision], *scope, "--target", self.target, *prune, *level)
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """A backend and the kind of file that it is given. scopes: of int8; each is tried."""
+    """A backend and the kind of file that it is given. scopes: of int8, levels: of a plan's builder; each is tried."""
 
     backend: str
-    target: TargetName
+    target: Form
     precision: Precision
     scopes: tuple[Scope | None, ...] = (None,)
+    levels: tuple[int | None, ...] = (None,)
+
+    def variants(self) -> Iterator[Variant]:
+        plan = BY_NAME[self.backend].runtime.reads == "plan"
+        # Unpruned in f32 too: a kernel may like the channels that the network came with.
+        prunes = (True, False) if self.precision is F32 and self.target != CHECKPOINT else (True,)
+        for level, scope, prune in product(self.levels, self.scopes, prunes):
+            yield Variant(self.target, self.precision, scope, prune, plan, level)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +93,29 @@ class Candidate:
     @property
     def loss(self) -> int:
         """Its place among those that compute more and more coarsely; 0 for f32."""
-        coarse = self.variant.precision is F16 or self.backend.endswith("bf16")
+        coarse = self.variant.precision is F16 or self.backend in ROUND
         return max(LOSS[self.variant.scope], ROUNDED * coarse)
 
 
 # What tends to be fastest comes first: --time and Ctrl-C then cost little.
 WAYS: tuple[Way, ...] = (
-    Way("trt", "tensorrt", INT8, ("most", "all")),
-    Way("trt", "tensorrt", F16),
+    Way("trt", "tensorrt", INT8, ("most", "all"), (None, 5)),
+    Way("trt", "tensorrt", F16, levels=(None, 5)),
     Way("trt-plain", "tensorrt", INT8, ("most", "all")),  # the same plans, without a CUDA graph
     Way("trt-plain", "tensorrt", F16),
+    Way("torch-fast-f16", CHECKPOINT, F32),
+    Way("torch-fast", CHECKPOINT, F32),
     Way("ort-rtx", "generic", F16),
+    Way("openvino-gpu", "openvino", INT8, ("most", "all", "stored")),
+    Way("openvino-gpu", "openvino", F32),
+    Way("openvino-npu", "openvino", INT8, ("most", "all", "stored")),
+    Way("openvino-npu", "openvino", F32),
     Way("native", "native", INT8, ("all",)),  # it runs no others
     Way("native-bf16", "native", F32),
     Way("native", "native", F32),
     Way("openvino-bf16", "openvino", INT8, ("most", "all", "stored")),
     Way("openvino-bf16", "openvino", F32),
+    Way("openvino-f16", "openvino", F32),
     Way("openvino", "openvino", INT8, ("most", "all", "stored")),
     Way("openvino", "openvino", F32),
     Way("ort", "ort-cpu", F32),
@@ -99,12 +124,9 @@ WAYS: tuple[Way, ...] = (
     Way("ort-cuda", "generic", F32),
     Way("opencv", "generic", F32),
 )
-# What else there is, by backend or in words, and why it is not tried.
+# What else there is, by backend, and why it is not tried.
 NOT_SEARCHED = {
-    "torch-fast": "runs checkpoints, not files: cgnet-bench --engine torch-fast-f16:FILE measures it",
-    "ncnn": "runs files of any target through a converter of its own: cgnet-bench --engine ncnn:FILE measures it",
-    "OpenVINO on a GPU or an NPU": "no backend runs a file there",
-    "TensorRT's builder levels": "plans are built with its default",
+    "ncnn": "runs files of any target through a converter of its own: cgnet-bench --engine ncnn:FILE measures it"
 }
 
 
@@ -125,24 +147,14 @@ def candidates(
     """
     pattern = re.compile(only or "")
     reasons = {backend: why_not(backend) for backend in dict.fromkeys(way.backend for way in WAYS)}
-    found = [
-        candidate
+    every = (
+        Candidate(variant, way.backend, count)
         for way in WAYS
         if reasons[way.backend] is None
-        for scope in way.scopes
-        # Unpruned in f32 too: a kernel may like the channels that the network came with.
-        for prune in ((True, False) if way.precision is F32 else (True,))
-        for count in threads
-        if pattern.search(
-            (
-                candidate := Candidate(
-                    Variant(way.target, way.precision, scope, prune, BY_NAME[way.backend].runtime.reads == "plan"),
-                    way.backend,
-                    count,
-                )
-            ).name
-        )
-    ]
+        for variant in way.variants()
+        for count in (threads if BY_NAME[way.backend].runtime.runs_on == "cpu" else threads[:1])
+    )
+    found = [candidate for candidate in every if pattern.search(candidate.name)]
     left_out = [NotSearched(backend, why) for backend, why in {**reasons, **NOT_SEARCHED}.items() if why]
     return tuple(sorted(found, key=lambda one: not one.variant.prune)), tuple(left_out)
 

@@ -30,6 +30,7 @@ from cgnet_deploy.export.verify import LIMITS
 from cgnet_deploy.pixels import U8
 from cgnet_deploy.spec import Precision
 from cgnet_deploy.stats import LatencyMs
+from cgnet_deploy.tuning.candidates import CHECKPOINT
 from cgnet_deploy.tuning.trial import Trial
 
 log = logging.getLogger(__name__)
@@ -80,8 +81,10 @@ class Contest:
         self.entrants: dict[str, Entrant] = {}
 
     def enter(self, trial: Trial) -> None:
-        wanted = LIMITS[Precision.INT8 if trial.candidate.variant.precision is Precision.INT8 else Precision.F16]
-        self.open(trial.name, self.course.ref(trial), trial.candidate.threads, wanted.agreement)
+        variant = trial.candidate.variant
+        wanted = LIMITS[Precision.INT8 if variant.precision is Precision.INT8 else Precision.F16]
+        said = self.course.settings.said if variant.target == CHECKPOINT else NOTHING  # an exported file says it itself
+        self.open(trial.name, self.course.ref(trial), trial.candidate.threads, wanted.agreement, said)
 
     def open(self, name: str, ref: str, threads: int, least_agreement: float, said: Said = NOTHING) -> None:
         """Load the engine `ref`. Raises AccuracyError if fewer of its labels are PyTorch's.

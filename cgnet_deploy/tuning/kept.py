@@ -15,6 +15,7 @@ from cgnet_deploy.bench.report.record import Record
 from cgnet_deploy.errors import MissingPackage
 from cgnet_deploy.files import write_bytes
 from cgnet_deploy.tables import text_table
+from cgnet_deploy.tuning.candidates import NotSearched
 from cgnet_deploy.tuning.limits import MIB
 from cgnet_deploy.tuning.state import Against, State, Winner
 from cgnet_deploy.tuning.trial import Trial, beside_pytorch
@@ -38,16 +39,22 @@ class Tuned:
     def summary(self) -> str:
         """The table of all candidates, the winner, and how it compares, as `cgnet-tune` prints it."""
         here = self.state.environment
-        left_out = "; ".join(f"{one.backend}: {one.why}" for one in self.state.not_searched)
         return "\n".join(
             [
                 candidates_table(self.state),
                 "",
-                f"not searched: {left_out}",
+                "not searched:",
+                *left_out(self.state.not_searched),
                 f"machine: {here.cpu}, {here.cores} cores; {' '.join(here.cpu_flags)}",
                 *verdict(self.winner),
             ]
         )
+
+
+def left_out(not_searched: Sequence[NotSearched]) -> Iterator[str]:
+    """A line for each reason."""
+    for why in dict.fromkeys(one.why for one in not_searched):
+        yield f"  {', '.join(one.backend for one in not_searched if one.why == why)}: {why}"
 
 
 def candidates_table(state: State) -> str:
@@ -95,9 +102,15 @@ def times_as_fast(peer: Against) -> str:
 
 
 def keep_file(source: Path, out: Path, missed: bool) -> Path:
-    """Copy a file and its sidecar into `out`, under the name that a script looks for or, `missed`, under another."""
+    """Copy a file into `out`, under the name that a script looks for or, `missed`, under another.
+
+    Its sidecar too, unless it is a checkpoint, which has none.
+    """
     path = out / f"cgnet{'.missed' if missed else ''}{source.suffix}"
-    copy_artifact(source, path)
+    if source.suffix == ".pth":
+        write_bytes(path, source.read_bytes())
+    else:
+        copy_artifact(source, path)
     return path
 
 

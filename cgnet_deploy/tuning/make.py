@@ -1,4 +1,4 @@
-"""Exports candidates with the very words that the command for it has."""
+"""Makes the files of candidates, those of an export with the very words that the command for it has."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 from cgnet_deploy.errors import CgnetError, NoSpace, one_line
 from cgnet_deploy.export.cli import export_as
-from cgnet_deploy.files import sha256_of
+from cgnet_deploy.files import sha256_of, write_bytes
 from cgnet_deploy.spec import Precision
-from cgnet_deploy.tuning.candidates import Variant
+from cgnet_deploy.tuning.candidates import CHECKPOINT, Variant
 from cgnet_deploy.tuning.trial import Trial
 
 log = logging.getLogger(__name__)
@@ -19,12 +19,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Maker:
-    """common: flags of cgnet-export that all files share. calibration: those of int8 files. folder: of the files.
+    """ckpt: the checkpoint. common: flags of cgnet-export that all files share. calibration: those of int8 files.
 
-    made: files that are there, of this run or of an earlier one. failed: variants that can't be made, and why.
-    intact: targets for which --prune-dead has found nothing to remove.
+    folder: of the files. made: files that are there, of this run or of an earlier one. failed: variants that can't be
+    made, and why. intact: targets for which --prune-dead has found nothing to remove.
     """
 
+    ckpt: Path
     common: tuple[str, ...]
     calibration: tuple[str, ...]
     folder: Path
@@ -39,7 +40,9 @@ class Maker:
         return (*self.common, *variant.flags, *calibration, "--onnx", onnx, *engine)
 
     def command(self, variant: Variant) -> str:
-        """For a shell."""
+        """For a shell, whose result is cgnet.onnx, cgnet.plan or cgnet.pth."""
+        if variant.target == CHECKPOINT:
+            return shlex.join(("cp", str(self.ckpt), "cgnet.pth"))
         plan = "cgnet.plan" if variant.plan else ""
         # 0: cgnet-tune has measured whether int8 is worth it
         guard = ("--min-speedup", "0") if variant.precision is Precision.INT8 else ()
@@ -66,8 +69,11 @@ class Maker:
         return replace(trial, sha256=sha256_of(path), file_bytes=path.stat().st_size)
 
     def _make(self, variant: Variant) -> None:
-        log.info(f"exporting {variant.name}")
         path = self.folder / variant.name
+        if variant.target == CHECKPOINT:
+            write_bytes(path, self.ckpt.read_bytes())
+            return
+        log.info(f"exporting {variant.name}")
         words = self.words(variant, str(path.with_suffix(".onnx")), str(path) if variant.plan else "")
         if variant.precision is Precision.INT8:  # all scopes of a target share the ranges
             cache = self.folder / f"{variant.target}{'' if variant.prune else '-unpruned'}.ranges.json"

@@ -42,18 +42,17 @@ log = logging.getLogger(__name__)
 SEARCH_SHARE = 0.6  # of --time: exports and heats; the rest is for scores and the final
 FINAL_S, FINAL_SAMPLES = 3.0, 100  # of the ten rounds, as in cgnet-bench
 PLAIN = "torch.onnx.export.onnx"  # the file of the graph that the exporter writes by itself
-PEERS = ("ort", "openvino", "openvino-bf16")
+PEERS = ("ort", "ort-cuda", "openvino", "openvino-bf16", "openvino-f16", "openvino-gpu", "openvino-npu")
 EXACT = 0.98  # of PyTorch's own labels, which are what the others are compared with
 
 
 @dataclass(slots=True)
 class Session:
-    """ckpt: the checkpoint. out: the folder. settings: of heats. start: starts the process of an engine.
+    """out: the folder. settings: of heats. start: starts the process of an engine.
 
     state: what is known; it grows, and is written to `out` after every step. time_min: see `tune`.
     """
 
-    ckpt: Path
     out: Path
     settings: Settings
     maker: Maker
@@ -92,7 +91,7 @@ class Session:
             save(frames := folder / "frames.npy", first_frames(dataset, res, settings.batch or 1))
             course = Course(settings, frames, self.maker.folder, None, here(), self.start)
             with Contest(course) as contest:
-                contest.open("PyTorch", f"torch:{self.ckpt}", settings.threads, EXACT, settings.said)
+                contest.open("PyTorch", f"torch:{self.maker.ckpt}", settings.threads, EXACT, settings.said)
                 labels = contest.labels("PyTorch")
                 if self.state.base is None:
                     self._know(base=contest.score("PyTorch", settings.limit or 0))
@@ -175,15 +174,15 @@ class Session:
                     from cgnet_deploy.export.plain import export_plain
 
                     log.info("exporting what torch.onnx.export writes by itself, to compare with")
-                    export_plain(self.ckpt, self.settings.res, plain, self.settings.said.weights)
+                    export_plain(self.maker.ckpt, self.settings.res, plain, self.settings.said.weights)
                 for backend in runtimes:
                     yield f"torch.onnx.export's graph, {backend}", f"{backend}:{plain}"
             except MissingPackage as error:  # onnxscript, by which nothing else here is made
                 log.warning(f"torch.onnx.export's graph is left out: {error}")
-        yield "PyTorch", f"torch:{self.ckpt}"
+        yield "PyTorch", f"torch:{self.maker.ckpt}"
 
     def _decided(self, records: dict[str, Record]) -> Tuned:
-        """The winner, kept as cgnet.onnx or cgnet.plan; one that is not good enough as cgnet.missed.*."""
+        """The winner, kept as cgnet.onnx, cgnet.plan or cgnet.pth; one that is not good enough as cgnet.missed.*."""
         known = {trial.name: trial for trial in self.state.candidates}
         timed = [
             replace(known[name], p50_ms=row.p50_ms_by_round, final_ms=row.latency_ms.p50)

@@ -130,6 +130,27 @@ def test_a_timing_cache_is_refused_where_there_is_none(tmp_path: Path, fixed_onn
         build_plan(fixed_onnx.path, tmp_path / "a.plan", builder="rtx", timing_cache=tmp_path / "cache")
 
 
+def test_a_level_is_refused_where_it_changes_nothing(tmp_path: Path, fixed_onnx: Artifact) -> None:
+    with pytest.raises(UsageError, match="TensorRT for RTX builds the same plan at every level"):
+        build_plan(fixed_onnx.path, tmp_path / "a.plan", builder="rtx", level=5)
+
+
+@pytest.mark.parametrize(("level", "asked"), [(None, 3), (0, 0), (5, 5)])
+def test_the_builder_is_asked_for_the_level(
+    level: int | None, asked: int, fixed_onnx: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorRT for RTX has the setting too, and ignores it."""
+    levels: list[int] = []
+
+    def noted(trt: ModuleType, config: Any, label: str) -> AbstractContextManager[None]:
+        levels.append(config.builder_optimization_level)
+        return watched(trt, config, label)
+
+    monkeypatch.setattr(build, "watched", noted)
+    build._serialised(rtx, fixed_onnx, "a.plan", "portable", level, None, None, None)
+    assert levels == [asked]
+
+
 class Config:
     """As much of an IBuilderConfig as a timing cache needs. Caches of this GPU begin with b"ours"."""
 

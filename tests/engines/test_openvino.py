@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from cgnet_deploy.engines.backends import BY_NAME
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.engines.openvino import OpenVinoEngine, shared_core
 from cgnet_deploy.errors import EngineUnavailable
@@ -40,6 +44,67 @@ def test_bf16_runs_or_is_refused_but_never_replaced(tensor_onnx: Path) -> None:
     with engine:
         assert engine.info.provider == "CPU bf16"
         assert engine.infer(frames).shape == (1, 40, 56)
+
+
+# What Intel's plugin for GPUs lets one set, of what an engine sets: compiled_model.cpp and plugin.cpp of OpenVINO 2025.
+OF_A_GPU = {"PERFORMANCE_HINT": "RW", "INFERENCE_PRECISION_HINT": "RW", "PERF_COUNT": "RW", "ENABLE_CPU_PINNING": "RW"}
+
+
+class CoreWithGpu:
+    """OpenVINO's Core, as on a machine with two GPUs; the CPU computes in their place, in f32."""
+
+    def __init__(self) -> None:
+        self.core = shared_core()
+        self.available_devices = ["CPU", "GPU.0", "GPU.1"]
+        self.read_model = self.core.read_model
+
+    def get_property(self, device: str, name: str) -> Any:
+        said = {
+            "SUPPORTED_PROPERTIES": OF_A_GPU,
+            "OPTIMIZATION_CAPABILITIES": ["FP32", "BIN", "FP16", "INT8", "EXPORT_IMPORT"],
+            "FULL_DEVICE_NAME": "Intel(R) Arc(TM) A770 Graphics (dGPU)",
+        }
+        return said[name] if device == "GPU" else self.core.get_property(device, name)
+
+    def compile_model(self, model: Any, device: str, settings: Mapping[str, str]) -> Compiled:
+        if unknown := set(settings) - set(OF_A_GPU):
+            raise RuntimeError(f"[GPU] Unsupported property {unknown.pop()}")
+        assert device == "GPU"
+        on_cpu = {**settings, "INFERENCE_PRECISION_HINT": "f32"}
+        return Compiled(self.core.compile_model(model, "CPU", on_cpu), settings["INFERENCE_PRECISION_HINT"])
+
+
+class Compiled:
+    def __init__(self, compiled: Any, arithmetic: str) -> None:
+        self.create_infer_request = compiled.create_infer_request
+        self.arithmetic = arithmetic
+
+    def get_property(self, name: str) -> Any:
+        assert name == "INFERENCE_PRECISION_HINT"
+        return getattr(openvino.Type, self.arithmetic)
+
+
+def test_a_gpu_is_given_only_the_settings_that_it_takes(frames_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not yet run on Intel's GPU."""
+    frames = drawn_frames(1, 40, 56)
+    with open_engine(f"openvino:{frames_onnx}") as on_cpu:
+        wanted = on_cpu.infer(frames)
+    monkeypatch.setattr("cgnet_deploy.engines.openvino.shared_core", CoreWithGpu)
+    assert "GPU.0, GPU.1 (Intel(R) Arc(TM) A770" in BY_NAME["openvino-gpu"].probe()
+    with open_engine(f"openvino-gpu:{frames_onnx}", threads=1, cache=True) as engine:
+        assert engine.info.provider == "GPU f16"
+        assert np.array_equal(engine.infer(frames), wanted)
+
+
+@pytest.mark.parametrize("device", ["GPU", "NPU"])
+def test_a_device_that_is_not_there_is_named(device: str, frames_onnx: Path) -> None:
+    if any(name.startswith(device) for name in shared_core().available_devices):
+        pytest.skip(f"this machine has a {device}")
+    wanted = f"OpenVINO finds no {device} here, only CPU; an Intel {device} needs its driver"
+    backend = BY_NAME[f"openvino-{device.lower()}"]
+    for ask in (backend.probe, lambda: open_engine(f"{backend.name}:{frames_onnx}")):
+        with pytest.raises(EngineUnavailable, match=wanted):
+            ask()
 
 
 def test_a_signal_is_survived_when_engines_are_gone(frames_onnx: Path) -> None:

@@ -9,11 +9,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from cgnet_deploy.bench.measure.process import EngineProcess
 from cgnet_deploy.bench.measure.settings import Settings
+from cgnet_deploy.contracts import model_spec
+from cgnet_deploy.engines.request import Said
 from cgnet_deploy.errors import AccuracyError, CgnetError
+from cgnet_deploy.spec import Precision, Res
+from cgnet_deploy.tuning.candidates import Candidate, Variant
 from cgnet_deploy.tuning.contest import Contest, Course
+from cgnet_deploy.tuning.trial import Trial
+from tests.engines.graphs import drawn_frames
+from tests.networks import drawn
 
 PROGRAM = (sys.executable, str(Path(__file__).parents[1] / "bench" / "stand_in.py"))
 Started = list[EngineProcess]
@@ -62,6 +70,18 @@ def test_an_engine_that_goes_wrong_is_reported_and_ended(
             contest.open("a", engine, 1, 0.98)
         assert contest.entrants == {}
     assert [process.process.poll() is None for process in started] == [False]
+
+
+def test_a_checkpoint_that_says_nothing_of_itself_is_told_what_pytorch_was_told(tmp_path: Path) -> None:
+    """In a real process, as our Triton kernels would be where there is a GPU."""
+    spec = model_spec("camvid-official", 11, (3, 21))
+    torch.save(drawn(11, (3, 21)).state_dict(), tmp_path / "checkpoint.pth")  # weights and nothing else
+    np.save(frames := tmp_path / "frames.npy", drawn_frames(1, 32, 48))
+    settings = Settings((), ("e2e",), 1, res=Res(32, 48), said=Said("camvid-official"))
+    trial = Trial(Candidate(Variant("checkpoint", Precision.F32), "torch", 1))
+    with Contest(Course(settings, frames, tmp_path)) as contest:
+        contest.enter(trial)
+        assert contest.labels(trial.name).max() < len(spec.class_names)
 
 
 def test_engines_are_timed_and_leave_one_by_one(course: Callable[[int], tuple[Course, Started]]) -> None:

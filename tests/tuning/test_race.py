@@ -88,16 +88,31 @@ def test_every_backend_that_runs_files_is_tried_or_is_said_not_to_be() -> None:
     found, left_out = candidates((1,), None, lambda backend: None)
     known = {one.backend for one in found} | {one.backend for one in left_out}
     assert {backend.name for backend in BACKENDS if backend.runtime.reads != "checkpoint"} <= known
-    assert {"OpenVINO on a GPU or an NPU", "TensorRT's builder levels", "torch-fast"} <= {
-        one.backend for one in left_out
-    }
+    assert {one.backend for one in left_out} == {"ncnn"}
 
 
 def test_plans_run_with_and_without_a_graph_and_in_every_scope_that_the_gpu_may_like() -> None:
     found, _ = candidates((1,), None, lambda backend: None if backend.startswith("trt") else "not here")
-    files = ("tensorrt-int8-most.plan", "tensorrt-int8-all.plan", "tensorrt-f16.plan")
-    assert [one.name for one in found] == [f"{way}:{file} 1 threads" for way in ("trt", "trt-plain") for file in files]
-    assert len({one.variant for one in found}) == len(files)  # each is built once
+    files = ("tensorrt-int8-most", "tensorrt-int8-all", "tensorrt-f16")
+    default = [f"{way}:{file}.plan 1 threads" for way in ("trt", "trt-plain") for file in files]
+    assert {one.name for one in found} == {*default, *(f"trt:{file}-level5.plan 1 threads" for file in files)}
+    assert len({one.variant for one in found}) == 2 * len(files)  # each is built once
+    assert {one.variant.flags[-2:] for one in found if one.variant.level} == {("--builder-level", "5")}
+
+
+def test_threads_of_a_cpu_are_not_varied_for_what_runs_elsewhere() -> None:
+    found, _ = candidates((4, 2), None, lambda backend: None)
+    counts = {backend: {one.threads for one in found if one.backend == backend} for backend in ("trt", "openvino")}
+    assert counts == {"trt": {4}, "openvino": {4, 2}}
+
+
+@pytest.mark.parametrize(
+    ("backend", "loss"),
+    [("openvino", 0), ("openvino-gpu", 1), ("native-bf16", 1), ("torch-fast", 0), ("torch-fast-f16", 1)],
+)
+def test_what_rounds_may_not_drive_out_what_does_not(backend: str, loss: int) -> None:
+    found, _ = candidates((1,), None, lambda name: None if name == backend else "not here")
+    assert {one.loss for one in found if one.variant.precision is Precision.F32} == {loss}
 
 
 @pytest.mark.parametrize("threads", [(2,), (4, 2)])

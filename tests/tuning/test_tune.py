@@ -21,8 +21,9 @@ from cgnet_deploy.checkpoint.writing import save_checkpoint
 from cgnet_deploy.errors import AccuracyError, DataError, MissingPackage, NoSpace, PerformanceError, UsageError
 from cgnet_deploy.export.cli import main as export_main
 from cgnet_deploy.tuning.api import tune
+from cgnet_deploy.tuning.candidates import NotSearched
 from cgnet_deploy.tuning.cli import main
-from cgnet_deploy.tuning.kept import Tuned
+from cgnet_deploy.tuning.kept import Tuned, left_out
 from cgnet_deploy.tuning.race import LEAST_ROUNDS
 from tests.data.trees import camvid_tree, spoil
 from tests.networks import drawn
@@ -112,6 +113,19 @@ def test_on_a_gpu_the_winner_is_a_plan(on: Run, monkeypatch: pytest.MonkeyPatch)
     assert "--onnx cgnet.onnx --engine cgnet.plan" in tuned.winner.command
 
 
+def test_where_our_triton_kernels_win_the_checkpoint_is_the_file(
+    on: Run, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not yet run on a GPU."""
+    here = ("trt", "torch-fast", "torch-fast-f16")
+    monkeypatch.setattr("cgnet_deploy.tuning.api.why_not", lambda backend: None if backend in here else "not here")
+    times = {"torch-fast-f16:checkpoint.pth": 0.5, "torch-fast:checkpoint.pth": 0.9, "trt:tensorrt-f16.plan": 0.8}
+    tuned = on(Machine(times), max_drop=0.1)
+    assert tuned.winner.engine == "torch-fast-f16:tuned/cgnet.pth"
+    assert tuned.file.read_bytes() == weights.read_bytes()
+    assert shlex.split(tuned.winner.command) == ["cp", str(weights), "cgnet.pth"]
+
+
 def test_what_is_slower_for_sure_leaves_early_and_is_not_scored(on: Run) -> None:
     machine = Machine(AVX2)
     on(machine)
@@ -164,9 +178,7 @@ def test_it_says_how_the_winner_compares_and_how_to_make_it_again(on: Run) -> No
     tuned = on(Machine(VNNI), max_drop=0.1)
     lines = tuned.summary().splitlines()
     assert lines[2].split()[:6] == ["openvino", "openvino-int8-most.onnx", "2", "12.00", "99.95", "0.050"]
-    (not_searched,) = (line for line in lines if line.startswith("not searched: trt: no trt here; trt-plain: "))
-    assert "; native: no native here; " in not_searched
-    assert "OpenVINO on a GPU or an NPU: no backend runs a file there" in not_searched
+    assert "  native: no native here" in lines[lines.index("not searched:") :]
     assert "winner: openvino:tuned/cgnet.onnx, 2 threads: p50 12.00 ms, mIoU 0.050 points below PyTorch" in lines
     times = [line.split(" (")[0] for line in lines if "as fast as" in line]
     assert times == ["  12.50", "  10.00", "  9.17"]
@@ -175,6 +187,12 @@ def test_it_says_how_the_winner_compares_and_how_to_make_it_again(on: Run) -> No
     assert command[0] == "cgnet-export"
     assert {"--int8", "--prune-dead", "--min-speedup"} < set(command)
     assert export_main([*command[1:], "--ckpt", "nowhere.pth"]) == 2  # its words are flags of that command
+
+
+def test_what_was_not_searched_for_one_reason_is_one_line() -> None:
+    reasons = {"trt": "no GPU", "native-bf16": "no bf16", "trt-plain": "no GPU"}
+    lines = left_out([NotSearched(backend, why) for backend, why in reasons.items()])
+    assert list(lines) == ["  trt, trt-plain: no GPU", "  native-bf16: no bf16"]
 
 
 def test_without_the_exporters_package_its_graph_is_left_out(
