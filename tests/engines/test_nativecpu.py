@@ -28,7 +28,7 @@ from tests.networks import drawn
 
 F32_PARITY = 1e-5  # of the largest score
 ODD = ((97, 131), (32, 33), (75, 64))
-INSTRUCTIONS = ("avx512", "avx2", "generic")
+INSTRUCTIONS = ("avx512", "avx_vnni", "avx2", "generic")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -22,7 +22,7 @@ constexpr unsigned long kHasDotprod = 1ul << 20, kHasI8mm = 1ul << 13, kHasBf16 
 #if defined(__x86_64__)
 // Not by __builtin_cpu_supports, to which some runtimes of compilers, zig's one of them, answer no whatever is asked.
 struct Instructions {
-  bool avx2 = false, avx512 = false, bf16 = false;
+  bool avx2 = false, avx_vnni = false, avx512 = false, bf16 = false;
 
   Instructions() {
     const auto all = [](unsigned value, std::initializer_list<int> bits) {
@@ -36,7 +36,9 @@ struct Instructions {
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return;
     avx2 = all(b, {5}) && all(saved, {1, 2});
     avx512 = avx2 && all(b, {16, 17, 30, 31}) && all(c, {11}) && all(saved, {5, 6, 7});  // F, DQ, BW, VL; VNNI
-    bf16 = avx512 && a > 0 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && all(a, {5});
+    if (a == 0 || !__get_cpuid_count(7, 1, &a, &b, &c, &d)) return;
+    avx_vnni = avx2 && all(a, {4});
+    bf16 = avx512 && all(a, {5});
   }
 };
 #endif
@@ -51,6 +53,7 @@ bool runs(const Kernels* kernels) {
 #endif
   static const Instructions has;
   if (kernels == avx2_kernels()) return has.avx2;
+  if (kernels == avx_vnni_kernels()) return has.avx_vnni || (kEmulates && has.avx2);
   if (kernels == avx512_kernels()) return has.avx512 || (kEmulates && has.avx2);
   if (kernels == avx512_bf16_kernels()) return has.bf16 || (kEmulates && has.avx2);
 #elif defined(__aarch64__) && defined(__linux__)
@@ -67,8 +70,8 @@ bool runs(const Kernels* kernels) {
 const Kernels& kernels_for(const char* name, bool bf16) {
   const std::string wanted = name ? name : "";
   std::string able;
-  for (const Kernels* kernels : {avx512_bf16_kernels(), avx512_kernels(), avx2_kernels(), neon_bf16_kernels(), i8mm_kernels(),
-                                 dotprod_kernels(), generic_kernels()}) {
+  for (const Kernels* kernels : {avx512_bf16_kernels(), avx512_kernels(), avx_vnni_kernels(), avx2_kernels(), neon_bf16_kernels(),
+                                 i8mm_kernels(), dotprod_kernels(), generic_kernels()}) {
     if (!runs(kernels)) continue;
     const bool is_bf16 = kernels->dense_bf16;
     if (is_bf16 == bf16 && (wanted.empty() || wanted == kernels->name)) return *kernels;

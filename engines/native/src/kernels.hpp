@@ -140,6 +140,7 @@ struct Kernels {
 
 const Kernels* generic_kernels();
 const Kernels* avx2_kernels();    // null where this build has none, as below
+const Kernels* avx_vnni_kernels();
 const Kernels* avx512_kernels();
 const Kernels* dotprod_kernels();
 const Kernels* i8mm_kernels();

@@ -1,4 +1,4 @@
-// Vectors of 8 f32 and of 32 u8: AVX2, and AVX-512's of that width.
+// Vectors of 8 f32 and of 32 u8: AVX2, the same with AVX-VNNI, and AVX-512's of that width.
 #pragma once
 
 #include <immintrin.h>
@@ -9,7 +9,13 @@
 
 namespace {
 
-#ifndef __AVX512VNNI__
+#if defined(__AVX512VNNI__)  // `dot` is that of simd_avx512.hpp
+#elif defined(__AVXVNNI__)
+// {vex}: without it, assemblers take AVX-512's encoding. By hand as there: GCC 12 spills sums around the intrinsic.
+CGNET_INLINE void dot(__m256i& sum, __m256i u8, __m256i s8) {
+  asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(u8), "x"(s8));
+}
+#else
 // A pair's sum saturates beyond 16 bits, so weights have 7 bits here: 2 * 255 * 63 fits.
 CGNET_INLINE void dot(__m256i& sum, __m256i u8, __m256i s8) {
   sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(u8, s8), _mm256_set1_epi16(1)));
@@ -18,7 +24,7 @@ CGNET_INLINE void dot(__m256i& sum, __m256i u8, __m256i s8) {
 
 struct Narrow {
   static constexpr int kLanes = 8;
-#ifdef __AVX512VNNI__
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
   static constexpr bool kPairs = false;
 #else
   static constexpr bool kPairs = true;

@@ -72,7 +72,8 @@ int main(int count, char** arguments) {
     if (!net && (std::strchr(cgnet_native_error(), '\n') || !*cgnet_native_error())) return 1;
     cgnet_native_close(net);
   }
-  const std::pair<const char*, const char*> kinds[] = {{"avx512", ""}, {"avx512", "bf16"}, {"avx2", ""}, {"generic", ""}};
+  const std::pair<const char*, const char*> kinds[] = {
+      {"avx512", ""}, {"avx512", "bf16"}, {"avx_vnni", ""}, {"avx2", ""}, {"generic", ""}};
   for (const auto& [instructions, arithmetic] : kinds)
     for (const int threads : {1, 3}) {
       cgnet_native* net = nullptr;

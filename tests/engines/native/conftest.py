@@ -48,7 +48,7 @@ UNITY = ("-DCMAKE_UNITY_BUILD=ON", "-DCMAKE_UNITY_BUILD_BATCH_SIZE=0")
 
 def runnable() -> tuple[str, ...]:
     """For CMake: leave out the kernels that this CPU can't run, each ten seconds of compiling with sanitizers."""
-    needs = {"avx512": "avx512_vnni", "avx512_bf16": "avx512_bf16"}
+    needs = {"avx_vnni": "avx_vnni", "avx512": "avx512_vnni", "avx512_bf16": "avx512_bf16"}
     return tuple(f"CGNET_COMPILES_{kernels}=OFF" for kernels, flag in needs.items() if flag not in cpu_flags())
 
 
@@ -95,8 +95,13 @@ def assert_is_bf16(found: tuple[U8, F32], wanted: tuple[F32, F32]) -> None:
     assert (labels == wanted[1].argmax(0)).mean() > 0.98
 
 
-def linked(program: str, build: Path, flags: tuple[str, ...], *options: str, compiler: str = "c++") -> Path:
-    """`program` of this folder with the engine, both compiled with `flags` and no others. options: for CMake."""
+def linked(
+    program: str, build: Path, flags: tuple[str, ...], *options: str, compiler: str = "c++", also: tuple[str, ...] = ()
+) -> Path:
+    """`program` of this folder with the engine, both compiled with `flags` and no others. options: for CMake.
+
+    also: more of this folder's sources.
+    """
     settings = [
         f"CMAKE_CXX_COMPILER={compiler}",
         "CMAKE_BUILD_TYPE=Debug",
@@ -109,7 +114,8 @@ def linked(program: str, build: Path, flags: tuple[str, ...], *options: str, com
         ["cmake", "-S", str(SOURCE), "-B", str(build), "-G", "Ninja", *UNITY, *(f"-D{setting}" for setting in settings)]
     )
     run(["cmake", "--build", str(build)])
-    out, source, library = build / Path(program).stem, HERE / program, build / "libcgnet_native.a"
+    out, library = build / Path(program).stem, build / "libcgnet_native.a"
+    sources = [str(HERE / source) for source in (program, *also)]
     includes = [f"-I{SOURCE / folder}" for folder in ("include", "src")]
-    run([compiler, "-std=c++17", *flags, *includes, str(source), str(library), "-lpthread", "-o", str(out)])
+    run([compiler, "-std=c++17", *flags, *includes, *sources, str(library), "-lpthread", "-o", str(out)])
     return out

@@ -223,7 +223,7 @@ static bool are_right(const Kernels& kernels, int cases) {
 int main(int count, char** arguments) {
   const int cases = std::atoi(arguments[1]);
   if (count > 2) return !are_right(kernels_for(arguments[2], count > 3), cases);
-  for (const char* name : {"avx512", "avx2", "i8mm", "dotprod", "generic"}) try {
+  for (const char* name : {"avx512", "avx_vnni", "avx2", "i8mm", "dotprod", "generic"}) try {
       if (!are_right(kernels_for(name, false), cases)) return 1;
     } catch (const Unavailable&) {
     }

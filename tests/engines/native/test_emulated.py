@@ -1,4 +1,8 @@
-"""The AVX-512 kernels on any x86 CPU with AVX2: SIMDe does what their instructions do, slowly."""
+"""The kernels of AVX-512 and AVX-VNNI on any x86 CPU with AVX2.
+
+SIMDe does what the instructions of the first do. The second has one, and its kernels run as they are: where the CPU
+refuses the instruction, a signal handler does what it would have done.
+"""
 
 from __future__ import annotations
 
@@ -24,16 +28,16 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("SIMDe is not installed: apt-get install libsimde-dev")
     if "avx2" not in Path("/proc/cpuinfo").read_text().split():
         pytest.skip("this CPU has no AVX2")
-    return tmp_path_factory.mktemp("avx512")
+    return tmp_path_factory.mktemp("emulated")
 
 
-def emulated(program: str, build: Path) -> Path:
-    return linked(program, build, FLAGS, f"CGNET_EMULATE={HERE / 'emulated.hpp'}")
+def built(program: str, build: Path) -> Path:
+    return linked(program, build, FLAGS, f"CGNET_EMULATE={HERE / 'emulated.hpp'}", also=("avx_vnni.cpp",))
 
 
 @pytest.fixture(scope="module")
 def program(build: Path) -> Path:
-    return emulated("labels.cpp", build)
+    return built("labels.cpp", build)
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +46,10 @@ def dead(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def test_sums_are_right_to_the_bit(build: Path) -> None:
-    sums = str(emulated("sums.cpp", build))
+    sums = str(built("sums.cpp", build))
     run([sums, "100", "avx512"])
     run([sums, "100", "avx512", "bf16"])
+    run([sums, "20", "avx_vnni"])
 
 
 @pytest.mark.parametrize("size", [(97, 131), (32, 33)])
@@ -64,13 +69,16 @@ def test_f32_scores_are_pytorchs_with_dead_channels(program: Path, dead: tuple[P
     assert np.abs(found - scores.ravel()).max() <= F32_PARITY * np.abs(scores).max()
 
 
-def test_int8_labels_are_those_of_the_portable_kernels(program: Path, files: tuple[Path, Path]) -> None:
+@pytest.mark.parametrize(("emulated", "count"), [("avx512", 3), ("avx_vnni", 1)])
+def test_int8_labels_are_those_of_the_portable_kernels(
+    emulated: str, count: int, program: Path, files: tuple[Path, Path]
+) -> None:
     """Which other tests hold to ONNX Runtime; residual sums are f32 there and f16 here."""
     data = open_dataset("scenes", "val")
-    frames = [fit_frame(data.frame(i), Res(64, 96)) for i in range(3)]
+    frames = [fit_frame(data.frame(i), Res(64, 96)) for i in range(count)]
     wanted, found = (
         np.stack([labelled(program, files[1], frame, instructions)[0] for frame in frames])
-        for instructions in ("generic", "avx512")
+        for instructions in ("generic", emulated)
     )
     assert len(np.unique(wanted)) > 3
     assert (found == wanted).mean() >= 0.99
