@@ -43,7 +43,7 @@ from cgnet_deploy.places import check_folder, check_regular, check_writable
 from cgnet_deploy.spec import MIN_SIDE_PX, Color, Precision, Res, Triple
 
 if TYPE_CHECKING:  # torch and onnx_ir are optional, and slow to import
-    from cgnet_deploy.engines.build import ShapeRange
+    from cgnet_deploy.engines.serialise import ShapeRange
     from cgnet_deploy.export.targets import Target
 
 log = logging.getLogger(__name__)
@@ -252,7 +252,7 @@ def _path(value: str | Path | None) -> Path | None:
 
 def _plan_sizes(dynamic: Dynamic, batch: int, res: Res) -> ShapeRange | None:
     """What a plan takes where the file leaves sizes open: one frame to `batch`, the smallest size to `res`."""
-    from cgnet_deploy.engines.build import ShapeRange
+    from cgnet_deploy.engines.serialise import ShapeRange
 
     if dynamic == "none":
         return None

@@ -20,6 +20,6 @@ METHODS: tuple[Method, ...] = get_args(Method)
 Scope = Literal["most", "all", "stored"]  # what int8 takes: sites.py
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
-BuilderName = Literal["auto", "tensorrt", "rtx"]  # who builds a plan: engines/build.py
+BuilderName = Literal["auto", "tensorrt", "rtx"]  # who builds a plan: engines/builders.py
 BUILDERS: tuple[BuilderName, ...] = get_args(BuilderName)
 LEVELS = range(6)  # of TensorRT's builder, which knows no higher one

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from cgnet_deploy.child import program
-from cgnet_deploy.engines import build
+from cgnet_deploy.engines import builders
 from cgnet_deploy.engines.backends import BACKENDS
 from cgnet_deploy.errors import CgnetError, last_line
 
@@ -38,8 +38,8 @@ RUNNING = {
 }
 PROBES: dict[str, tuple[str, Callable[[], str]]] = {
     **RUNNING,
-    "tensorrt": ("build plans with TensorRT", partial(build.probe, "tensorrt")),
-    "rtx": ("build plans with TensorRT for RTX", partial(build.probe, "rtx")),
+    "tensorrt": ("build plans with TensorRT", partial(builders.probe, "tensorrt")),
+    "rtx": ("build plans with TensorRT for RTX", partial(builders.probe, "rtx")),
 }
 
 

@@ -17,8 +17,9 @@ from onnx import helper
 
 from cgnet_deploy.engines.backends import BACKENDS, TORCH, Backend
 from cgnet_deploy.engines.base import Engine
-from cgnet_deploy.engines.build import ShapeRange, build_plan
+from cgnet_deploy.engines.build import build_plan
 from cgnet_deploy.engines.open import open_engine
+from cgnet_deploy.engines.serialise import ShapeRange
 from cgnet_deploy.errors import ArtifactError, CgnetError, UsageError
 from tests.engines.contract import F16_ROUNDING, F32_ROUNDING, EngineContract
 from tests.engines.graphs import model, tensor
