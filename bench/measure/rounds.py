@@ -14,9 +14,9 @@ from pathlib import Path
 from cgnet_deploy.bench.machine.conditions import Watched
 from cgnet_deploy.bench.machine.readings import Machine, Reading
 from cgnet_deploy.bench.measure.latency import Boundary, Round, Warmed
+from cgnet_deploy.bench.measure.opening import Open, Opened
 from cgnet_deploy.bench.measure.process import EngineProcess
 from cgnet_deploy.bench.measure.settings import Settings
-from cgnet_deploy.bench.measure.worker import Open, Opened
 from cgnet_deploy.engines.base import Layer
 from cgnet_deploy.spec import Res
 

@@ -18,10 +18,11 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
+from cgnet_deploy.bench.measure.opening import Open, Start, open_for_timing
 from cgnet_deploy.bench.measure.process import EngineProcess
 from cgnet_deploy.bench.measure.run import run
 from cgnet_deploy.bench.measure.settings import Settings
-from cgnet_deploy.bench.measure.worker import Open, Start, open_for_timing, serve
+from cgnet_deploy.bench.measure.worker import serve
 from cgnet_deploy.bench.report.compare import fastest, ratio
 from cgnet_deploy.bench.report.record import Record
 from cgnet_deploy.child import program as child

@@ -6,9 +6,8 @@ import logging
 import math
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -19,135 +18,32 @@ from torch import Tensor
 from cgnet_deploy.checkpoint.writing import save_checkpoint
 from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.confusion import Confusion
-from cgnet_deploy.data.dataset import Dataset, scored_images
-from cgnet_deploy.data.memory import InMemory, in_memory
+from cgnet_deploy.data.dataset import Dataset
+from cgnet_deploy.data.memory import InMemory
 from cgnet_deploy.errors import CgnetError
-from cgnet_deploy.interrupts import Interrupts, WaitEnded, caught_interrupts
-from cgnet_deploy.model import CGNet
-from cgnet_deploy.progress import Task, task
+from cgnet_deploy.interrupts import Interrupts, WaitEnded
+from cgnet_deploy.progress import Task
 from cgnet_deploy.spec import ModelSpec
-from cgnet_deploy.train.device_feed import DeviceFeed, fits_device
+from cgnet_deploy.train.device_feed import DeviceFeed
 from cgnet_deploy.train.evaluate import confusion_of
-from cgnet_deploy.train.feed import ALONE, Share, batches, bytes_of_batch, total_steps
-from cgnet_deploy.train.fitted import Fitted
-from cgnet_deploy.train.initial import Initial, started
+from cgnet_deploy.train.feed import batches
+from cgnet_deploy.train.job import TrainingJob
 from cgnet_deploy.train.journal import Interval, Journal, Validation
 from cgnet_deploy.train.learner import Learner
 from cgnet_deploy.train.length import Length
 from cgnet_deploy.train.provenance import provenance
-from cgnet_deploy.train.recipe import Recipe
 from cgnet_deploy.train.softlabels import SoftLabels
-from cgnet_deploy.train.state import BEST, LAST, NO_TEACHER, RunFile, load_state, save_state
-from cgnet_deploy.train.statistics import class_weights
-from cgnet_deploy.train.teacher import SOFT_LABELS, Teacher, read_soft_labels, write_soft_labels
-from cgnet_deploy.train.workers import WorkerDied, check_shared_memory, raise_death
+from cgnet_deploy.train.state import BEST, LAST, save_state
+from cgnet_deploy.train.workers import WorkerDied, raise_death
 
 log = logging.getLogger(__name__)
 
-LOG_LINES = 100  # of a run's progress, where there is no bar
 MAX_STEPS = 10**9
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingJob:
-    """dataset: trained on. val: validated on. run: where all this comes from.
-
-    init: weights to start from. teachers: to learn from; none with --resume, since the run keeps what they saw.
-    time_limit_s: end cleanly after so many seconds.
-    workers: processes that read and augment.
-    """
-
-    recipe: Recipe
-    dataset: Dataset
-    val: Dataset
-    run: RunFile
-    out: Path
-    device: torch.device
-    workers: int = 0
-    init: Initial | None = None
-    teachers: tuple[Teacher, ...] = ()
-    resume: bool = False
-    time_limit_s: float = math.inf
-    share: Share = ALONE
-    began_ns: int = field(default_factory=CLOCK.now_ns)
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingResult:
-    """How a run ended. final: the confusion of the last validation; None if the run was stopped before its end.
-
-    best: the best validation mIoU, 0 to 1, NaN before the first validation. averaged: the weights to ship.
-    """
-
-    step: int
-    steps: int | None
-    ended: Literal["done", "time limit"] | signal.Signals
-    best: float
-    final: Confusion | None
-    averaged: CGNet
-    spec: ModelSpec
-    img_per_s: float
-
-
-def train(job: TrainingJob) -> TrainingResult:
-    """Run, or go on with, `job`; every file of it is in `job.out`.
-
-    Raises DataError for data that can't be used, CheckpointError or UsageError for --init and --resume,
-    CgnetError for a loss that is not a finite number, for a full disk and for workers that fail.
-    """
-    recipe, share = job.recipe, job.share
-    if job.workers and not _may_live_on_device(job):
-        check_shared_memory(bytes_of_batch(recipe, share))
-    dataset, val = job.dataset, job.val
-    length = Length(recipe, total_steps(recipe, len(dataset)))
-    if recipe.batch > len(dataset):
-        log.info(f"{dataset.name}: {len(dataset)} to train on are repeated to fill a batch of {recipe.batch}")
-    dataset = in_memory(Fitted(dataset, recipe.input.res) if recipe.fit else dataset)
-    val = in_memory(val)
-    scored_images(val, range(len(val)))  # else no step would be better than another
-    table = dataset.table
-    spec = ModelSpec(recipe.input, table.names, table.palette, table.ignore_label, recipe.blocks)
-    weights = class_weights(recipe.class_weights, dataset)
-    learner = Learner(started(recipe, table.names, job.init), recipe, weights, table.ignore_label, job.device, share)
-    best = math.nan
-    if job.resume:
-        state, length, best = load_state(job.out, recipe, job.run.data)
-        learner.restore(state)
-    soft = _soft_labels(job, dataset)
-    length.val_images, length.began_ns = len(val), job.began_ns
-    with ExitStack() as stack:
-        journal = work = None
-        if share.rank == 0:
-            journal = stack.enter_context(closing(Journal(job.out, learner.step)))
-            work = stack.enter_context(task("training", length.total, length.done(learner.step), LOG_LINES))
-        run = _Run(job, dataset, val, soft, length, spec, learner, journal, work, best)
-        ended = run.to_the_end(stack.enter_context(caught_interrupts()))
-    return TrainingResult(
-        learner.step, run.length.steps, ended, run.best, run.final, learner.averaged, spec, run.img_per_s
-    )
-
-
-def _may_live_on_device(job: TrainingJob) -> bool:
-    """Whether the data set could live on a GPU, and be augmented there, if it fits this machine's memory."""
-    learns_labels_only = job.run.teacher == NO_TEACHER
-    return job.device.type == "cuda" and fits_device(job.recipe.augment) and learns_labels_only
-
-
-def _soft_labels(job: TrainingJob, dataset: Dataset) -> SoftLabels | None:
-    """Of the first process's making, or of an earlier one of this run."""
-    path = job.out / SOFT_LABELS
-    if job.run.teacher == NO_TEACHER:
-        return None
-    if not job.resume and job.share.rank == 0:
-        write_soft_labels(job.teachers, dataset, job.recipe.distill.temperature, path, job.device)
-    if job.share.world > 1:
-        dist.barrier()
-    return read_soft_labels(path, dataset)
-
-
 @dataclass(slots=True)
-class _Run:
-    """The state of `train` between its steps. journal, work: None in all processes but the first.
+class Loop:
+    """What a run knows between its steps. journal, work: None in all processes but the first.
 
     losses: since mark_ns. norm, lr: of the last step.
     """
@@ -219,7 +115,7 @@ class _Run:
     def _feed(self, steps: range) -> Iterator[tuple[Tensor, ...]]:
         """On a GPU from a set that lives on it, where the recipe allows; else from this machine's memory or disk."""
         job, dataset = self.job, self.dataset
-        if _may_live_on_device(job) and isinstance(dataset, InMemory):
+        if job.may_live_on_device and isinstance(dataset, InMemory):
             return DeviceFeed(dataset, job.recipe, job.device).batches(steps, job.share)
         return batches(dataset, job.recipe, steps, job.share, job.workers, self.soft)
 

@@ -24,7 +24,7 @@ from cgnet_deploy.model import flushed_denormals
 from cgnet_deploy.places import check_folder, make_folder
 from cgnet_deploy.train.feed import Share
 from cgnet_deploy.train.initial import Initial
-from cgnet_deploy.train.loop import TrainingJob, TrainingResult, train
+from cgnet_deploy.train.job import TrainingJob, TrainingResult
 from cgnet_deploy.train.overrides import lasting, overridden
 from cgnet_deploy.train.own import facts_of, own_recipe
 from cgnet_deploy.train.provenance import started_from, taught_by
@@ -33,6 +33,7 @@ from cgnet_deploy.train.recipes import OWN
 from cgnet_deploy.train.state import NO_TEACHER, STATE, RunFile, load_run, run_file, save_run
 from cgnet_deploy.train.summary import summary
 from cgnet_deploy.train.teacher import Teacher
+from cgnet_deploy.train.training import train
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import torch
 from cgnet_deploy.confusion import Confusion
 from cgnet_deploy.memory import peak_mib
 from cgnet_deploy.train.evaluate import confusion_of
-from cgnet_deploy.train.loop import TrainingJob, TrainingResult
+from cgnet_deploy.train.job import TrainingJob, TrainingResult
 from cgnet_deploy.train.provenance import device_name
 
 

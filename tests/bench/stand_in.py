@@ -13,7 +13,8 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
-from cgnet_deploy.bench.measure.worker import Open, Start, serve
+from cgnet_deploy.bench.measure.opening import Open, Start
+from cgnet_deploy.bench.measure.worker import serve
 from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.engines.base import Engine, EngineInfo
 from cgnet_deploy.errors import EngineUnavailable

@@ -52,7 +52,7 @@ def test_a_cut_picture_to_score_is_found_before_the_first_step(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("cgnet_deploy.data.memory.MAX_BYTES", 0)  # the data set is too large to be read before
-    monkeypatch.setattr("cgnet_deploy.train.loop.Learner", None)
+    monkeypatch.setattr("cgnet_deploy.train.training.Learner", None)
     spoil(data / "val" / "val2.png", "cut")
     assert trained(data, tmp_path / "out", "--iterations", "2") == 2
     assert "val2.png" in capsys.readouterr().err.splitlines()[-1]

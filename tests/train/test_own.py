@@ -16,7 +16,7 @@ from cgnet_deploy.checkpoint.reading import load_checkpoint
 from cgnet_deploy.errors import DataError
 from cgnet_deploy.interrupts import Interrupts
 from cgnet_deploy.spec import Res
-from cgnet_deploy.train import loop
+from cgnet_deploy.train import training
 from cgnet_deploy.train.cli import main
 from cgnet_deploy.train.overrides import overridden, settings_of
 from cgnet_deploy.train.own import Facts, crop_of, facts_of, own_recipe, test_size
@@ -233,7 +233,7 @@ def test_a_run_of_minutes_that_is_stopped_goes_on_within_them(
     train = made_up(FOUR, [SMALL])
     opened_as(monkeypatch, train, train)
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "caught_interrupts", interrupted_at_once)
+        patch.setattr(training, "caught_interrupts", interrupted_at_once)
         assert run(tmp_path, "--time-limit", "1") == 130  # 128 + SIGINT, as shells expect
     assert "at step 0; --resume" in capsys.readouterr().err
     state = torch.load(tmp_path / "last.pt", weights_only=True)

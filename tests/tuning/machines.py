@@ -16,7 +16,7 @@ import numpy as np
 from cgnet_deploy.artifact import write_artifact
 from cgnet_deploy.bench.accuracy.scores import Accuracy
 from cgnet_deploy.bench.measure.latency import Round, Warmed
-from cgnet_deploy.bench.measure.worker import Opened
+from cgnet_deploy.bench.measure.opening import Opened
 from cgnet_deploy.confusion import Confusion
 from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.errors import CgnetError, EngineUnavailable

@@ -21,9 +21,9 @@ import numpy as np
 from cgnet_deploy.bench.accuracy.agreement import agreement
 from cgnet_deploy.bench.accuracy.scores import Accuracy, ScoreOptions
 from cgnet_deploy.bench.measure.latency import Boundary, Round, Warmed
+from cgnet_deploy.bench.measure.opening import Open, Opened
 from cgnet_deploy.bench.measure.process import EngineProcess
 from cgnet_deploy.bench.measure.run import first_frames
-from cgnet_deploy.bench.measure.worker import Open, Opened
 from cgnet_deploy.bench.tools.gpu.contenders import CONTENDERS, Cell, Contender, file_of, missing
 from cgnet_deploy.bench.tools.gpu.ideal import Ideal
 from cgnet_deploy.bench.tools.gpu.rows import Result

@@ -15,8 +15,8 @@ import pytest
 
 from cgnet_deploy import errors
 from cgnet_deploy.bench.measure.latency import Round, Warmed
+from cgnet_deploy.bench.measure.opening import Open, Opened
 from cgnet_deploy.bench.measure.process import EngineProcess, environment
-from cgnet_deploy.bench.measure.worker import Open, Opened
 from cgnet_deploy.errors import CgnetError, EngineUnavailable, UserError
 
 ERRORS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]

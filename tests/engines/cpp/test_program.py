@@ -14,7 +14,7 @@ import pytest
 
 from cgnet_deploy import __version__
 from cgnet_deploy.artifact import Artifact, sidecar_path
-from cgnet_deploy.bench.measure.worker import Open, open_for_timing
+from cgnet_deploy.bench.measure.opening import Open, open_for_timing
 from cgnet_deploy.data.dataset import fit_frame
 from cgnet_deploy.data.opening import open_dataset
 from cgnet_deploy.engines.open import open_engine
