@@ -29,17 +29,17 @@ from cgnet_deploy.export.calibration_data import LEAST_FRAMES, calibration_frame
 from cgnet_deploy.places import check_folder, check_writable, make_folder
 from cgnet_deploy.spec import Precision, Res
 from cgnet_deploy.tuning.candidates import candidates, thread_counts, why_not
-from cgnet_deploy.tuning.contest import engine_process
 from cgnet_deploy.tuning.kept import Tuned
 from cgnet_deploy.tuning.limits import Limits
 from cgnet_deploy.tuning.make import Maker
+from cgnet_deploy.tuning.pool import engine_process
 from cgnet_deploy.tuning.session import Session
-from cgnet_deploy.tuning.state import SCHEMA, State, asked_in_words, earlier, gone_on
+from cgnet_deploy.tuning.state import SCHEMA, State, asked_in_words, earlier, resumed
 from cgnet_deploy.tuning.trial import Trial
 
 log = logging.getLogger(__name__)
 
-RACE_S, RACE_SAMPLES = 3.0, 60  # of ten rounds, as Settings count; a heat has six
+RACE_S, RACE_SAMPLES = 3.0, 60  # of ten rounds, as Settings count; a race has six
 WARMUP_MS = 100.0
 
 
@@ -159,7 +159,7 @@ def tune(
     if calib_data and any(candidate.variant.precision is Precision.INT8 for candidate in found):
         calibration_frames(str(calib_data), calib_images, size)  # now, and not when the first int8 file is made
     known = earlier(out / "tune.json", asked)
-    trials = [gone_on(known, candidate, files) if known else Trial(candidate) for candidate in found]
+    trials = [resumed(known, candidate, files) if known else Trial(candidate) for candidate in found]
     made = {trial.candidate.variant for trial in trials if trial.sha256}
     if known:
         log.info(f"going on from {out / 'tune.json'}: {sum(trial.fate != 'waiting' for trial in trials)} are known")

@@ -1,7 +1,7 @@
 """What cgnet-tune tries: a file that the export can make, or the checkpoint, what runs it, and with how many threads.
 
-WAYS is the whole table. What the machine has no runtime for is left out, with the reason; no other rule decides in
-advance what is fast.
+SEARCH_SPACE is the whole table. What the machine has no runtime for is left out, with the reason; no other rule decides
+in advance what is fast.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from cgnet_deploy.threads import cores
 F32, F16, INT8 = Precision.F32, Precision.F16, Precision.INT8
 PRECISION_FLAGS = {F32: "--fp32", F16: "--fp16", INT8: "--int8"}
 # How far labels may lie from those of f32: one that is no more exact can't be worth being slower.
-LOSS: Mapping[Scope | None, int] = {None: 0, "most": 2, "all": 3, "stored": 4}
+COARSENESS: Mapping[Scope | None, int] = {None: 0, "most": 2, "all": 3, "stored": 4}
 ROUNDED = 1  # bf16 or f16
 ROUND = {backend.name for backend in BACKENDS if not {"bf16", "f16", F16}.isdisjoint(backend.options.values())}
 CHECKPOINT: Final = "checkpoint"
@@ -60,8 +60,11 @@ class Variant:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """A backend and the kind of file that it is given. scopes: of int8, levels: of a plan's builder; each is tried."""
+class Combination:
+    """An entry of the search space: a backend and the kind of file that it is given.
+
+    scopes: of int8, levels: of a plan's builder; each is tried.
+    """
 
     backend: str
     target: Form
@@ -91,38 +94,38 @@ class Candidate:
         return f"{self.backend}:{self.variant.name} {self.threads} threads"
 
     @property
-    def loss(self) -> int:
+    def coarseness(self) -> int:
         """Its place among those that compute more and more coarsely; 0 for f32."""
         coarse = self.variant.precision is F16 or self.backend in ROUND
-        return max(LOSS[self.variant.scope], ROUNDED * coarse)
+        return max(COARSENESS[self.variant.scope], ROUNDED * coarse)
 
 
 # What tends to be fastest comes first: --time and Ctrl-C then cost little.
-WAYS: tuple[Way, ...] = (
-    Way("trt", "tensorrt", INT8, ("most", "all"), (None, 5)),
-    Way("trt", "tensorrt", F16, levels=(None, 5)),
-    Way("trt-plain", "tensorrt", INT8, ("most", "all")),  # the same plans, without a CUDA graph
-    Way("trt-plain", "tensorrt", F16),
-    Way("torch-fast-f16", CHECKPOINT, F32),
-    Way("torch-fast", CHECKPOINT, F32),
-    Way("ort-rtx", "generic", F16),
-    Way("openvino-gpu", "openvino", INT8, ("most", "all", "stored")),
-    Way("openvino-gpu", "openvino", F32),
-    Way("openvino-npu", "openvino", INT8, ("most", "all", "stored")),
-    Way("openvino-npu", "openvino", F32),
-    Way("native", "native", INT8, ("all",)),  # it runs no others
-    Way("native-bf16", "native", F32),
-    Way("native", "native", F32),
-    Way("openvino-bf16", "openvino", INT8, ("most", "all", "stored")),
-    Way("openvino-bf16", "openvino", F32),
-    Way("openvino-f16", "openvino", F32),
-    Way("openvino", "openvino", INT8, ("most", "all", "stored")),
-    Way("openvino", "openvino", F32),
-    Way("ort", "ort-cpu", F32),
-    Way("ort", "ort-cpu", INT8, ("most",)),
-    Way("ort-cuda", "generic", F16),
-    Way("ort-cuda", "generic", F32),
-    Way("opencv", "generic", F32),
+SEARCH_SPACE: tuple[Combination, ...] = (
+    Combination("trt", "tensorrt", INT8, ("most", "all"), (None, 5)),
+    Combination("trt", "tensorrt", F16, levels=(None, 5)),
+    Combination("trt-plain", "tensorrt", INT8, ("most", "all")),  # the same plans, without a CUDA graph
+    Combination("trt-plain", "tensorrt", F16),
+    Combination("torch-fast-f16", CHECKPOINT, F32),
+    Combination("torch-fast", CHECKPOINT, F32),
+    Combination("ort-rtx", "generic", F16),
+    Combination("openvino-gpu", "openvino", INT8, ("most", "all", "stored")),
+    Combination("openvino-gpu", "openvino", F32),
+    Combination("openvino-npu", "openvino", INT8, ("most", "all", "stored")),
+    Combination("openvino-npu", "openvino", F32),
+    Combination("native", "native", INT8, ("all",)),  # it runs no others
+    Combination("native-bf16", "native", F32),
+    Combination("native", "native", F32),
+    Combination("openvino-bf16", "openvino", INT8, ("most", "all", "stored")),
+    Combination("openvino-bf16", "openvino", F32),
+    Combination("openvino-f16", "openvino", F32),
+    Combination("openvino", "openvino", INT8, ("most", "all", "stored")),
+    Combination("openvino", "openvino", F32),
+    Combination("ort", "ort-cpu", F32),
+    Combination("ort", "ort-cpu", INT8, ("most",)),
+    Combination("ort-cuda", "generic", F16),
+    Combination("ort-cuda", "generic", F32),
+    Combination("opencv", "generic", F32),
 )
 # What else there is, by backend, and why it is not tried.
 NOT_SEARCHED = {
@@ -146,13 +149,13 @@ def candidates(
     only: a regular expression that a candidate's name must match. why_not: what keeps a backend from running here.
     """
     pattern = re.compile(only or "")
-    reasons = {backend: why_not(backend) for backend in dict.fromkeys(way.backend for way in WAYS)}
+    reasons = {backend: why_not(backend) for backend in dict.fromkeys(one.backend for one in SEARCH_SPACE)}
     every = (
-        Candidate(variant, way.backend, count)
-        for way in WAYS
-        if reasons[way.backend] is None
-        for variant in way.variants()
-        for count in (threads if BY_NAME[way.backend].runtime.runs_on == "cpu" else threads[:1])
+        Candidate(variant, one.backend, count)
+        for one in SEARCH_SPACE
+        if reasons[one.backend] is None
+        for variant in one.variants()
+        for count in (threads if BY_NAME[one.backend].runtime.runs_on == "cpu" else threads[:1])
     )
     found = [candidate for candidate in every if pattern.search(candidate.name)]
     left_out = [NotSearched(backend, why) for backend, why in {**reasons, **NOT_SEARCHED}.items() if why]

@@ -17,7 +17,7 @@ from cgnet_deploy.files import write_bytes
 from cgnet_deploy.tables import text_table
 from cgnet_deploy.tuning.candidates import NotSearched
 from cgnet_deploy.tuning.limits import MIB
-from cgnet_deploy.tuning.state import Against, State, Winner
+from cgnet_deploy.tuning.state import Comparison, State, Winner
 from cgnet_deploy.tuning.trial import Trial, beside_pytorch
 
 log = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ def verdict(winner: Winner) -> Iterator[str]:
     yield f"made by: {winner.command}"
 
 
-def times_as_fast(peer: Against) -> str:
+def times_as_fast(peer: Comparison) -> str:
     """With the 95 % interval."""
     ratio = peer.ratio
     return f"{1 / ratio.median:.2f} ({1 / ratio.high:.2f} to {1 / ratio.low:.2f}) times"

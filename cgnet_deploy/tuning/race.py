@@ -1,12 +1,12 @@
-"""Which candidates are fast: heats of a few at a time, timed by turns; what is slower for sure leaves.
+"""Which candidates are fast: a race in groups of a few, timed by turns; what is slower for sure is eliminated.
 
-    heat    the next AT_ONCE that wait, and the fastest so far of each coarseness, so that heats can be compared
-    round   each of them once, A B C, A B C, ...; from round LEAST_ROUNDS on, c leaves if there is a d no coarser than c
+    group   the next AT_ONCE that wait, and the fastest so far of each coarseness, so that groups can be compared
+    round   each of them once, A B C, A B C, ...; from round LEAST_ROUNDS on, c is out if there is a d no coarser than c
             whose p50 is lower beyond the 95 % interval of their ratio over the rounds
     end     after ROUNDS, or as soon as one is left
 
-A coarser candidate can't drive out a finer one: whether its labels are good enough is measured later, and only on what
-is fast. If it then turns out not to be, those that it drove out race again.
+A coarser candidate can't eliminate a finer one: whether its labels are good enough is measured later, and only on what
+is fast. If it then turns out not to be, those that it eliminated race again.
 """
 
 from __future__ import annotations
@@ -31,48 +31,48 @@ MOST_ALIKE = 3  # of one coarseness that go on: of more, none would win by more 
 Trials = dict[str, Trial]
 
 
-class Heat(Protocol):
-    """Engines at work. Each method raises CgnetError for an engine that can't go on."""
+class Pool(Protocol):
+    """Engines that are open. Each method raises CgnetError for an engine that can't go on."""
 
-    def enter(self, trial: Trial) -> None:
+    def add(self, trial: Trial) -> None:
         """Open it, and see that its labels are right."""
 
     def time(self, name: str) -> float:
         """The p50 of one more round, in ms."""
 
-    def leave(self, name: str) -> None:
+    def remove(self, name: str) -> None:
         """End its process."""
 
 
-StartHeat = Callable[[], AbstractContextManager[Heat]]
+StartPool = Callable[[], AbstractContextManager[Pool]]
 
 
 def race(
     trials: Mapping[str, Trial],
     make: Callable[[Trial], Trial],
-    start: StartHeat,
+    start: StartPool,
     keep: Callable[[Trials], None],
     in_time: Callable[[], bool],
 ) -> Trials:
     """Time all that wait, until each is `failed`, `slower`, `fast` or, when the time is up, `not tried`; one at least.
 
-    make: exports what a trial runs. keep: is called with all trials after each export and each heat.
+    make: exports what a trial runs. keep: is called with all trials after each export and each group.
     """
     found = dict(trials)
     while waiting := [trial for trial in found.values() if trial.fate == "waiting"]:
         if not in_time() and any(trial.p50_ms for trial in found.values()):
             found |= {trial.name: replace(trial, fate="not tried", why="the time was up") for trial in waiting}
             break
-        entrants: list[Trial] = []
+        group: list[Trial] = []
         for trial in waiting[:AT_ONCE]:
-            if entrants and not in_time():
+            if group and not in_time():
                 break
             found[trial.name] = made = made_or_failed(trial, make)
-            keep(found)  # an export takes longer than a heat
-            entrants += [made] * (made.fate == "waiting")
-        if entrants:
-            with start() as heat:
-                found |= run_heat(heat, [*leaders(found), *entrants])
+            keep(found)  # an export takes longer than a group
+            group += [made] * (made.fate == "waiting")
+        if group:
+            with start() as pool:
+                found |= time_group(pool, [*leaders(found), *group])
         found = waiting_again(found)
         keep(found)
     return thinned(found)
@@ -84,44 +84,45 @@ def made_or_failed(trial: Trial, make: Callable[[Trial], Trial]) -> Trial:
     return replace(trial, fate="failed", why=tried.why) if tried.why else trial
 
 
-def run_heat(heat: Heat, entrants: Sequence[Trial]) -> Trials:
+def time_group(pool: Pool, group: Sequence[Trial]) -> Trials:
     """What became of each: `failed`, `slower` or `fast`."""
     done: Trials = {}
-    running = {trial.name: trial for trial in entrants}
+    running = {trial.name: trial for trial in group}
     times: dict[str, tuple[float, ...]] = dict.fromkeys(running, ())
 
     @contextmanager
-    def or_out(name: str) -> Iterator[None]:
+    def or_failed(name: str) -> Iterator[None]:
         """Go on without an engine that can't."""
         with attempt(name) as tried:
             yield
         if tried.why:
             done[name] = replace(running.pop(name), fate="failed", why=tried.why)
-            heat.leave(name)
+            pool.remove(name)
 
-    for trial in entrants:
-        with or_out(trial.name):
-            heat.enter(trial)
+    for trial in group:
+        with or_failed(trial.name):
+            pool.add(trial)
     for number in range(ROUNDS):
         if len(running) < 2 and number >= LEAST_ROUNDS:
             break
         for name in tuple(running):
-            with or_out(name):
-                times[name] += (heat.time(name),)
+            with or_failed(name):
+                times[name] += (pool.time(name),)
         if number + 1 < LEAST_ROUNDS:
             continue
         for slower, faster, why in tuple(beaten(running, times)):
-            log.info(f"{slower} leaves: {why}")
+            log.info(f"{slower} is out: {why}")
             loser = running.pop(slower)
             done[slower] = replace(loser, fate="slower", why=why, by=faster, p50_ms=times[slower])
-            heat.leave(slower)
+            pool.remove(slower)
     return done | {name: replace(trial, fate="fast", p50_ms=times[name]) for name, trial in running.items()}
 
 
 def beaten(running: Mapping[str, Trial], times: Mapping[str, tuple[float, ...]]) -> Iterator[tuple[str, str, str]]:
     """Who is slower for sure, than whom, and by how much."""
     for name, trial in running.items():
-        rivals = [other for other in running if other != name and running[other].candidate.loss <= trial.candidate.loss]
+        coarseness = trial.candidate.coarseness
+        rivals = [other for other in running if other != name and running[other].candidate.coarseness <= coarseness]
         if not rivals:
             continue
         best = min(rivals, key=lambda rival: sum(times[rival]))
@@ -135,12 +136,12 @@ def leaders(trials: Mapping[str, Trial]) -> list[Trial]:
     best: dict[int, Trial] = {}
     for trial in sorted(trials.values(), key=lambda trial: trial.typical_ms):
         if trial.fate in ("fast", "scored"):
-            best.setdefault(trial.candidate.loss, trial)
+            best.setdefault(trial.candidate.coarseness, trial)
     return [*best.values()]
 
 
 def waiting_again(trials: Mapping[str, Trial]) -> Trials:
-    """Those that were driven out by one that failed, or was refused since, wait again."""
+    """Those that were eliminated by one that failed, or was refused since, wait again."""
     gone = {name for name, trial in trials.items() if trial.fate in ("failed", "refused")}
     return {
         name: replace(trial, fate="waiting", why="", by="") if trial.fate == "slower" and trial.by in gone else trial
@@ -151,8 +152,9 @@ def waiting_again(trials: Mapping[str, Trial]) -> Trials:
 def thinned(trials: Mapping[str, Trial]) -> Trials:
     """Of many that are as fast as one another, those with the lowest p50 stay."""
     found = dict(trials)
-    for loss in {trial.candidate.loss for trial in trials.values()}:
-        alike = [trial for trial in found.values() if trial.fate in ("fast", "scored") and trial.candidate.loss == loss]
+    for coarseness in {trial.candidate.coarseness for trial in trials.values()}:
+        alike = [trial for trial in found.values() if trial.fate in ("fast", "scored")]
+        alike = [trial for trial in alike if trial.candidate.coarseness == coarseness]
         alike.sort(key=lambda trial: trial.typical_ms)
         for trial in alike[MOST_ALIKE:]:
             if trial.confusion is None:

@@ -27,7 +27,7 @@ MAX_BYTES = 1 << 26
 
 
 @dataclass(frozen=True, slots=True)
-class Against:
+class Comparison:
     """How the winner compares with an engine that a user has without us. ratio: of their p50 over the rounds."""
 
     engine: str
@@ -48,7 +48,7 @@ class Winner:
     command: str
     p50_ms: float
     drop: float | None
-    peers: tuple[Against, ...]
+    peers: tuple[Comparison, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +82,7 @@ def asked_in_words(here: Environment, options: Mapping[str, object]) -> dict[str
 
 
 def earlier(path: Path, asked: Mapping[str, str]) -> State | None:
-    """What an earlier run has written; None, with the reason in the log, if it can't be gone on with."""
+    """What an earlier run has written; None, with the reason in the log, if it can't be resumed."""
     try:
         if not path.exists():
             return None
@@ -90,7 +90,7 @@ def earlier(path: Path, asked: Mapping[str, str]) -> State | None:
             raise ValueError(f"larger than {MAX_BYTES >> 20} MiB")
         state = codec.loads(State, path.read_bytes())
     except (OSError, ValueError) as error:
-        log.warning(f"{path} is not gone on with: {error}")
+        log.warning(f"{path} can't be resumed: {error}")
         return None
     changed = [name for name, value in asked.items() if state.asked.get(name) != value]
     if state.schema != SCHEMA or changed:
@@ -99,7 +99,7 @@ def earlier(path: Path, asked: Mapping[str, str]) -> State | None:
     return state
 
 
-def gone_on(state: State, candidate: Candidate, folder: Path) -> Trial:
+def resumed(state: State, candidate: Candidate, folder: Path) -> Trial:
     """What an earlier run knows of a candidate, judged anew; a file that is gone or was changed is made again.
 
     One that failed is not tried again by the run that was killed, perhaps by it, but by one after that.

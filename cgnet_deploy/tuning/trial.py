@@ -23,7 +23,7 @@ Fate = Literal["waiting", "failed", "slower", "fast", "scored", "refused", "same
 class Trial:
     """A candidate's row. why: of its fate, in words. by: the name of the one that is faster.
 
-    sha256, file_bytes: of its file, once that is made. p50_ms: of the rounds of its last heat, or of the final.
+    sha256, file_bytes: of its file, once that is made. p50_ms: of the rounds of its last race, or of the final.
     final_ms: the p50 of all samples of the final.
     confusion: of all images, None before it was scored.
     """

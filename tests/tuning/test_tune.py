@@ -30,7 +30,7 @@ from tests.networks import drawn
 from tests.tuning.machines import AVX2, RES, SPEC, VNNI, Machine, Table, export_nothing
 
 HERE = ("ort", "openvino")  # the runtimes of a made-up machine
-SECOND_HEAT = "openvino:openvino-f32-unpruned.onnx"
+SECOND_GROUP = "openvino:openvino-f32-unpruned.onnx"
 Run = Callable[..., Tuned]
 
 
@@ -136,7 +136,7 @@ def test_what_is_slower_for_sure_leaves_early_and_is_not_scored(on: Run) -> None
         assert name not in machine.tried("score")
 
 
-def test_a_coarse_one_that_is_refused_frees_what_it_drove_out(on: Run) -> None:
+def test_a_coarse_one_that_is_refused_brings_back_what_it_eliminated(on: Run) -> None:
     times = {**VNNI, "openvino:openvino-int8-most.onnx": 30.0, "ort:ort-cpu-int8-most.onnx": 12.0}
     tuned = on(Machine(times, {"ort-cpu-int8": 5.0}), max_drop=1.0, only="most|f32")
     assert tuned.winner.name.startswith("openvino:openvino-f32.onnx")
@@ -207,19 +207,19 @@ def test_without_the_exporters_package_its_graph_is_left_out(
 
 
 def test_a_run_that_was_killed_goes_on_where_it_stopped(on: Run) -> None:
-    """By Ctrl-C: what is known is on the disk after each heat."""
-    machine = Machine(VNNI, interrupt=SECOND_HEAT)
+    """By Ctrl-C: what is known is on the disk after each group."""
+    machine = Machine(VNNI, interrupt=SECOND_GROUP)
     with pytest.raises(KeyboardInterrupt):
         on(machine)
     state = json.loads(Path("tuned/tune.json").read_text())
     assert (state["interrupted"], state["winner"]) == (True, None)
     assert {name for name, fate in fates().items() if fate == "waiting"} == {
-        SECOND_HEAT,
+        SECOND_GROUP,
         "ort:ort-cpu-f32-unpruned.onnx",
     }
     again = Machine(VNNI)
     assert on(again).winner.name.startswith("openvino:openvino-int8-most")
-    assert "ort:ort-cpu-int8-most.onnx" not in again.tried("measure")  # it had left in the first heat
+    assert "ort:ort-cpu-int8-most.onnx" not in again.tried("measure")  # it had left in the first group
     assert "torch" not in again.tried("score")
 
 
@@ -230,7 +230,7 @@ from tests.tuning.machines import RES, VNNI, Machine, export_nothing
 
 class Killing(Machine):
     def start(self, ref, threads):
-        if ref.startswith("openvino:") and ref.endswith({SECOND_HEAT.partition(":")[2]!r}):
+        if ref.startswith("openvino:") and ref.endswith({SECOND_GROUP.partition(":")[2]!r}):
             os.kill(os.getpid(), signal.SIGKILL)
         return super().start(ref, threads)
 
@@ -246,7 +246,7 @@ def test_after_kill_9_it_goes_on_where_it_stopped(on: Run, weights: Path) -> Non
     words = [sys.executable, "-c", f"import sys; sys.path.insert(0, {root!r}){KILLED}", str(weights)]
     died = subprocess.run(words, capture_output=True, text=True, check=False)
     assert died.returncode == -signal.SIGKILL, died.stderr
-    assert fates()[SECOND_HEAT] == "waiting"
+    assert fates()[SECOND_GROUP] == "waiting"
     assert not Path("tuned/cgnet.onnx").exists()
     machine = Machine(VNNI)
     assert on(machine).winner.name.startswith("openvino:openvino-int8-most")
@@ -263,14 +263,14 @@ def test_another_limit_is_judged_by_what_was_scored(on: Run) -> None:
 
 def test_ctrl_c_leaves_the_best_so_far(on: Run) -> None:
     with pytest.raises(KeyboardInterrupt):
-        on(Machine(AVX2, interrupt=SECOND_HEAT))
+        on(Machine(AVX2, interrupt=SECOND_GROUP))
     assert read_artifact(Path("tuned/cgnet.onnx")).made_with["name"] == "openvino-f32.onnx"
 
 
 def test_a_failure_is_tried_again_by_the_next_run_but_not_where_a_killed_one_goes_on(on: Run) -> None:
     fails = {**AVX2, "openvino:openvino-int8-most.onnx": "crashes"}
     with pytest.raises(KeyboardInterrupt):
-        on(Machine(fails, interrupt=SECOND_HEAT))
+        on(Machine(fails, interrupt=SECOND_GROUP))
     on(again := Machine(AVX2))
     assert "openvino:openvino-int8-most.onnx" not in again.tried("open")
     on(third := Machine(AVX2))
@@ -332,13 +332,13 @@ def test_what_cannot_be_met_keeps_the_best_under_another_name(
 
 
 def test_when_the_time_is_up_the_rest_is_not_tried(on: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each reading of the clock, one an export, is 28 s later: of 5 minutes, 3 are for the first heat."""
+    """Each reading of the clock, one an export, is 28 s later: of 5 minutes, 3 are for the first group."""
     readings = (28_000_000_000 * i for i in itertools.count())
     monkeypatch.setattr("cgnet_deploy.tuning.session.CLOCK", SimpleNamespace(now_ns=lambda: next(readings)))
     assert on(Machine(AVX2), time_min=5).winner.name.startswith("openvino:openvino-f32.onnx")
-    assert fates()[SECOND_HEAT] == "not tried: the time was up"
+    assert fates()[SECOND_GROUP] == "not tried: the time was up"
     assert on(Machine(AVX2)).winner.name.startswith("openvino:openvino-f32.onnx")
-    assert fates()[SECOND_HEAT].startswith("slower")
+    assert fates()[SECOND_GROUP].startswith("slower")
 
 
 def test_with_hardly_any_time_one_is_tried(on: Run) -> None:

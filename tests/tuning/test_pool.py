@@ -18,7 +18,7 @@ from cgnet_deploy.engines.request import Said
 from cgnet_deploy.errors import AccuracyError, CgnetError
 from cgnet_deploy.spec import Precision, Res
 from cgnet_deploy.tuning.candidates import Candidate, Variant
-from cgnet_deploy.tuning.contest import Contest, Course
+from cgnet_deploy.tuning.pool import EnginePool, TimingSetup
 from cgnet_deploy.tuning.trial import Trial
 from tests.engines.graphs import drawn_frames
 from tests.networks import drawn
@@ -36,10 +36,10 @@ class Impatient(EngineProcess):
 
 
 @pytest.fixture
-def course(tmp_path: Path) -> Callable[[int], tuple[Course, Started]]:
+def setup(tmp_path: Path) -> Callable[[int], tuple[TimingSetup, Started]]:
     np.save(frames := tmp_path / "frames.npy", np.zeros((4, 32, 48, 3), np.uint8))
 
-    def course(label: int) -> tuple[Course, Started]:
+    def setup(label: int) -> tuple[TimingSetup, Started]:
         started: Started = []
 
         def start(ref: str, threads: int) -> EngineProcess:
@@ -48,9 +48,9 @@ def course(tmp_path: Path) -> Callable[[int], tuple[Course, Started]]:
             return started[-1]
 
         labels = np.full((4, 32, 48), label, np.uint8)
-        return Course(Settings((), ("e2e",), 1), frames, tmp_path, labels, start=start), started
+        return TimingSetup(Settings((), ("e2e",), 1), frames, tmp_path, labels, start=start), started
 
-    return course
+    return setup
 
 
 @pytest.mark.parametrize(
@@ -62,13 +62,13 @@ def course(tmp_path: Path) -> Callable[[int], tuple[Course, Started]]:
     ],
 )
 def test_an_engine_that_goes_wrong_is_reported_and_ended(
-    course: Callable[[int], tuple[Course, Started]], engine: str, label: int, error: type[CgnetError], says: str
+    setup: Callable[[int], tuple[TimingSetup, Started]], engine: str, label: int, error: type[CgnetError], says: str
 ) -> None:
-    wanted, started = course(label)
-    with Contest(wanted) as contest:
+    wanted, started = setup(label)
+    with EnginePool(wanted) as pool:
         with pytest.raises(error, match=says):
-            contest.open("a", engine, 1, 0.98)
-        assert contest.entrants == {}
+            pool.open("a", engine, 1, 0.98)
+        assert pool.engines == {}
     assert [process.process.poll() is None for process in started] == [False]
 
 
@@ -79,19 +79,19 @@ def test_a_checkpoint_that_says_nothing_of_itself_is_told_what_pytorch_was_told(
     np.save(frames := tmp_path / "frames.npy", drawn_frames(1, 32, 48))
     settings = Settings((), ("e2e",), 1, res=Res(32, 48), said=Said("camvid-official"))
     trial = Trial(Candidate(Variant("checkpoint", Precision.F32), "torch", 1))
-    with Contest(Course(settings, frames, tmp_path)) as contest:
-        contest.enter(trial)
-        assert contest.labels(trial.name).max() < len(spec.class_names)
+    with EnginePool(TimingSetup(settings, frames, tmp_path)) as pool:
+        pool.add(trial)
+        assert pool.labels(trial.name).max() < len(spec.class_names)
 
 
-def test_engines_are_timed_and_leave_one_by_one(course: Callable[[int], tuple[Course, Started]]) -> None:
-    wanted, started = course(0)
-    with Contest(wanted) as contest:
+def test_engines_are_timed_and_leave_one_by_one(setup: Callable[[int], tuple[TimingSetup, Started]]) -> None:
+    wanted, started = setup(0)
+    with EnginePool(wanted) as pool:
         for name in "ab":
-            contest.open(name, "steady", 1, 0.98)
-        assert contest.time("a") > 0
-        contest.leave("a")
+            pool.open(name, "steady", 1, 0.98)
+        assert pool.time("a") > 0
+        pool.remove("a")
         assert [process.process.poll() is None for process in started] == [False, True]
-        contest.time("b")
-        assert len(contest.record("b", None).rounds) == 1
+        pool.time("b")
+        assert len(pool.record("b", None).rounds) == 1
     assert all(process.process.poll() is not None for process in started)

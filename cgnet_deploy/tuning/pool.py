@@ -1,4 +1,4 @@
-"""Engines at work for a heat or the final: each in a process of its own, by the bench's own clock, rounds and scoring.
+"""Engines open for a race or the final: each in a process of its own, by the bench's own clock, rounds and scoring.
 
 Before an engine is timed, its labels of the frames that all are timed on are compared with PyTorch's: a file that is
 wrong on this machine's runtime is never a winner, however fast.
@@ -44,7 +44,7 @@ def engine_process(name: str, threads: int) -> EngineProcess:
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class TimingSetup:
     """What all engines of a run are timed on, and how. settings: of the bench; its `engines` are not used.
 
     frames: a .npy file. files: the folder of the exported files. labels: (N, H, W) u8 of the frames, by PyTorch; None
@@ -64,7 +64,7 @@ class Course:
 
 
 @dataclass(slots=True)
-class Entrant:
+class PooledEngine:
     """An engine at work. first_ns: its very first inference."""
 
     engine: Loaded
@@ -73,64 +73,64 @@ class Entrant:
     rounds: list[TimedRound]
 
 
-class Contest:
-    """A context manager; it is a `Heat`. On leaving, every process has ended."""
+class EnginePool:
+    """A context manager; it is a `Pool` of race.py. On leaving, every process has ended."""
 
-    def __init__(self, course: Course) -> None:
-        self.course = course
-        self.entrants: dict[str, Entrant] = {}
+    def __init__(self, setup: TimingSetup) -> None:
+        self.setup = setup
+        self.engines: dict[str, PooledEngine] = {}
 
-    def enter(self, trial: Trial) -> None:
+    def add(self, trial: Trial) -> None:
         variant = trial.candidate.variant
         wanted = LIMITS[Precision.INT8 if variant.precision is Precision.INT8 else Precision.F16]
-        said = self.course.settings.said if variant.target == CHECKPOINT else NOTHING  # an exported file says it itself
-        self.open(trial.name, self.course.ref(trial), trial.candidate.threads, wanted.agreement, said)
+        said = self.setup.settings.said if variant.target == CHECKPOINT else NOTHING  # an exported file says it itself
+        self.open(trial.name, self.setup.ref(trial), trial.candidate.threads, wanted.agreement, said)
 
     def open(self, name: str, ref: str, threads: int, least_agreement: float, said: Said = NOTHING) -> None:
         """Load the engine `ref`. Raises AccuracyError if fewer of its labels are PyTorch's.
 
         said: of a file that doesn't say it, or of a checkpoint.
         """
-        course = self.course
-        settings = replace(course.settings, threads=threads, said=said)
+        setup = self.setup
+        settings = replace(setup.settings, threads=threads, said=said)
         with ExitStack() as stack:
-            engine = load(stack, settings, ref, course.machine, course.start)
-            first_ns = first_inference(engine, course.frames)
-            if course.labels is not None:
-                check_labels(self._labels(engine), course.labels, least_agreement)
-            self.entrants[name] = Entrant(engine, stack.pop_all(), first_ns, [])
+            engine = load(stack, settings, ref, setup.machine, setup.start)
+            first_ns = first_inference(engine, setup.frames)
+            if setup.labels is not None:
+                check_labels(self._labels(engine), setup.labels, least_agreement)
+            self.engines[name] = PooledEngine(engine, stack.pop_all(), first_ns, [])
 
     def labels(self, name: str) -> U8:
         """(N, H, W) u8 of the frames."""
-        return self._labels(self.entrants[name].engine)
+        return self._labels(self.engines[name].engine)
 
     def _labels(self, engine: Loaded) -> U8:
-        return engine.process.ask(np.ndarray, "labels", str(self.course.frames))
+        return engine.process.ask(np.ndarray, "labels", str(self.setup.frames))
 
     def time(self, name: str) -> float:
-        one, settings = self.entrants[name], self.course.settings
+        one, settings = self.engines[name], self.setup.settings
         first = not one.rounds
-        one.rounds.append(take_round(one.engine, settings, settings.boundaries[0], self.course.frames, first))
+        one.rounds.append(take_round(one.engine, settings, settings.boundaries[0], self.setup.frames, first))
         return LatencyMs.of(one.rounds[-1].round.samples_ns).p50
 
     def score(self, name: str, images: int) -> Confusion:
         """Of the first `images` of the data set."""
-        settings = self.course.settings
-        scored = accuracy_of(self.entrants[name].engine, str(settings.data), settings, images).confusion
+        settings = self.setup.settings
+        scored = accuracy_of(self.engines[name].engine, str(settings.data), settings, images).confusion
         if scored is None:
             raise CgnetError(f"{name}: its process gave no scores")
         return scored
 
     def record(self, name: str, confusion: Confusion | None) -> Record:
         """What was timed, as the bench's row. confusion: of an earlier scoring."""
-        one, settings = self.entrants[name], self.course.settings
+        one, settings = self.engines[name], self.setup.settings
         images = 0 if confusion is None else settings.limit or 0
         return record_of(
             one.engine, settings.boundaries[0], one.first_ns, one.rounds, images, Accuracy(confusion=confusion)
         )
 
-    def leave(self, name: str) -> None:
-        if (one := self.entrants.pop(name, None)) is not None:
+    def remove(self, name: str) -> None:
+        if (one := self.engines.pop(name, None)) is not None:
             one.stack.close()
 
     def __enter__(self) -> Self:
@@ -139,11 +139,11 @@ class Contest:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for one in self.entrants.values():
+        for one in self.engines.values():
             if kind is not None:
                 one.engine.process.process.kill()
-        for name in tuple(self.entrants):
-            self.leave(name)
+        for name in tuple(self.engines):
+            self.remove(name)
 
 
 def check_labels(labels: U8, wanted: U8, least: float) -> None:
