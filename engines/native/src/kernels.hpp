@@ -110,7 +110,7 @@ struct Kernels {
   int trunk_bytes;    // of an element of the trunk beside int8 or bf16: 2 or 4
   int dense_centre, depthwise_centre;  // what their products take from each u8: 128 where they make it signed, else 0
 
-  // `channels`: of the map, u8. How many channels a depthwise kernel takes at once, and in which order: see pack.cpp.
+  // `channels`: of the map, u8. How many channels a depthwise kernel takes at once, in which order: see packing.hpp.
   int (*group)(int channels);
   void (*dense_u8)(const Dense&);  // null where they compute in bf16, as is depthwise_u8
   void (*dense_f32)(const Dense&);

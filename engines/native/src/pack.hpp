@@ -1,33 +1,13 @@
 // A network's weights and factors in the order in which the kernels of an instruction set read them.
 #pragma once
 
-#include <cstdlib>
-#include <memory>
-#include <new>
 #include <vector>
 
+#include "block.hpp"
 #include "kernels.hpp"
 #include "network.hpp"
 
 namespace cgnet::native {
-
-// Memory that vectors may be loaded from: aligned, and readable kPastEnd bytes beyond its end.
-class Block {
- public:
-  Block() = default;
-  explicit Block(size_t bytes);
-  uint8_t* data() const { return data_; }
-  float* floats() const { return reinterpret_cast<float*>(data_); }
-  size_t size() const { return size_; }
-
- private:
-  struct Free {
-    void operator()(void* p) const { std::free(p); }
-  };
-  std::unique_ptr<void, Free> memory_;
-  uint8_t* data_ = nullptr;
-  size_t size_ = 0;
-};
 
 struct PackedOut {
   Block scale, shift, slope;  // empty: none
