@@ -45,7 +45,6 @@ FOLDERS = {
     "video --output, a folder": (*VIDEO, "--output", "o"),
 }
 OUTPUTS = [pytest.param(*words, id=name) for name, words in (FILES | FOLDERS).items()]
-Case = tuple[str, list[str], str, str]
 
 
 def said(module: str, before: list[str], flag: str, path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:

@@ -121,7 +121,7 @@ def _draw(seed: int, split: str, number: int, res: Res) -> tuple[U8, U8]:
     )
     half_road, pavement = float(rng.uniform(3.2, 5.5)), float(rng.uniform(2.2, 4.5))
     _sky(canvas, rng)
-    _ground(canvas, rng, half_road, pavement)
+    _ground(canvas, rng, half_road)
     for side in (-1, 1):
         _row(canvas, rng, side, half_road + pavement, sun)
     _shadow(canvas, rng, sun, half_road + pavement)
@@ -145,7 +145,7 @@ def _sky(canvas: Canvas, rng: np.random.Generator) -> None:
     canvas.picture[:] = np.clip((1 - cover) * sky + cover * 238, 0, 255)
 
 
-def _ground(canvas: Canvas, rng: np.random.Generator, half_road: float, pavement: float) -> None:
+def _ground(canvas: Canvas, rng: np.random.Generator, half_road: float) -> None:
     asphalt, slabs = (
         street.pick(rng, ((95, 95, 98), (70, 72, 75), (120, 118, 118))),
         street.pick(rng, ((140, 150, 160),)),

@@ -45,7 +45,6 @@ class Compiled:
     registers: int
     local_bytes: int
     shared_bytes: int
-    ptx: str
 
 
 def network_of(res: Res, precision: Precision, *, classes: int = 19, batch: int = 1) -> FastNetwork:
@@ -97,14 +96,7 @@ def _compiled(launch: Launch, precision: Precision, architecture: int) -> Compil
     kernel = triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=launch.options())
     registers, local = _resources(kernel.asm["cubin"])
     return Compiled(
-        launch.name,
-        precision,
-        architecture,
-        launch.tile.warps * 32,
-        registers,
-        local,
-        kernel.metadata.shared,
-        kernel.asm["ptx"],
+        launch.name, precision, architecture, launch.tile.warps * 32, registers, local, kernel.metadata.shared
     )
 
 

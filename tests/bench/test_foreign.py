@@ -77,7 +77,7 @@ def test_labels_and_scores_are_measured_side_by_side(
 
 
 def test_what_was_assumed_is_in_the_row_and_logged(
-    write_engine: WriteEngine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    write_engine: WriteEngine, capsys: pytest.CaptureFixture[str]
 ) -> None:
     engine = write_engine("scores.onnx", 3, sides=(1, 32, 48))
     assert main(["--engine", str(engine), "--json", "-", *QUICK]) == 0
@@ -140,9 +140,7 @@ def test_a_wrong_number_of_names_is_one_line(
     assert capsys.readouterr().err.splitlines()[-1].endswith(f"--names has 5 classes, {engine} gives scores of 11")
 
 
-def test_a_size_that_nothing_says_is_one_line(
-    write_engine: WriteEngine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_size_that_nothing_says_is_one_line(write_engine: WriteEngine, capsys: pytest.CaptureFixture[str]) -> None:
     engine = write_engine("scores.onnx", 3, classes=5)
     said = ("--engine", engine, "--mean", "0,0,0", "--std", "1,1,1", "--color", "bgr")
     assert main([*map(str, said), *QUICK]) == 2

@@ -161,7 +161,7 @@ def test_a_bad_data_set_argument_is_refused(where: str, tmp_path: Path, monkeypa
         open_dataset(where, "train")
 
 
-def test_class_counts_must_agree(tmp_path: Path) -> None:
+def test_class_counts_must_agree() -> None:
     train = open_dataset("scenes", "train")
     check_classes(train, 11)
     with pytest.raises(DataError, match="11 classes, the network has 19"):

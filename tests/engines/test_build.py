@@ -61,9 +61,7 @@ def test_a_range_that_does_not_fit_is_refused(tmp_path: Path, fixed_onnx: Artifa
             build_plan(onnx.path, tmp_path / "b.plan", builder="rtx", sizes=sizes)
 
 
-def test_a_parent_of_the_wrong_kind_or_without_a_sidecar_is_refused(
-    tmp_path: Path, plan: Artifact, fixed_onnx: Artifact
-) -> None:
+def test_a_parent_of_the_wrong_kind_or_without_a_sidecar_is_refused(tmp_path: Path, plan: Artifact) -> None:
     with pytest.raises(ArtifactError, match="is a plan, wanted an ONNX file"):
         build_plan(plan.path, tmp_path / "a.plan")
     bare = tmp_path / "bare.onnx"

@@ -168,7 +168,7 @@ def test_stubs_alone_are_no_tensorrt(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.delitem(sys.modules, "tensorrt")
 
 
-def test_the_rebuild_command_leaves_out_what_is_open(plan: Artifact, tmp_path: Path) -> None:
+def test_the_rebuild_command_leaves_out_what_is_open(plan: Artifact) -> None:
     alter_sidecar(plan, shape=[None, None, None], precision="f16")
     assert read_plan(plan.path).rebuild == (f"cgnet-export --ckpt CHECKPOINT --fp16 --builder rtx --engine {plan.path}")
     alter_sidecar(plan, shape=[4, 360, 480], precision="int8")

@@ -200,7 +200,7 @@ def test_logits_stay_near(blocks: tuple[int, int]) -> None:
     assert noise(quantised(model), model) < 0.05
 
 
-def test_bias_correction_brings_the_mean_back(rng: np.random.Generator) -> None:
+def test_bias_correction_brings_the_mean_back() -> None:
     model = fused(trained())
     names = [site.name for site in sites(model)]
     scales = calibrate(model, names, frames()).reads

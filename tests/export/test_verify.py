@@ -10,7 +10,7 @@ from cgnet_deploy.export.verify import LIMITS, Verification, compare, demand, de
 from cgnet_deploy.pixels import F32, U8
 from cgnet_deploy.spec import Precision
 
-F32_LIMITS, F16_LIMITS = LIMITS[Precision.F32], LIMITS[Precision.F16]
+F32_LIMITS = LIMITS[Precision.F32]
 
 
 def scores(seed: int = 0, batch: int = 2) -> F32:

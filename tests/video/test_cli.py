@@ -160,7 +160,7 @@ def test_a_cut_video_ends_with_code_1_and_what_could_be_read(folder: Path, capfd
     assert json.loads((folder / "result.json").read_text())["complete"] is False
 
 
-def test_a_file_played_live_loses_frames_and_counts_them(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_played_live_loses_frames_and_counts_them(folder: Path) -> None:
     clip(folder / "in.mp4", drawn(10), codec="libx264", format="mp4")
     assert video("--masks", "masks", "--live", "--fps", "1000", "--json", "result.json", source="in.mp4") == 0
     result = json.loads((folder / "result.json").read_text())

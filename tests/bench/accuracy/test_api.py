@@ -43,7 +43,7 @@ def test_frames_are_resized_to_what_was_asked_for() -> None:
     assert small.miou < large.miou
 
 
-def test_what_cannot_be_evaluated(write_engine: WriteEngine, camvid: Path, shared: Path) -> None:
+def test_what_cannot_be_evaluated(camvid: Path, shared: Path) -> None:
     with pytest.raises(UsageError, match="limit 0: must be at least 1"):
         evaluate(SCENES, "scenes", limit=0)
     with pytest.raises(DataError, match="11 classes, the network has 19"):

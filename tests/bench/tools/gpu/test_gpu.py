@@ -119,7 +119,7 @@ def test_an_older_record_does_not_pass_for_this_runs(tmp_path: Path) -> None:
     assert {row.subject for row in ended(job(tmp_path), "raise SystemExit(1)")} == {"one", "two"}
 
 
-def test_a_part_in_its_own_process_writes_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_in_its_own_process_writes_its_record(tmp_path: Path) -> None:
     rows = gpu.one_part(next(part for part in PARTS if part.name == "training"), job(tmp_path))
     assert {(row.state, row.outcome) for row in rows} == {("not run", "needs CamVid: --data DIR")}
     profile = gpu.one_part(next(part for part in PARTS if part.name == "profile"), job(tmp_path))
