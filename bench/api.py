@@ -55,7 +55,7 @@ def benchmark(
     environment: Environment | None = None,
     show: Callable[[Gallery], None] | None = None,
 ) -> tuple[Record, ...]:
-    """Measure engines by turns, so that a machine that slows down slows them all. One record an engine and boundary.
+    """Measure engines in turn, so that a machine that slows down slows them all. One record an engine and boundary.
 
     engines        files as `open_engine` takes them: "model.pth", "cgnet.onnx", "openvino:cgnet.onnx", "cgnet.plan"
     res, batch     of the frames; default: the engines' own, and 1. Of several each combination is measured

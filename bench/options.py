@@ -19,7 +19,7 @@ MAX_THREADS = 1024
 
 
 def parser() -> Parser:
-    parser = Parser("cgnet-bench", "Measure mIoU and latency of engines, each in its own process, by turns.")
+    parser = Parser("cgnet-bench", "Measure mIoU and latency of engines, each in its own process, taking turns.")
     add = parser.add_argument
     add(
         "--engine",

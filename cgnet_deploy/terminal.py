@@ -29,8 +29,8 @@ from cgnet_deploy.progress import display
 from cgnet_deploy.spec import Res, Triple
 from cgnet_deploy.threads import heed_quota
 
-WEIGHTS = "of a checkpoint with several sets: ema (the running average), raw, or a set's name"  # help of --weights
-
+# Help of --weights.
+WEIGHTS = "which weights of a checkpoint that holds several sets: ema (the running average), raw, or a set's name"
 
 NO_TEMPORARY = "No usable temporary directory"  # as Python's tempfile says it, for packages too
 
@@ -185,6 +185,17 @@ def log_to_stderr(level: int) -> Iterator[None]:
     finally:
         logger.setLevel(before)
         logger.removeHandler(handler)
+
+
+def add_contract_flags(parser: argparse._ActionsContainer) -> None:
+    """--names, --mean, --std and --color: what a file that doesn't say it was trained with."""
+    add = parser.add_argument
+    text = "class names, one per line, each with a colour if you like: road 128,64,128"
+    add("--names", type=Path, metavar="FILE", help=text)
+    for flag, what in (("--mean", "mean"), ("--std", "standard deviation")):
+        text = f"{what} of each channel, on the 0 to 255 scale, in the order of --color"
+        add(flag, type=triple_argument, metavar="A,B,C", help=text)
+    add("--color", choices=("rgb", "bgr"), help="the channel order that the network was trained on")
 
 
 def res_argument(text: str) -> Res:

@@ -55,8 +55,9 @@ class Backend:
     """One way to run a file.
 
     name: the prefix that chooses it, as in openvino:cgnet.onnx. title: what people call it. options: of its module's
-    `open` and `probe`. suffixes: of the files that it runs without a prefix. like: the backend that needs the same of a
-    machine, and stands for this one in cgnet-doctor. gpu_matrix: the precisions in which `make gpu` measures it.
+    `open` and `probe`. suffixes: of the files that it runs without a prefix. probed_as: the backend
+    that needs the same of a machine, and stands for this one in cgnet-doctor. gpu_matrix: the precisions in which
+    `make gpu` measures it.
     slow_start: it compiles for minutes, so it comes last.
     """
 
@@ -65,7 +66,7 @@ class Backend:
     runtime: Runtime
     options: Mapping[str, object] = field(default_factory=dict)
     suffixes: tuple[str, ...] = ()
-    like: str = ""
+    probed_as: str = ""
     gpu_matrix: tuple[Precision, ...] = ()
     slow_start: bool = False
 
@@ -76,7 +77,7 @@ class Backend:
 
     def probe(self) -> str:
         """Versions and devices, if it can run on this machine. Raises CgnetError with what is missing."""
-        return BY_NAME[self.like].probe() if self.like else str(self.runtime.load().probe(**self.options))
+        return BY_NAME[self.probed_as].probe() if self.probed_as else str(self.runtime.load().probe(**self.options))
 
 
 TORCH = Runtime("torch", "checkpoint", "either", ("torch",), ("torch",), "export")
@@ -118,9 +119,14 @@ COMPILED = {"compiled": True}
 
 BACKENDS: tuple[Backend, ...] = (
     Backend("torch", "PyTorch", TORCH, suffixes=(".pth", ".pt"), gpu_matrix=(F32,)),
-    Backend("torch-compile", "torch.compile", TORCH, COMPILED, like="torch", slow_start=True),
+    Backend("torch-compile", "torch.compile", TORCH, COMPILED, probed_as="torch", slow_start=True),
     Backend(
-        "torch-compile-bf16", "torch.compile, bf16", TORCH, COMPILED | {"bf16": True}, like="torch", slow_start=True
+        "torch-compile-bf16",
+        "torch.compile, bf16",
+        TORCH,
+        COMPILED | {"bf16": True},
+        probed_as="torch",
+        slow_start=True,
     ),
     Backend("torch-graph", "PyTorch, channels last, CUDA graph", GRAPH, gpu_matrix=(F16,)),
     Backend(
@@ -128,7 +134,7 @@ BACKENDS: tuple[Backend, ...] = (
         "torch.compile, max-autotune, CUDA graph",
         GRAPH_MAX,
         COMPILED,
-        like="torch-graph",
+        probed_as="torch-graph",
         gpu_matrix=(F16,),
         slow_start=True,
     ),
@@ -138,7 +144,7 @@ BACKENDS: tuple[Backend, ...] = (
         "our Triton kernels, CUDA graph",
         FAST,
         {"precision": F16},
-        like="torch-fast",
+        probed_as="torch-fast",
         gpu_matrix=(F16,),
     ),
     Backend("ort", "ONNX Runtime", ORT, suffixes=(".onnx",)),
@@ -154,7 +160,7 @@ BACKENDS: tuple[Backend, ...] = (
     Backend("native-bf16", "our CPU engine, bf16", NATIVE, {"arithmetic": "bf16"}),
     Backend("ncnn", "ncnn", NCNN),
     Backend("trt", "TensorRT", TENSORRT, suffixes=(".plan", ".engine"), gpu_matrix=EVERY),
-    Backend("trt-plain", "TensorRT, no CUDA graph", TENSORRT, {"graph": False}, like="trt", gpu_matrix=EVERY),
+    Backend("trt-plain", "TensorRT, no CUDA graph", TENSORRT, {"graph": False}, probed_as="trt", gpu_matrix=EVERY),
 )
 RUNTIMES = tuple(dict.fromkeys(backend.runtime for backend in BACKENDS))
 BY_NAME = {backend.name: backend for backend in BACKENDS}

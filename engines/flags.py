@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from cgnet_deploy.terminal import WEIGHTS, Parser, triple_argument
+from cgnet_deploy.terminal import WEIGHTS, Parser, add_contract_flags
 
 
 def add_flags(parser: Parser, *, cache: bool) -> None:
@@ -18,17 +17,10 @@ def add_flags(parser: Parser, *, cache: bool) -> None:
         help="start OpenVINO, ONNX Runtime and ort-rtx with what an earlier start compiled, and keep it in "
         f"~/.cache/cgnet-deploy (default: {'yes' if cache else 'no, each start is cold'})",
     )
-    add = parser.add_argument_group("files of other exporters: what the file itself doesn't say").add_argument
+    group = parser.add_argument_group("files of other exporters: what the file itself doesn't say")
+    add = group.add_argument
     add("--contract", metavar="NAME", help="input contract of an engine that has none of its own: camvid-official, ...")
-    add(
-        "--names",
-        type=Path,
-        metavar="FILE",
-        help="class names, one per line, each with a colour if you like: road 128,64,128",
-    )
-    add("--mean", type=triple_argument, metavar="A,B,C", help="0-255 scale, in the order of --color")
-    add("--std", type=triple_argument, metavar="A,B,C", help="0-255 scale, in the order of --color")
-    add("--color", choices=("rgb", "bgr"), help="the order in which the network reads channels")
+    add_contract_flags(group)
     add(
         "--trust",
         action="store_true",

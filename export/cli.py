@@ -15,7 +15,7 @@ from cgnet_deploy.contracts import CONTRACTS
 from cgnet_deploy.export.choices import BUILDERS, DYNAMIC, LEVELS, METHODS, OPSET, OPSETS, SCOPES, TARGET_NAMES
 from cgnet_deploy.files import write_json
 from cgnet_deploy.spec import Precision
-from cgnet_deploy.terminal import WEIGHTS, Parser, res_argument, run, show, triple_argument
+from cgnet_deploy.terminal import WEIGHTS, Parser, add_contract_flags, res_argument, run, show
 
 if TYPE_CHECKING:
     from cgnet_deploy.export.exported import Exported
@@ -53,9 +53,9 @@ def _parser() -> Parser:
         "--opset",
         type=int,
         choices=OPSETS,
-        help=f"of the file (default {OPSET}, or 19 for --int8 --target tensorrt); older ones are read by more runtimes",
+        help=f"opset of the file (default {OPSET}, or 19 for --int8 --target tensorrt); more runtimes read older ones",
     )
-    add("--without", action="append", metavar="RULE", help="leave a fusion rule out (repeat)")
+    add("--without", action="append", metavar="RULE", help="leave a fusion rule out; repeat it for several")
     text = "remove channels that the weights prove constant"
     add("--prune-dead", dest="prune", action="store_const", const=True, help=text)
     text = "with --prune-dead: also those that never vary on N frames of the train split of --data"
@@ -64,7 +64,7 @@ def _parser() -> Parser:
     add("--calib-data", metavar="DIR", help=text)
     add("--calib-images", type=int, metavar="N", help="use at most this many (default 128)")
     add("--calib-method", choices=METHODS, help="how ranges are chosen (default mse)")
-    text = "keep the ranges, or use those of an earlier run without frames"
+    text = "where to keep the ranges; with those of an earlier run, no frames are needed"
     add("--calib-cache", type=Path, metavar="FILE", help=text)
     text = (
         "most: all but the image's, the depthwise and the classifier's convolutions (default); all: every "
@@ -72,7 +72,7 @@ def _parser() -> Parser:
     )
     add("--int8-scope", choices=SCOPES, help=text)
     text = (
-        "with --int8: train the int8 network to be its f32 self on the frames of --calib-data, without labels; "
+        "with --int8: train the int8 network to answer as in f32 on the frames of --calib-data, without labels; "
         "150 steps take a few minutes (default 0: none)"
     )
     add("--distill", type=int, metavar="STEPS", help=text)
@@ -87,7 +87,7 @@ def _parser() -> Parser:
         "1.02; 0 doesn't measure it); exit with 4 if it is not, and keep it as NAME.missed.onnx"
     )
     add("--min-speedup", type=float, metavar="X", help=text)
-    add("--onnx", type=Path, default=Path("cgnet.onnx"), metavar="FILE", help="default cgnet.onnx")
+    add("--onnx", type=Path, default=Path("cgnet.onnx"), metavar="FILE", help="the ONNX file (default cgnet.onnx)")
     add("--engine", type=Path, default=Path("cgnet.plan"), metavar="FILE", help="the plan (default cgnet.plan)")
     add("--no-engine", dest="engine", action="store_const", const=None, help="write the ONNX file only")
     add("--builder", choices=BUILDERS, help="what builds the plan (default auto)")
@@ -97,19 +97,15 @@ def _parser() -> Parser:
     add("--data", metavar="DIR", help="verify on frames of this data set; default: drawn scenes")
     add("--split", help="which split of --data (default val)")
     add("--contract", choices=tuple(CONTRACTS), help="input contract, where the checkpoint's is missing or wrong")
-    text = "class names, one per line, each with a colour if you like: road 128,64,128"
-    add("--names", type=Path, metavar="FILE", help=text)
-    add("--mean", type=triple_argument, metavar="A,B,C", help="0-255 scale, in the order of --color")
-    add("--std", type=triple_argument, metavar="A,B,C", help="0-255 scale, in the order of --color")
-    add("--color", choices=("rgb", "bgr"), help="the order in which the network reads channels")
-    text = "write a Triton model repository too; it opens the batch (--dynamic)"
+    add_contract_flags(parser)
+    text = "write a Triton model repository too; the batch is then left open (--dynamic)"
     add("--triton", type=Path, metavar="DIR", help=text)
     add("--deepstream", type=Path, metavar="DIR", help="write a DeepStream nvinfer folder too")
     text = "write a page too, which runs the network in a browser on its camera: a folder for any static server"
     add("--web", type=Path, metavar="DIR", help=text)
     text = "with --web: copy ONNX Runtime Web from its npm package in DIR, instead of naming a CDN's address"
     add("--web-runtime", type=Path, metavar="DIR", help=text)
-    add("--json", type=Path, default=None, metavar="FILE", help="write what was done and measured")
+    add("--json", type=Path, default=None, metavar="FILE", help="write what was done and measured as JSON")
     return parser
 
 

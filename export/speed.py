@@ -84,7 +84,7 @@ def medians(drawn: F64) -> F64:
 
 
 def speedup(backend: str, limit: float, base: Path, int8: Path, p50_ms: P50Ms) -> Speedup:
-    """Time both files by turns."""
+    """Time both files in turn."""
     rounds = [(p50_ms(base), p50_ms(int8)) for _ in range(ROUNDS)]
     base_ms, int8_ms = zip(*rounds, strict=True)
     return Speedup(backend, limit, base_ms, int8_ms)

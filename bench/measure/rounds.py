@@ -90,7 +90,7 @@ def layers_of(engine: Loaded, settings: Settings, res: Res, batch: int, frames: 
 def take_rounds(
     engines: list[Loaded], settings: Settings, boundary: Boundary, frames: Path
 ) -> list[tuple[TimedRound, ...]]:
-    """Time each engine at one boundary, by turns: A B, A B, ..."""
+    """Time each engine at one boundary, in turn: A B, A B, ..."""
     rounds = []
     for number in range(ROUNDS):
         log.info(f"{boundary}: round {number + 1} of {ROUNDS}")

@@ -1,4 +1,4 @@
-"""A benchmark from beginning to end: one process an engine, rounds by turns, then the accuracy pass.
+"""A benchmark from beginning to end: one process an engine, rounds in turn, then the accuracy pass.
 
     open A, open B; for each boundary: A B, A B, A B ...; score A, score B; profile A, profile B
 

@@ -43,12 +43,12 @@ class Ratio:
 
 
 def ratio(record: Record, base: Record) -> Ratio:
-    """Of two rows whose rounds were taken by turns."""
+    """Of two rows whose rounds were taken in turn."""
     return ratio_of_rounds(record.p50_ms_by_round, base.p50_ms_by_round)
 
 
 def ratio_of_rounds(p50_ms: Sequence[float], base_ms: Sequence[float]) -> Ratio:
-    """Of the p50 of rounds that were taken by turns."""
+    """Of the p50 of rounds that were taken in turn."""
     rounds = [mine / other for mine, other in zip(p50_ms, base_ms, strict=True)]
     low, high = bootstrap(medians, rounds, unseen=2**0.5 * BETWEEN_PROCESSES)
     return Ratio(float(np.median(rounds)), low, high)

@@ -1,4 +1,4 @@
-"""Complete video pipelines, file in and overlay file out, beside their engine alone: by turns, in one run.
+"""Complete video pipelines, file in and overlay file out, beside their engine alone: in turn, in one run.
 
 python -m cgnet_deploy.bench.tools.pipeline --engine openvino:cgnet.onnx --data DIR --program build/cgnet_video
 
@@ -93,7 +93,7 @@ class Options:
 
 def parser() -> Parser:
     result = Parser(
-        "python -m cgnet_deploy.bench.tools.pipeline", "Rates of video pipelines beside their engine, by turns."
+        "python -m cgnet_deploy.bench.tools.pipeline", "Rates of video pipelines beside their engine, in turn."
     )
     add = result.add_argument
     add("--engine", required=True, metavar="FILE", help="of a fixed size, as of cgnet-bench")

@@ -3,7 +3,7 @@
 python -m cgnet_deploy.bench.tools.selftest --engine cgnet.onnx --runs 10                 the same engine twice
 python -m cgnet_deploy.bench.tools.selftest --engine cgnet.onnx --runs 10 --slower 1.1    one made slower
 
-Each run is one of cgnet-bench's: processes of their own, rounds by turns, warm-up. It is right if, of the same engine
+Each run is one of cgnet-bench's: processes of their own, rounds in turn, warm-up. It is right if, of the same engine
 twice, the interval of the ratio holds 1 and there is no winner; or if the engine that wasn't made slower wins.
 --nothing measures what the harness adds to a sample instead: the time of an engine that does nothing.
 """

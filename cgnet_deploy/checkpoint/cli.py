@@ -13,7 +13,7 @@ from pathlib import Path
 from cgnet_deploy.checkpoint.keys import FORMATS
 from cgnet_deploy.contracts import CONTRACTS
 from cgnet_deploy.errors import require
-from cgnet_deploy.terminal import WEIGHTS, Parser, res_argument, run, show, triple_argument
+from cgnet_deploy.terminal import WEIGHTS, Parser, add_contract_flags, res_argument, run, show
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,17 +50,8 @@ def _parser() -> Parser:
     contract.add_argument(
         "--contract", choices=CONTRACTS, help="default: IN's own, else inferred from format and class count"
     )
-    contract.add_argument(
-        "--mean", type=triple_argument, metavar="A,B,C", help="in --color order, in grey levels (0 to 255)"
-    )
-    contract.add_argument(
-        "--std", type=triple_argument, metavar="A,B,C", help="in --color order, in grey levels (0 to 255)"
-    )
-    contract.add_argument(
-        "--names", type=Path, metavar="FILE", help="class names, one a line, each with its colour if you like"
-    )
     contract.add_argument("--res", type=res_argument, metavar="HxW", help="height x width, where nothing else says it")
-    contract.add_argument("--color", choices=("rgb", "bgr"), help="the channel order that the network was trained on")
+    add_contract_flags(contract)
     return parser
 
 

@@ -44,7 +44,7 @@ def parser() -> Parser:
         type=integer(1, MAX_FRAMES),
         default=8,
         metavar="N",
-        help="frames, from all over the split (default: %(default)s); more separate closer contracts",
+        help="frames to use, from all over the split (default: %(default)s); more tell closer contracts apart",
     )
     parser.add_argument("--res", type=res_argument, metavar="HxW", help="size to run at (default: the contract's)")
     parser.add_argument("--threads", type=integer(1, 1024), metavar="N", help="CPU threads (default: PyTorch's choice)")

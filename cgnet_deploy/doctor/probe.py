@@ -34,7 +34,7 @@ class Finding:
 RUNNING = {
     backend.name: (f"run {READS[backend.runtime.reads]}: {backend.title} ({backend.name}:)", backend.probe)
     for backend in BACKENDS
-    if not backend.like
+    if not backend.probed_as
 }
 PROBES: dict[str, tuple[str, Callable[[], str]]] = {
     **RUNNING,

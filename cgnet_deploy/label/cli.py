@@ -30,13 +30,16 @@ def _parser() -> Parser:
         help="a folder with all its subfolders, a glob pattern in quotes, or a Parquet file with a column path",
     )
     add("--output", required=True, metavar="DIR", help="masks as palette PNG, classes.json, index.parquet")
-    add("--engine", required=True, metavar="FILE", help="as of cgnet-bench: .onnx, .plan, .pth, openvino:cgnet.onnx")
+    text = "what labels, as for cgnet-bench: .onnx, .plan, .pth, openvino:cgnet.onnx"
+    add("--engine", required=True, metavar="FILE", help=text)
     add("--ray", metavar="ADDRESS", help="a Ray cluster, such as auto or ray://host:10001 (default: this machine)")
     add("--workers", type=integer(1, 100_000), metavar="N", help="engines at once (default: all CPUs / threads)")
-    add("--threads", type=integer(1, 1024), default=1, metavar="N", help="CPU threads of each (default %(default)s)")
-    add("--gpus", type=number(0, 64), default=0.0, metavar="N", help="GPUs of each, may be a fraction (default 0)")
-    add("--batch", type=integer(1, 4096), default=16, metavar="N", help="pictures for a worker at once (%(default)s)")
-    add("--res", type=res_argument, metavar="HxW", help="pixels, of an engine that leaves its size open (the frame's)")
+    add("--threads", type=integer(1, 1024), default=1, metavar="N", help="CPU threads of an engine (%(default)s)")
+    add("--gpus", type=number(0, 64), default=0.0, metavar="N", help="GPUs of an engine, or a fraction (default 0)")
+    text = "pictures that a worker takes at once (default %(default)s)"
+    add("--batch", type=integer(1, 4096), default=16, metavar="N", help=text)
+    text = "frame size in pixels, height first, where the engine leaves it open (default: the frame's own)"
+    add("--res", type=res_argument, metavar="HxW", help=text)
     add_flags(parser, cache=True)
     return parser
 

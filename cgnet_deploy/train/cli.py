@@ -55,27 +55,29 @@ def parser() -> Parser:
     add = result.add_argument
     recipes = "; ".join(f"{recipe.name}: {recipe.summary}" for recipe in RECIPES.values())
     add("--recipe", choices=RECIPES, help=f"{recipes}; with --resume, by default the run's own")
-    add("--data", required=True, help=WHAT)
+    add("--data", required=True, metavar="DIR", help=f"what to train on: {WHAT}")
     add(
         "--out",
         required=True,
         type=Path,
+        metavar="DIR",
         help="folder for checkpoints, log and curves; made if missing, refused if it holds a run (unless --resume)",
     )
     add(
         "--init",
         type=Path,
+        metavar="CKPT",
         help="checkpoint to start from, in any of the three formats and of any classes: the classifier is carried over "
         "where class names match",
     )
-    add("--weights", metavar="SET", help=WEIGHTS.replace("a checkpoint", "--init"))
+    add("--weights", metavar="SET", help=WEIGHTS.replace("a checkpoint that", "an --init that"))
     add(
         "--teacher",
         type=Path,
         action="append",
         default=[],
         metavar="CKPT",
-        help="checkpoint of the same classes whose view of each picture is learned too (--set distill.weight, "
+        help="checkpoint of the same classes whose answer to each picture is learned too (--set distill.weight, "
         "distill.temperature); several are averaged",
     )
     add(
@@ -92,13 +94,14 @@ def parser() -> Parser:
         "--time-limit",
         type=number(0, math.inf),
         metavar="MIN",
-        help="stop cleanly after this many minutes, --resume continues; for the recipe own without --epochs or "
+        help="stop cleanly after this many minutes; --resume continues; for the recipe own without --epochs or "
         "--iterations it sets the length, and the learning rate falls in time",
     )
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe, such as optimiser.lr=2e-3")
     add(
         "--workers",
         type=integer(0, 1024),
+        metavar="N",
         help="processes that read and augment (default: 8 with a GPU, else 0: in this one)",
     )
     add("--device", choices=("cpu", "cuda"), help="default: cuda where there is a GPU")

@@ -132,7 +132,7 @@ SCENES = Recipe(
     validate_every=1500,
 )
 
-# A stencil: own.py puts in what depends on the data set (input, crop, batch, rate, length, intervals).
+# A template: own.py puts in what depends on the data set (input, crop, batch, rate, length, intervals).
 OWN = replace(
     CAMVID,
     name="own",

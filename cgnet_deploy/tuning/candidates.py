@@ -170,5 +170,5 @@ def thread_counts() -> tuple[int, ...]:
 
 def why_not(backend: str) -> str | None:
     """What keeps a backend from running here; None if nothing does. It is asked in a process of its own."""
-    finding = probe(BY_NAME[backend].like or backend)
+    finding = probe(BY_NAME[backend].probed_as or backend)
     return None if finding.can else finding.found

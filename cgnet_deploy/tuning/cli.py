@@ -43,19 +43,19 @@ def _parser() -> Parser:
         "points of mIoU (0 to 100) that the file may be below PyTorch (default 0.1); exit with 3 if that is impossible"
     )
     add("--max-drop", type=number(0, 100), metavar="POINTS", help=text)
-    text = "the p50 that is wanted, in milliseconds; exit with 4 if nothing is that fast"
+    text = "the p50 latency to reach, in milliseconds; exit with 4 if nothing is that fast"
     add("--target-ms", type=number(0.001, 1e9), metavar="X", help=text)
-    text = "of the file, in MiB; exit with 4 if nothing is that small"
+    text = "the largest file allowed, in MiB; exit with 4 if nothing is that small"
     add("--max-size", dest="max_size_mib", type=number(0.001, 1e6), metavar="MIB", help=text)
     add("--res", type=res_argument, metavar="HxW", help="height x width in pixels; default: the checkpoint's")
     add("--batch", type=integer(1, 256), metavar="N", help="frames per inference (default 1)")
     text = "CPU threads (default: all cores, and half of them where two share a physical one)"
     add("--threads", type=integer(1, 1024), metavar="N", help=text)
-    add("--boundary", choices=BOUNDARIES, help="what is timed, as of cgnet-bench (default e2e)")
+    add("--boundary", choices=BOUNDARIES, help="what is timed, as for cgnet-bench (default e2e)")
     add("--fps", type=number(0.001, 1e6), metavar="N", help="frames per second of --boundary paced")
     text = "leave out candidates whose name, such as 'openvino:openvino-f32.onnx 2 threads', doesn't match"
     add("--only", metavar="REGEX", help=text)
-    text = "try no further candidates in time to be done after so many minutes"
+    text = "stop trying candidates early enough to be done after this many minutes"
     add("--time", dest="time_min", type=number(0.01, 1e6), metavar="MIN", help=text)
     text = "frames that int8 is calibrated on, no labels (default: the train split of --data)"
     add("--calib-data", metavar="DIR", help=text)

@@ -1,4 +1,4 @@
-"""Which candidates are fast: a race in groups of a few, timed by turns; what is slower for sure is eliminated.
+"""Which candidates are fast: a race in groups of a few, timed in turn; what is slower for sure is eliminated.
 
     group   the next AT_ONCE that wait, and the fastest so far of each coarseness, so that groups can be compared
     round   each of them once, A B C, A B C, ...; from round LEAST_ROUNDS on, c is out if there is a d no coarser than c

@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parser() -> Parser:
     result = Parser("cgnet-video", "Segment a video: overlays as a video, pictures or a window, masks as PNG files.")
     add = result.add_argument
-    add("--engine", required=True, metavar="FILE", help=f"what runs it. {backends.HELP}")
+    add("--engine", required=True, metavar="FILE", help=f"what labels the frames. {backends.HELP}")
     add(
         "--input",
         required=True,
@@ -49,7 +49,7 @@ def parser() -> Parser:
         help="overlays, as a video (.mp4, .m4v, .mov, .mkv, .avi), as PNG files in a folder, or in a window",
     )
     add("--masks", type=Path, metavar="DIR", help="write each frame's labels as an 8-bit grey PNG: 000000.png, ...")
-    add("--overlay", type=number(0, 1), default=0.5, metavar="A", help="0 shows the frame, 1 the labels (default 0.5)")
+    add("--overlay", type=number(0, 1), default=0.5, metavar="A", help="opacity of the labels, 0 to 1 (default 0.5)")
     add("--classes", default="", metavar="NAME,...", help="show only these classes")
     add("--no-legend", action="store_true", help="no strip of colours and names below the picture")
     add(
@@ -62,7 +62,8 @@ def parser() -> Parser:
     strict = "exit with 1 where frames of the input are damaged or, by their time stamps, missing"
     add("--strict", action="store_true", help=strict)
     add("--limit", type=integer(1, 10**9), metavar="N", help="stop after N frames")
-    add("--res", type=res_argument, metavar="HxW", help="pixels, where the engine leaves its size open (the frame's)")
+    text = "size in pixels, height first, where the engine leaves it open (default: the frame's own)"
+    add("--res", type=res_argument, metavar="HxW", help=text)
     add("--threads", type=integer(1, 1024), default=cores(), metavar="N", help="CPU threads (default: %(default)s)")
     add(
         "--engines",
@@ -71,7 +72,7 @@ def parser() -> Parser:
         help="inferences at a time, which share the threads (default: 2 for a file on a CPU, else 1)",
     )
     add_flags(result, cache=True)
-    add("--json", type=Path, metavar="FILE", help="write frames, frames per second and latencies")
+    add("--json", type=Path, metavar="FILE", help="write frames, frames per second and latencies as JSON")
     return result
 
 

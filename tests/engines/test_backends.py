@@ -27,7 +27,7 @@ by_name = pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backe
 def test_names_and_suffixes_are_unique() -> None:
     assert len(BY_NAME) == len(BACKENDS)
     assert len(BY_SUFFIX) == sum(len(backend.suffixes) for backend in BACKENDS)
-    assert all(not backend.like or not BY_NAME[backend.like].like for backend in BACKENDS)
+    assert all(not backend.probed_as or not BY_NAME[backend.probed_as].probed_as for backend in BACKENDS)
 
 
 @by_name
@@ -36,7 +36,7 @@ def test_each_module_opens_and_probes_with_the_options_of_its_entry(backend: Bac
         pytest.importorskip(name)
     module = import_module(f"cgnet_deploy.engines.{backend.runtime.module}")
     inspect.signature(module.open).bind("request", **backend.options)
-    if not backend.like:
+    if not backend.probed_as:
         inspect.signature(module.probe).bind(**backend.options)
 
 
@@ -106,5 +106,5 @@ def test_whatever_lists_backends_lists_these() -> None:
     (engine,) = (action for action in options.parser()._actions if "--engine" in action.option_strings)
     assert backends.HELP in str(engine.help)
     assert all(backend.name in backends.HELP for backend in BACKENDS)
-    assert set(RUNNING) == {backend.name for backend in BACKENDS if not backend.like}
+    assert set(RUNNING) == {backend.name for backend in BACKENDS if not backend.probed_as}
     assert set(PROBES) == {*RUNNING, "tensorrt", "rtx"}

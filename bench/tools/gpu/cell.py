@@ -1,4 +1,4 @@
-"""One size and batch of the matrix: every contender that can run there, by turns, at boundaries device and e2e.
+"""One size and batch of the matrix: every contender that can run there, in turn, at boundaries device and e2e.
 
     open all; warm up each at `device`; A B C ..., five rounds; the same at `e2e`; each one's labels against the CPU's
 
@@ -61,7 +61,7 @@ class Running:
     differing: float | None = None
 
 
-class Contest:
+class CellRun:
     """One cell. engines: what `open_engine` takes for each contender that may run. until: by CLOCK, in seconds."""
 
     def __init__(self, cell: Cell, engines: dict[Contender, str], until: float, stack: ExitStack) -> None:
@@ -172,15 +172,15 @@ def run_cell(cell: Cell, ckpt: Path, files: Path, reasons: dict[str, str], ideal
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cgnet-gpu-")))
         np.save(frames := folder / "frames.npy", first_frames(None, cell.res, cell.batch))
-        contest = Contest(cell, engines, until, stack)
-        contest.open_all()
+        run = CellRun(cell, engines, until, stack)
+        run.open_all()
         for boundary in BOUNDARIES:
-            contest.warm(boundary, frames)
-            contest.take_rounds(boundary, frames)
+            run.warm(boundary, frames)
+            run.take_rounds(boundary, frames)
         reference = files / f"{Precision.F32.value}_{cell}.onnx"
         if cell.batch == 1 and reference.exists():
-            contest.compare(f"ort:{reference}", folder)
-        for one in contest.all:
+            run.compare(f"ort:{reference}", folder)
+        for one in run.all:
             rows[one.contender] = rows_of(one, cell, ideal)
     return [row for who in CONTENDERS for row in rows[who]]
 

@@ -3,7 +3,7 @@
     cgnet-export --ckpt official.pth --no-engine --web page --web-runtime node_modules/onnxruntime-web
     python -m cgnet_deploy.bench.tools.web --page page --plain exporter.onnx --json web.json
 
-One Chromium, one runtime (the page's own copy), WebAssembly, by turns: frames of the one, then of the other. A frame is
+One Chromium, one runtime (the page's own copy), WebAssembly, in turn: frames of the one, then of the other. A frame is
 timed from its bitmap to its labels, in a worker of its own, with everything in between.
 """
 

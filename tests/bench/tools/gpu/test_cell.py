@@ -95,13 +95,13 @@ def test_one_that_compiles_too_long_is_stopped_for_the_others(files: Path, monke
 
 
 def test_an_engine_that_dies_is_a_failed_row(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    warm = cells.Contest.warm
+    warm = cells.CellRun.warm
 
-    def killing(contest: cells.Contest, boundary: Boundary, frames: Path) -> None:
-        warm(contest, boundary, frames)
-        contest.all[0].process.process.kill()
+    def killing(run: cells.CellRun, boundary: Boundary, frames: Path) -> None:
+        warm(run, boundary, frames)
+        run.all[0].process.process.kill()
 
-    monkeypatch.setattr(cells.Contest, "warm", killing)
+    monkeypatch.setattr(cells.CellRun, "warm", killing)
     rows = rows_of(monkeypatch, files, contender("dying"), contender("living", Precision.F16))
     assert rows["dying, f32, host"].state == "failed"
     assert "was killed by SIGKILL" in rows["dying, f32, host"].outcome
