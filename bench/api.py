@@ -133,7 +133,7 @@ def benchmark(
 def _sizes(res: Res | str | Sequence[Res | str] | None) -> tuple[Res | None, ...]:
     """Each size once; one None if there is none."""
     values = [] if res is None else [res] if isinstance(res, (str, Res)) else res
-    return tuple(dict.fromkeys(Res.parse(str(value)) for value in values)) or (None,)
+    return tuple(dict.fromkeys(Res.of(value) for value in values)) or (None,)
 
 
 def _batches(batch: int | Sequence[int] | None) -> tuple[int | None, ...]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # for type checkers and editors; at run time `__getattr__` im
     from cgnet_deploy.engines.build import BuiltPlan, build_plan
     from cgnet_deploy.engines.nv12 import Nv12
     from cgnet_deploy.engines.open import open_engine
+    from cgnet_deploy.engines.serialise import ShapeRange
     from cgnet_deploy.errors import (
         AccuracyError,
         ArtifactError,
@@ -64,6 +65,7 @@ _MODULES = {
     "engines.build": ("BuiltPlan", "build_plan"),
     "engines.nv12": ("Nv12",),
     "engines.open": ("open_engine",),
+    "engines.serialise": ("ShapeRange",),
     "errors": (
         "AccuracyError",
         "ArtifactError",
@@ -116,6 +118,7 @@ __all__ = [
     "Record",
     "Res",
     "Segmenter",
+    "ShapeRange",
     "Target",
     "Tuned",
     "UsageError",

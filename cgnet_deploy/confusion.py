@@ -22,12 +22,16 @@ Labels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Confusion:
-    """counts: (K, K) int64, row = truth, column = prediction."""
+    """How often each class was taken for which; matrices of parts of a data set can be added.
+
+    counts: (K, K) int64, row = truth, column = prediction.
+    """
 
     counts: npt.NDArray[np.int64]
 
     @classmethod
     def empty(cls, classes: int) -> Confusion:
+        """Of nothing yet: what others are added to."""
         return cls(np.zeros((classes, classes), np.int64))
 
     @classmethod

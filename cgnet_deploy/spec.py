@@ -49,6 +49,11 @@ class Res(NamedTuple):
             raise UsageError(f"resolution {text!r} is not HEIGHTxWIDTH in pixels, such as 1024x2048")
         return cls(int(match[1]), int(match[2])).checked()
 
+    @classmethod
+    def of(cls, size: Res | str) -> Res:
+        """A size as calls take it: a `Res`, or "1024x2048". Raises UsageError as `parse`."""
+        return cls.parse(size) if isinstance(size, str) else size.checked()
+
     def checked(self) -> Res:
         """Itself, or UsageError if it is out of bounds."""
         if not all(MIN_SIDE_PX <= side <= MAX_SIDE_PX for side in self) or math.prod(self) > MAX_PIXELS:
@@ -127,6 +132,7 @@ class ModelSpec:
 
     @property
     def classes(self) -> int:
+        """K, how many classes there are."""
         return len(self.class_names)
 
     @property
@@ -135,6 +141,7 @@ class ModelSpec:
         return f"M{self.blocks[0]}N{self.blocks[1]}"
 
     def to_json(self) -> dict[str, Any]:
+        """What sidecars and metadata hold."""
         return asdict(self)
 
     @classmethod

@@ -96,7 +96,7 @@ def shape_text(shape: Shape, *, free: bool = True) -> str:
 
 
 class Engine(ABC):
-    """One loaded network. `infer` is load, enqueue, sync, fetch; a benchmark may time them apart."""
+    """One loaded network, for one thread at a time. `infer` is load, enqueue, sync, fetch, which can be timed apart."""
 
     info: EngineInfo
 

@@ -64,7 +64,7 @@ def open_as(
     """`open_engine`, once the file of names is read."""
     backend, path = backend_and_path(ref)
     threads = quota() if threads is None else threads
-    h, w = (Res.parse(res) if isinstance(res, str) else res) or (None, None)
+    h, w = (None, None) if res is None else Res.of(res)
     return backend.open(Request(path, path != Path(ref), (batch, h, w), threads, said, profile, cache))
 
 

@@ -22,5 +22,11 @@ class _CallableModule(ModuleType):
 
         return inspect.signature(export)
 
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]  # what help() shows
+        from cgnet_deploy.export.api import export
+
+        return export.__doc__
+
 
 sys.modules[__name__].__class__ = _CallableModule

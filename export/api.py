@@ -139,7 +139,7 @@ def export(
     calib_cache, triton, deepstream = _path(calib_cache), _path(triton), _path(deepstream)
     web, web_runtime = _path(web), _path(web_runtime)
     kind = Precision(one_of("--precision", precision, [p.value for p in Precision]))
-    size = None if res is None else Res.parse(res) if isinstance(res, str) else res.checked()
+    size = None if res is None else Res.of(res)
     for option, word, words in (
         ("--dynamic", dynamic, DYNAMIC),
         ("--opset", OPSET if opset is None else opset, OPSETS),

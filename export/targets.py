@@ -18,8 +18,9 @@ from cgnet_deploy.spec import Precision
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """forms: the rules that choose its operators, after FOLD and pruning. scored_by: the backend that scores its files.
+    """A runtime that a graph is made for.
 
+    forms: the rules that choose its operators, after FOLD and pruning. scored_by: the backend that scores its files.
     block: pruned channel counts are filled up to a multiple of it, in which the runtime computes anyway.
     moves_channels: pruning may put channels in their place by 1x1 convolutions, where that spares multiplications.
     labels_by_float: of io_nodes.give_labels.
@@ -47,6 +48,7 @@ class Target:
 
     @property
     def int8_forms(self) -> Rules:
+        """Those of `forms` that int8 graphs get."""
         return tuple(rule for rule in self.forms if rule.int8)
 
 

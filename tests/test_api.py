@@ -41,6 +41,7 @@ EXPORTED = [
     "Record",
     "Res",
     "Segmenter",
+    "ShapeRange",
     "Target",
     "Tuned",
     "UsageError",
@@ -119,6 +120,7 @@ import cgnet_deploy as cg
 import cgnet_deploy.export.api as api
 assert cg.export is cg.export
 assert inspect.signature(cg.export) == inspect.signature(api.export)
+assert inspect.getdoc(cg.export) == inspect.getdoc(api.export)
 """
     assert python(code).stderr == ""
 

@@ -36,7 +36,7 @@ def evaluate(
     """
     if limit is not None and limit < 1:
         raise UsageError(f"limit {limit}: must be at least 1 image")
-    size = Res.parse(res) if isinstance(res, str) else res
+    size = None if res is None else Res.of(res)
     dataset = open_dataset(str(data), split)
     with ExitStack() as stack:
         opened = engine if isinstance(engine, Engine) else stack.enter_context(open_engine(engine, res=size))

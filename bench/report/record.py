@@ -29,7 +29,9 @@ class ColdStart:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """engine: as the user named it. sha256: of the file that was timed and scored.
+    """One row of a benchmark: an engine at one size, batch and boundary.
+
+    engine: as the user named it. sha256: of the file that was timed and scored.
 
     rounds: in the order taken, the engines of a run taking turns. settled: did the first warm-up end in windows
     that agree? images: how many were scored, 0 without data; confusion, outlines, agreement (with the
@@ -65,6 +67,7 @@ class Record:
 
     @property
     def samples_ns(self) -> tuple[int, ...]:
+        """All samples in the order taken, each the time of one batch in ns."""
         return tuple(sample for taken in self.rounds for sample in taken.samples_ns)
 
     @property

@@ -66,7 +66,7 @@ def load_checkpoint(
     mean: Triple | None = None,
     std: Triple | None = None,
     color: Color | None = None,
-    res: Res | None = None,
+    res: Res | str | None = None,
     weights: str | None = None,
 ) -> Checkpoint:
     """Load the checkpoint at `path`, in any of the three formats.
@@ -82,7 +82,7 @@ def load_checkpoint(
     path = Path(path)
     network = read_network(path, weights)
     table = read_names(Path(names)) if isinstance(names, str | Path) else names
-    said = Said(contract, table, mean, std, color, res)
+    said = Said(contract, table, mean, std, color, None if res is None else Res.of(res))
     model = network.model
     spec = settle(path, network.format, model.classes, model.blocks, network.spec, network.meta, said)
     return Checkpoint(path, model, spec, network.format, known_as(spec.input), network.sha256, network.provenance)

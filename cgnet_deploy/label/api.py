@@ -44,7 +44,9 @@ CONNECT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """items: pictures and videos of the archive. earlier: how many of them earlier runs had done.
+    """What of an archive is labelled.
+
+    items: pictures and videos of the archive. earlier: how many of them earlier runs had done.
 
     masks, unreadable: rows of the index, with a mask and without one.
     """

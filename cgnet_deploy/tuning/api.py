@@ -117,7 +117,7 @@ def tune(
         require(package, extra)
     from cgnet_deploy.checkpoint.reading import load_checkpoint
 
-    size = None if res is None else Res.parse(str(res))
+    size = None if res is None else Res.of(res)
     checkpoint = load_checkpoint(ckpt, contract=contract, res=size, weights=weights)
     spec = checkpoint.spec
     size = size or spec.input.res

@@ -29,7 +29,10 @@ FATE_CHARS = 90
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """file: the winner's. records: of the final, as the bench's: peers, then those that were scored."""
+    """What a search found.
+
+    file: the winner's. records: of the final, as of `benchmark`: peers, then those that were scored.
+    """
 
     file: Path
     winner: Winner
