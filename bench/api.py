@@ -20,7 +20,7 @@ from cgnet_deploy.bench.measure.latency import BOUNDARIES, Boundary
 from cgnet_deploy.bench.measure.settings import Settings
 from cgnet_deploy.bench.measure.sweep import Grid, sweep
 from cgnet_deploy.bench.report.record import Record
-from cgnet_deploy.engines.request import Said
+from cgnet_deploy.engines.request import Hints
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.spec import Color, Res, Triple
 from cgnet_deploy.threads import cores
@@ -123,7 +123,7 @@ def benchmark(
         warmup_ms=warmup_ms,
         least_s=duration_s,
         least_samples=iterations,
-        said=Said.of(contract, names, mean, std, color, trust, weights),
+        hints=Hints.of(contract, names, mean, std, color, trust, weights),
         cache=cache,
     )
     grid = Grid(_sizes(res), _batches(batch), None if jsonl is None else Path(jsonl))

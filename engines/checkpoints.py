@@ -10,20 +10,20 @@ from cgnet_deploy.spec import Res
 
 def requested(request: Request) -> Checkpoint:
     """The checkpoint, with what the user says where neither the file nor its class count says it. Raises as both do."""
-    said, (_, height, width) = request.said, request.shape
+    hints, (_, height, width) = request.hints, request.shape
     try:
-        return load_checkpoint(request.path, contract=said.contract, weights=said.weights)
+        return load_checkpoint(request.path, contract=hints.contract, weights=hints.weights)
     except UsageError:
-        if not any((said.table, said.mean, said.std, said.color)):
+        if not any((hints.table, hints.mean, hints.std, hints.color)):
             raise
     res = Res(height, width) if height and width else None
     return load_checkpoint(
         request.path,
-        contract=said.contract,
-        names=said.table,
-        mean=said.mean,
-        std=said.std,
-        color=said.color,
+        contract=hints.contract,
+        names=hints.table,
+        mean=hints.mean,
+        std=hints.std,
+        color=hints.color,
         res=res,
-        weights=said.weights,
+        weights=hints.weights,
     )

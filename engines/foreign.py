@@ -29,7 +29,7 @@ from cgnet_deploy.contracts import (
     named_contract,
 )
 from cgnet_deploy.engines.base import Ends, Gives, Takes
-from cgnet_deploy.engines.request import Request, Said
+from cgnet_deploy.engines.request import Hints, Request
 from cgnet_deploy.errors import ArtifactError, UsageError
 from cgnet_deploy.spec import InputSpec, ModelSpec, Res
 
@@ -67,33 +67,33 @@ class Described:
 
 def describe(request: Request, source: Port, result: Port, metadata: Mapping[str, str] | None = None) -> Described:
     """Raises ArtifactError for a graph that can't be measured, UsageError if nobody says what it needs to know."""
-    path, said, assumed = request.path, request.said, list[str]()
+    path, hints, assumed = request.path, request.hints, list[str]()
     texts = metadata or {}
-    if said.contract is not None:
-        named_contract(said.contract)  # refuses an unknown one
-    takes, shape = _takes(path, source, said, assumed)
+    if hints.contract is not None:
+        named_contract(hints.contract)  # refuses an unknown one
+    takes, shape = _takes(path, source, hints, assumed)
     gives, classes = _gives(path, result, shape, assumed)
     named, theirs = _ultralytics(path, texts) if texts.get("author") == "Ultralytics" else (None, None)
-    table = _table(path, said, named, classes, assumed)
+    table = _table(path, hints, named, classes, assumed)
     size = _size(path, request, shape, theirs, len(table.names), assumed)
     if takes == "tensor":
-        spec = _input(path, said, theirs, len(table.names), assumed, size)
+        spec = _input(path, hints, theirs, len(table.names), assumed, size)
     else:
-        spec = InputSpec((0.0, 0.0, 0.0), ONES, said.color or "bgr", size)
+        spec = InputSpec((0.0, 0.0, 0.0), ONES, hints.color or "bgr", size)
     if assumed:
         log.info(f"{path}, assumed: {'; '.join(assumed)}")
     model = ModelSpec(spec, table.names, table.palette, table.ignore_label, BLOCKS)
     return Described(model, Ends(takes, gives), shape, tuple(assumed))
 
 
-def _takes(path: Path, source: Port, said: Said, assumed: list[str]) -> tuple[Takes, Shape]:
+def _takes(path: Path, source: Port, hints: Hints, assumed: list[str]) -> tuple[Takes, Shape]:
     sides = source.sides
     if source.type == TENSOR and len(sides) == 4 and sides[1] in (3, None):
         return "tensor", (sides[0], sides[2], sides[3])
     if source.type == FRAMES and len(sides) == 4 and sides[3] in (3, None):
-        if said.color is None:
+        if hints.color is None:
             assumed.append("frames are BGR")
-        return "rgb frames" if said.color == "rgb" else "frames", (sides[0], sides[1], sides[2])
+        return "rgb frames" if hints.color == "rgb" else "frames", (sides[0], sides[1], sides[2])
     raise ArtifactError(f"{path} takes {source}; wanted (N, 3, H, W) float32 or (N, H, W, 3) uint8: export it that way")
 
 
@@ -118,13 +118,13 @@ def _gives(path: Path, result: Port, shape: Shape, assumed: list[str]) -> tuple[
     )
 
 
-def _table(path: Path, said: Said, named: ClassTable | None, classes: int | None, assumed: list[str]) -> ClassTable:
-    for table, source in ((said.table, "--names"), (named, "its metadata")):
+def _table(path: Path, hints: Hints, named: ClassTable | None, classes: int | None, assumed: list[str]) -> ClassTable:
+    for table, source in ((hints.table, "--names"), (named, "its metadata")):
         if table is not None:
             if classes not in (None, len(table.names)):
                 raise UsageError(f"{source} has {len(table.names)} classes, {path} gives scores of {classes}")
             return table
-    by_contract = TABLES.get((said.contract or "").partition("-")[0])
+    by_contract = TABLES.get((hints.contract or "").partition("-")[0])
     if by_contract is not None and classes in (None, len(by_contract.names)):
         return by_contract
     if classes is None:
@@ -142,8 +142,8 @@ def _size(
         return Res(h, w).checked()
     if theirs is not None:
         return theirs.res
-    if request.said.contract is not None:
-        return CONTRACTS[request.said.contract].res
+    if request.hints.contract is not None:
+        return CONTRACTS[request.hints.contract].res
     if classes not in BY_CLASSES:
         raise UsageError(f"{path} takes any size and nothing says which: give --res HxW")
     size = CONTRACTS[BY_CLASSES[classes]].res
@@ -151,12 +151,14 @@ def _size(
     return size
 
 
-def _input(path: Path, said: Said, theirs: InputSpec | None, classes: int, assumed: list[str], size: Res) -> InputSpec:
+def _input(
+    path: Path, hints: Hints, theirs: InputSpec | None, classes: int, assumed: list[str], size: Res
+) -> InputSpec:
     """How a frame becomes the tensor."""
-    if said.mean and said.std and said.color:
-        return InputSpec(said.mean, said.std, said.color, size)
-    if said.contract is not None:
-        base = CONTRACTS[said.contract]
+    if hints.mean and hints.std and hints.color:
+        return InputSpec(hints.mean, hints.std, hints.color, size)
+    if hints.contract is not None:
+        base = CONTRACTS[hints.contract]
     elif theirs is not None:
         base = theirs
         assumed.append("pictures are RGB, 0 to 1, as Ultralytics' are")
@@ -164,12 +166,12 @@ def _input(path: Path, said: Said, theirs: InputSpec | None, classes: int, assum
         base = CONTRACTS[BY_CLASSES[classes]]
         assumed.append(f"input contract {BY_CLASSES[classes]}, from its {classes} classes")
     else:
-        missing = [f"--{name}" for name in ("mean", "std", "color") if getattr(said, name) is None]
+        missing = [f"--{name}" for name in ("mean", "std", "color") if getattr(hints, name) is None]
         raise UsageError(
             f"{path}: no input contract is known for {classes} classes; choose one with --contract "
             f"({', '.join(CONTRACTS)}), or give {' and '.join(missing)}"
         )
-    return InputSpec(said.mean or base.mean, said.std or base.std, said.color or base.color, size)
+    return InputSpec(hints.mean or base.mean, hints.std or base.std, hints.color or base.color, size)
 
 
 def _ultralytics(path: Path, metadata: Mapping[str, str]) -> tuple[ClassTable | None, InputSpec]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cgnet_deploy.engines.backends import BY_NAME, BY_SUFFIX, Backend
 from cgnet_deploy.engines.base import Engine
-from cgnet_deploy.engines.request import Request, Said
+from cgnet_deploy.engines.request import Hints, Request
 from cgnet_deploy.errors import UsageError
 from cgnet_deploy.spec import Color, Res, Triple
 from cgnet_deploy.threads import quota
@@ -49,12 +49,14 @@ def open_engine(
     Raises UsageError for an unknown backend, and for sizes or a contract that the file was not made for,
     EngineUnavailable if this machine can't run it, and what the readers raise: ArtifactError, CheckpointError.
     """
-    return open_as(ref, Said.of(contract, names, mean, std, color, trust, weights), res, batch, threads, profile, cache)
+    return open_as(
+        ref, Hints.of(contract, names, mean, std, color, trust, weights), res, batch, threads, profile, cache
+    )
 
 
 def open_as(
     ref: str | Path,
-    said: Said,
+    hints: Hints,
     res: str | Res | None,
     batch: int | None,
     threads: int | None,
@@ -65,7 +67,7 @@ def open_as(
     backend, path = backend_and_path(ref)
     threads = quota() if threads is None else threads
     h, w = (None, None) if res is None else Res.of(res)
-    return backend.open(Request(path, path != Path(ref), (batch, h, w), threads, said, profile, cache))
+    return backend.open(Request(path, path != Path(ref), (batch, h, w), threads, hints, profile, cache))
 
 
 def backend_and_path(ref: str | Path) -> tuple[Backend, Path]:

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Hints:
     """What the user says of a file that doesn't say it itself; None for what isn't said.
 
     table: names and colours of the classes. mean, std, color: as in `InputSpec`; one that is None is the contract's.
@@ -42,26 +42,26 @@ class Said:
         color: Color | None,
         trust: bool,
         weights: str | None,
-    ) -> Said:
+    ) -> Hints:
         """With the classes that the file `names` lists. Raises UsageError if it can't be used."""
         return cls(contract, None if names is None else read_names(Path(names)), mean, std, color, trust, weights)
 
 
-NOTHING = Said()
+NO_HINTS = Hints()
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """path: of the file. chosen: the user named a backend. shape: the wanted (N, H, W), None where the file decides.
 
-    said: of a file from outside. threads, profile, cache: as in `open_engine`.
+    hints: of a file from outside. threads, profile, cache: as in `open_engine`.
     """
 
     path: Path
     chosen: bool = True
     shape: Shape = (None, None, None)
     threads: int | None = None
-    said: Said = NOTHING
+    hints: Hints = NO_HINTS
     profile: bool = False
     cache: bool = False
 
@@ -77,9 +77,9 @@ class Request:
 
     def check_contract(self, spec: ModelSpec) -> None:
         """Raise UsageError if the file, which has its own contract, was made for another."""
-        if any((self.said.table, self.said.mean, self.said.std, self.said.color)):
+        if any((self.hints.table, self.hints.mean, self.hints.std, self.hints.color)):
             log.info(f"{self.path} says itself what its classes and its input are: --names, --mean, ... are for others")
-        if (wanted := self.said.contract) is not None and (own := known_as(spec.input)) != wanted:
+        if (wanted := self.hints.contract) is not None and (own := known_as(spec.input)) != wanted:
             raise UsageError(
                 f"{self.path} was made for the input contract {own}, not {wanted}; export it again for that"
             )

@@ -53,7 +53,7 @@ NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING of cuda.h: no waiting for what others
 
 
 def open(request: Request, *, graph: bool = True) -> Engine:
-    if request.said.trust and not has_sidecar(request.path):
+    if request.hints.trust and not has_sidecar(request.path):
         return TensorRTEngine(read_trusted(request.path), request, graph=graph)
     plan = read_plan(request.path)
     request.check_contract(plan.artifact.spec)

@@ -30,7 +30,7 @@ from cgnet_deploy.contracts import model_spec
 from cgnet_deploy.data.images import image_size, read_image
 from cgnet_deploy.data.masks import read_mask
 from cgnet_deploy.engines.onnxfile import read_onnx
-from cgnet_deploy.engines.request import Request, Said
+from cgnet_deploy.engines.request import Hints, Request
 from cgnet_deploy.errors import CgnetError, require
 from cgnet_deploy.spec import Precision
 
@@ -102,7 +102,7 @@ def described(path: Path) -> None:
 
 
 def opened(path: Path) -> object:
-    return read_onnx(Request(path, False, (None, None, None), None, Said(contract="camvid-official"), False))
+    return read_onnx(Request(path, False, (None, None, None), None, Hints(contract="camvid-official"), False))
 
 
 def sidecar(folder: Path) -> Kind:

@@ -11,7 +11,7 @@ from functools import partial
 
 from cgnet_deploy.bench.measure import latency
 from cgnet_deploy.engines.base import Engine
-from cgnet_deploy.engines.request import NOTHING, Said
+from cgnet_deploy.engines.request import NO_HINTS, Hints
 from cgnet_deploy.errors import quiet_packages
 from cgnet_deploy.spec import Precision, Res
 
@@ -37,7 +37,7 @@ class Open:
     res: Res | None
     batch: int | None
     threads: int
-    said: Said = NOTHING
+    hints: Hints = NO_HINTS
     profile: bool = False
     cache: bool = False
 
@@ -75,7 +75,7 @@ def open_for_timing(request: Open) -> Start:
     backend, path = backend_and_path(request.engine)
     libraries_ns = latency.timed(partial(import_ahead, backend.runtime.imports))()
     options = partial(
-        open_as, request.engine, request.said, threads=request.threads, profile=request.profile, cache=request.cache
+        open_as, request.engine, request.hints, threads=request.threads, profile=request.profile, cache=request.cache
     )
 
     def opened(res: Res | None, batch: int | None) -> Start:

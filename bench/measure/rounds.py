@@ -66,7 +66,7 @@ def load(
     """Start the process of an engine and wait until it is open; `stack` ends it."""
     before = machine.read()
     process = stack.enter_context(start(name, settings.threads))
-    request = Open(name, settings.res, settings.batch, settings.threads, settings.said, cache=settings.cache)
+    request = Open(name, settings.res, settings.batch, settings.threads, settings.hints, cache=settings.cache)
     engine = Loaded(name, process, process.ask(Opened, "open", request), machine)
     engine.grew(before, machine.read())
     return engine
@@ -83,7 +83,7 @@ def layers_of(engine: Loaded, settings: Settings, res: Res, batch: int, frames: 
         return None
     log.info(f"layers of {engine.name}")
     with EngineProcess(engine.name, settings.threads) as process:
-        process.ask(Opened, "open", Open(engine.name, res, batch, settings.threads, settings.said, profile=True))
+        process.ask(Opened, "open", Open(engine.name, res, batch, settings.threads, settings.hints, profile=True))
         return process.ask(tuple, "profile", str(frames), PROFILE_RUNS)
 
 

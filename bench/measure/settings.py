@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cgnet_deploy.bench.measure.latency import Boundary
-from cgnet_deploy.engines.request import NOTHING, Said
+from cgnet_deploy.engines.request import NO_HINTS, Hints
 from cgnet_deploy.spec import Res
 
 
@@ -15,7 +15,7 @@ class Settings:
 
     least_s, least_samples: of each engine at each boundary, all rounds together. limit: images scored at
     most. outlines: score boundaries too. views: score ms+flip too. profile: time layers too. fps: of the boundary
-    `paced`. said: of files from outside. cache: start with what an earlier start compiled.
+    `paced`. hints: of files from outside. cache: start with what an earlier start compiled.
     """
 
     engines: tuple[str, ...]
@@ -33,5 +33,5 @@ class Settings:
     warmup_ms: float = 200.0
     least_s: float = 3.0
     least_samples: int = 100
-    said: Said = NOTHING
+    hints: Hints = NO_HINTS
     cache: bool = False

@@ -17,7 +17,7 @@ from cgnet_deploy.checkpoint.assemble import assemble
 from cgnet_deploy.checkpoint.container import Contents, read_container, short_notes
 from cgnet_deploy.checkpoint.keys import Format
 from cgnet_deploy.checkpoint.meta import Meta
-from cgnet_deploy.checkpoint.settle import Said, settle
+from cgnet_deploy.checkpoint.settle import Overrides, settle
 from cgnet_deploy.checkpoint.unparsed import reason
 from cgnet_deploy.contracts import ClassTable, known_as
 from cgnet_deploy.errors import CheckpointError, UsageError
@@ -82,9 +82,9 @@ def load_checkpoint(
     path = Path(path)
     network = read_network(path, weights)
     table = read_names(Path(names)) if isinstance(names, str | Path) else names
-    said = Said(contract, table, mean, std, color, None if res is None else Res.of(res))
+    overrides = Overrides(contract, table, mean, std, color, None if res is None else Res.of(res))
     model = network.model
-    spec = settle(path, network.format, model.classes, model.blocks, network.spec, network.meta, said)
+    spec = settle(path, network.format, model.classes, model.blocks, network.spec, network.meta, overrides)
     return Checkpoint(path, model, spec, network.format, known_as(spec.input), network.sha256, network.provenance)
 
 

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Overrides:
     """What the user says; None for what isn't said. contract: a name. table: names and colours.
 
     res: where nothing else has a size. A user who exports for another size does not change what the recipe tests at.
@@ -37,19 +37,19 @@ class Said:
 
 
 def settle(
-    path: Path, fmt: str, classes: int, blocks: tuple[int, int], stored: ModelSpec | None, meta: Meta, said: Said
+    path: Path, fmt: str, classes: int, blocks: tuple[int, int], stored: ModelSpec | None, meta: Meta, user: Overrides
 ) -> ModelSpec:
     """The spec of the network in `path`. stored: the spec in a file of our own format.
 
     Raises UsageError where mean, std, colour order or size are missing, CheckpointError for names that don't fit.
     """
-    contract = named_contract(said.contract) if said.contract else None
+    contract = named_contract(user.contract) if user.contract else None
     used: set[str] = set()
-    table = _table(path, classes, stored, meta, said.table, used)
+    table = _table(path, classes, stored, meta, user.table, used)
     known = (contract, stored.input if stored else None, meta, _published(fmt, table))
     values: dict[str, Any] = {}
     for field in ("mean", "std", "color", "res"):
-        sources = (*known, said) if field == "res" else (said, *known)
+        sources = (*known, user) if field == "res" else (user, *known)
         source = next((one for one in sources if getattr(one, field, None) is not None), None)
         values[field] = getattr(source, field, None)
         if source is meta:
@@ -59,7 +59,7 @@ def settle(
         spec = ModelSpec(InputSpec(**values), table.names, table.palette, table.ignore_label, blocks)
     except UsageError as error:
         raise CheckpointError(f"{path}: {error}; see --names, --mean, --std and --res") from error
-    if stored is None and (used or said.contract is None):
+    if stored is None and (used or user.contract is None):
         given = spec.input
         log.info(
             f"{path}: {fmt} format, {spec.name}, {classes} classes; {meta.summary(used)}input contract "
@@ -70,12 +70,12 @@ def settle(
 
 
 def _table(
-    path: Path, classes: int, stored: ModelSpec | None, meta: Meta, said: ClassTable | None, used: set[str]
+    path: Path, classes: int, stored: ModelSpec | None, meta: Meta, user: ClassTable | None, used: set[str]
 ) -> ClassTable:
-    if said is not None:
-        if len(said.names) != classes:
-            raise UsageError(f"--names has {len(said.names)} classes, {path} has {classes}; wanted one name a line")
-        return said
+    if user is not None:
+        if len(user.names) != classes:
+            raise UsageError(f"--names has {len(user.names)} classes, {path} has {classes}; wanted one name a line")
+        return user
     if stored is not None:
         return ClassTable(stored.class_names, stored.palette, stored.ignore_label)
     if meta.names is None:

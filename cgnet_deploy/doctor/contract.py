@@ -92,10 +92,12 @@ def diagnose(
 
 def own_spec(network: Network) -> ModelSpec | None:
     """What every command uses for the file by default; None where a flag is needed."""
-    from cgnet_deploy.checkpoint.settle import Said, settle
+    from cgnet_deploy.checkpoint.settle import Overrides, settle
 
     model = network.model
     try:
-        return settle(network.path, network.format, model.classes, model.blocks, network.spec, network.meta, Said())
+        return settle(
+            network.path, network.format, model.classes, model.blocks, network.spec, network.meta, Overrides()
+        )
     except UsageError:
         return None

@@ -23,7 +23,7 @@ from cgnet_deploy.checkpoint.unparsed import read_unparsed
 from cgnet_deploy.contracts import ClassTable
 from cgnet_deploy.data.dataset import check_classes, scored_images
 from cgnet_deploy.data.opening import open_dataset
-from cgnet_deploy.engines.request import Said
+from cgnet_deploy.engines.request import Hints
 from cgnet_deploy.errors import UsageError, require
 from cgnet_deploy.export.calibration_data import LEAST_FRAMES, calibration_frames
 from cgnet_deploy.places import check_folder, check_writable, make_folder
@@ -142,7 +142,7 @@ def tune(
         warmup_ms=WARMUP_MS,
         least_s=RACE_S,
         least_samples=RACE_SAMPLES,
-        said=Said(contract, table, spec.input.mean, spec.input.std, spec.input.color, weights=weights),
+        hints=Hints(contract, table, spec.input.mean, spec.input.std, spec.input.color, weights=weights),
     )
     calibration = ("--calib-data", str(calib_data or data), "--calib-images", str(calib_images))
     common = ("--ckpt", str(ckpt), *(("--weights", weights) if weights else ()))

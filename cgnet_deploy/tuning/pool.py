@@ -24,7 +24,7 @@ from cgnet_deploy.bench.measure.run import record_of
 from cgnet_deploy.bench.measure.settings import Settings
 from cgnet_deploy.bench.report.record import Record
 from cgnet_deploy.confusion import Confusion
-from cgnet_deploy.engines.request import NOTHING, Said
+from cgnet_deploy.engines.request import NO_HINTS, Hints
 from cgnet_deploy.errors import AccuracyError, CgnetError
 from cgnet_deploy.export.verify import LIMITS
 from cgnet_deploy.pixels import U8
@@ -83,16 +83,16 @@ class EnginePool:
     def add(self, trial: Trial) -> None:
         variant = trial.candidate.variant
         wanted = LIMITS[Precision.INT8 if variant.precision is Precision.INT8 else Precision.F16]
-        said = self.setup.settings.said if variant.target == CHECKPOINT else NOTHING  # an exported file says it itself
-        self.open(trial.name, self.setup.ref(trial), trial.candidate.threads, wanted.agreement, said)
+        hints = self.setup.settings.hints if variant.target == CHECKPOINT else NOTHING  # an exported file needs none
+        self.open(trial.name, self.setup.ref(trial), trial.candidate.threads, wanted.agreement, hints)
 
-    def open(self, name: str, ref: str, threads: int, least_agreement: float, said: Said = NOTHING) -> None:
+    def open(self, name: str, ref: str, threads: int, least_agreement: float, hints: Hints = NO_HINTS) -> None:
         """Load the engine `ref`. Raises AccuracyError if fewer of its labels are PyTorch's.
 
-        said: of a file that doesn't say it, or of a checkpoint.
+        hints: of a file that doesn't say it, or of a checkpoint.
         """
         setup = self.setup
-        settings = replace(setup.settings, threads=threads, said=said)
+        settings = replace(setup.settings, threads=threads, hints=hints)
         with ExitStack() as stack:
             engine = load(stack, settings, ref, setup.machine, setup.start)
             first_ns = first_inference(engine, setup.frames)

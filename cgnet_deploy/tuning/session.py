@@ -92,7 +92,7 @@ class Session:
             save(frames := folder / "frames.npy", first_frames(dataset, res, settings.batch or 1))
             setup = TimingSetup(settings, frames, self.maker.folder, None, here(), self.start)
             with EnginePool(setup) as pool:
-                pool.open("PyTorch", f"torch:{self.maker.ckpt}", settings.threads, EXACT, settings.said)
+                pool.open("PyTorch", f"torch:{self.maker.ckpt}", settings.threads, EXACT, settings.hints)
                 labels = pool.labels("PyTorch")
                 if self.state.base is None:
                     self._know(base=pool.score("PyTorch", settings.limit or 0))
@@ -141,7 +141,7 @@ class Session:
         with EnginePool(setup) as pool:
             for name, ref in self._peers():
                 with self._or_failed(name, pool):
-                    pool.open(name, ref, self.settings.threads, EXACT, self.settings.said)
+                    pool.open(name, ref, self.settings.threads, EXACT, self.settings.hints)
             for trial in finalists:
                 with self._or_failed(trial.name, pool):
                     pool.add(trial)
@@ -175,7 +175,7 @@ class Session:
                     from cgnet_deploy.export.plain import export_plain
 
                     log.info("exporting what torch.onnx.export writes by itself, to compare with")
-                    export_plain(self.maker.ckpt, self.settings.res, plain, self.settings.said.weights)
+                    export_plain(self.maker.ckpt, self.settings.res, plain, self.settings.hints.weights)
                 for backend in runtimes:
                     yield f"torch.onnx.export's graph, {backend}", f"{backend}:{plain}"
             except MissingPackage as error:  # onnxscript, by which nothing else here is made

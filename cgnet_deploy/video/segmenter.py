@@ -18,7 +18,7 @@ import numpy as np
 from cgnet_deploy.data.dataset import fit_frame, fit_labels
 from cgnet_deploy.engines.base import Engine, EngineInfo
 from cgnet_deploy.engines.open import open_as
-from cgnet_deploy.engines.request import Said
+from cgnet_deploy.engines.request import Hints
 from cgnet_deploy.errors import FrameError, UsageError
 from cgnet_deploy.pixels import U8, check_frames
 from cgnet_deploy.spec import MAX_PIXELS, Color, Res, Triple
@@ -62,10 +62,10 @@ class Segmenter:
         if engines < 1:
             raise UsageError(f"{engines} engines: must be at least 1")
         self.ref = str(ref)
-        said, opened = Said.of(contract, names, mean, std, color, trust, weights), list[Engine]()
+        hints, opened = Hints.of(contract, names, mean, std, color, trust, weights), list[Engine]()
         with ExitStack() as stack:
             for _ in range(engines):
-                engine = open_as(self.ref, said, res, batch, threads, profile=False, cache=cache)
+                engine = open_as(self.ref, hints, res, batch, threads, profile=False, cache=cache)
                 opened.append(stack.enter_context(engine))
             stack.pop_all()
         self._engines = opened

@@ -13,7 +13,7 @@ from cgnet_deploy.engines.base import Ends
 from cgnet_deploy.engines.foreign import Described, Port, describe
 from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.engines.outputs import labels_from_scores, labels_in, scores_in
-from cgnet_deploy.engines.request import Request, Said
+from cgnet_deploy.engines.request import Hints, Request
 from cgnet_deploy.errors import ArtifactError, UsageError
 from cgnet_deploy.spec import InputSpec, Res
 from tests.engines.graphs import SPEC, drawn_frames, logits_of, network
@@ -23,14 +23,14 @@ TENSOR = Port("float32", (1, 3, 40, 56))
 FRAMES = Port("uint8", (1, 40, 56, 3))
 LABELS = Port("int64", (1, 40, 56))
 NAMES = ClassTable(("road", "car"), ((1, 2, 3), (4, 5, 6)), 255)
-FULL = Said(table=NAMES, mean=(1.0, 2.0, 3.0), std=(4.0, 5.0, 6.0), color="bgr")
+FULL = Hints(table=NAMES, mean=(1.0, 2.0, 3.0), std=(4.0, 5.0, 6.0), color="bgr")
 OPEN: Shape = (None, None, None)
 
 
 def described(
-    source: Port, result: Port, said: Said = FULL, shape: Shape = OPEN, metadata: dict[str, str] | None = None
+    source: Port, result: Port, hints: Hints = FULL, shape: Shape = OPEN, metadata: dict[str, str] | None = None
 ) -> Described:
-    return describe(Request(PATH, shape=shape, said=said), source, result, metadata)
+    return describe(Request(PATH, shape=shape, hints=hints), source, result, metadata)
 
 
 @pytest.mark.parametrize("kind", ["uint8", "int8", "uint16", "int32", "int64", "uint64"])
@@ -44,8 +44,8 @@ def test_labels_of_any_integer_type(kind: str, sides: tuple[int | None, ...]) ->
 
 def test_frames_are_bgr_unless_said() -> None:
     assert described(FRAMES, LABELS).ends == Ends("frames", "labels")
-    assert described(FRAMES, LABELS, Said(table=NAMES, color="rgb")).ends == Ends("rgb frames", "labels")
-    assert described(FRAMES, LABELS, Said(table=NAMES)).assumed == ("frames are BGR",)
+    assert described(FRAMES, LABELS, Hints(table=NAMES, color="rgb")).ends == Ends("rgb frames", "labels")
+    assert described(FRAMES, LABELS, Hints(table=NAMES)).assumed == ("frames are BGR",)
 
 
 @pytest.mark.parametrize(
@@ -71,22 +71,22 @@ def test_other_shapes_and_types_are_one_line(source: Port, result: Port, message
 
 
 def test_a_contract_says_names_mean_and_size() -> None:
-    found = described(Port("float32", (None, 3, None, None)), Port("int64", OPEN), Said("camvid-official"))
+    found = described(Port("float32", (None, 3, None, None)), Port("int64", OPEN), Hints("camvid-official"))
     assert (found.spec.class_names, found.spec.input) == (CAMVID_CLASSES.names, CONTRACTS["camvid-official"])
     assert found.assumed == ()
 
 
 def test_a_part_of_the_contract_that_is_said_replaces_that_part() -> None:
-    found = described(TENSOR, LABELS, Said("camvid-official", color="bgr"))
+    found = described(TENSOR, LABELS, Hints("camvid-official", color="bgr"))
     assert found.spec.input == InputSpec(CONTRACTS["camvid-official"].mean, (1.0, 1.0, 1.0), "bgr", Res(40, 56))
     with pytest.raises(UsageError, match=r"or give --std and --color$"):
-        described(TENSOR, LABELS, Said(table=NAMES, mean=(0.0, 0.0, 0.0)))
+        described(TENSOR, LABELS, Hints(table=NAMES, mean=(0.0, 0.0, 0.0)))
 
 
 def test_an_open_size_is_the_requested_one_or_is_asked_for() -> None:
     source = Port("float32", (None, 3, None, None))
     assert described(source, Port("int64", OPEN), shape=(1, 64, 96)).spec.input.res == Res(64, 96)
-    eleven = described(source, Port("float32", (None, 11, None, None)), Said())
+    eleven = described(source, Port("float32", (None, 11, None, None)), Hints())
     assert eleven.spec.input == CONTRACTS["camvid-official"]
     assert "size 360x480, from its 11 classes" in eleven.assumed
     with pytest.raises(UsageError, match="takes any size and nothing says which: give --res HxW"):
@@ -98,7 +98,7 @@ ULTRALYTICS = {"author": "Ultralytics", "names": "{0: 'road', 1: 'car'}", "imgsz
 
 def test_names_and_size_of_ultralytics_are_read() -> None:
     source, result = Port("float32", (None, 3, None, None)), Port("float32", (None, 2, None, None))
-    found = described(source, result, Said(), metadata=ULTRALYTICS)
+    found = described(source, result, Hints(), metadata=ULTRALYTICS)
     assert found.spec.class_names == ("road", "car")
     assert found.spec.input == InputSpec((0.0, 0.0, 0.0), (255.0, 255.0, 255.0), "rgb", Res(640, 480))
     assert found.assumed[-1] == "pictures are RGB, 0 to 1, as Ultralytics' are"
@@ -127,14 +127,14 @@ def test_hostile_metadata_is_refused_and_not_executed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ArtifactError, match=r"in its metadata|its metadata names") as caught:
-        described(TENSOR, LABELS, Said(), metadata=ULTRALYTICS | {"names": names})
+        described(TENSOR, LABELS, Hints(), metadata=ULTRALYTICS | {"names": names})
     assert not [*tmp_path.iterdir()]
     assert len(str(caught.value)) < 200
 
 
 def test_metadata_of_others_is_not_ultralytics() -> None:
     with pytest.raises(UsageError, match="doesn't say how many classes"):
-        described(TENSOR, LABELS, Said(), metadata=ULTRALYTICS | {"author": "somebody"})
+        described(TENSOR, LABELS, Hints(), metadata=ULTRALYTICS | {"author": "somebody"})
 
 
 def test_scores_are_enlarged_as_torch_does() -> None:

@@ -18,7 +18,7 @@ from cgnet_deploy.engines import onnxfile
 from cgnet_deploy.engines.backends import BY_NAME, Backend
 from cgnet_deploy.engines.onnxfile import read_onnx
 from cgnet_deploy.engines.open import backend_and_path, open_engine
-from cgnet_deploy.engines.request import Request, Said
+from cgnet_deploy.engines.request import Hints, Request
 from cgnet_deploy.errors import ArtifactError, UsageError
 from cgnet_deploy.onnxmeta import read_metadata, with_metadata
 from cgnet_deploy.spec import Precision, Res
@@ -171,13 +171,13 @@ def test_a_class_count_without_a_contract_asks_for_one(tmp_path: Path) -> None:
         UsageError, match=r"for 7 classes; choose one with --contract .*, or give --mean and --std and --color"
     ):
         read_onnx(Request(path))
-    assert read_onnx(Request(path, said=Said("cityscapes-mmseg"))).spec.classes == 7
+    assert read_onnx(Request(path, hints=Hints("cityscapes-mmseg"))).spec.classes == 7
 
 
 def test_the_precision_of_a_file_from_outside_is_that_of_its_convolutions(tmp_path: Path) -> None:
     path = tmp_path / "half.onnx"
     path.write_bytes(network("tensor", (1, 40, 56), half=True).SerializeToString())
-    assert read_onnx(Request(path, said=Said("camvid-official"))).precision is Precision.F16
+    assert read_onnx(Request(path, hints=Hints("camvid-official"))).precision is Precision.F16
 
 
 def _wide_input(graph: ModelProto) -> None:

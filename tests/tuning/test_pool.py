@@ -14,7 +14,7 @@ import torch
 from cgnet_deploy.bench.measure.process import EngineProcess
 from cgnet_deploy.bench.measure.settings import Settings
 from cgnet_deploy.contracts import model_spec
-from cgnet_deploy.engines.request import Said
+from cgnet_deploy.engines.request import Hints
 from cgnet_deploy.errors import AccuracyError, CgnetError
 from cgnet_deploy.spec import Precision, Res
 from cgnet_deploy.tuning.candidates import Candidate, Variant
@@ -77,7 +77,7 @@ def test_a_checkpoint_that_says_nothing_of_itself_is_told_what_pytorch_was_told(
     spec = model_spec("camvid-official", 11, (3, 21))
     torch.save(drawn(11, (3, 21)).state_dict(), tmp_path / "checkpoint.pth")  # weights and nothing else
     np.save(frames := tmp_path / "frames.npy", drawn_frames(1, 32, 48))
-    settings = Settings((), ("e2e",), 1, res=Res(32, 48), said=Said("camvid-official"))
+    settings = Settings((), ("e2e",), 1, res=Res(32, 48), hints=Hints("camvid-official"))
     trial = Trial(Candidate(Variant("checkpoint", Precision.F32), "torch", 1))
     with EnginePool(TimingSetup(settings, frames, tmp_path)) as pool:
         pool.add(trial)
