@@ -5,97 +5,39 @@ python -m cgnet_deploy.bench.tools.gpu.parts NAME JOB.json        (started by __
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
 import subprocess
 import sys
-import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from cgnet_deploy.bench.machine.environment import describe
-from cgnet_deploy.bench.tools.gpu import testlog
+from cgnet_deploy.bench.tools.gpu import suite
 from cgnet_deploy.bench.tools.gpu.cell import BOUNDARIES, THREADS, run_cell, subject
 from cgnet_deploy.bench.tools.gpu.contenders import CELLS, CONTENDERS, HEADLINE, Cell, gpu_missing, missing
 from cgnet_deploy.bench.tools.gpu.files import make
 from cgnet_deploy.bench.tools.gpu.ideal import Ideal
 from cgnet_deploy.bench.tools.gpu.job import Job, read_job
-from cgnet_deploy.bench.tools.gpu.rows import Result, State, read_record, write_record
+from cgnet_deploy.bench.tools.gpu.rows import Result, read_record, write_record
 from cgnet_deploy.child import program
 from cgnet_deploy.clock import CLOCK
 from cgnet_deploy.errors import CgnetError, EngineUnavailable, MissingPackage, last_line, one_line, require
 from cgnet_deploy.terminal import guarded
 
-ROOT = Path(__file__).resolve().parents[3]  # of a checkout: the tests are there
 TRAINING_STEPS = 200
 
 
 def environment(job: Job) -> list[Result]:
     """The GPU, its driver, and the packages."""
     fields = "name,driver_version,memory.total,power.limit,clocks.max.sm,clocks.max.mem,mig.mode.current"
-    reported = _lines(["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader"], max(job.left_s - 2, 1))
+    reported = _lines(["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader"], job.left_s - 2)
     packages = describe(THREADS, ()).packages
     return [
         Result("GPU", "ran", job.gpu, {"nvidia-smi": reported, "fields": fields}),
         Result("packages", "ran", ", ".join(f"{name} {version}" for name, version in packages.items())),
     ]
-
-
-TESTS = "pytest -m gpu"
-TEST_LIMIT_S = 20  # of one test: one that hangs must not take the others' time
-
-
-def tests(job: Job) -> list[Result]:
-    """pytest -m gpu: one row for all, and one for each that failed. What is stopped keeps the results that it had."""
-    if not (ROOT / "tests").is_dir():
-        return [Result(TESTS, "not run", "the tests aren't installed: run this in a checkout")]
-    absent = [name for name in ("pytest", "pytest_timeout") if importlib.util.find_spec(name) is None]
-    if absent:
-        return [Result(TESTS, "not run", f"not installed: {', '.join(absent)}")]
-    command = [
-        *(sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider"),
-        *("-p", testlog.__name__, f"--timeout={TEST_LIMIT_S}"),
-    ]
-    with tempfile.TemporaryDirectory(prefix="cgnet-gpu-") as folder:
-        log = Path(folder) / "tests.jsonl"
-        stopped, said, code = "", "", 0
-        try:
-            ended = subprocess.run(
-                command,
-                cwd=ROOT,
-                capture_output=True,
-                text=True,
-                check=False,
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, testlog.VARIABLE: str(log)},
-                timeout=max(job.left_s - 2, 1),
-            )
-            said, code = last_line(ended.stdout or ended.stderr), ended.returncode
-        except subprocess.TimeoutExpired as error:
-            stopped = f"stopped after {error.timeout:.0f} s"
-        return tested(testlog.read(log), stopped, said, code)
-
-
-def tested(results: Sequence[testlog.Verdict], stopped: str, said: str, code: int) -> list[Result]:
-    """The rows. stopped: why pytest didn't end by itself, or empty. said: its last line. code: its exit code."""
-    kinds = Counter(one.outcome for one in results)
-    counts = ", ".join(f"{kinds[kind]} {kind}" for kind in testlog.OUTCOMES if kinds[kind])
-    begun = [one.name for one in results if one.outcome == testlog.BEGUN]
-    failed = [one for one in results if one.outcome == "failed"]
-    died = not stopped and (bool(begun) or code not in (0, 1))  # pytest's 1: a test failed
-    why = stopped
-    if died:
-        why = f"pytest ended with code {code}" if begun else said
-    if begun:
-        why += f" in {begun[0]}"
-    state: State = "failed" if failed or died else "ran" if counts else "not run"
-    outcome = "; ".join(filter(None, (counts or "no test ended", why)))
-    everything = {"tests": [asdict(one) for one in results]}
-    return [Result(TESTS, state, outcome, everything), *(Result(one.name, "failed", one.why) for one in failed)]
 
 
 def copy(job: Job) -> list[Result]:
@@ -130,29 +72,13 @@ def profile(job: Job) -> list[Result]:
     for best in sorted(timed, key=lambda row: float(row.details["p50_ms"])):
         who = next(who for who in CONTENDERS if subject(who, BOUNDARIES[0]) == best.subject)
         out = job.record("layers")
-        ended = subprocess.run(
-            [
-                *program("cgnet_deploy.bench.cli"),
-                "--engine",
-                who.engine(Path(job.ckpt), Path(job.files), HEADLINE),
-                "--res",
-                str(HEADLINE.res),
-                "--batch",
-                str(HEADLINE.batch),
-                "--boundary",
-                "device",
-                "--duration",
-                "1",
-                "--profile",
-                "--json",
-                str(out),
-            ],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=max(job.left_s - 2, 1),
-        )
+        command = [
+            *program("cgnet_deploy.bench.cli"),
+            *("--engine", who.engine(Path(job.ckpt), Path(job.files), HEADLINE)),
+            *("--res", str(HEADLINE.res), "--batch", str(HEADLINE.batch), "--boundary", "device"),
+            *("--duration", "1", "--profile", "--json", str(out)),
+        ]
+        ended = _ended(command, job.left_s - 2)
         if not ended.returncode:
             outcome = f"{best.subject}: {out.name}" + "".join(f"; not of {text}" for text in skipped)
             return [Result(PROFILED, "ran", outcome, {"table": ended.stdout.splitlines()})]
@@ -173,29 +99,13 @@ def training(job: Job) -> list[Result]:
         out = Path(job.files) / f"training-{number}-{time.time_ns()}"
         minutes = max(job.left_s - 6, 1) / 60 / (len(TRAINED) - number)
         settings = [part for change in (*changes, "validate_every=100000") for part in ("--set", change)]
-        ended = subprocess.run(
-            [
-                *program("cgnet_deploy.train.cli"),
-                "--recipe",
-                "camvid",
-                "--data",
-                job.data,
-                "--out",
-                str(out),
-                "--device",
-                "cuda",
-                "--iterations",
-                str(TRAINING_STEPS),
-                "--time-limit",
-                f"{minutes:.3f}",
-                *settings,
-            ],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=max(job.left_s - 2, 1),
-        )
+        command = [
+            *program("cgnet_deploy.train.cli"),
+            *("--recipe", "camvid", "--data", job.data, "--out", str(out), "--device", "cuda"),
+            *("--iterations", str(TRAINING_STEPS), "--time-limit", f"{minutes:.3f}"),
+            *settings,
+        ]
+        ended = _ended(command, job.left_s - 2)
         if ended.returncode:
             rows.append(Result(f"training, {name}", "failed", last_line(ended.stderr)))
             continue
@@ -217,12 +127,17 @@ def images_per_s(log: Path) -> list[float]:
     return [float(entry["img_per_s"]) for entry in entries if "img_per_s" in entry]
 
 
+def _ended(command: Sequence[str], limit_s: float) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=max(limit_s, 1)
+    )
+
+
 def _lines(command: Sequence[str], limit_s: float) -> list[str]:
     try:
-        ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit_s)
+        return _ended(command, limit_s).stdout.splitlines()
     except (OSError, subprocess.TimeoutExpired) as error:
         return [one_line(error)]
-    return ended.stdout.splitlines()
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +167,7 @@ PARTS = (
     Part("environment", 15, environment, _without_gpu("GPU")),
     Part("copy", 20, copy, _without_gpu("copy within the GPU's memory")),
     _cell_part(HEADLINE, 160),
-    Part("tests", 50, tests, _without_gpu(TESTS)),
+    Part("tests", 50, suite.run, _without_gpu(suite.SUBJECT)),
     *(_cell_part(cell, 38 if cell.batch == 1 else 29) for cell in CELLS if cell != HEADLINE),
     Part("profile", 20, profile, _without_gpu(PROFILED)),
     Part("training", 30, training, _without_gpu(*(f"training, {name}" for name in TRAINED))),

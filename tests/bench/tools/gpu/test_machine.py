@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cgnet_deploy.bench.tools.gpu.contenders import HEADLINE
-from cgnet_deploy.bench.tools.gpu.parts import ROOT
+from cgnet_deploy.bench.tools.gpu.suite import ROOT
 
 COMPILER = shutil.which("cc") or shutil.which("gcc")
 
