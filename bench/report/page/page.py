@@ -18,39 +18,17 @@ from typing import Any
 from cgnet_deploy.bench.accuracy.gallery import Gallery
 from cgnet_deploy.bench.machine.environment import Environment
 from cgnet_deploy.bench.report import table as report
-from cgnet_deploy.bench.report.blocks import by_block, place_of
-from cgnet_deploy.bench.report.compare import against_first, alike
+from cgnet_deploy.bench.report.compare import against_first
 from cgnet_deploy.bench.report.notes import notes
-from cgnet_deploy.bench.report.page import charts
-from cgnet_deploy.bench.report.page.figure import Chart
+from cgnet_deploy.bench.report.page.cards import cards
 from cgnet_deploy.bench.report.page.images import ShownPicture, shown
-from cgnet_deploy.bench.report.page.pareto import pareto
+from cgnet_deploy.bench.report.page.sections import block_tables, class_tables, sections
 from cgnet_deploy.bench.report.page.series import ReportRow, rows_of
 from cgnet_deploy.bench.report.record import Record
 from cgnet_deploy.errors import require
 
 HERE = Path(__file__).parent
 NEEDS = ("jinja2", "matplotlib", "PIL")
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """One of the answers at the top."""
-
-    title: str
-    number: int | None
-    value: str
-    unit: str
-    name: str
-    more: str
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """The rows that may be compared, and their charts. where: of a sweep, the size, batch and boundary."""
-
-    where: str
-    charts: tuple[Chart, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,125 +98,6 @@ def headline(records: Sequence[Record]) -> str:
     boundaries = ", ".join(dict.fromkeys(record.boundary for record in records))
     engines = len({row.number for row in rows_of(records)})
     return f"{engines} engine{'s' * (engines > 1)} at {sizes}, batch {batches}, {boundaries}"
-
-
-def cards(rows: Sequence[ReportRow]) -> list[Card]:
-    """Of the first rows that may be compared: the fastest, the most accurate, and the one to take."""
-    first = next(iter(alike([row.record for row in rows]).values()))
-    group = [row for row in rows if any(row.record is record for record in first)]
-    fastest = min(group, key=lambda row: row.record.latency_ms.p50)
-    base = group[0]
-    cards = [
-        Card(
-            "Lowest latency",
-            fastest.number,
-            f"{fastest.record.latency_ms.p50:.1f}",
-            "ms p50",
-            fastest.name,
-            _against(fastest, base),
-        )
-    ]
-    scored = [row for row in group if row.record.miou is not None]
-    if scored:
-        best = max(scored, key=lambda row: row.record.miou or 0)
-        least = min(row.record.miou or 0 for row in scored)
-        spread = 100 * ((best.record.miou or 0) - least)
-        cards.append(
-            Card(
-                "Highest mIoU",
-                best.number,
-                f"{100 * (best.record.miou or 0):.2f}",
-                "%",
-                best.name,
-                f"all lie within {spread:.2f} points, over {best.record.images} images"
-                if len(scored) > 1
-                else f"over {best.record.images} images",
-            )
-        )
-    leanest = min(group, key=lambda row: row.record.peak_memory_mib)
-    cards.append(
-        Card(
-            "Least memory",
-            leanest.number,
-            f"{leanest.record.peak_memory_mib:.0f}",
-            "MiB peak",
-            leanest.name,
-            "host memory of its process, libraries included",
-        )
-    )
-    return cards
-
-
-def _against(row: ReportRow, base: ReportRow) -> str:
-    fps = f"{row.record.throughput_fps:.1f} frames a second"
-    if row is base:
-        return fps
-    return f"{fps}, {base.record.latency_ms.p50 / row.record.latency_ms.p50:.2f} times as fast as {base.name}"
-
-
-def sections(rows: Sequence[ReportRow]) -> list[Section]:
-    groups = alike([row.record for row in rows])
-    several = len(groups) > 1
-    sections = []
-    for boundary, batch in dict.fromkeys((kind[2], kind[1]) for kind in groups):
-        scored = [row for row in rows if (row.record.boundary, row.record.batch) == (boundary, batch)]
-        scored = [row for row in scored if row.record.miou is not None]
-        if scored:
-            where = f"{boundary}, batch {batch}" if several else ""
-            sections.append(Section(where, (pareto(f"pareto-{boundary}-{batch}", scored),)))
-    for kind, records in groups.items():
-        group = [row for row in rows if any(row.record is record for record in records)]
-        name = f"{kind[2]}-{kind[0]}-{kind[1]}"
-        drawn = [charts.latency(f"latency-{name}", group)]
-        if len(group[0].record.rounds) > 1:
-            drawn.append(charts.rounds(f"rounds-{name}", group))
-        sections.append(Section(f"{kind[2]}, {kind[0]}, batch {kind[1]}" if several else "", tuple(drawn)))
-    for size, group in by_size(rows).items():
-        name, drawn = size.replace(", batch ", "-"), []
-        if any(value is not None for value in group[0].record.iou.values()):
-            drawn.append(charts.classes(f"classes-{name}", group))
-        if profiled := [row for row in group if row.record.profile]:
-            drawn.append(charts.parts(f"parts-{name}", profiled))
-        drawn.append(charts.cold_start(f"cold-{name}", group))
-        sections.append(Section(size if several else "", tuple(drawn)))
-    return sections
-
-
-def by_size(rows: Sequence[ReportRow]) -> dict[str, list[ReportRow]]:
-    """Rows of one boundary for each size and batch: accuracy does not depend on the boundary."""
-    groups: dict[str, dict[int, ReportRow]] = {}
-    for row in rows:
-        groups.setdefault(f"{row.record.res}, batch {row.record.batch}", {}).setdefault(row.number, row)
-    return {size: list(group.values()) for size, group in groups.items()}
-
-
-def class_tables(rows: Sequence[ReportRow]) -> list[dict[str, Any]]:
-    """Of each size: IoU in per cent, classes down, engines across, and the points by which each is off the first."""
-    tables = []
-    for size, group in by_size(rows).items():
-        scored = [row for row in group if row.record.iou]
-        if not scored:
-            continue
-        lines = []
-        for label in scored[0].record.iou:
-            values = [row.record.iou.get(label) for row in scored]
-            off = [None if None in (value, values[0]) else 100 * (value - values[0]) for value in values]  # type: ignore[operator]
-            lines.append((label, list(zip(values, off, strict=True))))
-        tables.append({"where": size, "numbers": [row.number for row in scored], "lines": lines})
-    return tables
-
-
-def block_tables(rows: Sequence[ReportRow]) -> list[dict[str, Any]]:
-    """Of each size: ms an inference, blocks down, profiled engines across."""
-    tables = []
-    for size, group in by_size(rows).items():
-        profiled = [row for row in group if row.record.profile]
-        times = [by_block(row.record.profile or ()) for row in profiled]
-        blocks = dict.fromkeys(block for of_row in times for block in of_row)
-        lines = [(block, [of_row.get(block) for of_row in times]) for block in sorted(blocks, key=place_of)]
-        if lines:
-            tables.append({"where": size, "numbers": [row.number for row in profiled], "lines": lines})
-    return tables
 
 
 def wall(gallery: Gallery, rows: Sequence[ReportRow]) -> Wall:
