@@ -43,6 +43,7 @@ SLOW = (
     "export/test_api.py",
     "export/test_cli.py",
     "export/test_distill.py",
+    "export/test_guard.py",
     "export/test_int8.py",
     "export/test_pipeline.py",
     "export/test_plans.py",

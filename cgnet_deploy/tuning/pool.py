@@ -83,7 +83,7 @@ class EnginePool:
     def add(self, trial: Trial) -> None:
         variant = trial.candidate.variant
         wanted = LIMITS[Precision.INT8 if variant.precision is Precision.INT8 else Precision.F16]
-        hints = self.setup.settings.hints if variant.target == CHECKPOINT else NOTHING  # an exported file needs none
+        hints = self.setup.settings.hints if variant.target == CHECKPOINT else NO_HINTS  # an exported file needs none
         self.open(trial.name, self.setup.ref(trial), trial.candidate.threads, wanted.agreement, hints)
 
     def open(self, name: str, ref: str, threads: int, least_agreement: float, hints: Hints = NO_HINTS) -> None:

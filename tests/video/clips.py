@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
@@ -74,3 +75,22 @@ def frames_of(path: Path) -> list[U8]:
         if not read:
             return frames
         frames.append(np.asarray(frame, np.uint8))
+
+
+def zeroed(path: Path, start: float, end: float) -> Path:
+    content = bytearray(path.read_bytes())
+    first, last = (int(len(content) * part) for part in (start, end))
+    content[first:last] = bytes(last - first)
+    path.write_bytes(content)
+    return path
+
+
+def decoded(path: Path) -> int:
+    """How many frames FFmpeg decodes that goes on after errors, as `ffmpeg -i FILE -f null -` does."""
+    count = 0
+    with av.open(str(path)) as opened:
+        opened.streams.video[0].codec_context.flags |= av.codec.context.Flags.output_corrupt
+        for packet in opened.demux(video=0):
+            with suppress(av.FFmpegError):
+                count += len(packet.decode())
+    return count

@@ -1,7 +1,8 @@
-"""Damaged files, seeded: every picture that FFmpeg decodes comes, less one group of pictures."""
+"""Damaged files, by hand and seeded: every picture that FFmpeg decodes comes, less one group of pictures."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +11,7 @@ import pytest
 
 from cgnet_deploy.errors import DataError
 from cgnet_deploy.video.source import open_source
-from tests.video.clips import clip, drawn
-from tests.video.test_source import decoded, zeroed
+from tests.video.clips import clip, decoded, drawn, zeroed
 
 GROUP = 12
 SEEDS = 4
@@ -39,6 +39,65 @@ def shuffled(content: bytes, rng: np.random.Generator) -> bytes:
     i, j = rng.integers(0, len(parts), 2)
     parts[i], parts[j] = parts[j], parts[i]
     return content[:head] + b"".join(parts)
+
+
+@pytest.mark.parametrize(("codec", "container"), [("ffv1", "avi"), ("ffv1", "matroska"), ("libx264", "matroska")])
+def test_a_cut_file_gives_what_is_there_and_says_so(codec: str, container: str, tmp_path: Path) -> None:
+    path = clip(tmp_path / "a", drawn(40), codec=codec, format=container)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    source = open_source(str(path))
+    count = len(list(source))
+    assert 10 <= count < 30
+    assert f"a is cut or damaged: {count} frames could be read, it announces 40" in str(source.trouble)
+
+
+@pytest.mark.parametrize("start", [0.3, 0.45])
+@pytest.mark.parametrize(
+    ("codec", "container"),
+    [("libx264", "mp4"), ("mpeg4", "mp4"), ("libx264", "matroska"), ("libx264", "mpegts"), ("mpeg4", "avi")],
+)
+def test_a_hole_in_a_file_is_no_end(codec: str, container: str, start: float, tmp_path: Path) -> None:
+    path = zeroed(clip(tmp_path / "a", drawn(60), codec=codec, format=container), start, start + 0.1)
+    source = open_source(str(path))
+    pictures = list(source)
+    assert 25 < len(pictures) < 60  # releases of FFmpeg differ
+    assert len(pictures) >= decoded(path)
+    if container == "avi" or source.trouble:  # no time stamps, or an older FFmpeg, which ends a Matroska there
+        assert "is cut or damaged" in str(source.trouble)
+    else:
+        assert source.missing == 60 - len(pictures)
+
+
+def test_three_frames_that_an_avi_lacks_are_missed(tmp_path: Path) -> None:
+    """By its time stamps an AVI shows no gap. FFmpeg encodes on one core what loses so few by this hole."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        path = clip(tmp_path / "a", drawn(60), codec="mpeg4", format="avi")
+    finally:
+        os.sched_setaffinity(0, cores)
+    source = open_source(str(zeroed(path, 0.3, 0.4)))
+    assert 57 <= len(list(source)) < 59
+    assert "is cut or damaged" in str(source.trouble)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.2])
+def test_packets_that_are_missing_are_counted(share: float, tmp_path: Path) -> None:
+    path = clip(tmp_path / "a.ts", drawn(60, 72, 96), codec="libx264", format="mpegts")
+    content, rng = path.read_bytes(), np.random.default_rng(0)
+    packets = [content[i : i + 188] for i in range(0, len(content), 188)]
+    path.write_bytes(b"".join(packet for packet in packets if rng.random() > share))
+    source = open_source(str(path))
+    count = len(list(source))
+    assert decoded(path) <= count < 60
+    assert 0 < source.missing <= 60 - count
+
+
+def test_a_file_cut_before_its_index_can_t_be_opened(tmp_path: Path) -> None:
+    path = clip(tmp_path / "a.mp4", drawn(40), codec="libx264", format="mp4")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])  # an MP4's index is at its end
+    with pytest.raises(DataError, match=r"a\.mp4 is not a video that can be read"):
+        open_source(str(path))
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,8 @@ from cgnet_deploy.video import source as module
 from cgnet_deploy.video.decoder import OPTIONS
 from cgnet_deploy.video.source import Capture, Picture, open_source
 from cgnet_deploy.video.videofile import video_file
-from tests.video.clips import FPS, RATE_HZ, clip, drawn
+from tests.video.clips import FPS, RATE_HZ, clip, decoded, drawn
 from tests.video.test_damaged import GROUP, blanked, holed, shuffled
-from tests.video.test_source import decoded
 
 av = pytest.importorskip("av")
 

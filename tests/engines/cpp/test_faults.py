@@ -15,8 +15,7 @@ from cgnet_deploy.engines.open import open_engine
 from tests.children import interruptible
 from tests.engines.cpp.conftest import FRAMES, MakeVideo, read_video
 from tests.engines.graphs import FIXED, drawn_frames, written
-from tests.video.clips import clip, drawn
-from tests.video.test_source import decoded, zeroed
+from tests.video.clips import clip, decoded, drawn, zeroed
 
 
 @pytest.fixture(scope="module")
