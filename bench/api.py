@@ -16,7 +16,8 @@ from pathlib import Path
 
 from cgnet_deploy.bench.accuracy.gallery import Gallery
 from cgnet_deploy.bench.machine.environment import Environment, describe
-from cgnet_deploy.bench.measure.latency import BOUNDARIES, Boundary
+from cgnet_deploy.bench.measure.checks import check_boundaries, check_least
+from cgnet_deploy.bench.measure.latency import Boundary
 from cgnet_deploy.bench.measure.settings import Settings
 from cgnet_deploy.bench.measure.sweep import Grid, sweep
 from cgnet_deploy.bench.report.record import Record
@@ -83,23 +84,17 @@ def benchmark(
     if not refs:
         raise UsageError("no engine to measure")
     spans: Sequence[Boundary] = [boundaries] if isinstance(boundaries, str) else boundaries
-    if wrong := [span for span in spans if span not in BOUNDARIES]:
-        raise UsageError(f"--boundary {wrong[0]}: must be one of {', '.join(BOUNDARIES)}")
-    if not spans:
-        raise UsageError("no boundary to measure at")
-    if ("paced" in spans) != (fps is not None):
-        raise UsageError("--boundary paced and --fps go together: one says what to pace, the other how fast")
-    at_least = {
-        "--threads": (threads, 1),
-        "--fps": (fps, 0.001),
-        "--limit": (limit, 1),
-        "--warmup": (warmup_ms, 0),
-        "--duration": (duration_s, 0),
-        "--iterations": (iterations, 1),
-    }
-    for option, (value, least) in at_least.items():
-        if value is not None and not value >= least:
-            raise UsageError(f"{option} {value}: must be at least {least}")
+    check_boundaries(spans, fps)
+    check_least(
+        {
+            "--threads": (threads, 1),
+            "--fps": (fps, 0.001),
+            "--limit": (limit, 1),
+            "--warmup": (warmup_ms, 0),
+            "--duration": (duration_s, 0),
+            "--iterations": (iterations, 1),
+        }
+    )
     needs_data = {
         "--split": split is not None,
         "--limit": limit is not None,

@@ -177,8 +177,8 @@ class TensorRTEngine(GraphEngine):
         with self._on_gpu():
             if self._graph is not None:
                 self._graph.launch()
-            elif not self._enqueue():
-                raise CgnetError(f"TensorRT can't start: {self._log.reason()}")
+            else:
+                self._run()
 
     def sync(self) -> None:
         with self._on_gpu():
@@ -234,8 +234,7 @@ class TensorRTEngine(GraphEngine):
             self._execution.profiler = Profiler()
             try:
                 for _ in range(WARM_RUNS + runs):
-                    if not self._enqueue():
-                        raise CgnetError(f"TensorRT can't start: {self._log.reason()}")
+                    self._run()
                     self._stream.synchronize()
             finally:
                 self._execution.profiler = None
@@ -282,8 +281,7 @@ class TensorRTEngine(GraphEngine):
             self._result = self._buffer(self._output_name)
         except self._cuda.MemoryError as error:
             raise CgnetError(f"the GPU has no memory left for {spelled}") from error
-        if not self._enqueue():
-            raise CgnetError(f"TensorRT can't start: {self._log.reason()}")
+        self._run()
         self._stream.synchronize()
         if self._recording and (self._builder == "tensorrt" or can_be_recorded(self._execution, self._stream.handle)):
             self._graph = self._recorded()
@@ -324,6 +322,11 @@ class TensorRTEngine(GraphEngine):
         if not self._execution.set_tensor_address(name, int(device)):
             raise CgnetError(f"TensorRT doesn't take the memory of {name}: {self._log.reason()}")
         return Buffer(host, device)
+
+    def _run(self) -> None:
+        """Start one inference, without a graph."""
+        if not self._enqueue():
+            raise CgnetError(f"TensorRT can't start: {self._log.reason()}")
 
     def _enqueue(self) -> bool:
         return bool(self._execution.execute_async_v3(self._stream.handle))

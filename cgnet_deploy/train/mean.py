@@ -33,11 +33,11 @@ def average(checkpoints: Sequence[Checkpoint], dataset: Dataset, recipe: Recipe,
         for what in ("blocks", "class_names", "input"):
             mine, theirs = getattr(first.spec, what), getattr(other.spec, what)
             if mine != theirs:
-                raise UsageError(f"no mean of {first.path} and {other.path}: {what} is {mine} and {theirs}")
+                raise UsageError(f"{first.path} and {other.path} can't be averaged: {what} is {mine} and {theirs}")
     weights = [one.model.state_dict() for one in checkpoints]
     model = first.model
     if any(other.keys() != weights[0].keys() for other in weights):
-        raise UsageError(f"no mean of {first.path} and the others: a classifier has a bias, another has none")
+        raise UsageError(f"{first.path} and the others can't be averaged: only some classifiers have a bias")
     model.load_state_dict({key: torch.stack([one[key].float() for one in weights]).mean(0) for key in weights[0]})
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # which its stubs leave out
     update_bn(track(_images(dataset, recipe, steps), steps, "measuring BatchNorm"), model)

@@ -17,7 +17,8 @@ import sys
 from pathlib import Path
 
 from cgnet_deploy.bench.machine.environment import describe
-from cgnet_deploy.bench.measure.latency import BOUNDARIES, Boundary
+from cgnet_deploy.bench.measure.checks import check_boundaries, check_least
+from cgnet_deploy.bench.measure.latency import Boundary
 from cgnet_deploy.bench.measure.settings import Settings
 from cgnet_deploy.checkpoint.unparsed import read_unparsed
 from cgnet_deploy.contracts import ClassTable
@@ -88,24 +89,20 @@ def tune(
     PerformanceError if nothing is within `target_ms` or `max_size_mib`: the best is then in `out` as
     cgnet.missed.onnx. On KeyboardInterrupt the best so far is there, if anything was timed.
     """
-    if boundary not in BOUNDARIES:
-        raise UsageError(f"--boundary {boundary}: must be one of {', '.join(BOUNDARIES)}")
-    if (boundary == "paced") != (fps is not None):
-        raise UsageError("--boundary paced and --fps go together: one says what to pace, the other how fast")
+    check_boundaries([boundary], fps)
     if not 0 <= max_drop <= 100:
         raise UsageError(f"--max-drop {max_drop}: must be between 0 and 100 points")
-    at_least = {
-        "--batch": (batch, 1),
-        "--threads": (threads, 1),
-        "--limit": (limit, 1),
-        "--time": (time_min, 0.01),
-        "--target-ms": (target_ms, 0.001),
-        "--max-size": (max_size_mib, 0.001),
-        "--calib-images": (calib_images, LEAST_FRAMES),
-    }
-    for option, (value, least) in at_least.items():
-        if value is not None and not value >= least:
-            raise UsageError(f"{option} {value}: must be at least {least}")
+    check_least(
+        {
+            "--batch": (batch, 1),
+            "--threads": (threads, 1),
+            "--limit": (limit, 1),
+            "--time": (time_min, 0.01),
+            "--target-ms": (target_ms, 0.001),
+            "--max-size": (max_size_mib, 0.001),
+            "--calib-images": (calib_images, LEAST_FRAMES),
+        }
+    )
     try:
         re.compile(only or "")
     except re.error as error:
