@@ -24,7 +24,6 @@ import os
 import shutil
 import sys
 import tempfile
-from pathlib import Path
 from types import ModuleType
 from typing import ClassVar
 
@@ -101,9 +100,10 @@ def quiet_packages() -> None:
 
 
 def _keep_no_fonts() -> None:
-    """Matplotlib writes a list of fonts into the user's folders: where it has none, into one that goes with us."""
+    """Matplotlib writes a list of fonts into the user's folders: where it may not, into one that goes with us."""
     known = "matplotlib" in sys.modules or "MPLCONFIGDIR" in os.environ
-    if known or any(Path(home).expanduser().exists() for home in MATPLOTLIB_S):
+    # Neither raises: there may be no home, or one that may not be entered.
+    if known or any(os.access(os.path.expanduser(home), os.W_OK) for home in MATPLOTLIB_S):
         return
     os.environ["MPLCONFIGDIR"] = folder = tempfile.mkdtemp(prefix="cgnet-matplotlib-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

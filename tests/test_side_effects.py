@@ -20,6 +20,11 @@ BENCH = ("cgnet_deploy.bench.cli", "--duration", "0.01", "--warmup", "0", "--jso
 REPORT = ("cgnet_deploy.bench.cli", "--duration", "0.01", "--warmup", "0", "--report", "a.html", "--engine")
 
 
+# A user whom the system doesn't know, as of `docker run --user`; a home that the system says an error of.
+NOBODY = "import pwd; pwd.getpwuid = {}.__getitem__; "
+FONTS = "from cgnet_deploy.errors import require; require('matplotlib.figure', extra='train')"
+
+
 COLD = (VIDEO[0], "--no-cache", *VIDEO[1:])
 KEEPING = (BENCH[0], "--cache", *BENCH[1:])
 
@@ -65,3 +70,18 @@ def test_a_run_touches_only_its_outputs_and_its_cache(
     assert kept or [*home.iterdir()] == [home / ".profile"]
     assert [*temporary.iterdir()] == []
     assert {path.name for path in work.iterdir()} - before <= {"masks", "a.json", "a.html"}
+
+
+@pytest.mark.parametrize(("home", "user"), [({}, NOBODY), ({"HOME": "/" + 300 * "x"}, "")], ids=["none", "unreadable"])
+def test_charts_need_no_home(home: dict[str, str], user: str, tmp_path: Path) -> None:
+    free = {
+        name: value for name, value in os.environ.items() if name != "HOME" and not name.startswith(("XDG_", "MPL"))
+    }
+    run = subprocess.run(
+        [sys.executable, "-c", user + FONTS],
+        env=free | home | {"TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert [*tmp_path.iterdir()] == []

@@ -11,7 +11,7 @@ which is what resizing first and cropping then gives; rows past the resized imag
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,7 @@ class DeviceFeed:
         self.mean = torch.tensor(recipe.input.mean, device=device).view(1, 3, 1, 1)
         self.std = torch.tensor(recipe.input.std, device=device).view(1, 3, 1, 1)
 
-    def batches(self, steps: range, share: Share) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, steps: range, share: Share) -> Generator[tuple[Tensor, Tensor]]:
         """As `feed.batches`, but on the device."""
         for step in steps:
             yield self.batch(keys_of(self.recipe, len(self.labels), step, share))

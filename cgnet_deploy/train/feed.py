@@ -10,7 +10,7 @@ rank r      of R processes takes the positions r, r + R, r + 2R, ...
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -101,7 +101,7 @@ class Augmented:
 
 def batches(
     dataset: Dataset, recipe: Recipe, steps: range, share: Share, workers: int, soft: SoftLabels | None = None
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     """For each step (n, 3, h, w) f32 and (n, h, w) int64, n = batch / world, pinned where a GPU is; and, with `soft`,
     (n, K, h', w') f32 of it.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import signal
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Generator, Iterator
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -82,26 +82,27 @@ class Loop:
     def _learn(self, interrupts: Interrupts) -> Literal["done", "time limit"] | signal.Signals:
         job, recipe, learner, length = self.job, self.job.recipe, self.learner, self.length
         feed = self._feed(range(learner.step, length.steps or MAX_STEPS))
-        for images, labels, *soft in self._awaited(feed, interrupts):
-            self.lr = length.rate(learner.step)
-            loss, self.norm = learner.learn(images, labels, self.lr, *soft)
-            self.losses.append(loss)
-            if recipe.minutes is not None:
-                self._fix_length()
-            done = learner.step == length.steps
-            stopping = bool(self._agreed(length.here_s > job.time_limit_s or interrupts.received is not None))
-            validating = done or learner.step % recipe.validate_every == 0
-            saving = stopping or validating or learner.step % recipe.save_every == 0
-            if saving or learner.step % recipe.log_every == 0:
-                self._report()
-            if validating:
-                self._validate(done)
-            if saving:
-                self._save()
-            if done:
-                break
-            if stopping:
-                return interrupts.received or "time limit"
+        with closing(feed):  # an error's traceback keeps it, and Python waits for its workers at exit
+            for images, labels, *soft in self._awaited(feed, interrupts):
+                self.lr = length.rate(learner.step)
+                loss, self.norm = learner.learn(images, labels, self.lr, *soft)
+                self.losses.append(loss)
+                if recipe.minutes is not None:
+                    self._fix_length()
+                done = learner.step == length.steps
+                stopping = bool(self._agreed(length.here_s > job.time_limit_s or interrupts.received is not None))
+                validating = done or learner.step % recipe.validate_every == 0
+                saving = stopping or validating or learner.step % recipe.save_every == 0
+                if saving or learner.step % recipe.log_every == 0:
+                    self._report()
+                if validating:
+                    self._validate(done)
+                if saving:
+                    self._save()
+                if done:
+                    break
+                if stopping:
+                    return interrupts.received or "time limit"
         return "done"
 
     def _fix_length(self) -> None:
@@ -112,7 +113,7 @@ class Loop:
             if first:
                 log.info(f"step {step}: the rate falls from here on, to 0 at about step {self.length.steps}")
 
-    def _feed(self, steps: range) -> Iterator[tuple[Tensor, ...]]:
+    def _feed(self, steps: range) -> Generator[tuple[Tensor, ...]]:
         """On a GPU from a set that lives on it, where the recipe allows; else from this machine's memory or disk."""
         job, dataset = self.job, self.dataset
         if job.may_live_on_device and isinstance(dataset, InMemory):

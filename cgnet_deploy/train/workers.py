@@ -12,7 +12,7 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
@@ -52,7 +52,7 @@ def check_shared_memory(batch_bytes: int) -> None:
         raise UserError(f"/dev/shm, where processes share memory, can't be used: {reason}; {HERE}") from error
 
 
-def served(loader: DataLoader[Batch | CgnetError]) -> Iterator[Batch]:
+def served(loader: DataLoader[Batch | CgnetError]) -> Generator[Batch]:
     """Start the workers of `loader`; what it gives, where a CgnetError in place of a batch is raised.
 
     At the end, or when what is returned is closed, they are asked to end, and those that don't are killed.
@@ -68,7 +68,7 @@ def served(loader: DataLoader[Batch | CgnetError]) -> Iterator[Batch]:
     return _given(given, _started_since(before))
 
 
-def _given(given: Iterator[Batch | CgnetError], workers: list[BaseProcess]) -> Iterator[Batch]:
+def _given(given: Iterator[Batch | CgnetError], workers: list[BaseProcess]) -> Generator[Batch]:
     try:
         while (batch := next(given, None)) is not None:
             if isinstance(batch, CgnetError):

@@ -93,6 +93,15 @@ def test_a_worker_that_is_killed_is_one_line_and_the_state_stays(
     assert psutil.wait_procs(workers, timeout=60)[1] == []
 
 
+def test_an_error_of_any_kind_leaves_no_workers(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its traceback would keep them, and Python would wait for them at exit for ever."""
+    monkeypatch.setattr("cgnet_deploy.train.loop.save_state", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError) as held:
+        trained(data, tmp_path / "run", "--iterations", "9", "--workers", "1", settings=SETTINGS)
+    assert held.tb is not None
+    assert multiprocessing.active_children() == []
+
+
 @interruptible()
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_wait_for_workers_that_are_stuck(
