@@ -97,9 +97,12 @@ class PyAvDecoder:
         return track
 
     def _duration_s(self) -> float:
-        if self._opened.duration:
-            return float(self._opened.duration / MICROSECONDS)
-        return float((self._track.duration or 0) * self._track.time_base)
+        track = self._track
+        if not self._opened.duration:
+            return float((track.duration or 0) * track.time_base)
+        # Matroska's counts from 0, wherever its stamps begin: in a part of a longer recording, far behind.
+        before = (track.start_time or 0) * track.time_base if "matroska" in self._opened.format.name else 0
+        return float(self._opened.duration / MICROSECONDS - before)
 
     def frames(self) -> Iterator[tuple[U8, float]]:
         start = self._track.start_time or 0

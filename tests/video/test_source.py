@@ -163,6 +163,22 @@ def test_sound_that_outlasts_a_short_video_is_no_damage(flags: str, tmp_path: Pa
     assert (source.trouble, source.missing) == (None, 0)
 
 
+@pytest.mark.parametrize("container", ["matroska", "webm", "mpegts", "mov"])
+def test_a_part_of_a_longer_recording_lacks_nothing(container: str, tmp_path: Path) -> None:
+    """As FFmpeg's segments and `-copyts` leave it: its stamps begin at 100 s."""
+    codec, options = ("vp8" if container == "webm" else "libx264"), {"output_ts_offset": "100"}
+    path = clip(tmp_path / "a", drawn(50), codec=codec, format=container, options=options)
+    source = open_source(str(path))
+    assert (source.frames, len(list(source))) == (50, 50)
+    assert (source.trouble, source.missing) == (None, 0)
+    cut = tmp_path / "cut"
+    cut.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    if container in ("matroska", "webm"):
+        source = open_source(str(cut))
+        assert len(list(source)) < 40
+        assert "is cut or damaged" in str(source.trouble)
+
+
 def test_an_avi_with_b_frames_lacks_nothing(tmp_path: Path) -> None:
     source = open_source(str(clip(tmp_path / "a.avi", drawn(50), codec="libx264")))
     times = [picture.time_s for picture in source]
