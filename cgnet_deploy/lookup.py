@@ -7,10 +7,12 @@ name. From 3.14 on they are False, and a message would call missing what is ther
 from __future__ import annotations
 
 import errno
+import re
 import stat
 from pathlib import Path
 
 MISSING = (errno.ENOENT, errno.ENOTDIR, errno.EBADF, errno.ELOOP)
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # a path has one slash where a URL has two
 
 
 def exists(path: Path) -> bool:
@@ -32,7 +34,7 @@ def no_file(path: Path) -> str | None:
     except OSError as error:
         return f"can't be read: {error.strerror}"
     if not found:
-        return "does not exist"
+        return "is a URL: download the file first" if URL.match(str(path)) else "does not exist"
     return None if stat.S_ISREG(found) else "is not a file"
 
 

@@ -14,6 +14,7 @@ import io
 import logging
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ from cgnet_deploy.threads import heed_quota
 # Help of --weights.
 WEIGHTS = "which weights of a checkpoint that holds several sets: ema (the running average), raw, or a set's name"
 
+EMPTY = re.compile("(--[a-z-]+=)?")
 NO_TEMPORARY = "No usable temporary directory"  # as Python's tempfile says it, for packages too
 
 
@@ -64,6 +66,8 @@ class Parser(argparse.ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: None = None
     ) -> argparse.Namespace:
         words = sys.argv[1:] if args is None else args
+        if any(EMPTY.fullmatch(word) for word in words):  # as a path, it would be the current folder
+            self.error("an argument is empty: is a variable of the shell unset?")
         # Before argparse complains that a required flag is missing, which may be the misspelt one.
         for word in takewhile(lambda word: word != "--", words):
             flag = word.split("=")[0]
@@ -82,7 +86,15 @@ def run(parser: Parser, command: Callable[[argparse.Namespace], int], argv: Sequ
 
     def body() -> int:
         args = parser.parse_args(argv)
+        try:
+            os.getcwd()
+        except OSError as error:  # MKL would end the process, in words about PyTorch's files
+            raise UsageError(
+                f"the current folder can't be used: {error.strerror}; was it removed? cd to another"
+            ) from error
         heed_quota()
+        # One line of ours says what is wrong with a bad file. OpenCV reads this once it is imported.
+        os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
         with log_to_stderr(args.log_level), display():
             return command(args)
 

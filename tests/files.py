@@ -91,7 +91,7 @@ BAD: Mapping[str, tuple[Callable[[str], bytes], str]] = {
     "a cut zip": (lambda _: official()[:500_000], "damaged or cut short"),
     "a cut pickle": (lambda _: saved(named(_model(), "official"), zipped=False)[:500_000], "cut short"),
     "a cut safetensors file": (lambda _: safetensors.torch.save(named(_model(), "cgnet"))[:500_000], "cut short"),
-    "a compressed zip": (lambda _: deflated(), "is a compressed zip"),
+    "a compressed zip": (lambda _: deflated(), "is a zip that torch didn't write"),
     "code among the weights": (lambda mark: replaced("b1.act.weight", Hostile(os.mkdir, mark)), "can run code"),
     "code beside the weights": (
         lambda mark: saved({"model": named(_model(), "official"), "extra": Hostile(os.mkdir, mark)}),

@@ -38,6 +38,12 @@ def test_what_is_not_there_is_missing(tmp_path: Path) -> None:
         assert (exists(path), is_file(path), is_dir(path), no_file(path)) == (False, False, False, "does not exist")
 
 
+@pytest.mark.parametrize("url", ["https://a.org/b.pth", "s3://a/b.onnx", "file:///a/b.pth"])
+def test_a_url_is_no_file(url: str) -> None:
+    assert no_file(Path(url)) == "is a URL: download the file first"
+    assert no_file(Path("C:/a.pth")) == "does not exist"
+
+
 def test_what_the_system_refuses_is_not_called_missing() -> None:
     for look in (exists, is_file, is_dir):
         with pytest.raises(OSError, match="File name too long"):

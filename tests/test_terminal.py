@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -95,6 +96,20 @@ def test_a_bug_is_not_reported_as_the_user_s_error() -> None:
         guarded("cgnet-x", body)
 
 
+def test_a_current_folder_that_was_removed_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """MKL would end the process, with a line about PyTorch's files."""
+    (gone := tmp_path / "gone").mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert run(parser(), lambda _: 0, ["--engine", "/a.onnx"]) == 2
+    said = capsys.readouterr().err
+    assert said == (
+        "cgnet-x: error: the current folder can't be used: No such file or directory; was it removed? cd to another\n"
+    )
+
+
 def test_an_interrupt_ends_as_shells_expect(capsys: pytest.CaptureFixture[str]) -> None:
     def body() -> int:
         raise KeyboardInterrupt
@@ -113,6 +128,9 @@ def test_an_interrupt_ends_as_shells_expect(capsys: pytest.CaptureFixture[str]) 
         ([], "the following arguments are required: --engine"),
         (["--engine", "a.onnx", "--res", "1024"], "resolution '1024' is not HEIGHTxWIDTH in pixels, such as 1024x2048"),
         (["--engine", "a.onnx", "--mean", "1,2"], "'1,2' is not three numbers such as"),
+        (["--engine", ""], "an argument is empty: is a variable of the shell unset?"),
+        (["--engine="], "an argument is empty"),
+        (["--engine", "a.onnx", "--", ""], "an argument is empty"),
         (["--engine", "a.onnx", "--", "--zzz"], "unrecognized arguments"),
     ],
 )

@@ -32,6 +32,9 @@ HEAD_BYTES, TEXT_BYTES = 512, 64  # that are looked at, and shown of a text
 BOM = b"\xef\xbb\xbf"
 SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors", ".bin", ".tar")
 DEEPSPEED, DISTRIBUTED = "zero_to_fp32.py", ".metadata"
+REPACKED = (
+    "is a zip that torch didn't write: unpack it, and zip -0 -r NEW.pth FOLDER packs the folder around its data.pkl"
+)
 SHOWN, LOOKED_AT = 3, 10_000
 
 
@@ -56,6 +59,8 @@ def what_the_zip_is(names: Sequence[str]) -> str:
     inside = [name for name in names if name.lower().endswith(SUFFIXES) and not PurePath(name).name.startswith("._")]
     if inside:
         return f"is a zip around {' and '.join(map(one_line, inside[:SHOWN]))}: unpack it first"
+    if "data.pkl" in names:
+        return REPACKED
     return "is a zip without a data.pkl: no checkpoint that torch.save writes"
 
 

@@ -13,7 +13,7 @@ import zipfile
 from contextlib import suppress
 from pathlib import Path
 
-from cgnet_deploy.checkpoint.mistaken import what_it_is, what_the_folder_is, what_the_zip_is
+from cgnet_deploy.checkpoint.mistaken import REPACKED, what_it_is, what_the_folder_is, what_the_zip_is
 from cgnet_deploy.errors import CheckpointError, one_line
 from cgnet_deploy.lookup import no_file
 
@@ -112,12 +112,17 @@ def _check_zip(path: Path, data: bytes) -> None:
             f"{path} is TorchScript, which holds code: save its weights, "
             "torch.save(torch.jit.load(OLD).state_dict(), NEW)"
         )
+    if "models/model.json" in inside:
+        raise CheckpointError(
+            f"{path} is of torch.export, which keeps a graph: save its weights, "
+            "torch.save(torch.export.load(OLD).state_dict, NEW)"
+        )
     if "data.pkl" not in inside:
         raise CheckpointError(f"{path} {what_the_zip_is([m.filename for m in members])}")
     if first and first[0] in NEWER_PICKLES:
         raise _newer(path, first[0])
     if any(m.compress_type != zipfile.ZIP_STORED for m in members) or sum(m.file_size for m in members) > MAX_BYTES:
-        raise CheckpointError(f"{path} is a compressed zip, which torch doesn't write: not a checkpoint")
+        raise CheckpointError(f"{path} {REPACKED}")
 
 
 def reason(error: BaseException) -> str:

@@ -15,7 +15,8 @@ import logging
 import stat
 import struct
 import warnings
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -176,13 +177,27 @@ def _orientation(content: bytes, header: ImageFile) -> int:
 
 def _png_exif(content: bytes) -> bytes | None:
     """The chunk may stand behind the pixels, where Pillow finds it only by decoding them."""
+    return next((content[start:end] for kind, start, end in _chunks(content) if kind == b"eXIf"), None)
+
+
+def _chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Of a PNG: the kind, and where the data starts and ends; 4 bytes of kind before it and of checksum behind."""
     at = len(b"\x89PNG\r\n\x1a\n")
     while at + 8 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, at)
-        if kind == b"eXIf":
-            return content[at + 8 : at + 8 + length]
+        yield kind, at + 8, at + 8 + length
         at += 12 + length
-    return None
+
+
+def _damaged_png(content: bytes) -> bool:
+    """Whether it lacks its end, or a chunk that all need is altered: libpng would say so on stderr, in its words."""
+    view = memoryview(content)
+    for kind, start, end in _chunks(content):
+        if kind[:1].isupper() and zlib.crc32(view[start - 4 : end]).to_bytes(4, "big") != view[end : end + 4]:
+            return True
+        if kind == b"IEND":
+            return False
+    return True
 
 
 def read_header(path: Path) -> tuple[bytes, ImageFile]:
@@ -223,6 +238,8 @@ def _decode(path: Path, content: bytes, header: ImageFile) -> U8:
     """(H, W, 3) u8 BGR as stored."""
     if odd := odd_pixels(content):
         raise DataError(f"{path} {odd}")
+    if header.format == "PNG" and _damaged_png(content):
+        raise DataError(f"{path} {CUT}")
     pixels: npt.NDArray[np.generic] | None = None
     with contextlib.suppress(cv2.error, *DAMAGED), warnings.catch_warnings(action="ignore"):
         if header.format in BY_PILLOW:

@@ -230,6 +230,14 @@ def test_torchscript_is_called_so_and_its_advice_works(tmp_path: Path) -> None:
         assert torch.equal(read_network(advised(path)).model.classifier.weight, NETWORK.classifier.weight)
 
 
+def test_an_exported_program_is_called_so_and_its_advice_works(tmp_path: Path) -> None:
+    """It holds sample_inputs/model.pt, which is no checkpoint."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.export.save(torch.export.export(NETWORK.eval(), (torch.zeros(1, 3, 32, 32),)), path := tmp_path / "a.pt2")
+    assert torch.equal(read_network(advised(path)).model.classifier.weight, NETWORK.classifier.weight)
+
+
 @pytest.mark.parametrize("name", ["a.npy", "word/document.xml"])
 def test_another_zip_is_called_so(name: str, tmp_path: Path) -> None:
     with zipfile.ZipFile(path := tmp_path / "a.pth", "w") as archive:

@@ -85,17 +85,35 @@ def test_the_advice_about_a_distributed_checkpoint_works(tmp_path: Path) -> None
 
 
 def test_the_advice_about_an_unpacked_checkpoint_works(tmp_path: Path) -> None:
-    """What `zip -0 -r` does: every file as it is."""
     with zipfile.ZipFile(io.BytesIO(saved({"model": STATE}))) as archive:
         archive.extractall(tmp_path)
         (folder,) = {Path(name).parts[0] for name in archive.namelist()}
     said = refusal(tmp_path / folder)
     assert f"is a checkpoint that was unpacked: zip -0 -r NEW.pth {folder}, in the folder around it" in said
-    with zipfile.ZipFile(tmp_path / "NEW.pth", "w", zipfile.ZIP_STORED) as archive:
-        for where, _, names in os.walk(tmp_path / folder):
+    assert_is_the_network(packed(tmp_path / folder))
+
+
+def packed(folder: Path) -> Path:
+    """What `zip -0 -r NEW.pth FOLDER` does: every file as it is."""
+    with zipfile.ZipFile(new := folder.parent / "NEW.pth", "w", zipfile.ZIP_STORED) as archive:
+        for where, _, names in os.walk(folder):
             for name in names:
-                archive.write(Path(where, name), Path(where, name).relative_to(tmp_path))
-    assert_is_the_network(tmp_path / "NEW.pth")
+                archive.write(Path(where, name), Path(where, name).relative_to(folder.parent))
+    return new
+
+
+@pytest.mark.parametrize("root", ["run 3/", ""])
+def test_the_advice_about_a_checkpoint_that_was_packed_again_works(root: str, tmp_path: Path) -> None:
+    """As by a file manager: compressed, or without the folder."""
+    path = tmp_path / "a.pth"
+    with zipfile.ZipFile(io.BytesIO(saved({"model": STATE}))) as good, zipfile.ZipFile(path, "w", 8) as bad:
+        for name in good.namelist():
+            bad.writestr(root + name.partition("/")[2], good.read(name))
+    assert "unpack it, and zip -0 -r NEW.pth FOLDER packs the folder around its data.pkl" in refusal(path)
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(tmp_path / "unpacked")
+    (pickled,) = (tmp_path / "unpacked").rglob("data.pkl")
+    assert_is_the_network(packed(pickled.parent))
 
 
 def test_the_files_in_a_folder_are_named(tmp_path: Path) -> None:

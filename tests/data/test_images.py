@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
+import sys
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -47,6 +50,57 @@ def test_a_cut_header_is_refused(suffix: str, options: list[int], tmp_path: Path
         path.write_bytes(content[:count])
         with pytest.raises(DataError, match=r"is not a PNG, JPEG, WebP, BMP, TIFF, PNM, GIF|cut or damaged"):
             image_size(path)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda content: content[: len(content) // 2],
+        lambda content: content[:-12],
+        lambda content: content[:-1],
+        lambda content: content[:600] + bytes(20) + content[620:],
+        lambda content: content[:600] + bytes([content[600] ^ 1]) + content[601:],
+    ],
+    ids=["half", "without IEND", "but a byte", "zeros", "a bit"],
+)
+def test_a_damaged_png_is_refused_before_libpng_prints_its_own_line(
+    spoil: Callable[[bytes], bytes], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (path := tmp_path / "a.png").write_bytes(spoil(encoded(".png", [])))
+    with pytest.raises(DataError, match="cut or damaged"):
+        read_image(path)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_png_is_not_judged_by_what_no_reader_needs(tmp_path: Path) -> None:
+    content = encoded(".png", [])
+    text = struct.pack(">I", 3) + b"tEXt" + b"a\0b" + bytes(4)  # its checksum is wrong
+    (path := tmp_path / "a.png").write_bytes(content[:-12] + text + content[-12:] + b"more")
+    assert np.array_equal(read_image(path), PICTURE)
+
+
+COMMAND = """
+import sys
+from pathlib import Path
+from cgnet_deploy.terminal import Parser, run
+
+def read(_):
+    from cgnet_deploy.data.images import read_image
+    print(read_image(Path(sys.argv[1])).shape)
+    return 0
+
+raise SystemExit(run(Parser("x", "x"), read, []))
+"""
+
+
+def test_opencv_keeps_silent_in_a_command(tmp_path: Path) -> None:
+    """It reports a TIFF's orientation that is none, and has read the picture."""
+    exif = Image.Exif()
+    exif[0x112] = 0
+    Image.fromarray(PICTURE).save(path := tmp_path / "a.tif", exif=exif)
+    free = {name: value for name, value in os.environ.items() if name != "OPENCV_LOG_LEVEL"}
+    run = subprocess.run([sys.executable, "-c", COMMAND, str(path)], env=free, capture_output=True, text=True)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "(37, 53, 3)\n", "")
 
 
 def test_lossless_pictures_are_read_exactly(tmp_path: Path) -> None:
