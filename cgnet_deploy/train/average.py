@@ -41,7 +41,7 @@ def _average(args: argparse.Namespace) -> int:
     from cgnet_deploy.model import flushed_denormals
     from cgnet_deploy.train.evaluate import confusion_of
     from cgnet_deploy.train.mean import average
-    from cgnet_deploy.train.provenance import named
+    from cgnet_deploy.train.provenance import named, origins
 
     read = [load_checkpoint(path) for path in args.checkpoints]
     spec = read[-1].spec
@@ -51,7 +51,7 @@ def _average(args: argparse.Namespace) -> int:
     with flushed_denormals():  # of which the official weights are full
         model = average(read, dataset, recipe, args.steps)
         miou = confusion_of(model, val, spec.input).miou
-    notes = {"mean_of": named(read), "val_miou": f"{miou:.4f}"}
+    notes = {"mean_of": named(read), "started_from": origins(read), "val_miou": f"{miou:.4f}"}
     sha256 = save_checkpoint(args.out, model, spec, {**read[-1].provenance, **notes})
     show(f"{args.out}  val mIoU {100 * miou:.2f} %  sha256 {sha256}", args.out)
     return 0

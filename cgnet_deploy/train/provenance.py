@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from cgnet_deploy import __version__
+from cgnet_deploy.checkpoint.container import MAX_NOTE_CHARS
 from cgnet_deploy.checkpoint.reading import Checkpoint
 from cgnet_deploy.data.dataset import Dataset
 from cgnet_deploy.data.formats import FORMATS
@@ -41,7 +42,18 @@ def taught_by(teachers: Sequence[Checkpoint]) -> str:
 
 
 def named(checkpoints: Sequence[Checkpoint]) -> str:
-    return ", ".join(f"{one.path.name}, sha256 {one.sha256[:16]}" for one in checkpoints)
+    return _note(", ".join(f"{one.path.name}, sha256 {one.sha256[:16]}" for one in checkpoints))
+
+
+def origins(checkpoints: Sequence[Checkpoint]) -> str:
+    """What they were trained on from; those that don't say are named themselves."""
+    each = (one.provenance.get("started_from") or named([one]) for one in checkpoints)
+    return _note("; ".join(dict.fromkeys(origin for origins in each for origin in origins.split("; "))))
+
+
+def _note(text: str) -> str:
+    """Cut to what is read again: a longer one would be passed over."""
+    return text if len(text) <= MAX_NOTE_CHARS else f"{text[: MAX_NOTE_CHARS - 3]}..."
 
 
 def _licence(dataset: Dataset) -> str:

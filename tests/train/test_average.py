@@ -64,7 +64,12 @@ def test_the_command_writes_a_network_that_says_what_it_is_the_mean_of(
     notes = load_checkpoint(out).provenance
     assert notes["mean_of"].startswith("one.pth, sha256 ")
     assert ", two.pth, sha256 " in notes["mean_of"]
+    assert notes["started_from"].startswith("one.pth, sha256 ")  # which says nothing of itself
     assert notes["seed"] == "2"
+    assert main([str(one), *[str(out)] * 9, *arguments]) == 0
+    again = load_checkpoint(out).provenance
+    assert again["started_from"] == notes["started_from"]
+    assert again["mean_of"].endswith("...")
     assert f"val mIoU {100 * float(notes['val_miou']):.2f} %" in capsys.readouterr().out
 
 
