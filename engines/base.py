@@ -17,7 +17,7 @@ from cgnet_deploy.artifact import IO, Shape
 from cgnet_deploy.engines.outputs import labels_from_scores, labels_in, scores_in
 from cgnet_deploy.errors import EngineUnavailable, FrameError
 from cgnet_deploy.pixels import F32, U8, check_frames, to_tensor
-from cgnet_deploy.spec import ModelSpec, Precision
+from cgnet_deploy.spec import ModelSpec, Precision, Res
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,12 @@ class EngineInfo:
     shape: Shape
     sha256: str
     assumed: tuple[str, ...] = ()
+
+    @property
+    def res(self) -> Res:
+        """Of the frames to feed it: its own size, where it takes any that of its input contract."""
+        (_, height, width), own = self.shape, self.spec.input.res
+        return Res(height or own.height, width or own.width)
 
 
 Takes = Literal["frames", "rgb frames", "tensor"]

@@ -42,8 +42,5 @@ def evaluate(
         opened = engine if isinstance(engine, Engine) else stack.enter_context(open_engine(engine, res=size))
         info = opened.info
         check_classes(dataset, info.spec.classes)
-        batch, height, width = info.shape
-        own = info.spec.input.res
-        size = size or Res(height or own.height, width or own.width)
         images = range(len(dataset))[:limit]
-        return confusion_of(opened.infer, dataset, size, batch=batch or 1, images=images)
+        return confusion_of(opened.infer, dataset, size or info.res, batch=info.shape[0] or 1, images=images)

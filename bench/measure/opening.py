@@ -84,15 +84,14 @@ def open_for_timing(request: Open) -> Start:
         return Start(engines[0], path.stat().st_size, libraries_ns, load_ns)
 
     start = opened(request.res, request.batch)
-    n, h, w = start.engine.info.shape
-    if n and h and w:
+    info = start.engine.info
+    if None not in info.shape:
         return start
     # Open anew rather than feed any size that it takes: runtimes plan better for sizes that they know.
-    own = start.engine.info.spec.input.res
     start.engine.close()
     logging.disable()  # it has logged everything already
     try:
-        return opened(Res(h or own.height, w or own.width), n or 1)
+        return opened(info.res, info.shape[0] or 1)
     finally:
         logging.disable(logging.NOTSET)
 

@@ -50,7 +50,8 @@ def _robust(args: argparse.Namespace) -> int:
     images = scored_images(data, range(0, len(data), args.every))
     columns = []
     for ref in args.engine:
-        with open_engine(ref, threads=args.threads, batch=1) as engine:
+        with open_engine(ref, threads=args.threads) as engine:
+            check_classes(data, engine.info.spec.classes)
             columns.append([miou(engine, change, data, images) for change in CHANGES.values()])
     rows = [(name, *(f"{one:.2f}" for one in found)) for name, *found in zip(CHANGES, *columns, strict=True)]
     means = [f"{np.mean(column[1:]):.2f}" for column in columns]
@@ -59,13 +60,13 @@ def _robust(args: argparse.Namespace) -> int:
 
 
 def miou(engine: Engine, change: Change, data: Dataset, images: Sequence[int]) -> float:
-    """In percent, of `images`, each changed. Raises DataError for an engine of another class count."""
-    check_classes(data, engine.info.spec.classes)
+    """In percent, of `images`, each changed."""
+    info = engine.info
 
     def label(frames: U8) -> U8:
         return engine.infer(np.stack([change(frame) for frame in frames]))
 
-    return 100 * confusion_of(label, data, engine.info.spec.input.res, images=images).miou
+    return 100 * confusion_of(label, data, info.res, batch=info.shape[0] or 1, images=images).miou
 
 
 def _rounded(values: npt.NDArray[np.floating[Any]]) -> U8:

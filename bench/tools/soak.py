@@ -26,7 +26,6 @@ from cgnet_deploy.engines.open import backend_and_path
 from cgnet_deploy.errors import CgnetError
 from cgnet_deploy.memory import resident_mib
 from cgnet_deploy.pixels import U8
-from cgnet_deploy.spec import Res
 from cgnet_deploy.terminal import Parser, integer, number, run
 from cgnet_deploy.threads import cores
 from cgnet_deploy.video.segmenter import Segmenter
@@ -62,9 +61,7 @@ def parser() -> Parser:
 def soak(engine: str, count: int, threads: int, *, program: Path | None = None, most_percent: float = 1.0) -> None:
     """Raises CgnetError if memory grows by `most_percent` or more over the last quarter of `count` frames."""
     with Segmenter(engine, threads=threads) as segmenter:
-        _, height, width = segmenter.info.shape
-        own = segmenter.info.spec.input.res
-        res = Res(height or own.height, width or own.width)
+        res = segmenter.info.res
         scenes = open_dataset(f"scenes:0:{res}", "val")
         frames = [scenes.frame(i) for i in range(DRAWN)]
         how = f"by {program}" if program else "half of them in a stream"

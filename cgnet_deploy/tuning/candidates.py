@@ -25,7 +25,8 @@ PRECISION_FLAGS = {F32: "--fp32", F16: "--fp16", INT8: "--int8"}
 # How far labels may lie from those of f32: one that is no more exact can't be worth being slower.
 COARSENESS: Mapping[Scope | None, int] = {None: 0, "most": 2, "all": 3, "stored": 4}
 ROUNDED = 1  # bf16 or f16
-ROUND = {backend.name for backend in BACKENDS if not {"bf16", "f16", F16}.isdisjoint(backend.options.values())}
+# The backends that compute so, whatever the file.
+ROUNDING = {backend.name for backend in BACKENDS if not {"bf16", "f16", F16}.isdisjoint(backend.options.values())}
 CHECKPOINT: Final = "checkpoint"
 Form = Literal[TargetName, "checkpoint"]  # of a file: what the export makes it for, or a copy of what was given
 
@@ -96,7 +97,7 @@ class Candidate:
     @property
     def coarseness(self) -> int:
         """Its place among those that compute more and more coarsely; 0 for f32."""
-        coarse = self.variant.precision is F16 or self.backend in ROUND
+        coarse = self.variant.precision is F16 or self.backend in ROUNDING
         return max(COARSENESS[self.variant.scope], ROUNDED * coarse)
 
 

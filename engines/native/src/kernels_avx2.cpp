@@ -2,22 +2,11 @@
 #include "kernels.hpp"
 
 #if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
-#include "simd_avx2.hpp"
-
-#include "kernels.inl"
+#include "kernels_narrow.inl"
 
 namespace cgnet::native {
 namespace {
-
-int group(int) { return 32; }
-void flush_denormals() { _mm_setcsr(_mm_getcsr() | 0x8040); }
-
-const Kernels kKernels{
-    "avx2", 8, 2, 63, 2, 128, 0, group, dense<Narrow, Element::kU8, 0, 6, 12>, dense<Narrow, Element::kF32, 0, 6, 12>,
-    depthwise_u8<Narrow>, depthwise_f32<Narrow>, move<Narrow>, store<Narrow>, column_sums_u8, column_sums_f32, row_sums<uint8_t, int32_t, 8>,
-    row_sums<float, float, 8>, pool, normalise, enlarge<Narrow>,
-    labels<Narrow>, flush_denormals};
-
+const Kernels kKernels = narrow("avx2");
 }  // namespace
 const Kernels* avx2_kernels() { return &kKernels; }
 }  // namespace cgnet::native

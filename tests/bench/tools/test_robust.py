@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +12,10 @@ from cgnet_deploy.bench.tools import robust
 from cgnet_deploy.bench.tools.robust import CHANGES, blur, colours, contrast, gains, gamma, noise
 from cgnet_deploy.checkpoint.writing import save_checkpoint
 from cgnet_deploy.contracts import model_spec
+from cgnet_deploy.data.opening import open_dataset
+from cgnet_deploy.engines.open import open_engine
 from cgnet_deploy.spec import Res
-from tests.engines.graphs import drawn_frames
+from tests.engines.graphs import drawn_frames, written
 from tests.networks import drawn
 
 GREY = np.full((4, 6, 3), 100, np.uint8)
@@ -39,6 +43,14 @@ def test_changes_are_what_their_names_say() -> None:
     assert colours(60, 1.0)(red)[0, 0].tolist() == [0, 200, 0]  # 120 degrees on: green
     assert 7 < noise(8.0)(np.full((64, 64, 3), 128, np.uint8)).std() < 9
     assert blur(2.0)(edge)[3, 0, 0] > 110
+
+
+def test_frames_are_of_the_size_and_batch_that_the_file_takes(tmp_path: Path) -> None:
+    """Which need not be those of its input contract."""
+    path = written(tmp_path / "tiny.onnx", "frames", (2, 40, 56)).path
+    with open_engine(f"ort:{path}", threads=1) as engine:
+        few: Any = SimpleNamespace(info=engine.info, infer=lambda frames: engine.infer(frames) * 0)  # of class 0 alone
+        assert 0 < robust.miou(few, noise(8.0), open_dataset("scenes:0:40x56", "val"), range(3)) < 100
 
 
 def test_each_engine_is_a_column_and_each_change_a_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
