@@ -1,4 +1,4 @@
-// stages FILE THREADS [HxW [FRAMES]]: the time of each stage against its roofline, as a table in Markdown.
+// stages FILE THREADS [HxW [FRAMES [bf16]]]: the time of each stage against its roofline, as a table in Markdown.
 //
 // The roofline is what a stage would take if it only multiplied, or only read and wrote each of its maps once, by what
 // loops of this instruction set reach on as many threads: the longer of the two. Medians of FRAMES frames.
@@ -18,16 +18,17 @@
 
 #include "engine.hpp"
 #if defined(__AVX512VNNI__)
+#include "simd_amx.hpp"
 #include "simd_avx512.hpp"
-using Vec = Wide;
+using Vectors = Wide;
 #define REGISTER "v"
 #elif defined(__AVX2__)
 #include "simd_avx2.hpp"
-using Vec = Narrow;
+using Vectors = Narrow;
 #define REGISTER "x"
 #elif defined(__ARM_FEATURE_DOTPROD)
 #include "simd_neon.hpp"
-using Vec = Neon;
+using Vectors = Neon;
 #define REGISTER "w"
 #else
 #error "this CPU has none of the vectors that the engine has kernels for"
@@ -35,7 +36,7 @@ using Vec = Neon;
 
 namespace {
 
-using cgnet::native::Engine, cgnet::native::Network, cgnet::native::Op, cgnet::native::Out;
+using cgnet::native::bytes_of, cgnet::native::Element, cgnet::native::Engine, cgnet::native::Network, cgnet::native::Op, cgnet::native::Out;
 using Clock = std::chrono::steady_clock;
 
 constexpr int kSums = 12, kTries = 100;
@@ -49,7 +50,7 @@ double median(std::vector<double> numbers) {
 }
 
 // Multiply-adds.
-template <bool kInt8>
+template <class Vec, Element kOf>
 double multiply() {
   constexpr int kRounds = 20000;
   alignas(64) static const uint8_t bytes[64] = {1, 2, 3};
@@ -65,15 +66,12 @@ double multiply() {
   for (int i = 0; i < kRounds; i++) {
     // New factors, to the compiler.
     asm volatile("" : "+" REGISTER(a), "+" REGISTER(b), "+" REGISTER(f), "+" REGISTER(g));
-    if constexpr (kInt8) {
 #pragma GCC unroll 12
-      for (int k = 0; k < kSums; k++) {
-        if constexpr (Vec::kPairs) Vec::add_pairs(sums[k], a, b);
-        else dot(sums[k], a, b);
-      }
-    } else {
-#pragma GCC unroll 12
-      for (int k = 0; k < kSums; k++) reals[k] = Vec::fma(f, g, reals[k]);
+    for (int k = 0; k < kSums; k++) {
+      if constexpr (kOf == Element::kF32) reals[k] = Vec::fma(f, g, reals[k]);
+      else if constexpr (kOf == Element::kBf16) dot(reals[k], a, b);
+      else if constexpr (Vec::kPairs) Vec::add_pairs(sums[k], a, b);
+      else dot(sums[k], a, b);
     }
   }
   typename Vec::F all = Vec::zero();
@@ -81,7 +79,32 @@ double multiply() {
   for (int k = 0; k < kSums; k++) all = Vec::add(all, Vec::add(reals[k], Vec::to_f32(sums[k])));
   Vec::store(result, all);
   asm volatile("" : : "r"(result) : "memory");
-  return double{kRounds} * kSums * Vec::kLanes * (kInt8 ? 4 : 1);
+  return double{kRounds} * kSums * Vec::kLanes * 4 / bytes_of(kOf);
+}
+
+#ifdef __AMX_INT8__
+template <Element kOf>
+double multiply_tiles() {
+  constexpr int kRounds = 5000;
+  shape_tiles(kTileRows);
+  for (int i = 0; i < kRounds; i++) {
+    if constexpr (kOf == Element::kU8) tile_dot_u8<0, 4, 6>(), tile_dot_u8<1, 4, 7>(), tile_dot_u8<2, 5, 6>(), tile_dot_u8<3, 5, 7>();
+    else tile_dot_bf16<0, 4, 6>(), tile_dot_bf16<1, 4, 7>(), tile_dot_bf16<2, 5, 6>(), tile_dot_bf16<3, 5, 7>();
+  }
+  tile_release();
+  return double{kRounds} * kSumTiles * kTileRows * 16 * kTileBytes / bytes_of(kOf);
+}
+#endif
+
+// The loop of products that a network's dense convolutions are made of.
+std::function<double()> products_of(const Engine& engine) {
+  const bool int8 = engine.network().int8, bf16 = engine.kernels().dense_bf16;
+#ifdef __AMX_INT8__
+  if (engine.kernels().run_steps == kTileRows) return int8 ? multiply_tiles<Element::kU8> : multiply_tiles<Element::kBf16>;
+#endif
+  if constexpr (Vectors::kBf16)
+    if (bf16) return multiply<Vectors, Element::kBf16>;
+  return int8 ? multiply<Vectors, Element::kU8> : multiply<Vectors, Element::kF32>;
 }
 
 // Bytes read and written.
@@ -126,16 +149,30 @@ std::string stage_of(const std::string& name) {
   return later ? name.substr(0, first) + ", other blocks" : name.substr(0, second);
 }
 
-double bytes_of(const Network& net, const Op& op, double pixels, double frame) {
-  const double trunk = (net.int8 ? 2 : 4) * op.channels * pixels;
-  double bytes = static_cast<double>(op.macs) * (net.int8 ? 1 : 4) + (op.adds + op.keeps) * trunk;
+// Of an element of a map, as `reader` takes it.
+int bytes_read(const Engine& engine, const Op& reader) {
+  if (engine.network().int8) return 1;
+  return engine.kernels().dense_bf16 && reader.kind == Op::kDense ? 2 : 4;
+}
+
+// Bytes that an operator reads and writes.
+double traffic_of(const Engine& engine, const Op& op, double pixels, double frame) {
+  const Network& net = engine.network();
+  const bool bf16 = engine.kernels().dense_bf16;
+  const double trunk = (net.int8 || bf16 ? 2 : 4) * op.channels * pixels;
+  double bytes = static_cast<double>(op.macs) * bytes_read(engine, op) + (op.adds + op.keeps) * trunk;
   if (op.inputs.empty()) bytes += 3 * frame;
   for (size_t i = 0; i < op.inputs.size(); i++) {
     const Op& from = net.ops[static_cast<size_t>(op.inputs[i].op)];
-    const double size = from.outs[static_cast<size_t>(op.inputs[i].out)].step > 0 ? 1 : 4;
-    bytes += size * op.input_channels[i] * frame / (1 << 2 * from.level);
+    bytes += bytes_read(engine, op) * op.input_channels[i] * frame / (1 << 2 * from.level);
   }
-  for (const Out& out : op.outs) bytes += (out.step > 0 ? 1 : 4) * op.channels * pixels;
+  for (size_t out = 0; out < op.outs.size(); out++) {
+    int size = net.int8 && op.outs[out].step > 0 ? 1 : 4;
+    for (const Op& reader : net.ops)
+      for (const cgnet::native::Source& source : reader.inputs)
+        if (&net.ops[static_cast<size_t>(source.op)] == &op && source.out == static_cast<int>(out)) size = bytes_read(engine, reader);
+    bytes += size * op.channels * pixels;
+  }
   return bytes;
 }
 
@@ -144,9 +181,10 @@ double bytes_of(const Network& net, const Op& op, double pixels, double frame) {
 int main(int count, char** arguments) {
   int height = 360, width = 480;
   if (count < 3 || (count > 3 && std::sscanf(arguments[3], "%dx%d", &height, &width) != 2))
-    return std::fprintf(stderr, "stages: wanted FILE THREADS [HxW [FRAMES]]\n"), 2;
+    return std::fprintf(stderr, "stages: wanted FILE THREADS [HxW [FRAMES [bf16]]]\n"), 2;
   const int threads = std::max(1, std::atoi(arguments[2]));
   const int frames = count > 4 ? std::max(1, std::atoi(arguments[4])) : 100;
+  const bool bf16 = count > 5 && std::strcmp(arguments[5], "bf16") == 0;
   std::ifstream stream(arguments[1], std::ios::binary);
   const std::vector<char> file((std::istreambuf_iterator<char>(stream)), {});
   const auto pixels = static_cast<size_t>(height) * static_cast<size_t>(width);
@@ -155,7 +193,7 @@ int main(int count, char** arguments) {
   std::vector<std::string> order;
   std::map<std::string, Stage> stages;
   try {
-    Engine engine(reinterpret_cast<const uint8_t*>(file.data()), file.size(), threads, "", false);
+    Engine engine(reinterpret_cast<const uint8_t*>(file.data()), file.size(), threads, "", bf16);
     const Network& net = engine.network();
     const auto run = [&] { engine.run(frame.data(), 1, height, width, labels.data()); };
     for (int i = 0; i < 5; i++) run();
@@ -182,12 +220,12 @@ int main(int count, char** arguments) {
       Stage& stage = stages[stage_of(op.name)];
       const double size = static_cast<double>(pixels), there = size / (1 << 2 * op.level);
       stage.macs += static_cast<double>(op.kind == Op::kPool ? 9 * op.channels : op.macs) * there;
-      stage.bytes += bytes_of(net, op, there, size);
+      stage.bytes += traffic_of(engine, op, there, size);
     }
     stages["labels"].bytes = static_cast<double>(pixels) + 4.0 * net.classes * static_cast<double>(pixels) / 64;
-    const double macs = rate(threads, net.int8 ? multiply<true> : multiply<false>), bytes = rate(threads, copy);
+    const double macs = rate(threads, products_of(engine)), bytes = rate(threads, copy);
     std::printf("%dx%d, %s, %s, threads: %d; peak %.0f GMAC/s, copies in 4 MiB a thread %.0f GB/s\n\n", height, width,
-                net.int8 ? "int8" : "f32", engine.kernels().name, threads, macs * 1e-9, bytes * 1e-9);
+                net.int8 ? "int8" : bf16 ? "bf16" : "f32", engine.kernels().name, threads, macs * 1e-9, bytes * 1e-9);
     std::puts("| stage | ms | MMAC | MB | GMAC/s | roofline, ms | of it reached |\n|---|---|---|---|---|---|---|");
     Stage all;
     for (const std::string& name : order) {

@@ -40,8 +40,8 @@ CGNET_NATIVE_API const char *cgnet_native_version(void);
 /* What went wrong in the calling thread's last call that did, in one line. */
 CGNET_NATIVE_API const char *cgnet_native_error(void);
 
-/* Open the ONNX file at `path`. threads: 0 for one a core. instructions: "avx512", "avx2", "i8mm", "dotprod" or
- * "generic"; NULL or "" for the best that this CPU has. arithmetic: of a file in f32, "f32" or "bf16", which rounds what
+/* Open the ONNX file at `path`. threads: 0 for one a core. instructions: "amx" (int8 and bf16), "avx512", "avx_vnni",
+ * "avx2", "i8mm", "dotprod" or "generic"; NULL or "" for the best that this CPU has. arithmetic: of a file in f32, "f32" or "bf16", which rounds what
  * most products are of to 8 bits and is CGNET_NATIVE_UNAVAILABLE on a CPU without it; NULL or "" for f32. */
 CGNET_NATIVE_API cgnet_native_status cgnet_native_open(const char *path, int threads, const char *instructions,
                                                        const char *arithmetic, cgnet_native **net);
@@ -74,8 +74,8 @@ CGNET_NATIVE_API size_t cgnet_native_memory(const cgnet_native *net);
 /* How many cores this process may keep busy: by its affinity and the CPU quotas of its cgroups. `threads` 0 is so many. */
 CGNET_NATIVE_API int cgnet_native_cores(void);
 
-/* The best instructions that this CPU has kernels for here, for files in f32 or int8, or in bf16 (arithmetic: as above);
- * NULL where it has none. */
+/* The best instructions that this CPU has kernels for here, for files in int8, or in bf16 (arithmetic: as above); NULL
+ * where it has none. */
 CGNET_NATIVE_API const char *cgnet_native_best_instructions(const char *arithmetic);
 
 /* Add up the time of each operator from now on (on: 1), or stop (0). Operator i is there until cgnet_native_operator

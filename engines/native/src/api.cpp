@@ -119,7 +119,10 @@ int cgnet_native_operator(const cgnet_native* net, int i, const char** name, con
 int cgnet_native_cores(void) { return cgnet::native::cores(); }
 const char* cgnet_native_best_instructions(const char* arithmetic) {
   const char* best = nullptr;
-  guarded([&] { best = cgnet::native::kernels_for("", is_bf16(arithmetic)).name; });
+  guarded([&] {
+    using cgnet::native::Element;
+    best = cgnet::native::kernels_for("", is_bf16(arithmetic) ? Element::kBf16 : Element::kU8).name;
+  });
   return best;
 }
 void cgnet_native_close(cgnet_native* net) { delete net; }

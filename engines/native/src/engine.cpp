@@ -21,7 +21,7 @@ int thread_count(int wanted) {
 }  // namespace
 
 Engine::Engine(const uint8_t* file, size_t size, int threads, const char* instructions, bool bf16)
-    : net_(recognise(read_onnx(file, size))), kernels_(&kernels_for(instructions, bf16 && !net_.int8)),
+    : net_(recognise(read_onnx(file, size))), kernels_(&kernels_for(instructions, net_.int8 ? Element::kU8 : bf16 ? Element::kBf16 : Element::kF32)),
       threads_(thread_count(threads)), packed_(pack(net_, *kernels_)) {
   if (bf16 && net_.int8) throw Error("an int8 file has nothing that could be computed in bf16");
   for (Op& op : net_.ops) {
@@ -56,8 +56,7 @@ void Engine::bind(int height, int width) {
   std::vector<int> items;
   for (const Pass& pass : plan_.passes) items.push_back((pass.rows + pass.rows_of_item - 1) / pass.rows_of_item);
   pool_ = std::make_unique<Threads>(
-      threads_, items, [this](int pass, int item, int thread) { work(pass, item, thread); }, kernels_->flush_denormals,
-      pins_);
+      threads_, items, [this](int pass, int item, int thread) { work(pass, item, thread); }, *kernels_, pins_);
 }
 
 // What a map has beyond row y's ends, and above the first row and below the last.

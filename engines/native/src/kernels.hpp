@@ -112,7 +112,7 @@ struct Kernels {
 
   // `channels`: of the map, u8. How many channels a depthwise kernel takes at once, in which order: see packing.hpp.
   int (*group)(int channels);
-  void (*dense_u8)(const Dense&);  // null where they compute in bf16, as is depthwise_u8
+  void (*dense_u8)(const Dense&);  // null where there are none for u8, as is depthwise_u8; those of f32 alike
   void (*dense_f32)(const Dense&);
   void (*depthwise_u8)(const Depthwise&);
   void (*depthwise_f32)(const Depthwise&);
@@ -132,10 +132,13 @@ struct Kernels {
   // to[x] = from[left[x]] + weight[x] * (from[right[x]] - from[left[x]])
   void (*enlarge)(const float* from, const int32_t* left, const int32_t* right, const float* weight, int width, float* to);
   void (*labels)(const Head&);
-  void (*flush_denormals)();
+  // What each thread does before it runs others of them, and after; begin's result is for end.
+  uint64_t (*begin)();
+  void (*end)(uint64_t before);
   // Only where they compute in bf16.
   void (*dense_bf16)(const Dense&) = nullptr;
   void (*row_sums_bf16)(const uint8_t* at, ptrdiff_t pixel, int width, int channels, float* sums) = nullptr;
+  int run_steps = 1;  // the weights of a run, of u8 or bf16, fill up to a multiple of so many steps
 };
 
 const Kernels* generic_kernels();
@@ -144,11 +147,13 @@ const Kernels* avx_vnni_kernels();
 const Kernels* avx512_kernels();
 const Kernels* dotprod_kernels();
 const Kernels* i8mm_kernels();
+const Kernels* amx_kernels();
 const Kernels* avx512_bf16_kernels();  // those of bf16 are for files in f32
+const Kernels* amx_bf16_kernels();
 const Kernels* neon_bf16_kernels();
 
-// The fastest that this CPU runs, or those called `name`. bf16: those that compute in it. Throws Unavailable where there
-// are none.
-const Kernels& kernels_for(const char* name, bool bf16);
+// The fastest that this CPU runs, or those called `name`, for dense convolutions of `products`. Throws Unavailable where
+// there are none.
+const Kernels& kernels_for(const char* name, Element products);
 
 }  // namespace cgnet::native

@@ -2,6 +2,7 @@
 //
 // Nothing of the standard library is included or called here: an inline function of it, compiled for this set, could be
 // the one that the linker keeps for all.
+#include "denormals.hpp"
 #include "kernels.hpp"
 
 #define CGNET_UNROLL _Pragma("GCC unroll 16")

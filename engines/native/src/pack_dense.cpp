@@ -44,6 +44,7 @@ void pack_dense(const Packing& packing, const Op& op, double inverse, PackedOp& 
   size_t width = inputs;
   for (const int count : op.input_channels) width += static_cast<size_t>(count);
   const auto kernel = static_cast<size_t>(op.kernel), taps = kernel * kernel;
+  const auto multiple = static_cast<size_t>(element == Element::kF32 ? 1 : 4 / bytes_of(element) * kernels.run_steps);
   // Which weight each step's element has: input channel * taps + tap, -1 for none.
   std::vector<int> elements;
   std::vector<RunOf> runs;
@@ -52,7 +53,7 @@ void pack_dense(const Packing& packing, const Op& op, double inverse, PackedOp& 
     for (size_t dx = 0; dx < kernel; dx++)
       for (const int channel : order)
         elements.push_back(channel < 0 ? -1 : static_cast<int>((static_cast<size_t>(first + channel)) * taps + dy * kernel + dx));
-    while (net.int8 && elements.size() % 4) elements.push_back(-1);
+    while (elements.size() % multiple) elements.push_back(-1);
     runs.push_back({static_cast<int>(elements.size() - begin) / 4, source});
   };
   std::vector<int> colours(3);

@@ -34,8 +34,8 @@ void stay([[maybe_unused]] std::thread& thread, [[maybe_unused]] size_t n) {
 
 }  // namespace
 
-Threads::Threads(int count, std::vector<int> items, Work work, std::function<void()> start, bool pin)
-    : count_(count), items_(std::move(items)), work_(std::move(work)), start_(std::move(start)),
+Threads::Threads(int count, std::vector<int> items, Work work, const Kernels& kernels, bool pin)
+    : count_(count), items_(std::move(items)), work_(std::move(work)), kernels_(kernels),
       next_(items_.size() * static_cast<size_t>(count)), done_(items_.size()) {
   for (int thread = 1; thread < count_; thread++) {
     threads_.emplace_back([this, thread] { work_until_stopped(thread); });
@@ -69,17 +69,18 @@ void Threads::run() {
     const std::lock_guard<std::mutex> lock(mutex_);
     awake_.notify_all();
   }
-  start_();
   take_part(run, 0);
 }
 
 void Threads::take_part(uint32_t run, int thread) {
+  const uint64_t before = kernels_.begin();
   for (int pass = 0; pass < static_cast<int>(items_.size()); pass++) {
     for (int i = 0; i < count_; i++)
       while (take(run, pass, (thread + i) % count_, thread)) {
       }
-    if (!wait_for(run, pass)) return;
+    if (!wait_for(run, pass)) break;
   }
+  kernels_.end(before);
 }
 
 bool Threads::take(uint32_t run, int pass, int owner, int thread) {
@@ -107,7 +108,6 @@ bool Threads::wait_for(uint32_t run, int pass) {
 }
 
 void Threads::work_until_stopped(int thread) {
-  start_();
   uint32_t seen = 0;
   while (true) {
     for (int spins = 0; spins < kSpins && run_.load(std::memory_order_acquire) == seen && !stop_; spins++) pause();

@@ -14,6 +14,8 @@
 #include <thread>
 #include <vector>
 
+#include "kernels.hpp"
+
 namespace cgnet::native {
 
 class Threads {
@@ -21,8 +23,8 @@ class Threads {
   using Work = std::function<void(int pass, int item, int thread)>;
 
   // items: of each pass. `work` is called once for each item of each pass in `run`, by any of `count` threads, one of
-  // which is the caller's; start: by each thread before its first item. pin: keep the others on a core each.
-  Threads(int count, std::vector<int> items, Work work, std::function<void()> start, bool pin);
+  // which is the caller's, between `begin` and `end` of the kernels. pin: keep the others on a core each.
+  Threads(int count, std::vector<int> items, Work work, const Kernels& kernels, bool pin);
   ~Threads();
   Threads(const Threads&) = delete;
   Threads& operator=(const Threads&) = delete;
@@ -43,7 +45,7 @@ class Threads {
   const int count_;
   const std::vector<int> items_;
   const Work work_;
-  const std::function<void()> start_;
+  const Kernels& kernels_;
   std::vector<Counter> next_, done_;  // next_: pass * count + owner
   std::atomic<uint32_t> run_{0};
   std::atomic<bool> stop_{false};

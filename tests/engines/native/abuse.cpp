@@ -73,7 +73,7 @@ int main(int count, char** arguments) {
     cgnet_native_close(net);
   }
   const std::pair<const char*, const char*> kinds[] = {
-      {"avx512", ""}, {"avx512", "bf16"}, {"avx_vnni", ""}, {"avx2", ""}, {"generic", ""}};
+      {"amx", ""}, {"amx", "bf16"}, {"avx512", ""}, {"avx512", "bf16"}, {"avx_vnni", ""}, {"avx2", ""}, {"generic", ""}};
   for (const auto& [instructions, arithmetic] : kinds)
     for (const int threads : {1, 3}) {
       cgnet_native* net = nullptr;

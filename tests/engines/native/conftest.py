@@ -49,6 +49,7 @@ UNITY = ("-DCMAKE_UNITY_BUILD=ON", "-DCMAKE_UNITY_BUILD_BATCH_SIZE=0")
 def runnable() -> tuple[str, ...]:
     """For CMake: leave out the kernels that this CPU can't run, each ten seconds of compiling with sanitizers."""
     needs = {"avx_vnni": "avx_vnni", "avx512": "avx512_vnni", "avx512_bf16": "avx512_bf16"}
+    needs |= {"amx": "amx_int8", "amx_bf16": "amx_bf16"}
     return tuple(f"CGNET_COMPILES_{kernels}=OFF" for kernels, flag in needs.items() if flag not in cpu_flags())
 
 

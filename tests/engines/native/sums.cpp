@@ -53,22 +53,31 @@ static bool is(float found, int wanted, int x, int slot) {
   return false;
 }
 
+// Steps, filled up to how many a run's weights have.
+static int filled(int steps, const Kernels& kernels) { return (steps + kernels.run_steps - 1) / kernels.run_steps * kernels.run_steps; }
+
 static bool dense_row_is_right(const Kernels& kernels) {
-  const int width = 1 + up_to(40), vectors = 1 + up_to(8), slots = vectors * kernels.lanes;
+  const int width = 1 + up_to(80), vectors = 1 + up_to(8), slots = vectors * kernels.lanes;
   std::vector<RunOf> runs;
   std::vector<std::vector<uint8_t>> maps;
   std::vector<Run> rows;
-  int steps = 0;
+  int steps = 0;  // of all runs, filled up
   for (int r = 0; r <= up_to(5); r++) {
     runs.push_back({1 + up_to(20), r / 3});
     const int pixel = 8 * (1 + r / 3);
     maps.push_back(drawn_map(static_cast<size_t>(width * pixel + 4 * runs.back().steps)));
     rows.push_back({nullptr, pixel, runs.back().steps});
-    steps += runs.back().steps;
+    steps += filled(runs.back().steps, kernels);
   }
   for (size_t r = 0; r < rows.size(); r++) rows[r].at = maps[r].data();
   // (steps, slots, 4), and as it is packed.
-  const std::vector<int8_t> weights = drawn_weights(static_cast<size_t>(steps * slots * 4), kernels.most_weight);
+  std::vector<int8_t> weights = drawn_weights(static_cast<size_t>(steps * slots * 4), kernels.most_weight);
+  int end = 0;
+  for (const Run& run : rows) {
+    const int begin = end + run.steps;
+    end += filled(run.steps, kernels);
+    std::fill(weights.begin() + begin * slots * 4, weights.begin() + end * slots * 4, int8_t{0});
+  }
   PackedOp op;
   op.slots = slots, op.vectors = vectors;
   op.weights = Block(weights.size());
@@ -87,7 +96,7 @@ static bool dense_row_is_right(const Kernels& kernels) {
       for (const Run& run : rows) {
         for (int k = 0; k < 4 * run.steps; k++)
           sum += (run.at[x * run.pixel + k] - kernels.dense_centre) * weights[static_cast<size_t>(((step + k / 4) * slots + slot) * 4 + k % 4)];
-        step += run.steps;
+        step += filled(run.steps, kernels);
       }
       if (!is(plain.result.floats()[x * slots + slot], sum, x, slot)) return false;
     }
@@ -183,14 +192,15 @@ static uint16_t bf16(int number) {
 }
 
 static bool bf16_row_is_right(const Kernels& kernels) {
-  const int width = 1 + up_to(40), vectors = 1 + up_to(8), slots = vectors * kernels.lanes, steps = 1 + up_to(60), pixel = 4 + 2 * up_to(6);
+  const int width = 1 + up_to(80), vectors = 1 + up_to(8), slots = vectors * kernels.lanes, steps = 1 + up_to(60), pixel = 4 + 2 * up_to(6);
   const auto drawn = [](int count) {
     std::vector<int> numbers(static_cast<size_t>(count));
     for (int& number : numbers) number = up_to(511) - 255;
     return numbers;
   };
   const std::vector<int> map = drawn(width * pixel + 2 * steps), weights = drawn(2 * steps * slots);  // (steps, slots, 2)
-  Block stored(2 * map.size()), packed(2 * weights.size());
+  Block stored(2 * map.size()), packed(static_cast<size_t>(4 * filled(steps, kernels) * slots));
+  std::memset(stored.data() + stored.size(), 0xff, kPastEnd);  // no numbers
   for (size_t i = 0; i < map.size(); i++) reinterpret_cast<uint16_t*>(stored.data())[i] = bf16(map[i]);
   auto* to = reinterpret_cast<uint16_t*>(packed.data());
   for (int begin = 0, size = kernels.most_vectors; begin < vectors; begin += size) {
@@ -198,6 +208,7 @@ static bool bf16_row_is_right(const Kernels& kernels) {
     for (int step = 0; step < steps; step++)
       for (int i = 0; i < 2 * kernels.lanes * size; i++)
         *to++ = bf16(weights[static_cast<size_t>(2 * (step * slots + begin * kernels.lanes) + i)]);
+    to += 2 * kernels.lanes * size * (filled(steps, kernels) - steps);
   }
   const Plain plain(slots, width);
   const Run run{stored.data(), 2 * pixel, steps};
@@ -213,18 +224,21 @@ static bool bf16_row_is_right(const Kernels& kernels) {
 }
 
 static bool are_right(const Kernels& kernels, int cases) {
-  for (int i = 0; i < cases; i++)
-    if (!moved_row_is_right(kernels) ||
-        !(kernels.dense_bf16 ? bf16_row_is_right(kernels) : dense_row_is_right(kernels) && depthwise_row_is_right(kernels)))
-      return std::printf("%s is wrong\n", kernels.name), false;
-  return true;
+  const uint64_t before = kernels.begin();
+  bool right = true;
+  for (int i = 0; i < cases && right; i++)
+    right = moved_row_is_right(kernels) &&
+            (kernels.dense_bf16 ? bf16_row_is_right(kernels) : dense_row_is_right(kernels) && depthwise_row_is_right(kernels));
+  kernels.end(before);
+  if (!right) std::printf("%s is wrong\n", kernels.name);
+  return right;
 }
 
 int main(int count, char** arguments) {
   const int cases = std::atoi(arguments[1]);
-  if (count > 2) return !are_right(kernels_for(arguments[2], count > 3), cases);
-  for (const char* name : {"avx512", "avx_vnni", "avx2", "i8mm", "dotprod", "generic"}) try {
-      if (!are_right(kernels_for(name, false), cases)) return 1;
+  if (count > 2) return !are_right(kernels_for(arguments[2], count > 3 ? Element::kBf16 : Element::kU8), cases);
+  for (const char* name : {"amx", "avx512", "avx_vnni", "avx2", "i8mm", "dotprod", "generic"}) try {
+      if (!are_right(kernels_for(name, Element::kU8), cases)) return 1;
     } catch (const Unavailable&) {
     }
 }

@@ -1,6 +1,6 @@
-"""The kernels of AVX-512 and AVX-VNNI on any x86 CPU with AVX2.
+"""The kernels of AMX, AVX-512 and AVX-VNNI on any x86 CPU with AVX2.
 
-SIMDe does what the instructions of the first do. The second has one, and its kernels run as they are: where the CPU
+Functions do what AMX's instructions do, and SIMDe's what those of AVX-512 do. AVX-VNNI has one, and its kernels run as they are: where the CPU
 refuses the instruction, a signal handler does what it would have done.
 """
 
@@ -19,6 +19,7 @@ from tests.engines.native.conftest import HERE, SCENES, assert_is_bf16, labelled
 from tests.engines.test_nativecpu import F32_PARITY, pruned, scores_of
 
 FLAGS = ("-Og",)  # a quarter of the time that -O3 compiles
+BF16 = pytest.mark.parametrize("instructions", ["avx512", "amx"])
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +50,8 @@ def test_sums_are_right_to_the_bit(build: Path) -> None:
     sums = str(built("sums.cpp", build))
     run([sums, "100", "avx512"])
     run([sums, "100", "avx512", "bf16"])
+    run([sums, "100", "amx"])
+    run([sums, "100", "amx", "bf16"])
     run([sums, "20", "avx_vnni"])
 
 
@@ -69,7 +72,7 @@ def test_f32_scores_are_pytorchs_with_dead_channels(program: Path, dead: tuple[P
     assert np.abs(found - scores.ravel()).max() <= F32_PARITY * np.abs(scores).max()
 
 
-@pytest.mark.parametrize(("emulated", "count"), [("avx512", 3), ("avx_vnni", 1)])
+@pytest.mark.parametrize(("emulated", "count"), [("amx", 3), ("avx512", 3), ("avx_vnni", 1)])
 def test_int8_labels_are_those_of_the_portable_kernels(
     emulated: str, count: int, program: Path, files: tuple[Path, Path]
 ) -> None:
@@ -84,24 +87,31 @@ def test_int8_labels_are_those_of_the_portable_kernels(
     assert (found == wanted).mean() >= 0.99
 
 
+@BF16
 @pytest.mark.parametrize("size", [(97, 131), (32, 33)])
 def test_bf16_scores_are_pytorchs_but_for_its_rounding(
-    size: tuple[int, int], program: Path, files: tuple[Path, Path]
+    size: tuple[int, int], instructions: str, program: Path, files: tuple[Path, Path]
 ) -> None:
-    found = labelled(program, files[0], drawn_frames(1, *size)[0], "avx512", arithmetic="bf16")
+    found = labelled(program, files[0], drawn_frames(1, *size)[0], instructions, arithmetic="bf16")
     assert_is_bf16(found, scores_of(SCENES, size))
 
 
-def test_bf16_scores_are_pytorchs_with_dead_channels(program: Path, dead: tuple[Path, Path]) -> None:
+@BF16
+def test_bf16_scores_are_pytorchs_with_dead_channels(
+    instructions: str, program: Path, dead: tuple[Path, Path]
+) -> None:
     checkpoint, file = dead
-    found = labelled(program, file, drawn_frames(1, 75, 64)[0], "avx512", arithmetic="bf16")
+    found = labelled(program, file, drawn_frames(1, 75, 64)[0], instructions, arithmetic="bf16")
     assert_is_bf16(found, scores_of(checkpoint, (75, 64)))
 
 
-def test_bf16_labels_are_the_same_for_every_number_of_threads(program: Path, files: tuple[Path, Path]) -> None:
+@BF16
+def test_bf16_labels_are_the_same_for_every_number_of_threads(
+    instructions: str, program: Path, files: tuple[Path, Path]
+) -> None:
     frame = drawn_frames(1, 161, 203)[0]
-    wanted, scores = labelled(program, files[0], frame, "avx512", arithmetic="bf16", threads=1)
+    wanted, scores = labelled(program, files[0], frame, instructions, arithmetic="bf16", threads=1)
     for threads in (2, 3, 5):
-        labels, found = labelled(program, files[0], frame, "avx512", arithmetic="bf16", threads=threads)
+        labels, found = labelled(program, files[0], frame, instructions, arithmetic="bf16", threads=threads)
         np.testing.assert_array_equal(labels, wanted)
         np.testing.assert_array_equal(found, scores)

@@ -83,7 +83,7 @@ def test_it_needs_no_newer_symbol_than_its_name_promises(wheel: Path, python: Pa
     assert "cgnet_native_run" in exported
     assert all(name.startswith("cgnet_native_") for name in exported)
     assert wheel.stat().st_size < 1.5e6
-    kernels = ("avx2", "avx_vnni", "avx512") if platform.machine() == "x86_64" else ("dotprod", "i8mm")
+    kernels = ("avx2", "avx_vnni", "avx512", "amx") if platform.machine() == "x86_64" else ("dotprod", "i8mm")
     assert all(b"\0" + name.encode() + b"\0" in library.read_bytes() for name in kernels)
 
 
