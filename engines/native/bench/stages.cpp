@@ -1,4 +1,4 @@
-// stages FILE THREADS [HxW [FRAMES [bf16]]]: the time of each stage against its roofline, as a table in Markdown.
+// stages FILE THREADS [HxW [FRAMES [f32|bf16 [INSTRUCTIONS]]]]: the time of each stage against its roofline, a Markdown table.
 //
 // The roofline is what a stage would take if it only multiplied, or only read and wrote each of its maps once, by what
 // loops of this instruction set reach on as many threads: the longer of the two. Medians of FRAMES frames.
@@ -181,7 +181,7 @@ double traffic_of(const Engine& engine, const Op& op, double pixels, double fram
 int main(int count, char** arguments) {
   int height = 360, width = 480;
   if (count < 3 || (count > 3 && std::sscanf(arguments[3], "%dx%d", &height, &width) != 2))
-    return std::fprintf(stderr, "stages: wanted FILE THREADS [HxW [FRAMES [bf16]]]\n"), 2;
+    return std::fprintf(stderr, "stages: wanted FILE THREADS [HxW [FRAMES [f32|bf16 [INSTRUCTIONS]]]]\n"), 2;
   const int threads = std::max(1, std::atoi(arguments[2]));
   const int frames = count > 4 ? std::max(1, std::atoi(arguments[4])) : 100;
   const bool bf16 = count > 5 && std::strcmp(arguments[5], "bf16") == 0;
@@ -193,7 +193,7 @@ int main(int count, char** arguments) {
   std::vector<std::string> order;
   std::map<std::string, Stage> stages;
   try {
-    Engine engine(reinterpret_cast<const uint8_t*>(file.data()), file.size(), threads, "", bf16);
+    Engine engine(reinterpret_cast<const uint8_t*>(file.data()), file.size(), threads, count > 6 ? arguments[6] : "", bf16);
     const Network& net = engine.network();
     const auto run = [&] { engine.run(frame.data(), 1, height, width, labels.data()); };
     for (int i = 0; i < 5; i++) run();

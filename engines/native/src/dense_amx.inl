@@ -1,7 +1,5 @@
 // Dense convolutions by AMX: a tile of sums is 16 pixels of 16 channels. What a run has behind its last whole tile of steps
 // weighs nothing, see Kernels::run_steps.
-#include <utility>
-
 #include "simd_amx.hpp"
 
 namespace {
@@ -22,54 +20,58 @@ CGNET_INLINE void tile_dot() {
   else tile_dot_bf16<kSum, kMap, kWeights>();
 }
 
-// The sums of M tiles of `rows` pixels from x on, times N vectors of channels: [pixel][vector][lane].
-template <Element kReads, int N, size_t... M>
-CGNET_INLINE void multiply_tiles(const Dense& d, const uint8_t* w, ptrdiff_t x, int rows, uint8_t* sums, std::index_sequence<M...>) {
+// A step of tile M of a map, times those of N vectors of weights.
+template <Element kReads, int N, int M>
+CGNET_INLINE void add_products(const uint8_t* at, ptrdiff_t pixel, int bytes, int rows) {
+  constexpr int kMap = kSumTiles + M % kMapTiles, kWeights = kSumTiles + kMapTiles;
+  if (kReads == Element::kU8 || bytes >= kTileBytes) tile_load<kMap>(at + M * rows * pixel, pixel);
+  else load_rest<kMap>(at + M * rows * pixel, pixel, bytes, rows);
+  tile_dot<kReads, M * N, kMap, kWeights>();
+  if constexpr (N > 1) tile_dot<kReads, M * N + 1, kMap, kWeights + 1>();
+}
+
+template <int N, int M>
+CGNET_INLINE void store_sums(uint8_t* sums, int rows) {
+  tile_store<M * N>(sums + M * rows * N * kTileBytes, N * kTileBytes);
+  if constexpr (N > 1) tile_store<M * N + 1>(sums + (M * rows * N + 1) * kTileBytes, N * kTileBytes);
+}
+
+// The sums of tiles M of `rows` pixels each, from x on, times N vectors of channels: [pixel][vector][lane].
+template <Element kReads, int N, int... M>
+CGNET_INLINE void multiply_tiles(const Dense& d, const uint8_t* w, ptrdiff_t x, int rows, uint8_t* sums) {
   constexpr int kWeights = kSumTiles + kMapTiles;
-  ((tile_zero<M * N>(), N > 1 ? tile_zero<M * N + N - 1>() : void()), ...);
+  ((tile_zero<M * N>(), tile_zero<M * N + N - 1>()), ...);
   for (int r = 0; r < d.run_count; r++) {
     const ptrdiff_t pixel = d.runs[r].pixel;
     const uint8_t* at = d.runs[r].at + x * pixel;
     for (int bytes = 4 * d.runs[r].steps; bytes > 0; bytes -= kTileBytes, at += kTileBytes, w += N * kTileRows * kTileBytes) {
       tile_load<kWeights>(w, N * kTileBytes);
       if constexpr (N > 1) tile_load<kWeights + 1>(w + kTileBytes, N * kTileBytes);
-      const auto add = [&](auto m) __attribute__((always_inline)) {
-        constexpr int kM = m, kMap = kSumTiles + kM % kMapTiles;
-        const uint8_t* const from = at + kM * rows * pixel;
-        if (kReads == Element::kU8 || bytes >= kTileBytes) tile_load<kMap>(from, pixel);
-        else load_rest<kMap>(from, pixel, bytes, rows);
-        tile_dot<kReads, kM * N, kMap, kWeights>();
-        if constexpr (N > 1) tile_dot<kReads, kM * N + 1, kMap, kWeights + 1>();
-      };
-      (add(std::integral_constant<int, M>()), ...);
+      (add_products<kReads, N, M>(at, pixel, bytes, rows), ...);
     }
   }
-  const auto store = [&](auto m) __attribute__((always_inline)) {
-    constexpr int kM = m;
-    uint8_t* const to = sums + kM * rows * N * kTileBytes;
-    tile_store<kM * N>(to, N * kTileBytes);
-    if constexpr (N > 1) tile_store<kM * N + 1>(to + kTileBytes, N * kTileBytes);
-  };
-  (store(std::integral_constant<int, M>()), ...);
+  (store_sums<N, M>(sums, rows), ...);
 }
 
 // What follows the products of `pixels` from x on.
 template <class Vec, int N, Element kReads>
-CGNET_INLINE void finish_sums(const Tail& tail, uint8_t* sums, int pixels, ptrdiff_t x, int slot) {
+CGNET_INLINE void finish_sums(const Tail& its, uint8_t* sums, int pixels, ptrdiff_t x, int slot) {
+  const Tail tail = its;  // else bytes that are stored could change it, to the compiler
   constexpr bool kHalf = kHalfTrunk<Vec, kReads>;
   constexpr int L = Vec::kLanes;
   using Sums = Sum<Vec, kReads>;
   typename Vec::F scale[N], bias[N], slope[N];
+  const bool bends = tail.slope;
   CGNET_UNROLL for (int n = 0; n < N; n++) {
     scale[n] = Vec::load(tail.scale + slot + n * L), bias[n] = Vec::load(tail.bias + slot + n * L);
-    if (tail.slope) slope[n] = Vec::load(tail.slope + slot + n * L);
+    if (bends) slope[n] = Vec::load(tail.slope + slot + n * L);
   }
   const auto load = [&](int p, typename Vec::F* f) __attribute__((always_inline)) {
     CGNET_UNROLL for (int n = 0; n < N; n++) {
       typename Sums::Type sum;
       __builtin_memcpy(&sum, sums + (p * N + n) * kTileBytes, sizeof sum);
       f[n] = Vec::fma(Sums::to_f32(sum), scale[n], bias[n]);
-      if (tail.slope) f[n] = Vec::prelu(f[n], slope[n]);
+      if (bends) f[n] = Vec::prelu(f[n], slope[n]);
     }
   };
   typename Vec::F f[N];
@@ -91,41 +93,33 @@ CGNET_INLINE void finish_sums(const Tail& tail, uint8_t* sums, int pixels, ptrdi
   finish_tile<Vec, N, false, kHalf>(tail, tile, pixels, x, slot);
 }
 
-// A whole row, M tiles at once; the last ones begin early, so that they end with the row. While sums are finished, the next
-// ones are multiplied.
-template <class Vec, Element kReads, int M, int N>
-__attribute__((noinline)) void dense_tiles(const Dense& d, const uint8_t* w, int rows, int slot) {
-  alignas(64) uint8_t sums[2][M * N * kTileRows * kTileBytes];
-  const auto multiply = [&](int from, int into) __attribute__((always_inline)) {
-    multiply_tiles<kReads, N>(d, w, from, rows, sums[into], std::make_index_sequence<M>());
-  };
-  const int pixels = M * rows;
-  multiply(0, 0);
-  for (int x = 0, done = 0, i = 0; done < d.width; i = 1 - i) {
-    const int begin = x, first = done;
-    done = x + pixels;
-    if (done < d.width) {
-      x = done + pixels <= d.width ? done : d.width - pixels;
-      multiply(x, 1 - i);
+// `count` vectors of a whole row, N at once, by tiles M; the last ones begin early, so that they end with the row. Gives
+// the weights behind theirs.
+template <class Vec, Element kReads, int N, int... M>
+__attribute__((noinline)) const uint8_t* dense_tiles(const Dense& d, int steps, const uint8_t* w, int rows, int first, int count) {
+  alignas(64) uint8_t sums[sizeof...(M) * N * kTileRows * kTileBytes];
+  const int pixels = static_cast<int>(sizeof...(M)) * rows;
+  for (int v = first; v < first + count; v += N, w += N * steps * kTileRows * kTileBytes)
+    for (int done = 0; done < d.width; done += pixels) {
+      const int x = done + pixels <= d.width ? done : d.width - pixels;
+      multiply_tiles<kReads, N, M...>(d, w, x, rows, sums);
+      finish_sums<Vec, N, kReads>(d.tail, sums + (done - x) * N * kTileBytes, x + pixels - done, done, v * Vec::kLanes);
     }
-    finish_sums<Vec, N, kReads>(d.tail, sums[i] + (first - begin) * N * kTileBytes, begin + pixels - first, first, slot);
-  }
+  return w;
 }
 
 template <class Vec, Element kReads>
 void dense_amx(const Dense& d) {
-  const int rows = d.width < kTileRows ? d.width : kTileRows;
+  const int rows = d.width < kTileRows ? d.width : kTileRows, pairs = d.vectors / 2 * 2;
   if (rows < kTileRows) shape_tiles(rows);
-  ptrdiff_t tiles = 0;
-  for (int r = 0; r < d.run_count; r++) tiles += (4 * d.runs[r].steps + kTileBytes - 1) / kTileBytes;
-  const uint8_t* w = d.weights;
-  int v = 0;
-  for (; v + 2 <= d.vectors; v += 2, w += 2 * tiles * kTileRows * kTileBytes)
-    (d.width >= 2 * kTileRows ? dense_tiles<Vec, kReads, 2, 2> : dense_tiles<Vec, kReads, 1, 2>)(d, w, rows, v * Vec::kLanes);
-  if (v < d.vectors)
-    (d.width >= 4 * kTileRows   ? dense_tiles<Vec, kReads, 4, 1>
-     : d.width >= 2 * kTileRows ? dense_tiles<Vec, kReads, 2, 1>
-                                : dense_tiles<Vec, kReads, 1, 1>)(d, w, rows, v * Vec::kLanes);
+  int steps = 0;  // of tiles
+  for (int r = 0; r < d.run_count; r++) steps += (4 * d.runs[r].steps + kTileBytes - 1) / kTileBytes;
+  const auto by_two = d.width >= 2 * kTileRows ? dense_tiles<Vec, kReads, 2, 0, 1> : dense_tiles<Vec, kReads, 2, 0>;
+  const auto by_one = d.width >= 4 * kTileRows   ? dense_tiles<Vec, kReads, 1, 0, 1, 2, 3>
+                      : d.width >= 2 * kTileRows ? dense_tiles<Vec, kReads, 1, 0, 1>
+                                                 : dense_tiles<Vec, kReads, 1, 0>;
+  const uint8_t* const w = by_two(d, steps, d.weights, rows, 0, pairs);
+  by_one(d, steps, w, rows, pairs, d.vectors - pairs);
   if (rows < kTileRows) shape_tiles(kTileRows);
 }
 

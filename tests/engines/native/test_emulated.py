@@ -1,7 +1,7 @@
 """The kernels of AMX, AVX-512 and AVX-VNNI on any x86 CPU with AVX2.
 
-Functions do what AMX's instructions do, and SIMDe's what those of AVX-512 do. AVX-VNNI has one, and its kernels run as they are: where the CPU
-refuses the instruction, a signal handler does what it would have done.
+Functions do what the instructions of the first do, and SIMDe what those of the second do. The third has one, and its
+kernels run as they are: where the CPU refuses the instruction, a signal handler does what it would have done.
 """
 
 from __future__ import annotations
@@ -97,9 +97,7 @@ def test_bf16_scores_are_pytorchs_but_for_its_rounding(
 
 
 @BF16
-def test_bf16_scores_are_pytorchs_with_dead_channels(
-    instructions: str, program: Path, dead: tuple[Path, Path]
-) -> None:
+def test_bf16_scores_are_pytorchs_with_dead_channels(instructions: str, program: Path, dead: tuple[Path, Path]) -> None:
     checkpoint, file = dead
     found = labelled(program, file, drawn_frames(1, 75, 64)[0], instructions, arithmetic="bf16")
     assert_is_bf16(found, scores_of(checkpoint, (75, 64)))
