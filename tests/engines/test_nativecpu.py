@@ -233,6 +233,12 @@ def test_int8_labels_are_the_same_for_every_number_of_threads(int8: Path, scenes
             np.testing.assert_array_equal(one.infer(frame[None]), three.infer(frame[None]))
 
 
+def test_the_callers_denormals_are_none_of_its_business(live: tuple[Path, Path]) -> None:
+    with opened(live[1]) as engine:
+        engine.infer(drawn_frames(1, 64, 96))
+    assert np.float32(1e-40) * np.float32(0.5) > 0
+
+
 def test_a_profile_has_every_convolution_and_where_the_rest_goes(live: tuple[Path, Path]) -> None:
     with open(Request(live[1], threads=2, profile=True)) as engine:
         layers = engine.profile(drawn_frames(1, 64, 96), 2)
