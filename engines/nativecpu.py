@@ -65,8 +65,8 @@ def probe(*, arithmetic: Arithmetic = "f32") -> str:
 class NativeEngine(GraphEngine):
     """A file of `--target native`. shape: the (N, H, W) to take. threads: None for one a core.
 
-    instructions: "amx" (int8 and bf16), "avx512", "avx_vnni", "avx2", "i8mm", "dotprod" or "generic", "" for the best of
-    this CPU. arithmetic: what a file in f32 is computed in; EngineUnavailable if the CPU can't. profile: as of
+    instructions: "amx" (int8 and bf16), "avx512", "avx_vnni", "avx2", "i8mm", "dotprod" or "generic", "" for the best
+    of this CPU. arithmetic: what a file in f32 is computed in; EngineUnavailable if the CPU can't. profile: as of
     open_engine.
     """
 
