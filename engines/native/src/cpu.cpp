@@ -88,8 +88,8 @@ const Kernels& kernels_for(const char* name, Element products) {
   const bool bf16 = products == Element::kBf16;
   const std::string wanted = name ? name : "";
   std::string able;
-  for (const Kernels* kernels : {amx_bf16_kernels(), avx512_bf16_kernels(), amx_kernels(), avx512_kernels(), avx_vnni_kernels(), avx2_kernels(), neon_bf16_kernels(),
-                                 i8mm_kernels(), dotprod_kernels(), generic_kernels()}) {
+  for (const Kernels* kernels : {amx_bf16_kernels(), avx512_bf16_kernels(), amx_kernels(), avx512_kernels(), avx_vnni_kernels(), avx2_kernels(),
+                                 neon_bf16_kernels(), i8mm_kernels(), dotprod_kernels(), generic_kernels()}) {
     if (!runs(kernels)) continue;
     const bool is_bf16 = kernels->dense_bf16, has = products == Element::kU8 ? kernels->dense_u8 : kernels->dense_f32;
     if (is_bf16 == bf16 && has && (wanted.empty() || wanted == kernels->name)) return *kernels;

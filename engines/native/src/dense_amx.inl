@@ -132,7 +132,6 @@ void end_tiles(uint64_t before) {
   restore_denormals(before);
 }
 
-
 constexpr cgnet::native::Kernels with_tiles(cgnet::native::Kernels kernels) {
   kernels.most_vectors = 2, kernels.run_steps = kTileRows;
   kernels.begin = begin_tiles, kernels.end = end_tiles;
